@@ -1,0 +1,65 @@
+/** Every code an error of Tidings can carry, with the HTTP status it is answered with. Codes are stable: clients switch on them. */
+const statuses = {
+  body_invalid: 400,
+  body_too_large: 413,
+  config_invalid: 500,
+  content_type_unsupported: 415,
+  cross_site: 403,
+  data_missing: 400,
+  draining: 503,
+  encoding_invalid: 400,
+  event_invalid: 400,
+  event_too_large: 413,
+  field_unknown: 400,
+  forbidden: 403,
+  host_forbidden: 403,
+  internal: 500,
+  key_conflict: 409,
+  key_invalid: 400,
+  log_locked: 500,
+  log_unusable: 500,
+  message_invalid: 400,
+  message_missing: 400,
+  method_not_allowed: 405,
+  outcome_unknown: 503,
+  parameter_invalid: 400,
+  parameter_repeated: 400,
+  pattern_invalid: 400,
+  retry_invalid: 400,
+  topic_closed: 409,
+  topic_conflict: 400,
+  topic_invalid: 400,
+  topic_missing: 400,
+  too_many_topics: 400,
+} as const
+
+/** A stable name of what went wrong, `code` in a problem answer (RFC 9457). */
+export type Code = keyof typeof statuses
+
+/**
+ * The one error of Tidings. `message` is a sentence for people: what was wrong, and what would be right.
+ * It is sent to clients, so it never holds a secret or the message of a foreign error; those stay in `cause`.
+ */
+export class AppError extends Error {
+  readonly code: Code
+
+  constructor(code: Code, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'AppError'
+    this.code = code
+  }
+
+  /** The HTTP status of the code. */
+  get status() {
+    return statuses[this.code]
+  }
+}
+
+/** A value as an error message may quote it: cut to 60 characters, control characters and broken UTF-16 escaped. */
+export function quote(value: string): string {
+  const cut = value.length > 60 ? `${value.slice(0, 60)}…` : value
+  return JSON.stringify(cut).replace(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}

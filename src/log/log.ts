@@ -1,0 +1,161 @@
+import type { Filter } from '../topic.ts'
+
+/**
+ * What an append that returned has proved, weakest first: `memory` (nothing survives the process), `process` (survives
+ * kill -9), `disk` (survives a power cut), `quorum` (a majority of processes holds it).
+ */
+export type Durability = 'memory' | 'process' | 'disk' | 'quorum'
+
+/** What was said. Checked at the door (`hub/message.ts`); a log trusts it. */
+export interface Message {
+  readonly topic: string
+  /** Well-formed text, at most `maxEventBytes` of UTF-8. Missing only in a message that closes its topic without a word. */
+  readonly data?: string
+  /** SSE event name; missing for the default, `message`. */
+  readonly event?: string
+  /** SSE reconnection time for readers of this message, 500…3,600,000 ms. */
+  readonly retry?: number
+  /** Idempotency key, scoped by topic. It is no part of the payload and is not delivered. */
+  readonly key?: string
+  /** Closes the topic: nothing can be published to it until it is deleted. */
+  readonly close?: true
+}
+
+/** A message with its place: `seq` rises by exactly 1; `time` (ms since 1970) is never before its predecessor's. */
+export interface Entry extends Omit<Message, 'key'> {
+  readonly seq: number
+  readonly time: number
+}
+
+/** Where a message of an append ended up. `duplicate`: its key was known, and this is the first one's place. */
+export interface Receipt {
+  readonly seq: number
+  readonly time: number
+  readonly duplicate: boolean
+}
+
+/** How much one read may return: at least one entry if there is one, else at most so many entries and bytes of them. */
+export interface ReadLimit {
+  readonly count: number
+  readonly bytes: number
+}
+
+/** Entries of the asked topics with `after < seq <= to` are gone. `exact: false`: they may be, the record of it is gone too. */
+export interface Trimmed {
+  readonly to: number
+  readonly exact: boolean
+}
+
+export interface Page {
+  /** Oldest first, all of the filter, none skipped between `after` and `scannedTo` but what `trimmed` names. */
+  readonly entries: readonly Entry[]
+  /** Everything up to here was looked at. Less than the head when a limit cut the read short. */
+  readonly scannedTo: number
+  readonly trimmed?: Trimmed
+}
+
+export type Deliver = (entries: readonly Entry[]) => void
+
+/**
+ * One ordered sequence of entries. Every sentence here is a test of `test/log/suite.ts`, which every driver passes.
+ *
+ * - `seq` rises by exactly 1: no number is burned by a duplicate, a refusal or a failure.
+ * - What is appended in one turn of the event loop is committed and delivered together, in the order of the calls.
+ * - A batch is all or nothing; a refused batch never takes its neighbour with it.
+ * - `read` of named topics costs about what it returns, whatever the length of the log.
+ * - Retention trims here, and remembers for each topic the last seq it trimmed, so that a gap is exact.
+ */
+export interface Log {
+  /** Names this incarnation; another epoch means that positions of the former one name no place here. `[a-z0-9]`, 10 characters. */
+  readonly epoch: string
+  readonly durability: Durability
+
+  /**
+   * Appends a batch: atomic, in order, durable as declared when it resolves.
+   * A message whose key its topic already knows, with the same payload, is not appended again but answered with its first place.
+   *
+   * @throws AppError `key_conflict` (known key, other payload), `topic_closed`: nothing was appended.
+   * @throws AppError `outcome_unknown`: it may or may not have been appended; the same keys tell.
+   */
+  append(messages: readonly Message[]): Promise<readonly Receipt[]>
+
+  /** The oldest entries of the filter after a seq. Leaves the turn of its caller, so that a long replay lets others run. */
+  read(after: number, limit: ReadLimit, filter: Filter): Promise<Page>
+
+  /** The newest entry of a topic that is still kept. */
+  newest(topic: string): Promise<Entry | undefined>
+
+  /** Of these topics those that are closed, with the seq of the entry that closed them, which retention may have trimmed. */
+  closed(topics: Iterable<string>): Promise<ReadonlyMap<string, number>>
+
+  /**
+   * Resolves with the head, the newest seq (0 in an empty log). From then on `deliver` gets every batch after that head,
+   * our own included, once, in order, only what is durable, and never before `follow` has resolved.
+   */
+  follow(deliver: Deliver): Promise<number>
+
+  /** Resolves if an append would work now. @throws AppError `log_unusable` with the reason */
+  check(): Promise<void>
+
+  /** Commits what was appended, releases the log and its followers; then appends fail. Calling it twice is allowed. */
+  close(): Promise<void>
+}
+
+/** Bounds of what is kept; a missing bound is none. The oldest go first. */
+export interface Retention {
+  /** Entries of the whole log. */
+  readonly count?: number
+  /** UTF-8 bytes of topics, event names and data of the whole log. */
+  readonly bytes?: number
+  /** Age in ms. */
+  readonly ageMs?: number
+  /** Entries of any one topic. */
+  readonly topicCount?: number
+  /** Bytes of any one topic. */
+  readonly topicBytes?: number
+}
+
+/** What a driver may be told; the defaults are of `defaultLogOptions`. */
+export interface LogOptions {
+  /** The newest entry of a `$` topic is never trimmed: it is the state of the hub. */
+  readonly retention: Retention
+  /** How long, and how many, idempotency keys are known: 24 h, 1,000,000. */
+  readonly keyAgeMs: number
+  readonly keyCount: number
+  /** Topics without a kept entry whose last trimmed seq is remembered: 1,000,000. Older ones fold into one floor. */
+  readonly trimmedCount: number
+}
+
+export const defaultLogOptions: LogOptions = {
+  retention: { count: 1_000_000, bytes: 1024 ** 3 },
+  keyAgeMs: 24 * 3_600_000,
+  keyCount: 1_000_000,
+  trimmedCount: 1_000_000,
+}
+
+/** A fresh epoch: 10 characters of `[a-z0-9]`, from a cryptographic source, so that no two logs share one. */
+export function newEpoch(): string {
+  const alphabet = 'abcdefghijklmnopqrstuvwxyz0123456789'
+  return Array.from(crypto.getRandomValues(new Uint32Array(10)), (n) => alphabet[n % 36]).join('')
+}
+
+/** What an entry weighs in retention: the UTF-8 bytes of its topic, event name and data. */
+export function weigh(message: Message): number {
+  return message.topic.length + utf8Length(message.event ?? '') + utf8Length(message.data ?? '')
+}
+
+/** UTF-8 bytes of well-formed text, without making them. */
+export function utf8Length(text: string): number {
+  let bytes = text.length
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit < 0x80) continue
+    if (unit < 0x800) bytes += 1
+    else if (unit < 0xd800 || unit > 0xdfff) bytes += 2
+    else {
+      bytes += 2 // a pair: 2 units, 4 bytes
+      i++
+    }
+  }
+  return bytes
+}

@@ -1,0 +1,60 @@
+import { AppError } from '../errors.ts'
+import { newEpoch } from './log.ts'
+import type { Sql } from './sql.ts'
+
+/**
+ * The schema, a list of steps; a file's version is the number of steps it has taken. A step is never edited once released:
+ * a change is another step. STRICT tables, and no PRAGMA or sqlite_* function: Durable Objects refuse those.
+ */
+export const steps: readonly string[] = [
+  `CREATE TABLE state (
+     one INTEGER PRIMARY KEY CHECK (one = 1),
+     epoch TEXT NOT NULL, home TEXT NOT NULL,
+     head INTEGER NOT NULL, time INTEGER NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL,
+     keys INTEGER NOT NULL, emptied INTEGER NOT NULL, floor INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE entry (
+     seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, time INTEGER NOT NULL, bytes INTEGER NOT NULL,
+     event TEXT, retry INTEGER, data TEXT
+   ) STRICT;
+   CREATE INDEX entry_of_topic ON entry (topic, seq, time, bytes);
+   CREATE TABLE topic (
+     name TEXT PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL, trimmed INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX topic_trimmed ON topic (trimmed) WHERE trimmed > 0;
+   CREATE TABLE key (
+     topic TEXT NOT NULL, key TEXT NOT NULL, hash TEXT NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL,
+     PRIMARY KEY (topic, key)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX key_oldest ON key (seq)`,
+
+  `ALTER TABLE topic ADD COLUMN closed INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE entry ADD COLUMN close INTEGER NOT NULL DEFAULT 0;
+   CREATE INDEX topic_emptied ON topic (trimmed) WHERE count = 0 AND closed = 0`,
+]
+
+/**
+ * Brings a database to the newest version, all steps or none, and its epoch to the place it is found in: where `home` is not
+ * the one recorded (a copied or restored file) the history is the same but its future need not be, so the epoch is another.
+ *
+ * @throws AppError `log_unusable` for a file from a newer version
+ */
+export function migrate(sql: Sql, home: string, wanted: readonly string[] = steps): void {
+  sql.transaction(() => {
+    sql.exec('CREATE TABLE IF NOT EXISTS version (steps INTEGER NOT NULL) STRICT')
+    const taken = Number(sql.all('SELECT steps FROM version')[0]?.steps ?? 0)
+    if (taken > wanted.length)
+      throw new AppError(
+        'log_unusable',
+        `Cannot use the log: its schema version is ${taken}, this release knows ${wanted.length}; use a newer release`,
+      )
+    for (const step of wanted.slice(taken)) for (const statement of step.split(';')) sql.exec(statement)
+    if (taken < wanted.length) {
+      sql.exec('DELETE FROM version')
+      sql.all('INSERT INTO version VALUES (?)', wanted.length)
+    }
+    const known = sql.all('SELECT home FROM state')[0]
+    if (!known) sql.all('INSERT INTO state VALUES (1, ?, ?, 0, 0, 0, 0, 0, 0, 0)', newEpoch(), home)
+    else if (known.home !== home) sql.all('UPDATE state SET epoch = ?, home = ?', newEpoch(), home)
+  })
+}

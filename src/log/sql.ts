@@ -1,0 +1,138 @@
+import { ledger } from './ledger.ts'
+import type { Durability, Entry, Log, LogOptions } from './log.ts'
+import { defaultLogOptions } from './log.ts'
+import { migrate } from './schema.ts'
+import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
+
+export type SqlValue = string | number | null
+export type SqlRow = Record<string, SqlValue>
+
+/** The few calls of an SQLite database that the log makes; an adapter opens one. Statements are worth caching by their text. */
+export interface Sql {
+  exec(text: string): void
+  all(text: string, ...values: SqlValue[]): SqlRow[]
+  /** Commits what `run` did, or undoes it when it throws; may not be nested. */
+  transaction(run: () => void): void
+  /** Where a commit is not durable when `transaction` returns. */
+  flush?(): Promise<void>
+  close(): void
+}
+
+export interface SqlLogOptions extends LogOptions {
+  /** What a commit of this database has proved. */
+  readonly durability: Durability
+  /** Tells this place from another that holds a copy: the file's device and inode, the object's id. */
+  readonly home: string
+}
+
+/**
+ * A log in an SQLite database of its own, written by this process alone, readable by others.
+ *
+ * @throws AppError `log_unusable` for a database from a newer version
+ */
+export function sqlLog(sql: Sql, options: Partial<SqlLogOptions> & Pick<SqlLogOptions, 'durability' | 'home'>): Log {
+  migrate(sql, options.home)
+  return ledger(sqlTables(sql), { ...defaultLogOptions, ...options })
+}
+
+function sqlTables(sql: Sql): Tables {
+  const one = (text: string, ...values: SqlValue[]) => sql.all(text, ...values)[0]
+  const tables: Tables = {
+    transaction: (run) => sql.transaction(run),
+    state: () => one('SELECT epoch, head, time, count, bytes, keys, emptied, floor FROM state') as unknown as State,
+    setState: ({ head, time, count, bytes, keys, emptied, floor }) => {
+      sql.all(
+        'UPDATE state SET head = ?, time = ?, count = ?, bytes = ?, keys = ?, emptied = ?, floor = ?',
+        ...[head, time, count, bytes, keys, emptied, floor],
+      )
+    },
+
+    topic: (name) =>
+      one('SELECT count, bytes, trimmed, closed FROM topic WHERE name = ?', name) as unknown as TopicRow | undefined,
+    setTopic: (name, { count, bytes, trimmed, closed }) => {
+      sql.all(
+        `INSERT INTO topic (name, count, bytes, trimmed, closed) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name)
+         DO UPDATE SET count = excluded.count, bytes = excluded.bytes, trimmed = excluded.trimmed, closed = excluded.closed`,
+        ...[name, count, bytes, trimmed, closed],
+      )
+    },
+    *trimmedAfter(seq) {
+      const page = 1000
+      for (let before = Number.MAX_SAFE_INTEGER; ; ) {
+        const rows = sql.all(
+          'SELECT name AS topic, trimmed FROM topic WHERE trimmed > ? AND trimmed < ? ORDER BY trimmed DESC LIMIT ?',
+          ...[seq, before, page],
+        ) as unknown as { topic: string; trimmed: number }[]
+        yield* rows
+        if (rows.length < page) return
+        before = rows.at(-1)!.trimmed // a seq belongs to one topic, so no two rows share it
+      }
+    },
+    forgetEmptied(count) {
+      const last = one(
+        'SELECT trimmed FROM topic WHERE count = 0 AND closed = 0 ORDER BY trimmed LIMIT 1 OFFSET ?',
+        count - 1,
+      )!.trimmed as number
+      sql.all('DELETE FROM topic WHERE count = 0 AND closed = 0 AND trimmed <= ?', last)
+      return last
+    },
+
+    insert: ({ seq, topic, time, event, retry, data, close }, bytes) => {
+      sql.all(
+        'INSERT INTO entry (seq, topic, time, bytes, event, retry, data, close) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+        ...[seq, topic, time, bytes, event ?? null, retry ?? null, data ?? null, close ? 1 : 0],
+      )
+    },
+    remove: ({ seq }) => {
+      sql.all('DELETE FROM entry WHERE seq = ?', seq)
+    },
+    entry(seq) {
+      const row = one('SELECT topic, time, event, retry, data, close FROM entry WHERE seq = ?', seq)
+      return row && toEntry(seq, row)
+    },
+    rows(after, limit) {
+      const rows = sql.all(
+        'SELECT seq, topic, time, bytes FROM entry WHERE seq > ? ORDER BY seq LIMIT ?',
+        after,
+        limit,
+      ) as unknown as EntryRow[]
+      return { rows, to: rows.length < limit ? Number.POSITIVE_INFINITY : rows.at(-1)!.seq }
+    },
+    topicRows: (topic, after, limit) =>
+      sql.all(
+        'SELECT seq, topic, time, bytes FROM entry WHERE topic = ? AND seq > ? ORDER BY seq LIMIT ?',
+        ...[topic, after, limit],
+      ) as unknown as EntryRow[],
+    newest: (topic) =>
+      (one('SELECT max(seq) AS seq FROM entry WHERE topic = ?', topic)?.seq as number | undefined) ?? undefined,
+
+    key: (topic, key) =>
+      one('SELECT topic, key, hash, seq, time FROM key WHERE topic = ? AND key = ?', topic, key) as unknown as
+        | KeyRow
+        | undefined,
+    setKey: ({ topic, key, hash, seq, time }) => {
+      sql.all('INSERT INTO key (topic, key, hash, seq, time) VALUES (?, ?, ?, ?, ?)', topic, key, hash, seq, time)
+    },
+    oldestKeys: (limit) =>
+      sql.all('SELECT topic, key, hash, seq, time FROM key ORDER BY seq LIMIT ?', limit) as unknown as KeyRow[],
+    removeKey: ({ topic, key }) => {
+      sql.all('DELETE FROM key WHERE topic = ? AND key = ?', topic, key)
+    },
+    close: () => sql.close(),
+  }
+  if (sql.flush) tables.flush = () => sql.flush!()
+  return tables
+}
+
+function toEntry(seq: number, row: SqlRow): Entry {
+  const { topic, time, data, event, retry, close } = row
+  return {
+    topic: topic as string,
+    ...(data !== null && { data: data as string }),
+    ...(event !== null && { event: event as string }),
+    ...(retry !== null && { retry: retry as number }),
+    ...(close === 1 && { close: true as const }),
+    seq,
+    time: time as number,
+  }
+}

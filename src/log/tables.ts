@@ -1,0 +1,76 @@
+import type { Entry } from './log.ts'
+
+/** What a ledger knows of the whole log. */
+export interface State {
+  readonly epoch: string
+  head: number
+  /** `time` of the head. */
+  time: number
+  /** Entries kept, and their bytes. */
+  count: number
+  bytes: number
+  /** Idempotency keys kept. */
+  keys: number
+  /** Topics without a kept entry, not closed: what is left of them is the seq trimmed last. */
+  emptied: number
+  /** The highest last-trimmed seq that was forgotten: below it a gap is not exact. */
+  floor: number
+}
+
+/** What a ledger knows of one topic; 0 stands for never. */
+export interface TopicRow {
+  count: number
+  bytes: number
+  /** The last seq that retention trimmed. */
+  trimmed: number
+  /** The seq that closed it. */
+  closed: number
+}
+
+export interface KeyRow {
+  readonly topic: string
+  readonly key: string
+  readonly hash: string
+  readonly seq: number
+  readonly time: number
+}
+
+export interface EntryRow {
+  readonly seq: number
+  readonly topic: string
+  readonly time: number
+  readonly bytes: number
+}
+
+/** The synchronous storage under a ledger. It decides nothing; it keeps, finds and forgets. */
+export interface Tables {
+  /** Runs all of `run` or, when it or the commit throws, nothing of it, durably. */
+  transaction(run: () => void): void
+  /** Where a commit is not durable when `transaction` returns: resolves when it is. */
+  flush?(): Promise<void>
+
+  state(): State
+  setState(state: State): void
+
+  topic(name: string): TopicRow | undefined
+  setTopic(name: string, row: TopicRow): void
+  /** Topics trimmed after a seq, the last trimmed first. */
+  trimmedAfter(seq: number): Iterable<{ readonly topic: string; readonly trimmed: number }>
+  /** Forgets so many emptied topics, the first trimmed first; returns the highest last-trimmed seq among them. */
+  forgetEmptied(count: number): number
+
+  insert(entry: Entry, bytes: number): void
+  remove(row: EntryRow): void
+  entry(seq: number): Entry | undefined
+  /** Entries after a seq, oldest first. `to`: how far it looked, infinity when there is nothing after them. */
+  rows(after: number, limit: number): { readonly rows: readonly EntryRow[]; readonly to: number }
+  topicRows(topic: string, after: number, limit: number): readonly EntryRow[]
+  newest(topic: string): number | undefined
+
+  key(topic: string, key: string): KeyRow | undefined
+  setKey(row: KeyRow): void
+  oldestKeys(limit: number): readonly KeyRow[]
+  removeKey(row: KeyRow): void
+
+  close(): void
+}

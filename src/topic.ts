@@ -1,0 +1,126 @@
+import { AppError, type Code, quote } from './errors.ts'
+
+/** The topic that holds the demo's store; only the seed's call of `/send` writes it. */
+export const STORE = '$store'
+
+/** Longest topic or pattern, in bytes (its alphabet is ASCII). */
+export const MAX_TOPIC_BYTES = 200
+
+/** Most topics and patterns one filter may hold. */
+export const MAX_TOPICS = 100
+
+const SEGMENT = /^[A-Za-z0-9._~@:-]+$/
+const OWN_SEGMENT = /^\$[A-Za-z0-9._~@:-]+$/
+const ALPHABET = 'segments of letters, digits, . _ ~ @ : - joined by /'
+
+/**
+ * Returns `text` if it is a topic: 1…200 bytes, segments of `[A-Za-z0-9._~@:-]` joined by `/`.
+ * A first segment that starts with `$` marks the hub's own topics.
+ *
+ * @throws AppError `topic_invalid`
+ */
+export function parseTopic(text: string): string {
+  checkLength('topic', 'topic_invalid', text)
+  for (const [i, segment] of text.split('/').entries()) {
+    if (isWord(segment, i)) continue
+    if (segment === '*' || segment === '**')
+      throw new AppError('topic_invalid', `Cannot use ${quote(text)} as a topic: it is a pattern, name one topic`)
+    throw new AppError('topic_invalid', `Cannot use ${quote(text)} as a topic: expected ${ALPHABET}`)
+  }
+  return text
+}
+
+/**
+ * Returns `text` if it is a pattern: a topic in which `*` stands for exactly one segment, and a last `**` for one or more.
+ *
+ * @throws AppError `pattern_invalid`
+ */
+export function parsePattern(text: string): string {
+  checkLength('pattern', 'pattern_invalid', text)
+  const segments = text.split('/')
+  for (const [i, segment] of segments.entries()) {
+    if (segment === '*' || isWord(segment, i)) continue
+    if (segment === '**' && i === segments.length - 1) continue
+    const why =
+      segment === '**'
+        ? '** may only be the last segment'
+        : `expected ${ALPHABET}, with * for one segment, ** for the rest`
+    throw new AppError('pattern_invalid', `Cannot use ${quote(text)} as a pattern: ${why}`)
+  }
+  return text
+}
+
+/** Whether the text asks for more than one topic. */
+export function isPattern(text: string): boolean {
+  return text.includes('*')
+}
+
+/** Whether a topic is the hub's own (`$…`): readable as granted, written by the hub alone. */
+export function isOwn(topic: string): boolean {
+  return topic.startsWith('$')
+}
+
+/** Whether a pattern matches a topic, both parsed and split. A `$` topic is matched only by a pattern that names its first segment. */
+export function matches(pattern: readonly string[], topic: readonly string[]): boolean {
+  if (isOwn(topic[0]!) && pattern[0] !== topic[0]) return false
+  for (const [i, segment] of pattern.entries()) {
+    if (segment === '**') return topic.length > i
+    if (i >= topic.length || (segment !== '*' && segment !== topic[i])) return false
+  }
+  return topic.length === pattern.length
+}
+
+/** A set of topics and patterns: what a reader asks for. Equal sets have equal keys. */
+export class Filter {
+  readonly topics: ReadonlySet<string>
+  readonly patterns: readonly string[]
+  /** Canonical: a JSON list, so that no name can be taken for two (CVE-2026-39972 came of joined strings). */
+  readonly key: string
+  readonly #split: readonly (readonly string[])[]
+
+  private constructor(topics: readonly string[], patterns: readonly string[]) {
+    this.topics = new Set(topics)
+    this.patterns = patterns
+    this.#split = patterns.map((pattern) => pattern.split('/'))
+    this.key = JSON.stringify([...topics, ...patterns])
+  }
+
+  /**
+   * Parses 1…100 topics and patterns; repeated names count once.
+   *
+   * @throws AppError `topic_missing`, `too_many_topics`, `topic_invalid`, `pattern_invalid`
+   */
+  static parse(names: readonly string[]): Filter {
+    const unique = [...new Set(names)].sort()
+    if (unique.length === 0)
+      throw new AppError('topic_missing', 'Cannot subscribe to nothing: name a topic or a pattern')
+    if (unique.length > MAX_TOPICS)
+      throw new AppError(
+        'too_many_topics',
+        `Cannot subscribe to ${unique.length} topics: at most ${MAX_TOPICS} on one stream`,
+      )
+    const topics = unique.filter((name) => !isPattern(name)).map(parseTopic)
+    const patterns = unique.filter(isPattern).map(parsePattern)
+    return new Filter(topics, patterns)
+  }
+
+  matches(topic: string): boolean {
+    if (this.topics.has(topic)) return true
+    if (this.#split.length === 0) return false
+    const segments = topic.split('/')
+    return this.#split.some((pattern) => matches(pattern, segments))
+  }
+}
+
+function isWord(segment: string, index: number): boolean {
+  return SEGMENT.test(segment) || (index === 0 && OWN_SEGMENT.test(segment))
+}
+
+function checkLength(noun: string, code: Code, text: string): void {
+  if (text === '') throw new AppError(code, `Cannot use "" as a ${noun}: it is empty, expected ${ALPHABET}`)
+  if (text.length > MAX_TOPIC_BYTES)
+    throw new AppError(
+      code,
+      `Cannot use ${quote(text)} as a ${noun}: it has ${text.length} characters, at most ${MAX_TOPIC_BYTES}`,
+    )
+}

@@ -1,0 +1,353 @@
+import fc from 'fast-check'
+import { afterEach, describe, expect, test } from 'vitest'
+import { AppError } from '../../src/errors.ts'
+import type { Entry, Log, LogOptions, Message } from '../../src/log/log.ts'
+import { Filter } from '../../src/topic.ts'
+import { runs, seed } from '../seed.ts'
+
+/** A place where one log can be opened again and again. */
+export interface Place {
+  open(options?: Partial<LogOptions>): Log
+  /** Removes the place. */
+  remove(): void
+}
+
+export interface Driver {
+  readonly name: string
+  place(): Place
+  /** What is kept when a log is closed and opened again at its place. */
+  readonly survives: boolean
+}
+
+const all = { count: 10_000, bytes: 1e9 }
+const a = (data: string, more: Partial<Message> = {}): Message => ({ topic: 'a', data, ...more })
+const b = (data: string, more: Partial<Message> = {}): Message => ({ topic: 'b', data, ...more })
+const said = (entries: readonly Entry[]) => entries.map(({ seq, data }) => `${seq}:${data}`)
+
+/** Every promise of `Log`, for any driver. */
+export function logSuite(driver: Driver): void {
+  describe(`a log over ${driver.name}`, () => {
+    const places: Place[] = []
+    const logs: Log[] = []
+    const at = (place: Place, options?: Partial<LogOptions>) => {
+      const log = place.open(options)
+      logs.push(log)
+      return log
+    }
+    const place = () => {
+      const made = driver.place()
+      places.push(made)
+      return made
+    }
+    const open = (options?: Partial<LogOptions>) => at(place(), options)
+    const read = async (log: Log, after: number, ...names: string[]) => {
+      const { entries } = await log.read(after, all, Filter.parse(names))
+      return said(entries)
+    }
+
+    afterEach(async () => {
+      await Promise.all(logs.splice(0).map((log) => log.close()))
+      for (const made of places.splice(0)) made.remove()
+    })
+
+    test('gives seqs that rise by exactly 1, and times that never go back', async () => {
+      const log = open()
+      const receipts = [...(await log.append([a('1'), b('2')])), ...(await log.append([a('3')]))]
+      expect(receipts.map(({ seq }) => seq)).toEqual([1, 2, 3])
+      const { entries } = await log.read(0, all, Filter.parse(['**']))
+      expect(entries.map(({ time }) => time)).toEqual(entries.map(({ time }) => time).toSorted((x, y) => x - y))
+    })
+
+    test('returns every field of a message but its key', async () => {
+      const log = open()
+      await log.append([a('x', { event: 'e', retry: 1000, key: 'k' }), { topic: 'a', close: true }])
+      const { entries } = await log.read(0, all, Filter.parse(['a']))
+      expect(entries).toEqual([
+        { topic: 'a', data: 'x', event: 'e', retry: 1000, seq: 1, time: expect.any(Number) },
+        { topic: 'a', close: true, seq: 2, time: expect.any(Number) },
+      ])
+    })
+
+    test('commits and delivers together what is appended in one turn, in the order of the calls', async () => {
+      const log = open()
+      const batches: string[][] = []
+      await log.follow((entries) => batches.push(said(entries)))
+      const receipts = await Promise.all([
+        log.append([a('1')]),
+        log.append([a('2', { key: 'k' })]),
+        log.append([b('3')]),
+      ])
+      expect(receipts.flat().map(({ seq }) => seq)).toEqual([1, 2, 3])
+      expect(batches).toEqual([['1:1', '2:2', '3:3']])
+    })
+
+    test('delivers what is appended after follow, its own included, once and in order, never before follow resolves', async () => {
+      const log = open()
+      await log.append([a('before')])
+      let followed = false
+      const early: boolean[] = []
+      const got: string[] = []
+      const first = log.append([a('during')])
+      const head = await log.follow((entries) => {
+        early.push(!followed)
+        got.push(...said(entries))
+      })
+      followed = true
+      await first
+      for (let i = 0; i < 50; i++) await log.append([a(`${i}`)])
+      expect(early).not.toContain(true)
+      expect(head).toBe(1)
+      expect(got).toEqual(['2:during', ...Array.from({ length: 50 }, (_, i) => `${i + 3}:${i}`)])
+    })
+
+    test('answers a known key with the first place, burns no seq and delivers nothing', async () => {
+      const log = open()
+      const [first] = await log.append([a('x', { key: 'k' })])
+      let delivered = 0
+      await log.follow((entries) => {
+        delivered += entries.length
+      })
+      const [again] = await log.append([a('x', { key: 'k' })])
+      expect(again).toEqual({ ...first, duplicate: true })
+      const [next] = await log.append([a('y')])
+      expect(next?.seq).toBe(2)
+      expect(delivered).toBe(1)
+    })
+
+    test('knows keys by topic: the same key in another topic is another key', async () => {
+      const log = open()
+      await log.append([a('x', { key: 'k' })])
+      const [other] = await log.append([b('x', { key: 'k' })])
+      expect(other).toMatchObject({ seq: 2, duplicate: false })
+    })
+
+    test('refuses a known key with another payload, and the whole of its batch', async () => {
+      const log = open()
+      await log.append([a('x', { key: 'k' })])
+      for (const other of [a('y', { key: 'k' }), a('x', { key: 'k', event: 'e' }), a('x', { key: 'k', retry: 1000 })])
+        await expect(log.append([b('neighbour'), other])).rejects.toMatchObject({ code: 'key_conflict' })
+      expect(await read(log, 0, '**')).toEqual(['1:x'])
+    })
+
+    test('lets a refused batch take no neighbour of its group with it', async () => {
+      const log = open()
+      const results = await Promise.allSettled([
+        log.append([a('1', { key: 'k' })]),
+        log.append([a('2'), a('other', { key: 'k' })]),
+        log.append([a('1', { key: 'k' })]),
+        log.append([a('3')]),
+      ])
+      expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled'])
+      expect(results[2]).toMatchObject({ value: [{ seq: 1, duplicate: true }] })
+      expect(await read(log, 0, '**')).toEqual(['1:1', '2:3'])
+    })
+
+    test('sees the earlier of two equal keys in one batch', async () => {
+      const log = open()
+      const receipts = await log.append([a('x', { key: 'k' }), a('x', { key: 'k' }), a('y')])
+      expect(receipts).toMatchObject([
+        { seq: 1, duplicate: false },
+        { seq: 1, duplicate: true },
+        { seq: 2, duplicate: false },
+      ])
+      await expect(log.append([b('x', { key: 'k' }), b('y', { key: 'k' })])).rejects.toMatchObject({
+        code: 'key_conflict',
+      })
+    })
+
+    test('forgets keys beyond their count, oldest first', async () => {
+      const log = open({ keyCount: 2 })
+      for (const key of ['1', '2', '3']) await log.append([a(key, { key })])
+      expect(await log.append([a('3', { key: '3' })])).toMatchObject([{ duplicate: true }])
+      expect(await log.append([a('1', { key: '1' })])).toMatchObject([{ duplicate: false }])
+    })
+
+    test('forgets keys past their age', async () => {
+      const log = open({ keyAgeMs: 30 })
+      await log.append([a('x', { key: 'k' })])
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      expect(await log.append([a('y', { key: 'k' })])).toMatchObject([{ seq: 2, duplicate: false }])
+    })
+
+    test('reads oldest first, only what the filter matches, and says how far it looked', async () => {
+      const log = open()
+      await log.append([a('1'), b('2'), { topic: 'c/d', data: '3' }, a('4')])
+      expect(await read(log, 0, 'a')).toEqual(['1:1', '4:4'])
+      expect(await read(log, 1, 'a', 'b')).toEqual(['2:2', '4:4'])
+      expect(await read(log, 0, 'c/*')).toEqual(['3:3'])
+      expect(await read(log, 0, 'b', '*/d')).toEqual(['2:2', '3:3'])
+      expect((await log.read(0, all, Filter.parse(['nothing']))).scannedTo).toBe(4)
+      expect((await log.read(4, all, Filter.parse(['**']))).scannedTo).toBe(4)
+    })
+
+    test('reads no more than its limits, at least one entry, and goes on from there', async () => {
+      const log = open()
+      await log.append([a('1'), b('2'), a('3'), a('4'), b('5')])
+      for (const names of [['a', 'b'], ['**']]) {
+        const filter = Filter.parse(names)
+        const first = await log.read(0, { count: 2, bytes: 1e9 }, filter)
+        expect([said(first.entries), first.scannedTo]).toEqual([['1:1', '2:2'], 2])
+        const one = await log.read(2, { count: 100, bytes: 1 }, filter)
+        expect([said(one.entries), one.scannedTo]).toEqual([['3:3'], 3])
+        const rest = await log.read(3, { count: 2, bytes: 1e9 }, filter)
+        expect([said(rest.entries), rest.scannedTo]).toEqual([['4:4', '5:5'], 5])
+      }
+    })
+
+    test('reads all of a filter, once and in order, by any sequence of limits', async () => {
+      const log = open()
+      const topics = ['a', 'b', 'c/x', 'c/y', 'd']
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.nat(4), { minLength: 1, maxLength: 40 }),
+          fc.subarray(['a', 'b', 'c/*', 'd', '**'], { minLength: 1 }),
+          fc.array(fc.record({ count: fc.integer({ min: 1, max: 7 }), bytes: fc.integer({ min: 1, max: 9 }) }), {
+            minLength: 1,
+          }),
+          async (indices, names, limits) => {
+            const receipts = await log.append(indices.map((i) => ({ topic: topics[i]!, data: 'x' })))
+            const filter = Filter.parse(names)
+            const wanted = receipts.filter((_, i) => filter.matches(topics[indices[i]!]!)).map(({ seq }) => seq)
+            const got: number[] = []
+            let after = receipts[0]!.seq - 1
+            for (let i = 0; after < receipts.at(-1)!.seq; i++) {
+              const { entries, scannedTo } = await log.read(after, limits[i % limits.length]!, filter)
+              expect(scannedTo).toBeGreaterThan(after)
+              got.push(...entries.map(({ seq }) => seq))
+              after = scannedTo
+            }
+            expect(got).toEqual(wanted)
+          },
+        ),
+        { seed, numRuns: runs(60, 2000) },
+      )
+    })
+
+    test('finds the newest entry of a topic', async () => {
+      const log = open()
+      expect(await log.newest('a')).toBeUndefined()
+      await log.append([a('1'), a('2'), b('3')])
+      expect(await log.newest('a')).toMatchObject({ seq: 2, data: '2' })
+    })
+
+    test('keeps at most so many entries, of the whole log and of a topic', async () => {
+      const whole = open({ retention: { count: 3 } })
+      for (let i = 1; i <= 10; i++) await whole.append([a(`${i}`)])
+      expect(await read(whole, 0, 'a')).toEqual(['8:8', '9:9', '10:10'])
+
+      const each = open({ retention: { topicCount: 2 } })
+      for (let i = 1; i <= 6; i++) await each.append([i % 3 === 0 ? b(`${i}`) : a(`${i}`)])
+      expect(await read(each, 0, '**')).toEqual(['3:3', '4:4', '5:5', '6:6'])
+    })
+
+    test('keeps at most so many bytes of topics, event names and data', async () => {
+      const log = open({ retention: { bytes: 10 } })
+      await log.append([a('1234'), a('1234'), a('é')])
+      expect(await read(log, 0, 'a')).toEqual(['2:1234', '3:é'])
+      const each = open({ retention: { topicBytes: 5 } })
+      await each.append([a('1'), b('12'), a('12'), a('3', { event: 'e' })])
+      expect(await read(each, 0, '**')).toEqual(['2:12', '4:3'])
+    })
+
+    test('drops what is past its age, without a further append', async () => {
+      const log = open({ retention: { ageMs: 40 } })
+      await log.append([a('1')])
+      await expect.poll(() => read(log, 0, 'a'), { timeout: 2000 }).toEqual([])
+    })
+
+    test('never trims the newest entry of a $ topic', async () => {
+      const log = open({ retention: { count: 2, topicCount: 1 } })
+      await log.append([{ topic: '$store', data: 'old' }])
+      await log.append([{ topic: '$store', data: 'new' }])
+      for (let i = 0; i < 300; i++) await log.append([a(`${i}`)])
+      expect(await log.newest('$store')).toMatchObject({ data: 'new', seq: 2 })
+      expect(await read(log, 0, '$store')).toEqual(['2:new'])
+    })
+
+    test('tells exactly what was trimmed of the asked topics, and gives a quiet topic no false alarm', async () => {
+      const log = open({ retention: { count: 3 } })
+      await log.append([b('quiet')]) // 1
+      for (let i = 2; i <= 6; i++) await log.append([a(`${i}`)])
+      await log.append([b('7')])
+      // kept: 5 6 7; trimmed of b: 1, of a: 4
+      const trimmed = async (after: number, ...names: string[]) =>
+        (await log.read(after, all, Filter.parse(names))).trimmed
+      expect(await trimmed(0, 'a')).toEqual({ to: 4, exact: true })
+      expect(await trimmed(3, 'a')).toEqual({ to: 4, exact: true })
+      expect(await trimmed(4, 'a')).toBeUndefined()
+      expect(await trimmed(0, 'b')).toEqual({ to: 1, exact: true })
+      expect(await trimmed(1, 'b')).toBeUndefined()
+      expect(await trimmed(1, 'a', 'b')).toEqual({ to: 4, exact: true })
+      expect(await trimmed(1, '**')).toEqual({ to: 4, exact: true })
+      expect(await trimmed(0, 'other')).toBeUndefined()
+      expect(await trimmed(0, 'other/**')).toBeUndefined()
+    })
+
+    test('folds the oldest of very many trimmed topics into a floor, below which a gap is not exact', async () => {
+      const log = open({ retention: { count: 1 }, trimmedCount: 3 })
+      for (let i = 1; i <= 10; i++) await log.append([{ topic: `t/${i}`, data: 'x' }])
+      // trimmed: 1…9; remembered: 7 8 9; floor 6
+      const trimmed = async (after: number, name: string) => (await log.read(after, all, Filter.parse([name]))).trimmed
+      expect(await trimmed(5, 't/2')).toEqual({ to: 6, exact: false })
+      expect(await trimmed(6, 't/2')).toBeUndefined()
+      expect(await trimmed(6, 't/7')).toEqual({ to: 7, exact: true })
+      expect(await trimmed(6, 't/*')).toEqual({ to: 9, exact: true })
+      expect(await trimmed(9, 't/*')).toBeUndefined()
+    })
+
+    test('refuses to publish to a closed topic, but knows the keys it had', async () => {
+      const log = open()
+      await log.append([a('1', { key: 'k' }), a('2', { close: true })])
+      await expect(log.append([b('neighbour'), a('3')])).rejects.toMatchObject({ code: 'topic_closed' })
+      await expect(log.append([b('x', { close: true }), b('y')])).rejects.toMatchObject({ code: 'topic_closed' })
+      expect(await log.append([a('1', { key: 'k' })])).toMatchObject([{ seq: 1, duplicate: true }])
+      expect(await log.closed(['a', 'b'])).toEqual(new Map([['a', 2]]))
+      expect(await read(log, 0, '**')).toEqual(['1:1', '2:2'])
+    })
+
+    test('keeps a topic closed when retention has trimmed its entries', async () => {
+      const log = open({ retention: { count: 1 }, trimmedCount: 1 })
+      await log.append([a('1', { close: true })])
+      for (let i = 0; i < 5; i++) await log.append([{ topic: `t/${i}`, data: 'x' }])
+      expect(await log.closed(['a'])).toEqual(new Map([['a', 1]]))
+      await expect(log.append([a('2')])).rejects.toMatchObject({ code: 'topic_closed' })
+    })
+
+    test('refuses to work once it is closed, and can be closed twice', async () => {
+      const log = open()
+      const pending = log.append([a('1')])
+      await Promise.all([log.close(), log.close()])
+      await expect(pending).resolves.toMatchObject([{ seq: 1 }])
+      await expect(log.append([a('2')])).rejects.toMatchObject({ code: 'log_unusable' })
+      await expect(log.check()).rejects.toBeInstanceOf(AppError)
+    })
+
+    test('says that it can be written', async () => {
+      await expect(open().check()).resolves.toBeUndefined()
+    })
+
+    test('has an epoch that no other log has', async () => {
+      const [one, other] = [open(), open()]
+      expect(one.epoch).toMatch(/^[a-z0-9]{10}$/)
+      expect(one.epoch).not.toBe(other.epoch)
+    })
+
+    test('keeps entries, keys, closed topics, what was trimmed, and its epoch, over a restart', async ({ skip }) => {
+      skip(!driver.survives, 'this log lives and dies with its process')
+      const home = place()
+      const log = at(home, { retention: { count: 3 } })
+      for (let i = 1; i <= 4; i++) await log.append([a(`${i}`, { key: `${i}` })])
+      await log.append([{ topic: 'c', close: true }])
+      await log.close()
+      const again = at(home, { retention: { count: 3 } })
+      expect(again.epoch).toBe(log.epoch)
+      expect(await again.follow(() => {})).toBe(5)
+      expect(await read(again, 0, 'a')).toEqual(['3:3', '4:4'])
+      expect((await again.read(0, all, Filter.parse(['a']))).trimmed).toEqual({ to: 2, exact: true })
+      expect(await again.append([a('1', { key: '1' })])).toMatchObject([{ seq: 1, duplicate: true }])
+      expect(await again.closed(['c'])).toEqual(new Map([['c', 5]]))
+      expect(await again.append([b('6')])).toMatchObject([{ seq: 6 }])
+      expect(await read(again, 0, '**')).toEqual(['4:4', '5:undefined', '6:6'])
+    })
+  })
+}

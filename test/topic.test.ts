@@ -1,0 +1,79 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Filter, matches, parsePattern, parseTopic } from '../src/topic.ts'
+import { runs, seed } from './seed.ts'
+
+const match = (pattern: string, topic: string) => matches(pattern.split('/'), topic.split('/'))
+
+describe('a topic', () => {
+  test.each(['a', 'chat/room-1', 'A.b_c~d@e:f/9', '$store', '$sys/x', 'x'.repeat(200)])('%s is one', (text) => {
+    expect(parseTopic(text)).toBe(text)
+  })
+
+  test.each(['', '/', '/a', 'a/', 'a//b', 'a b', 'ä', 'a/$b', '$', 'a\n', 'a\u0000', 'a,b', 'x'.repeat(201), '%61'])(
+    '%j is none',
+    (text) => {
+      expect(() => parseTopic(text)).toThrow(expect.objectContaining({ code: 'topic_invalid' }))
+    },
+  )
+
+  test.each(['*', 'a/*', '**'])('%s is a pattern, not a topic', (text) => {
+    expect(() => parseTopic(text)).toThrow(/it is a pattern/)
+  })
+})
+
+describe('a pattern', () => {
+  test.each(['*', '**', 'a/*/b', 'a/**', '*/*/**', '$sys/*'])('%s is one', (text) => {
+    expect(parsePattern(text)).toBe(text)
+  })
+
+  test.each(['a*', '*a', '**/a', 'a/**/b', 'a/*/', 'a/***'])('%s is none', (text) => {
+    expect(() => parsePattern(text)).toThrow(expect.objectContaining({ code: 'pattern_invalid' }))
+  })
+
+  test.each([
+    ['a/*', 'a/b', true],
+    ['a/*', 'a', false],
+    ['a/*', 'a/b/c', false],
+    ['*/b', 'a/b', true],
+    ['a/**', 'a/b', true],
+    ['a/**', 'a/b/c', true],
+    ['a/**', 'a', false],
+    ['**', 'a/b', true],
+    ['*', '$store', false],
+    ['**', '$store', false],
+    ['$store', '$store', true],
+    ['$sys/*', '$sys/x', true],
+    ['*/x', '$sys/x', false],
+  ])('%s on %s: %s', (pattern, topic, expected) => {
+    expect(match(pattern, topic)).toBe(expected)
+  })
+})
+
+describe('a filter', () => {
+  test('has the same key for equal sets, whatever their order, and another for others', () => {
+    expect(Filter.parse(['b', 'a', 'b']).key).toBe(Filter.parse(['a', 'b']).key)
+    expect(Filter.parse(['a', 'b']).key).not.toBe(Filter.parse(['a/b']).key)
+  })
+
+  test('matches what one of its topics and patterns matches', () => {
+    const word = fc.constantFrom('a', 'b', 'c')
+    const topic = fc.array(word, { minLength: 1, maxLength: 4 }).map((s) => s.join('/'))
+    const pattern = fc
+      .tuple(fc.array(fc.oneof(word, fc.constant('*')), { minLength: 1, maxLength: 3 }), fc.boolean())
+      .map(([segments, rest]) => [...segments, ...(rest ? ['**'] : [])].join('/'))
+    fc.assert(
+      fc.property(fc.array(fc.oneof(topic, pattern), { minLength: 1, maxLength: 5 }), topic, (names, given) => {
+        expect(Filter.parse(names).matches(given)).toBe(names.some((name) => match(name, given)))
+      }),
+      { seed, numRuns: runs(300, 20_000) },
+    )
+  })
+
+  test('holds 1 to 100 names', () => {
+    const names = (n: number) => Array.from({ length: n }, (_, i) => `t/${i}`)
+    expect(() => Filter.parse([])).toThrow(expect.objectContaining({ code: 'topic_missing' }))
+    expect(Filter.parse(names(100)).topics.size).toBe(100)
+    expect(() => Filter.parse(names(101))).toThrow(expect.objectContaining({ code: 'too_many_topics' }))
+  })
+})
