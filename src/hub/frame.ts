@@ -1,0 +1,94 @@
+import type { Entry } from '../log/log.ts'
+import { STORE } from '../topic.ts'
+import { formatPosition } from './position.ts'
+
+/** What the seed's stream says before anything was sent. */
+export const DEFAULT_MESSAGE = 'This is a server-sent event'
+
+/** An entry's bytes on the wire, encoded once for every reader. */
+export interface Frame {
+  readonly seq: number
+  readonly topic: string
+  readonly bytes: Uint8Array
+  readonly closes: boolean
+}
+
+export type GapReason = 'trimmed' | 'epoch' | 'unknown' | 'ahead'
+
+/** The control events, all named `hub.*`, with their data. */
+export interface Controls {
+  open: { state: 'live' | 'resumed' | 'gap'; stream: string }
+  /** What was asked for after `from` up to and including `to` cannot be delivered any more; `from` is null where it was no position. */
+  gap: { reason: GapReason; from: string | null; to: string; exact: boolean }
+  checkpoint: Record<string, never>
+  closed: { topic: string }
+}
+
+const encoder = new TextEncoder()
+
+/** A line that only keeps the connection alive. No blank line: some clients dispatch an empty message for it. */
+export const HEARTBEAT = encoder.encode(':\n')
+
+/** First bytes of a stream. The comment ends whatever line a client (WebKit) kept from the connection before. */
+export function encodeOpening(retryMs: number): Uint8Array {
+  return encoder.encode(`:\nretry: ${retryMs}\n`)
+}
+
+/** Last bytes of a stream that the hub ends; a field takes effect at its line end, no blank line is needed. */
+export function encodeEnding(retryMs: number): Uint8Array {
+  return encoder.encode(`retry: ${retryMs}\n`)
+}
+
+/** @param epoch of the log that placed the entry */
+export function encodeEntry(entry: Entry, epoch: string): Frame {
+  const { seq, topic } = entry
+  const id = formatPosition(epoch, seq)
+  let text = ''
+  if (entry.data !== undefined) {
+    if (entry.retry !== undefined) text += `${said(entry)}retry: ${entry.retry}\nid: ${id}\n\n`
+    else text += `${said(entry)}id: ${id}\n\n`
+  }
+  if (entry.close) text += control('closed', { topic }, id)
+  return { seq, topic, bytes: encoder.encode(text), closes: entry.close === true }
+}
+
+/** The entry said again: without an id, because a reader's position never moves back. */
+export function encodeRepeat(entry: Entry): Uint8Array {
+  return encoder.encode(entry.data === undefined ? ':\n' : `${said(entry)}\n`)
+}
+
+export function encodeControl<Name extends keyof Controls>(name: Name, data: Controls[Name], id: string): Uint8Array {
+  return encoder.encode(control(name, data, id))
+}
+
+/** Bytes that the seed's message takes as data of the longest frame it can have. */
+export function storeData(message: string, time: number): string {
+  return JSON.stringify({ message, timestamp: new Date(time).toISOString() })
+}
+
+// `event:` first and `id:` last: a client that takes an id when its line comes, not at dispatch, then loses nothing to a cut.
+function said({ topic, event, data = '', time }: Entry): string {
+  if (topic === STORE) return `event: message\ndata: ${storeData(data, time)}\n`
+  const name = event === undefined ? '' : `event: ${event}\n`
+  if (!/[\r\n]/.test(data)) return `${name}data: ${data}\n`
+  return `${name}${data
+    .split(/\r\n|\r|\n/)
+    .map((line) => `data: ${line}\n`)
+    .join('')}`
+}
+
+function control<Name extends keyof Controls>(name: Name, data: Controls[Name], id: string): string {
+  return `event: hub.${name}\ndata: ${JSON.stringify(data)}\nid: ${id}\n\n`
+}
+
+/** One chunk of several pieces; a single piece is not copied. */
+export function join(pieces: readonly Uint8Array[]): Uint8Array {
+  if (pieces.length === 1) return pieces[0]!
+  const joined = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0))
+  let at = 0
+  for (const piece of pieces) {
+    joined.set(piece, at)
+    at += piece.byteLength
+  }
+  return joined
+}

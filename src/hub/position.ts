@@ -1,0 +1,20 @@
+/** A place in a log: everything up to `seq` of the log's incarnation `epoch` is behind it. The SSE `id`, and the `Last-Event-ID`. */
+export interface Position {
+  readonly epoch: string
+  readonly seq: number
+}
+
+const POSITION = /^([A-Za-z0-9._~]{1,40})-(0|[1-9]\d{0,15})$/
+
+/** `<epoch>-<seq>`: at most 64 bytes of `[A-Za-z0-9._~-]`, so that no browser sends a preflight for it. */
+export function formatPosition(epoch: string, seq: number): string {
+  return `${epoch}-${seq}`
+}
+
+/** The position that a client sent, or nothing if no log of any epoch can have given it. */
+export function parsePosition(text: string): Position | undefined {
+  const found = POSITION.exec(text)
+  if (!found) return
+  const seq = Number(found[2])
+  return Number.isSafeInteger(seq) ? { epoch: found[1]!, seq } : undefined
+}

@@ -1,0 +1,378 @@
+import type { Log, Trimmed } from '../log/log.ts'
+import type { GapReason } from './frame.ts'
+import { encodeControl, encodeEnding, encodeEntry, encodeOpening, HEARTBEAT, join } from './frame.ts'
+import type { Group, Waiter } from './interests.ts'
+import { formatPosition, type Position } from './position.ts'
+import type { Repeat } from './repeats.ts'
+import type { Timed } from './wheel.ts'
+import { type Chunk, chunkOf, type Window } from './window.ts'
+
+/** Entries that one read of the log asks for, at most. */
+const READ_COUNT = 256
+
+const NEVER = Number.POSITIVE_INFINITY
+
+/** What a subscription needs of its hub. */
+export interface Feed {
+  readonly log: Log
+  readonly window: Window
+  readonly maxChunkBytes: number
+  readonly heartbeatMs: number
+  readonly stallMs: number
+  readonly retryMs: number
+}
+
+/** How a subscription begins. */
+export interface Start {
+  readonly group: Group
+  /** Where the reader wants to go on: nowhere in particular, at a position, or at what is no position of any log. */
+  readonly asked: Position | 'unknown' | undefined
+  /** Of the asked topics those that are closed, with the seq of their close. */
+  readonly closed: ReadonlyMap<string, number>
+  readonly repeat?: { readonly of: Repeat; readonly everyMs: number }
+  /** The seed's stream: the current value first, no `hub.open`, no checkpoints. */
+  readonly seed: boolean
+  readonly lifetimeMs: number
+  /** Takes this subscription off the hub. */
+  readonly leave: (subscription: Subscription) => void
+  /** Cuts off the reader: it has not taken what it was given for `stallMs`. */
+  readonly drop: () => void
+}
+
+/**
+ * A position in the log that moves when it is read. Live, catching up and slow are one loop: `read` gives what is due after
+ * the position, from the window or, below its floor, from the log. Between two reads this is an integer and at most one chunk.
+ *
+ * A carrier calls `read` when it can send. If it gets nothing, it waits for `onReady`, unless `ended`.
+ */
+export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
+  /** Names this stream to its reader: 128 random bits. */
+  readonly stream = randomName()
+  /** Called when `read` may give something again. One carrier, one callback. */
+  onReady: () => void = () => {}
+
+  readonly #feed: Feed
+  readonly #start: Start
+  #position: number
+  /** Seq of the last id sent. */
+  #sent: number
+  /** In the group's set of those who have all there is: the position follows the head. */
+  #waiting = false
+  /** The reader knows where it stands: it has been sent `hub.open`, and `hub.gap` if need be. */
+  #opened = false
+  /** Control frames, due before any entry. */
+  #owed: Uint8Array[]
+  /** What the log gave. */
+  #page: Chunk | undefined
+  #fetching = false
+  /** End of the last gap that the reader was told of. */
+  #gapTo = 0
+  readonly #unclosed: Set<string>
+  /** Last words, due once everything up to `head` is sent. */
+  #ending: { readonly bytes: Uint8Array; readonly head: number } | undefined
+  #final = false
+  #ended = false
+  #beatDue = false
+  #repeatDue = false
+  #handedAt = NEVER
+  #beatAt: number
+  #repeatAt: number
+  #diesAt: number
+
+  constructor(feed: Feed, start: Start) {
+    this.#feed = feed
+    this.#start = start
+    this.#position = this.#sent = feed.window.head
+    this.#unclosed = new Set(start.group.filter.topics)
+    this.#owed = [encodeOpening(feed.retryMs)]
+    const now = performance.now()
+    this.#beatAt = now + feed.heartbeatMs
+    this.#repeatAt = now + (start.repeat?.everyMs ?? NEVER)
+    this.#diesAt = now + start.lifetimeMs
+    this.#begin()
+  }
+
+  /** Everything up to here is with the reader or was not for it. */
+  get position(): number {
+    return this.#waiting ? this.#feed.window.head : this.#position
+  }
+
+  /** No more will come. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  /** When `tick` wants to be called, on the clock of `performance.now()`. */
+  get nextTick(): number {
+    return Math.min(this.#beatAt, this.#repeatAt, this.#diesAt, this.#handedAt + this.#feed.stallMs)
+  }
+
+  /** Whole frames that are due, `maxChunkBytes` or one frame at most, or nothing yet. Asking says that the last ones are sent. */
+  read(): Uint8Array | undefined {
+    this.#handedAt = NEVER
+    if (this.#final) this.close()
+    if (this.#ended) return
+    const bytes = this.#next()
+    if (bytes) this.#handedAt = performance.now()
+    return bytes
+  }
+
+  /** Chunks until the end. Leaving the loop closes the subscription. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    const ready = (resolve: () => void) => {
+      this.onReady = resolve
+    }
+    try {
+      while (!this.#ended) {
+        const bytes = this.read()
+        if (bytes) yield bytes
+        else if (!this.#ended) await new Promise<void>(ready)
+      }
+    } finally {
+      this.close()
+    }
+  }
+
+  /** The reader has gone. Calling it twice is allowed. */
+  close(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#owed = []
+    this.#page = undefined
+    this.#start.group.waiting.delete(this)
+    this.#start.leave(this)
+    this.onReady()
+  }
+
+  /** Ends the stream once what is due by now is sent; the reader is to come back after `retryMs`. */
+  finish(retryMs: number): void {
+    this.#diesAt = NEVER
+    if (this.#ended || this.#ending) return
+    this.#ending = { bytes: encodeEnding(retryMs), head: this.#feed.window.head }
+    this.#rouse()
+  }
+
+  wake(head: number): void {
+    this.#position = head
+    this.#waiting = false
+    this.onReady()
+  }
+
+  tick(now: number): number {
+    if (now >= this.#handedAt + this.#feed.stallMs) {
+      this.close()
+      this.#start.drop()
+      return NEVER
+    }
+    if (now >= this.#diesAt) this.finish(jitter(this.#feed.retryMs))
+    if (now >= this.#beatAt) {
+      this.#beatAt = now + this.#feed.heartbeatMs
+      this.#beatDue = this.#waiting
+    }
+    if (now >= this.#repeatAt) {
+      const { everyMs } = this.#start.repeat!
+      this.#repeatAt += Math.ceil((now - this.#repeatAt + 1) / everyMs) * everyMs
+      this.#repeatDue = this.#waiting // a reader that still owes a drain gets this one not at all
+    }
+    if (this.#beatDue || this.#repeatDue) this.#rouse()
+    return this.nextTick
+  }
+
+  #next(): Uint8Array | undefined {
+    if (this.#owed.length > 0) return this.#takeOwed()
+    if (this.#isComplete()) return this.#endWith(encodeEnding(this.#feed.retryMs))
+    if (this.#ending && (this.#position >= this.#ending.head || this.#isBehind()))
+      return this.#endWith(this.#ending.bytes)
+    if (this.#isBehind() && !this.#page) return this.#fetch()
+    const chunk = this.#take()
+    this.#position = chunk.to
+    if (chunk.bytes) return this.#hand(chunk, chunk.bytes)
+    if (this.#position < this.#feed.window.head || this.#ending) return this.#next()
+    if (this.#repeatDue) return this.#repeat()
+    if (this.#beatDue) return this.#beat()
+    this.#waiting = true
+    this.#start.group.waiting.add(this)
+    return
+  }
+
+  /** Whether only the log can tell what comes next. */
+  #isBehind(): boolean {
+    return !this.#opened || this.#position < this.#feed.window.floor
+  }
+
+  /** Whether nothing can ever come: all topics are closed, and a pattern never completes. */
+  #isComplete(): boolean {
+    return this.#opened && this.#unclosed.size === 0 && this.#start.group.filter.patterns.length === 0
+  }
+
+  #take(): Chunk {
+    const page = this.#page
+    this.#page = undefined
+    if (page) return page
+    const { window, maxChunkBytes } = this.#feed
+    const { group } = this.#start
+    const shared = group.last
+    if (shared?.from === this.#position && (shared.chunk.full || shared.chunk.to === window.head)) return shared.chunk
+    const chunk = window.chunk(this.#position, group.filter, maxChunkBytes)
+    group.last = { from: this.#position, chunk }
+    return chunk
+  }
+
+  #hand(chunk: Chunk, bytes: Uint8Array): Uint8Array {
+    this.#sent = chunk.sent
+    this.#beatAt = performance.now() + this.#feed.heartbeatMs
+    this.#beatDue = false
+    for (const topic of chunk.closes) this.#unclosed.delete(topic)
+    return bytes
+  }
+
+  #takeOwed(): Uint8Array {
+    const bytes = join(this.#owed)
+    this.#owed = []
+    return bytes
+  }
+
+  #endWith(bytes: Uint8Array): Uint8Array {
+    this.#final = true
+    return bytes
+  }
+
+  #repeat(): Uint8Array | undefined {
+    this.#repeatDue = false
+    return this.#start.repeat?.of.bytes ?? this.#next()
+  }
+
+  #beat(): Uint8Array {
+    this.#beatDue = false
+    if (this.#start.seed || this.#sent === this.#position) return HEARTBEAT
+    this.#sent = this.#position
+    return encodeControl('checkpoint', {}, this.#id(this.#position))
+  }
+
+  #rouse(): void {
+    if (!this.#waiting) return
+    this.#start.group.waiting.delete(this)
+    this.wake(this.#feed.window.head)
+  }
+
+  #begin(): void {
+    const { log, window } = this.#feed
+    const { asked } = this.#start
+    const head = window.head
+    if (asked === undefined) this.#open('live')
+    else if (asked === 'unknown') this.#open('gap', { reason: 'unknown', from: null, to: head, exact: false })
+    else if (asked.epoch !== log.epoch) this.#position = 0
+    else if (asked.seq > head)
+      this.#open('gap', { reason: 'ahead', from: formatPosition(asked.epoch, asked.seq), to: head, exact: false })
+    else {
+      this.#position = asked.seq
+      if (asked.seq >= window.floor) this.#open('resumed')
+    }
+  }
+
+  /** Owes the reader its first frames, whose ids are the position that it goes on from. */
+  #open(state: 'live' | 'resumed' | 'gap', gap?: Gap, closed: Start['closed'] = this.#start.closed): void {
+    this.#opened = true
+    this.#sent = this.#position
+    if (!this.#start.seed)
+      this.#owed.push(encodeControl('open', { state, stream: this.stream }, this.#id(this.#position)))
+    if (gap) this.#oweGap(gap)
+    this.#oweClosed(closed, Math.max(this.#position, gap?.to ?? 0))
+    if (this.#start.seed) this.#oweCurrent(state)
+  }
+
+  /** The seed's stream starts with the current value: as it is placed, or said again after what was missed. */
+  #oweCurrent(state: 'live' | 'resumed' | 'gap'): void {
+    const entry = this.#start.repeat!.of.entry!
+    if (state !== 'live') {
+      this.#repeatDue = true
+      return
+    }
+    // Before the first message there is only the default, whose place is where we stand; else the newest is ours already.
+    const seq = entry.seq === 0 ? this.#position : entry.seq
+    this.#position = Math.max(this.#position, seq)
+    this.#sent = seq
+    this.#owed.push(encodeEntry({ ...entry, seq }, this.#feed.log.epoch).bytes)
+  }
+
+  #oweGap({ reason, from, to, exact }: Gap): void {
+    this.#owed.push(encodeControl('gap', { reason, from, to: this.#id(to), exact }, this.#id(this.#position)))
+    this.#sent = this.#position
+  }
+
+  #oweClosed(closed: ReadonlyMap<string, number>, upTo: number): void {
+    for (const [topic, seq] of closed)
+      if (seq <= upTo && this.#unclosed.delete(topic))
+        this.#owed.push(encodeControl('closed', { topic }, this.#id(this.#position)))
+  }
+
+  #fetch(): undefined {
+    if (this.#fetching) return
+    this.#fetching = true
+    this.#ask().then(
+      () => {
+        this.#fetching = false
+        this.onReady()
+      },
+      () => {
+        // Better to end, and let the reader come back with its position, than to guess what it is owed.
+        this.#ending = { bytes: encodeEnding(jitter(this.#feed.retryMs)), head: 0 }
+        this.#fetching = false
+        this.onReady()
+      },
+    )
+  }
+
+  /** Learns from the log what comes next, and what can no longer come. */
+  async #ask(): Promise<void> {
+    const { log, maxChunkBytes } = this.#feed
+    const { entries, scannedTo, trimmed } = await log.read(
+      this.#position,
+      { count: READ_COUNT, bytes: maxChunkBytes },
+      this.#start.group.filter,
+    )
+    const closed = trimmed ? await log.closed(this.#unclosed) : undefined
+    if (this.#ended) return
+    const from = this.#position
+    const before = entries.length > 0 ? entries[0]!.seq - 1 : scannedTo
+    if (!this.#opened) this.#openFromLog(before, trimmed, closed)
+    else if (trimmed && trimmed.to > this.#gapTo) {
+      this.#position = before
+      this.#oweGap({ reason: 'trimmed', from: this.#id(from), ...trimmed })
+      this.#oweClosed(closed!, trimmed.to)
+    }
+    this.#gapTo = Math.max(this.#gapTo, trimmed?.to ?? 0)
+    const frames = entries.map((entry) => encodeEntry(entry, log.epoch))
+    this.#page = chunkOf(frames, scannedTo, maxChunkBytes)
+  }
+
+  #openFromLog(before: number, trimmed: Trimmed | undefined, closed: Start['closed'] | undefined): void {
+    const { epoch, seq } = this.#start.asked as Position
+    const from = formatPosition(epoch, seq)
+    const isOurs = epoch === this.#feed.log.epoch
+    if (trimmed || !isOurs) this.#position = before
+    if (!isOurs) this.#open('gap', { reason: 'epoch', from, to: before, exact: false }, closed)
+    else if (trimmed) this.#open('gap', { reason: 'trimmed', from, ...trimmed }, closed)
+    else this.#open('resumed')
+  }
+
+  #id(seq: number): string {
+    return formatPosition(this.#feed.log.epoch, seq)
+  }
+}
+
+interface Gap {
+  readonly reason: GapReason
+  readonly from: string | null
+  readonly to: number
+  readonly exact: boolean
+}
+
+function randomName(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+/** Half to all of a time, so that those who leave together do not come back together. */
+export function jitter(ms: number): number {
+  return Math.round(ms * (0.5 + Math.random() / 2))
+}

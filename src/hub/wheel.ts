@@ -1,0 +1,81 @@
+/** Something with a next time, on the clock of `performance.now()`. */
+export interface Timed {
+  /** Does what is due and returns when to be asked again; infinity for never. */
+  tick(now: number): number
+}
+
+/** Milliseconds between two looks at the clock: how late a tick may be. */
+const GRAIN_MS = 100
+
+/** One timer for all: who is due is found by time, not by asking everybody. It runs only while somebody waits. */
+export class Wheel {
+  readonly #slots = new Map<number, Set<Timed>>()
+  readonly #slotOf = new Map<Timed, number>()
+  #timer: ReturnType<typeof setInterval> | undefined
+  #passed = 0
+
+  add(timed: Timed, at: number): void {
+    this.#take(timed)
+    if (at === Number.POSITIVE_INFINITY) {
+      this.#rest()
+      return
+    }
+    this.#run()
+    const slot = Math.max(Math.ceil(at / GRAIN_MS), this.#passed + 1)
+    this.#slotOf.set(timed, slot)
+    const others = this.#slots.get(slot)
+    if (others) others.add(timed)
+    else this.#slots.set(slot, new Set([timed]))
+  }
+
+  remove(timed: Timed): void {
+    this.#take(timed)
+    this.#rest()
+  }
+
+  #take(timed: Timed): void {
+    const slot = this.#slotOf.get(timed)
+    if (slot === undefined) return
+    this.#slotOf.delete(timed)
+    const others = this.#slots.get(slot)
+    others?.delete(timed)
+    if (others?.size === 0) this.#slots.delete(slot)
+  }
+
+  #run(): void {
+    if (this.#timer !== undefined) return
+    this.#passed = slotAt(performance.now()) - 1
+    this.#timer = setInterval(() => this.#tick(), GRAIN_MS)
+  }
+
+  #rest(): void {
+    if (this.#slotOf.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #tick(): void {
+    const now = performance.now()
+    const last = slotAt(now)
+    // After a long pause of the process there are more empty slots than taken ones.
+    const due =
+      last - this.#passed > this.#slots.size
+        ? [...this.#slots.keys()].filter((slot) => slot <= last).sort((a, b) => a - b)
+        : range(this.#passed + 1, last)
+    this.#passed = last
+    for (const slot of due) for (const timed of this.#slots.get(slot) ?? []) this.#ask(timed, now)
+  }
+
+  #ask(timed: Timed, now: number): void {
+    const next = timed.tick(now)
+    if (this.#slotOf.has(timed)) this.add(timed, next)
+  }
+}
+
+function slotAt(ms: number): number {
+  return Math.floor(ms / GRAIN_MS)
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i)
+}

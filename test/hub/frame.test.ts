@@ -1,0 +1,87 @@
+import { createParser, type EventSourceMessage } from 'eventsource-parser'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  encodeControl,
+  encodeEnding,
+  encodeEntry,
+  encodeOpening,
+  encodeRepeat,
+  HEARTBEAT,
+} from '../../src/hub/frame.ts'
+import type { Entry } from '../../src/log/log.ts'
+import { runs, seed } from '../seed.ts'
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
+const entry = (more: Partial<Entry>): Entry => ({ topic: 'a', data: 'x', seq: 7, time: 0, ...more })
+const frame = (more: Partial<Entry>) => text(encodeEntry(entry(more), 'e').bytes)
+
+function parse(bytes: string): { events: EventSourceMessage[]; retries: number[] } {
+  const events: EventSourceMessage[] = []
+  const retries: number[] = []
+  const parser = createParser({ onEvent: (event) => events.push(event), onRetry: (retry) => retries.push(retry) })
+  parser.feed(bytes)
+  return { events, retries }
+}
+
+describe('a frame, byte by byte', () => {
+  test.each<[string, Partial<Entry>, string]>([
+    ['of the default event', {}, 'data: x\nid: e-7\n\n'],
+    [
+      'with a name first and the id last',
+      { event: 'tick', retry: 1000 },
+      'event: tick\ndata: x\nretry: 1000\nid: e-7\n\n',
+    ],
+    ['of empty data', { data: '' }, 'data: \nid: e-7\n\n'],
+    ['of data that starts with a space', { data: ' x' }, 'data:  x\nid: e-7\n\n'],
+    ['of lines ended in all three ways', { data: 'a\nb\r\nc\rd' }, 'data: a\ndata: b\ndata: c\ndata: d\nid: e-7\n\n'],
+    ['of data that ends a line', { data: 'a\n' }, 'data: a\ndata: \nid: e-7\n\n'],
+    ['of what looks like fields', { data: 'id: 9\nevent: x' }, 'data: id: 9\ndata: event: x\nid: e-7\n\n'],
+    ['of text beyond ASCII, U+2028 as it is', { data: 'é😀\u2028' }, 'data: é😀\u2028\nid: e-7\n\n'],
+    [
+      'of the store',
+      { topic: '$store', data: 'h"i', time: Date.parse('2026-11-23T10:00:00Z') },
+      'event: message\ndata: {"message":"h\\"i","timestamp":"2026-11-23T10:00:00.000Z"}\nid: e-7\n\n',
+    ],
+    ['of a close', { close: true }, 'data: x\nid: e-7\n\nevent: hub.closed\ndata: {"topic":"a"}\nid: e-7\n\n'],
+  ])('%s', (_, more, bytes) => {
+    expect(frame(more)).toBe(bytes)
+  })
+
+  test('of a close without a word', () => {
+    const bytes = text(encodeEntry({ topic: 'a', close: true, seq: 7, time: 0 }, 'e').bytes)
+    expect(bytes).toBe('event: hub.closed\ndata: {"topic":"a"}\nid: e-7\n\n')
+  })
+
+  test('of a repeat: no id', () => {
+    expect(text(encodeRepeat(entry({ event: 'tick' })))).toBe('event: tick\ndata: x\n\n')
+  })
+
+  test('of the opening, the heartbeat, the ending and a control event', () => {
+    expect(text(encodeOpening(3000))).toBe(':\nretry: 3000\n')
+    expect(text(HEARTBEAT)).toBe(':\n')
+    expect(text(encodeEnding(1234))).toBe('retry: 1234\n')
+    expect(text(encodeControl('checkpoint', {}, 'e-9'))).toBe('event: hub.checkpoint\ndata: {}\nid: e-9\n\n')
+  })
+})
+
+test('a public parser gives back what was said, any text but its line ends, which become LF', () => {
+  fc.assert(
+    fc.property(
+      fc.string({ unit: 'binary', maxLength: 200 }).filter((s) => s.isWellFormed()),
+      fc.option(fc.stringMatching(/^[a-z][a-z. -]{0,20}[a-z]$/), { nil: undefined }),
+      fc.option(fc.integer({ min: 500, max: 3_600_000 }), { nil: undefined }),
+      (data, event, retry) => {
+        const bytes = frame({ data, ...(event !== undefined && { event }), ...(retry !== undefined && { retry }) })
+        const { events, retries } = parse(bytes)
+        expect(events).toEqual([{ data: data.replace(/\r\n|\r/g, '\n'), id: 'e-7', event }])
+        expect(retries).toEqual(retry === undefined ? [] : [retry])
+      },
+    ),
+    { seed, numRuns: runs(1000, 100_000) },
+  )
+})
+
+test('a public parser takes the retry of the ending although no blank line follows', () => {
+  expect(parse(`data: x\nid: e-1\n\n${text(encodeEnding(900))}`).retries).toEqual([900])
+})

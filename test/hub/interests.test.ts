@@ -1,0 +1,40 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { type Group, Interests } from '../../src/hub/interests.ts'
+import { Filter } from '../../src/topic.ts'
+import { runs, seed } from '../seed.ts'
+
+const word = fc.constantFrom('a', 'b', 'c')
+const topic = fc
+  .tuple(fc.boolean(), fc.array(word, { minLength: 1, maxLength: 4 }))
+  .map(([own, segments]) => (own ? '$' : '') + segments.join('/'))
+const pattern = fc
+  .tuple(fc.array(fc.oneof(word, fc.constant('*')), { minLength: 1, maxLength: 3 }), fc.boolean())
+  .map(([segments, rest]) => [...segments, ...(rest ? ['**'] : [])].join('/'))
+const filter = fc.array(fc.oneof(topic, pattern), { minLength: 1, maxLength: 4 }).map((names) => Filter.parse(names))
+
+test('a topic concerns exactly the groups whose filter matches it, whoever joined and left before', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(filter, fc.boolean()), { maxLength: 20 }),
+      fc.array(topic, { minLength: 1 }),
+      (readers, topics) => {
+        const interests = new Interests()
+        const joined = readers.map(([wanted, stays]) => ({ group: interests.join(wanted), stays }))
+        for (const { group } of joined.filter(({ stays }) => !stays)) interests.leave(group)
+        const staying = new Set(joined.filter(({ stays }) => stays).map(({ group }) => group))
+        for (const given of topics) {
+          const concerned = new Set<Group>()
+          interests.concerned(given, concerned)
+          expect(concerned).toEqual(new Set([...staying].filter((group) => group.filter.matches(given))))
+        }
+      },
+    ),
+    { seed, numRuns: runs(300, 20_000) },
+  )
+})
+
+test('readers of equal filters share one group', () => {
+  const interests = new Interests()
+  expect(interests.join(Filter.parse(['a', 'b/*']))).toBe(interests.join(Filter.parse(['b/*', 'a'])))
+})

@@ -1,0 +1,73 @@
+import { describe, expect, test } from 'vitest'
+import { parseMessage } from '../../src/hub/message.ts'
+import { formatPosition, parsePosition } from '../../src/hub/position.ts'
+import type { Message } from '../../src/log/log.ts'
+
+const parse = (more: Partial<Message>) => parseMessage({ topic: 'a', data: 'x', ...more }, 100)
+
+describe('a message', () => {
+  test('is what was said, the default event name left out', () => {
+    expect(parse({ event: 'message', retry: 500, key: 'k' })).toEqual({ topic: 'a', data: 'x', retry: 500, key: 'k' })
+  })
+
+  test.each<[string, Partial<Message>, string]>([
+    ['a pattern as topic', { topic: 'a/*' }, 'topic_invalid'],
+    ["a topic of the hub's own", { topic: '$store' }, 'forbidden'],
+    ['half of a surrogate pair', { data: 'a\ud800b' }, 'message_invalid'],
+    ['101 bytes of data', { data: 'é'.repeat(50) + 'x' }, 'event_too_large'],
+    ['an event name with a line end', { event: 'a\nb' }, 'event_invalid'],
+    ['an event name with NUL', { event: 'a\u0000' }, 'event_invalid'],
+    ['an event name with C1', { event: 'a\u0085' }, 'event_invalid'],
+    ['an empty event name', { event: '' }, 'event_invalid'],
+    ['an ill-formed event name', { event: '\udc00' }, 'event_invalid'],
+    ['an event name of 201 bytes', { event: 'x'.repeat(201) }, 'event_invalid'],
+    ['the event name open', { event: 'open' }, 'event_invalid'],
+    ['the event name error', { event: 'error' }, 'event_invalid'],
+    ["an event name of the hub's own", { event: 'hub.gap' }, 'event_invalid'],
+    ['retry below its bound', { retry: 499 }, 'retry_invalid'],
+    ['retry above its bound', { retry: 3_600_001 }, 'retry_invalid'],
+    ['retry that is no whole number', { retry: 1000.5 }, 'retry_invalid'],
+    ['retry that is no number', { retry: Number.NaN }, 'retry_invalid'],
+    ['an empty key', { key: '' }, 'key_invalid'],
+    ['a key with a control character', { key: 'a\u0007' }, 'key_invalid'],
+    ['a key of 201 bytes', { key: 'x'.repeat(201) }, 'key_invalid'],
+  ])('is refused for %s', (_, more, code) => {
+    expect(() => parse(more)).toThrow(expect.objectContaining({ code }))
+  })
+
+  test('may be of exactly the largest size, in bytes', () => {
+    expect(parse({ data: 'é'.repeat(50) }).data).toBe('é'.repeat(50))
+  })
+
+  test('needs data, unless it closes its topic', () => {
+    expect(() => parseMessage({ topic: 'a' }, 100)).toThrow(expect.objectContaining({ code: 'data_missing' }))
+    expect(parseMessage({ topic: 'a', close: true }, 100)).toEqual({ topic: 'a', close: true })
+  })
+})
+
+describe('a position', () => {
+  test('is an epoch and a seq', () => {
+    expect(parsePosition(formatPosition('abc', 12))).toEqual({ epoch: 'abc', seq: 12 })
+    expect(parsePosition('abc-0')).toEqual({ epoch: 'abc', seq: 0 })
+  })
+
+  test.each([
+    '',
+    '-',
+    'abc',
+    'abc-',
+    '-1',
+    'abc-01',
+    'abc--1',
+    'abc-1.5',
+    'abc-1e3',
+    'a b-1',
+    'abc-1\n',
+    'é-1',
+    'abc-99999999999999999',
+    `${'x'.repeat(64)}-1`,
+    'abc-9007199254740993',
+  ])('is not %j', (text) => {
+    expect(parsePosition(text)).toBeUndefined()
+  })
+})
