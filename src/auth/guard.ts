@@ -1,0 +1,53 @@
+import type { Context, MiddlewareHandler } from 'hono'
+import { isLoopback } from '../config.ts'
+import { AppError, quote } from '../errors.ts'
+
+/**
+ * An open hub answers only requests that name this machine, so that no page on the web can reach it under a name of its own
+ * (DNS rebinding). The address it listens on is the first guard, this the second.
+ *
+ * @throws AppError `host_forbidden`
+ */
+export const loopbackOnly: MiddlewareHandler = async (c, next) => {
+  const host = hostOf(c).replace(/:\d*$/, '')
+  if (!isLoopback(host))
+    throw new AppError(
+      'host_forbidden',
+      `Cannot serve host ${quote(host)}: this hub is open to this machine only, as localhost or 127.0.0.1; OPEN=true serves everybody`,
+    )
+  await next()
+}
+
+/**
+ * Refuses what another site makes a browser do: unsafe methods from any other origin, and the one GET that changes something
+ * from another site or ahead of a click. Clients that are no browsers send none of these headers.
+ *
+ * @throws AppError `cross_site`
+ */
+export function sameOrigin(c: Context): void {
+  const site = c.req.header('sec-fetch-site')
+  const origin = c.req.header('origin')
+  if (c.req.method === 'GET') {
+    if (site === 'cross-site')
+      throw new AppError('cross_site', 'Cannot send from another site: use POST from a page of this hub')
+    const purpose = ['sec-purpose', 'purpose', 'x-moz'].map((name) => c.req.header(name)).join()
+    if (/prefetch|preview|prerender/i.test(purpose))
+      throw new AppError('cross_site', 'Cannot send ahead of a click: this request is a prefetch')
+    return
+  }
+  const isForeign =
+    site === undefined ? origin !== undefined && !isSame(origin, hostOf(c)) : site !== 'same-origin' && site !== 'none'
+  if (isForeign)
+    throw new AppError(
+      'cross_site',
+      'Cannot accept this request from another origin: send it from a page of this hub, or from no page',
+    )
+}
+
+function hostOf(c: Context): string {
+  return c.req.header('host') ?? new URL(c.req.url).host
+}
+
+function isSame(origin: string, host: string): boolean {
+  return URL.canParse(origin) && new URL(origin).host === host.toLowerCase()
+}

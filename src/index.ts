@@ -1,0 +1,19 @@
+import { createApp } from './app.ts'
+import { store } from './store.ts'
+
+export { type AppOptions, createApp } from './app.ts'
+export { type Config, parseConfig } from './config.ts'
+export { AppError, type Code } from './errors.ts'
+export { Hub, type HubOptions, type Published, type SubscribeOptions } from './hub/hub.ts'
+export type { Subscription } from './hub/subscription.ts'
+export type { Durability, Entry, Log, LogOptions, Message } from './log/log.ts'
+export { memoryLog } from './log/memory.ts'
+export { type Sql, sqlLog } from './log/sql.ts'
+export { store } from './store.ts'
+export { Filter } from './topic.ts'
+
+/**
+ * Tidings over the module-level store: works with nothing started, as in `await app.request('/event')`.
+ * The page's files are read at its first request, by an adapter that only runtimes with a file system load.
+ */
+export default createApp({ hub: store, files: async () => (await import('./adapters/files.ts')).readFiles() })

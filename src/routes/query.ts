@@ -1,0 +1,33 @@
+import { AppError, quote } from '../errors.ts'
+
+/** The query of a URL, decoded strictly: what is not UTF-8 is refused instead of replaced. @throws AppError `encoding_invalid` */
+export function parseQuery(url: string): URLSearchParams {
+  const { search, searchParams } = new URL(url)
+  try {
+    decodeURIComponent(search)
+  } catch {
+    throw new AppError(
+      'encoding_invalid',
+      'Cannot read the query: it is not percent-encoded UTF-8, write % itself as %25',
+    )
+  }
+  return searchParams
+}
+
+/** The one value of a parameter. @throws AppError `parameter_repeated` */
+export function single(query: URLSearchParams, name: string): string | undefined {
+  const [value, ...more] = query.getAll(name)
+  if (more.length > 0)
+    throw new AppError('parameter_repeated', `Cannot use ${quote(name)} ${more.length + 1} times: give it once`)
+  return value
+}
+
+/** Names and values as one gave them; a repeated name has a list. */
+export function toFields(pairs: Iterable<[string, string]>): Record<string, string | string[]> {
+  const fields = new Map<string, string | string[]>()
+  for (const [name, value] of pairs) {
+    const known = fields.get(name)
+    fields.set(name, known === undefined ? value : [known, value].flat())
+  }
+  return Object.fromEntries(fields)
+}
