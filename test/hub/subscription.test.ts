@@ -1,0 +1,428 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { Hub, type HubOptions, type SubscribeOptions } from '../../src/hub/hub.ts'
+import type { Subscription } from '../../src/hub/subscription.ts'
+import type { Log, LogOptions } from '../../src/log/log.ts'
+import { memoryLog } from '../../src/log/memory.ts'
+import { Filter } from '../../src/topic.ts'
+import { Reader } from '../reader.ts'
+
+let log: Log
+let hub: Hub
+
+async function start(options: Partial<HubOptions> = {}, logOptions: Partial<LogOptions> = {}): Promise<void> {
+  log = memoryLog(logOptions)
+  hub = new Hub(() => log, options)
+  await hub.check()
+}
+
+const id = (seq: number) => `${log.epoch}-${seq}`
+const say = (topic: string, ...data: string[]) => hub.publish(data.map((d) => ({ topic, data: d })))
+
+async function subscribe(names: string[], options: SubscribeOptions = {}): Promise<Subscription> {
+  return (await hub.subscribe(Filter.parse(names), options))!
+}
+
+async function read(names: string[], options: SubscribeOptions = {}): Promise<Reader> {
+  return new Reader().follow(await subscribe(names, options))
+}
+
+/** What is due now, without waiting for more. */
+function take(subscription: Subscription): Reader {
+  const reader = new Reader()
+  for (let bytes = subscription.read(); bytes; bytes = subscription.read()) reader.feed(bytes)
+  return reader
+}
+
+beforeEach(() => start())
+afterEach(async () => {
+  vi.useRealTimers()
+  await hub.close()
+})
+
+describe('a stream begins', () => {
+  test('with a retry, a live hub.open at the head, and then what is published', async () => {
+    await say('a', 'before')
+    const reader = await read(['a'])
+    await say('b', 'not for us')
+    await say('a', 'after')
+    await reader.gets('after')
+    expect(reader.text).toBe(
+      `:\nretry: 3000\nevent: hub.open\ndata: {"state":"live","stream":"${reader.control('open')[0]!.stream}"}\nid: ${id(1)}\n\ndata: after\nid: ${id(3)}\n\n`,
+    )
+    expect(reader.control('open')[0]!.stream).toMatch(/^[0-9a-f]{32}$/)
+  })
+
+  test.each([
+    ['the window', {}],
+    ['the log', { windowCount: 1 }],
+  ])('where its reader left, from %s, with the position asked for as the id of hub.open', async (_, options) => {
+    await start(options)
+    await say('a', '1', '2', '3')
+    await say('b', '4')
+    await say('c/d', '5')
+    const reader = await read(['a', 'c/*'], { lastEventId: id(1) })
+    await say('a', '6')
+    await reader.gets('2', '3', '5', '6')
+    expect(reader.events[0]).toMatchObject({ event: 'hub.open', id: id(1) })
+    expect(reader.control('open')).toMatchObject([{ state: 'resumed' }])
+    expect(reader.control('gap')).toEqual([])
+  })
+
+  test('after a trimmed gap at the oldest kept entry of its topics', async () => {
+    await start({ windowCount: 1 }, { retention: { topicCount: 2 } })
+    await say('a', '1', '2', '3', '4', '5') // 1 2 3 are trimmed
+    await say('b', '6')
+    const reader = await read(['a', 'b'], { lastEventId: id(1) })
+    await reader.gets('4', '5', '6')
+    expect(reader.lines.slice(0, 2)).toEqual([
+      expect.stringMatching(/^hub.open {"state":"gap",.*/),
+      `hub.gap {"reason":"trimmed","from":"${id(1)}","to":"${id(3)}","exact":true} ${id(3)}`,
+    ])
+    expect(reader.events[0]!.id).toBe(id(3))
+  })
+
+  test('of another epoch at the oldest kept entry of its topics, after a gap', async () => {
+    await say('b', '1')
+    await say('a', '2')
+    const reader = await read(['a'], { lastEventId: 'elsewhere-7' })
+    await reader.gets('2')
+    expect(reader.lines[1]).toBe(`hub.gap {"reason":"epoch","from":"elsewhere-7","to":"${id(1)}","exact":false} ${id(1)}`)
+    expect(reader.control('open')).toMatchObject([{ state: 'gap' }])
+  })
+
+  test.each(['garbage', '', 'x'.repeat(10_000), '-1', 'ä-1', 'a-1\u0000'])('at %j, which is no position, at the head after a gap', async (lastEventId) => {
+    await say('a', '1')
+    const reader = await read(['a'], { lastEventId })
+    await say('a', '2')
+    await reader.gets('2')
+    const gap = `hub.gap {"reason":"unknown","from":null,"to":"${id(1)}","exact":false} ${id(1)}`
+    expect(reader.lines.slice(1, -1)).toEqual(lastEventId === '' ? [] : [gap])
+  })
+
+  test('ahead of the log at the head, after a gap', async () => {
+    await say('a', '1')
+    const reader = await read(['a'], { lastEventId: id(99) })
+    await say('a', '2')
+    await reader.gets('2')
+    expect(reader.lines[1]).toBe(`hub.gap {"reason":"ahead","from":"${id(99)}","to":"${id(1)}","exact":false} ${id(1)}`)
+  })
+
+  test('without a false gap when only other topics were trimmed', async () => {
+    await start({ windowCount: 1 }, { retention: { count: 2 } })
+    await say('quiet', '1')
+    const position = id(1)
+    await say('busy', '2', '3', '4', '5')
+    const reader = await read(['quiet'], { lastEventId: position })
+    await say('quiet', '6')
+    await reader.gets('6')
+    expect(reader.control('gap')).toEqual([])
+  })
+})
+
+describe('a stream goes on', () => {
+  test('for an idle reader with the head, so that what it did not ask for can never be a gap', async () => {
+    await start({ windowCount: 2 }, { retention: { count: 2 } })
+    const subscription = await subscribe(['quiet'])
+    take(subscription)
+    for (let i = 0; i < 50; i++) await say('busy', `${i}`)
+    expect(subscription.position).toBe(50)
+    await say('quiet', 'x')
+    const reader = take(subscription)
+    expect(reader.lines).toEqual([`x ${id(51)}`])
+  })
+
+  test('for a slow reader from the log when it falls out of the window, with nothing missing', async () => {
+    await start({ windowCount: 3 })
+    const subscription = await subscribe(['a'])
+    take(subscription)
+    const data = Array.from({ length: 700 }, (_, i) => `${i}`)
+    await say('a', ...data.slice(0, 1))
+    subscription.read() // it now holds a chunk, and does not read on
+    for (const d of data.slice(1)) await say('a', d)
+    const reader = new Reader().follow(subscription)
+    await reader.gets(...data.slice(1))
+    expect(reader.control('gap')).toEqual([])
+  })
+
+  test('for a slow reader with a gap when the log has trimmed what it missed, told once', async () => {
+    await start({ windowCount: 1 }, { retention: { topicCount: 3 } })
+    const subscription = await subscribe(['a', 'b'])
+    take(subscription)
+    await say('a', '1')
+    subscription.read()
+    await say('b', '2')
+    for (let i = 3; i <= 8; i++) await say('a', `${i}`)
+    const reader = new Reader().follow(subscription)
+    await reader.gets('2', '6', '7', '8')
+    expect(reader.lines[0]).toBe(`hub.gap {"reason":"trimmed","from":"${id(1)}","to":"${id(5)}","exact":true} ${id(1)}`)
+    expect(reader.control('gap')).toHaveLength(1)
+  })
+
+  test('in chunks of whole frames, of no more than maxChunkBytes unless one frame is longer', async () => {
+    await start({ maxChunkBytes: 100 })
+    const subscription = await subscribe(['a'])
+    take(subscription)
+    await say('a', ...Array.from({ length: 9 }, (_, i) => `${i}`.repeat(20)), 'x'.repeat(500))
+    const sizes: number[] = []
+    const reader = new Reader()
+    for (let bytes = subscription.read(); bytes; bytes = subscription.read()) {
+      sizes.push(bytes.byteLength)
+      expect(new TextDecoder().decode(bytes.slice(-2))).toBe('\n\n')
+      reader.feed(bytes)
+    }
+    expect(reader.data).toHaveLength(10)
+    expect(Math.max(...sizes.slice(0, -1))).toBeLessThanOrEqual(100)
+    expect(sizes.at(-1)).toBeGreaterThan(500)
+  })
+
+  test('with the very same chunk for readers with the same filter at the same position', async () => {
+    const readers = [await subscribe(['a', 'b']), await subscribe(['b', 'a'])]
+    for (const reader of readers) take(reader)
+    await Promise.all([say('a', '1'), say('b', '2')])
+    const [one, other] = readers.map((reader) => reader.read())
+    expect(one).toBe(other)
+    expect(new TextDecoder().decode(one)).toBe(`data: 1\nid: ${id(1)}\n\ndata: 2\nid: ${id(2)}\n\n`)
+  })
+
+  test('until the log cannot be read: then it ends with a retry instead of a hole', async () => {
+    await start({ windowCount: 1 })
+    await say('a', '1', '2', '3')
+    const read_ = log.read
+    log.read = () => Promise.reject(new Error('disk on fire'))
+    const reader = await read(['a'], { lastEventId: id(1) })
+    await expect.poll(() => reader.ended).toBe(true)
+    expect(reader.data).toEqual([])
+    expect(reader.retries).toHaveLength(2)
+    log.read = read_
+  })
+})
+
+describe('a topic closes', () => {
+  test('for its readers after its last entry, and the stream ends with the last of their topics', async () => {
+    const both = await read(['a', 'b'])
+    const pattern = await read(['*'])
+    await hub.publish([{ topic: 'a', data: 'last', close: true }])
+    await say('b', 'more')
+    await hub.publish([{ topic: 'b', close: true }])
+    await expect.poll(() => both.ended).toBe(true)
+    expect(both.lines.slice(1)).toEqual([
+      `last ${id(1)}`,
+      `hub.closed {"topic":"a"} ${id(1)}`,
+      `more ${id(2)}`,
+      `hub.closed {"topic":"b"} ${id(3)}`,
+    ])
+    await expect.poll(() => pattern.lines).toEqual([pattern.lines[0], ...both.lines.slice(1)])
+    expect(pattern.ended).toBe(false)
+  })
+
+  test('so that a fresh reader gets hub.open, hub.closed and the end', async () => {
+    await hub.publish([{ topic: 'a', close: true }])
+    const reader = await read(['a'])
+    await expect.poll(() => reader.ended).toBe(true)
+    expect(reader.lines.map((line) => line.split(' ')[0])).toEqual(['hub.open', 'hub.closed'])
+    expect(hub.readers).toBe(0)
+  })
+
+  test('so that a reader at or after every close gets no stream at all', async () => {
+    await hub.publish([{ topic: 'a', close: true }])
+    expect(await hub.subscribe(Filter.parse(['a']), { lastEventId: id(1) })).toBeUndefined()
+    expect(await hub.subscribe(Filter.parse(['a', 'b']), { lastEventId: id(1) })).toBeDefined()
+    expect(await hub.subscribe(Filter.parse(['a', 'c/*']), { lastEventId: id(1) })).toBeDefined()
+    const behind = await read(['a'], { lastEventId: id(0) })
+    await expect.poll(() => behind.ended).toBe(true)
+    expect(behind.control('closed')).toEqual([{ topic: 'a' }])
+  })
+
+  test('so that a reader is told even when retention has trimmed the close', async () => {
+    await start({ windowCount: 1 }, { retention: { count: 2 } })
+    await hub.publish([{ topic: 'a', data: 'last', close: true }])
+    await say('b', '2', '3', '4')
+    const reader = await read(['a'], { lastEventId: id(0) })
+    await expect.poll(() => reader.ended).toBe(true)
+    expect(reader.lines.map((line) => line.split(' ')[0])).toEqual(['hub.open', 'hub.gap', 'hub.closed'])
+  })
+})
+
+describe('time passes', () => {
+  beforeEach(() => vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'Date', 'performance'] }))
+
+  test('and a silent stream says a comment every heartbeat, a talking one does not', async () => {
+    const reader = await read(['a'])
+    await vi.advanceTimersByTimeAsync(14_800)
+    expect(reader.comments).toBe(1)
+    await vi.advanceTimersByTimeAsync(400)
+    expect(reader.comments).toBe(2)
+    await vi.advanceTimersByTimeAsync(10_000)
+    await say('a', 'x')
+    await vi.advanceTimersByTimeAsync(14_800)
+    expect(reader.comments).toBe(2)
+    await vi.advanceTimersByTimeAsync(400)
+    expect(reader.comments).toBe(3)
+    expect(reader.text.endsWith('\n\n:\n')).toBe(true)
+  })
+
+  test('and a position that moved without an event is said once, as a checkpoint', async () => {
+    const reader = await read(['quiet'])
+    await say('busy', '1', '2')
+    await vi.advanceTimersByTimeAsync(45_400)
+    expect(reader.lines.slice(1)).toEqual([`hub.checkpoint {} ${id(2)}`])
+    expect(reader.comments).toBe(3)
+  })
+
+  test('and a stream ends at its lifetime, ± 20 %, with a retry', async () => {
+    await start({ lifetimeMs: 100_000, heartbeatMs: 1e6 })
+    const readers = await Promise.all(Array.from({ length: 40 }, () => read(['a'])))
+    await vi.advanceTimersByTimeAsync(79_000)
+    expect(readers.filter(({ ended }) => ended)).toHaveLength(0)
+    await vi.advanceTimersByTimeAsync(21_000)
+    expect(readers.some(({ ended }) => ended) && readers.some(({ ended }) => !ended)).toBe(true)
+    await vi.advanceTimersByTimeAsync(21_000)
+    expect(readers.every(({ ended, retries }) => ended && retries.length === 2 && retries[1]! >= 1500)).toBe(true)
+    expect(hub.readers).toBe(0)
+  })
+
+  test('and a reader that does not take its chunk is dropped', async () => {
+    let dropped = 0
+    const subscription = await subscribe(['a'], { drop: () => dropped++ })
+    const patient = await read(['a'])
+    take(subscription)
+    await say('a', 'x')
+    subscription.read()
+    await vi.advanceTimersByTimeAsync(29_800)
+    expect(dropped).toBe(0)
+    await vi.advanceTimersByTimeAsync(400)
+    expect([dropped, subscription.ended, hub.readers]).toEqual([1, true, 1])
+    expect(patient.ended).toBe(false)
+  })
+
+  test('and the newest entry is said again without an id, as asked, and not to a reader that owes a drain', async () => {
+    await say('a', '1')
+    const reader = await read(['a'], { repeatMs: 1000 })
+    const slow = await subscribe(['a'], { repeatMs: 1000 })
+    slow.read()
+    await vi.advanceTimersByTimeAsync(2150)
+    await say('a', '2')
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(reader.lines.slice(1)).toEqual(['1', '1', `2 ${id(2)}`, '2'])
+    expect(take(slow).data).toEqual(['2'])
+  })
+
+  test('and nothing ticks when nobody reads', async () => {
+    const subscription = await subscribe(['a'])
+    expect(vi.getTimerCount()).toBe(1)
+    subscription.close()
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('and a jump of the clock by an hour ends and beats what is due, once', async () => {
+    const reader = await read(['a'])
+    vi.setSystemTime(Date.now() + 3_600_000)
+    await vi.advanceTimersByTimeAsync(16_000)
+    expect([reader.comments, reader.ended]).toEqual([2, false])
+  })
+})
+
+describe('the seed stream', () => {
+  beforeEach(() => vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'Date', 'performance'] }))
+  const watch = async (lastEventId?: string) => new Reader().follow(await hub.watch({ ...(lastEventId && { lastEventId }) }))
+  const messages = (reader: Reader) => reader.events.map(({ event, data, id }) => [event, JSON.parse(data).message, id])
+
+  test('starts with the default message at <epoch>-0, then says it every second', async () => {
+    const reader = await watch()
+    await vi.advanceTimersByTimeAsync(2150)
+    const text = 'This is a server-sent event'
+    expect(messages(reader)).toEqual([
+      ['message', text, id(0)],
+      ['message', text, undefined],
+      ['message', text, undefined],
+    ])
+    expect(reader.text.startsWith(':\nretry: 3000\nevent: message\ndata: {"message":"This is')).toBe(true)
+  })
+
+  test('starts with the current value, and says a change at once', async () => {
+    await hub.set('one')
+    const reader = await watch()
+    await hub.set('two')
+    await expect.poll(() => messages(reader)).toEqual([
+      ['message', 'one', id(1)],
+      ['message', 'two', id(2)],
+    ])
+    expect(JSON.parse(reader.data[1]!).timestamp).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+  })
+
+  test('gives what was missed, in order, then the newest again', async () => {
+    for (const message of ['1', '2', '3']) await hub.set(message)
+    const reader = await watch(id(1))
+    await expect.poll(() => messages(reader)).toEqual([
+      ['message', '2', id(2)],
+      ['message', '3', id(3)],
+      ['message', '3', undefined],
+    ])
+  })
+
+  test('gives the current value at once where nothing was missed', async () => {
+    await hub.set('1')
+    const reader = await watch(id(1))
+    await expect.poll(() => messages(reader)).toEqual([['message', '1', undefined]])
+  })
+
+  test('gives a stranger a gap and then the current value', async () => {
+    await hub.set('1')
+    await hub.set('2')
+    const reader = await watch('garbage')
+    await expect.poll(() => reader.events.length).toBe(2)
+    expect(reader.control('gap')).toMatchObject([{ reason: 'unknown' }])
+    expect(JSON.parse(reader.data[0]!).message).toBe('2')
+  })
+
+  test('is a topic like any other: $store can be subscribed to, and written by nobody else', async () => {
+    const reader = await read(['$store'])
+    const all = await read(['**'])
+    await hub.set('x')
+    await say('a', 'y')
+    await expect.poll(() => reader.data.length).toBe(1)
+    await all.gets('y')
+    await expect(say('$store', 'forged')).rejects.toMatchObject({ code: 'forbidden' })
+  })
+})
+
+describe('a hub', () => {
+  test('drains: no new streams, what is due is sent, each is told when to come back, spread', async () => {
+    const readers = await Promise.all(Array.from({ length: 100 }, () => read(['a'])))
+    const last = say('a', 'last')
+    await last
+    hub.drain()
+    await expect.poll(() => readers.every(({ ended }) => ended)).toBe(true)
+    expect(readers.every(({ data }) => data.join() === 'last')).toBe(true)
+    const retries = readers.map(({ retries }) => retries[1]!)
+    expect(Math.min(...retries)).toBeGreaterThanOrEqual(500)
+    expect(Math.max(...retries)).toBeLessThanOrEqual(700) // 100 readers ÷ 500 a second
+    expect(new Set(retries).size).toBeGreaterThan(20)
+    await expect(subscribe(['a'])).rejects.toMatchObject({ code: 'draining' })
+    await expect(hub.check()).rejects.toMatchObject({ code: 'draining' })
+  })
+
+  test('holds nothing of readers that have gone', async () => {
+    for (let i = 0; i < 1000; i++) {
+      const subscription = await subscribe([`t/${i}`, 'p/*'])
+      if (i % 2) take(subscription)
+      subscription.close()
+      subscription.close()
+    }
+    expect(hub.readers).toBe(0)
+    await say('t/1', 'x')
+  })
+
+  test('takes a log once', async () => {
+    await expect(hub.use(memoryLog())).rejects.toThrow(/has one already/)
+  })
+
+  test('publishes a batch all or none', async () => {
+    const bad = [
+      { topic: 'a', data: 'x' },
+      { topic: 'a b', data: 'x' },
+    ]
+    await expect(hub.publish(bad)).rejects.toMatchObject({ code: 'topic_invalid' })
+    expect(await hub.publish([{ topic: 'a', data: 'x' }])).toEqual([{ id: id(1), duplicate: false }])
+  })
+})
