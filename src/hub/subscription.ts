@@ -94,7 +94,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** Everything up to here is with the reader or was not for it. */
   get position(): number {
-    return this.#waiting ? this.#feed.window.head : this.#position
+    return this.#waiting ? Math.max(this.#position, this.#feed.window.head) : this.#position
   }
 
   /** No more will come. */
@@ -153,7 +153,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   wake(head: number): void {
-    this.#position = head
+    this.#position = Math.max(this.#position, head) // the log may have given more than was delivered yet
     this.#waiting = false
     this.onReady()
   }
@@ -335,7 +335,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     if (this.#ended) return
     const from = this.#position
     const before = entries.length > 0 ? entries[0]!.seq - 1 : scannedTo
-    if (!this.#opened) this.#openFromLog(before, trimmed, closed)
+    if (!this.#opened) this.#openFromLog(before, scannedTo, trimmed, closed)
     else if (trimmed && trimmed.to > this.#gapTo) {
       this.#position = before
       this.#oweGap({ reason: 'trimmed', from: this.#id(from), ...trimmed })
@@ -346,14 +346,24 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#page = chunkOf(frames, scannedTo, maxChunkBytes)
   }
 
-  #openFromLog(before: number, trimmed: Trimmed | undefined, closed: Start['closed'] | undefined): void {
+  #openFromLog(
+    before: number,
+    scannedTo: number,
+    trimmed: Trimmed | undefined,
+    closed: Start['closed'] | undefined,
+  ): void {
     const { epoch, seq } = this.#start.asked as Position
     const from = formatPosition(epoch, seq)
     const isOurs = epoch === this.#feed.log.epoch
-    if (trimmed || !isOurs) this.#position = before
+    const isAhead = isOurs && scannedTo < seq
+    if (isOurs && !isAhead && !trimmed) {
+      this.#open('resumed')
+      return
+    }
+    this.#position = before
     if (!isOurs) this.#open('gap', { reason: 'epoch', from, to: before, exact: false }, closed)
-    else if (trimmed) this.#open('gap', { reason: 'trimmed', from, ...trimmed }, closed)
-    else this.#open('resumed')
+    else if (isAhead) this.#open('gap', { reason: 'ahead', from, to: before, exact: false }, closed)
+    else this.#open('gap', { reason: 'trimmed', from, ...trimmed! }, closed)
   }
 
   #id(seq: number): string {

@@ -59,9 +59,9 @@ export class Window {
     }
   }
 
-  /** What is due after `position`, which is not below the floor. */
+  /** What is due after `position`, which is not below the floor; it may be above the head. */
   chunk(position: number, filter: Filter, maxBytes: number): Chunk {
-    return chunkOf(this.#after(position, filter), this.#head, maxBytes)
+    return chunkOf(this.#after(position, filter), Math.max(position, this.#head), maxBytes)
   }
 
   *#after(position: number, filter: Filter): Iterable<Frame> {

@@ -86,18 +86,23 @@ describe('a stream begins', () => {
     await say('a', '2')
     const reader = await read(['a'], { lastEventId: 'elsewhere-7' })
     await reader.gets('2')
-    expect(reader.lines[1]).toBe(`hub.gap {"reason":"epoch","from":"elsewhere-7","to":"${id(1)}","exact":false} ${id(1)}`)
+    expect(reader.lines[1]).toBe(
+      `hub.gap {"reason":"epoch","from":"elsewhere-7","to":"${id(1)}","exact":false} ${id(1)}`,
+    )
     expect(reader.control('open')).toMatchObject([{ state: 'gap' }])
   })
 
-  test.each(['garbage', '', 'x'.repeat(10_000), '-1', 'ä-1', 'a-1\u0000'])('at %j, which is no position, at the head after a gap', async (lastEventId) => {
-    await say('a', '1')
-    const reader = await read(['a'], { lastEventId })
-    await say('a', '2')
-    await reader.gets('2')
-    const gap = `hub.gap {"reason":"unknown","from":null,"to":"${id(1)}","exact":false} ${id(1)}`
-    expect(reader.lines.slice(1, -1)).toEqual(lastEventId === '' ? [] : [gap])
-  })
+  test.each(['garbage', '', 'x'.repeat(10_000), '-1', 'ä-1', 'a-1\u0000'])(
+    'at %j, which is no position, at the head after a gap',
+    async (lastEventId) => {
+      await say('a', '1')
+      const reader = await read(['a'], { lastEventId })
+      await say('a', '2')
+      await reader.gets('2')
+      const gap = `hub.gap {"reason":"unknown","from":null,"to":"${id(1)}","exact":false} ${id(1)}`
+      expect(reader.lines.slice(1, -1)).toEqual(lastEventId === '' ? [] : [gap])
+    },
+  )
 
   test('ahead of the log at the head, after a gap', async () => {
     await say('a', '1')
@@ -244,7 +249,9 @@ describe('a topic closes', () => {
 })
 
 describe('time passes', () => {
-  beforeEach(() => vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'Date', 'performance'] }))
+  beforeEach(() =>
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'Date', 'performance'] }),
+  )
 
   test('and a silent stream says a comment every heartbeat, a talking one does not', async () => {
     const reader = await read(['a'])
@@ -323,8 +330,11 @@ describe('time passes', () => {
 })
 
 describe('the seed stream', () => {
-  beforeEach(() => vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'Date', 'performance'] }))
-  const watch = async (lastEventId?: string) => new Reader().follow(await hub.watch({ ...(lastEventId && { lastEventId }) }))
+  beforeEach(() =>
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'Date', 'performance'] }),
+  )
+  const watch = async (lastEventId?: string) =>
+    new Reader().follow(await hub.watch({ ...(lastEventId && { lastEventId }) }))
   const messages = (reader: Reader) => reader.events.map(({ event, data, id }) => [event, JSON.parse(data).message, id])
 
   test('starts with the default message at <epoch>-0, then says it every second', async () => {
@@ -343,21 +353,25 @@ describe('the seed stream', () => {
     await hub.set('one')
     const reader = await watch()
     await hub.set('two')
-    await expect.poll(() => messages(reader)).toEqual([
-      ['message', 'one', id(1)],
-      ['message', 'two', id(2)],
-    ])
+    await expect
+      .poll(() => messages(reader))
+      .toEqual([
+        ['message', 'one', id(1)],
+        ['message', 'two', id(2)],
+      ])
     expect(JSON.parse(reader.data[1]!).timestamp).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   })
 
   test('gives what was missed, in order, then the newest again', async () => {
     for (const message of ['1', '2', '3']) await hub.set(message)
     const reader = await watch(id(1))
-    await expect.poll(() => messages(reader)).toEqual([
-      ['message', '2', id(2)],
-      ['message', '3', id(3)],
-      ['message', '3', undefined],
-    ])
+    await expect
+      .poll(() => messages(reader))
+      .toEqual([
+        ['message', '2', id(2)],
+        ['message', '3', id(3)],
+        ['message', '3', undefined],
+      ])
   })
 
   test('gives the current value at once where nothing was missed', async () => {
