@@ -76,7 +76,7 @@ interface Opened {
  * const hub = new Hub(memoryLog)
  * const news = await hub.subscribe(Filter.parse(['news/*']))
  * await hub.publish([{ topic: 'news/today', data: 'It works' }])
- * for await (const bytes of news!) process.stdout.write(bytes)
+ * for await (const bytes of news!) console.log(new TextDecoder().decode(bytes))
  */
 export class Hub {
   readonly #openLog: () => Log

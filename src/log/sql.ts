@@ -60,7 +60,7 @@ function sqlTables(sql: Sql): Tables {
       const page = 1000
       for (let before = Number.MAX_SAFE_INTEGER; ; ) {
         const rows = sql.all(
-          'SELECT name AS topic, trimmed FROM topic WHERE trimmed > ? AND trimmed < ? ORDER BY trimmed DESC LIMIT ?',
+          'SELECT name AS topic, trimmed FROM topic WHERE trimmed > 0 AND trimmed > ? AND trimmed < ? ORDER BY trimmed DESC LIMIT ?',
           ...[seq, before, page],
         ) as unknown as { topic: string; trimmed: number }[]
         yield* rows

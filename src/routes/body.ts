@@ -48,11 +48,13 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
   if (!request.body) return new Uint8Array()
   const pieces: Uint8Array[] = []
   let length = 0
-  // The declared length may lie, and a chunked body declares none: what counts is what comes.
-  for await (const piece of request.body) {
-    length += piece.byteLength
+  // The declared length may lie, and a chunked body declares none: what counts is what comes. The reader is left, not
+  // cancelled, when it is too much: cancelling closes the connection before the answer is out.
+  const reader = request.body.getReader()
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    length += read.value.byteLength
     if (length > maxBytes) throw tooLarge()
-    pieces.push(piece)
+    pieces.push(read.value)
   }
   const bytes = new Uint8Array(length)
   let at = 0

@@ -1,0 +1,101 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { isLoopback, parseConfig, settings } from '../src/config.ts'
+import { defaultHubOptions } from '../src/hub/hub.ts'
+import { defaultLogOptions } from '../src/log/log.ts'
+
+describe('the configuration', () => {
+  test('has the documented defaults, which are those of the hub and the log', () => {
+    expect(parseConfig()).toEqual({
+      port: 3000,
+      host: '127.0.0.1',
+      log: 'sqlite:./data/tidings.db',
+      open: false,
+      maxBodyBytes: 65_536,
+      hub: defaultHubOptions,
+      logOptions: defaultLogOptions,
+    })
+  })
+
+  test('takes an empty variable for a missing one', () => {
+    expect(parseConfig({ PORT: '', LOG: '' })).toEqual(parseConfig())
+  })
+
+  test('keeps less in memory than on a disk, unless told', () => {
+    expect(parseConfig({ LOG: 'memory:' }).logOptions.retention).toEqual({ count: 100_000, bytes: 64 * 1024 ** 2 })
+    expect(parseConfig({ LOG: 'memory:', RETENTION_COUNT: '5' }).logOptions.retention.count).toBe(5)
+  })
+
+  test('reads times and sizes with their units', () => {
+    const { hub, logOptions } = parseConfig({
+      HEARTBEAT: '500ms',
+      LIFETIME: '2h',
+      STALL: '1m',
+      RETRY: '1000',
+      RETENTION_AGE: '7d',
+      MAX_EVENT_BYTES: '2KiB',
+      WINDOW_BYTES: '1MiB',
+      TOPIC_RETENTION_COUNT: '9',
+    })
+    expect(hub).toMatchObject({
+      heartbeatMs: 500,
+      lifetimeMs: 7_200_000,
+      stallMs: 60_000,
+      retryMs: 1000,
+      maxEventBytes: 2048,
+      windowBytes: 1_048_576,
+    })
+    expect(logOptions.retention).toMatchObject({ ageMs: 604_800_000, topicCount: 9 })
+  })
+
+  test('lists every mistake at once, with what was expected', () => {
+    const parse = () =>
+      parseConfig({
+        PORT: '99999',
+        LOG: 'mysql://x',
+        HEARTBEAT: '15 seconds',
+        OPEN: 'yes',
+        RETENTION_AGE: 'old',
+        HOST: '127.0.0.1',
+      })
+    expect(parse).toThrow(expect.objectContaining({ code: 'config_invalid' }))
+    expect(parse).toThrow(/^Cannot start: 5 settings are wrong\n/)
+    for (const line of [
+      'PORT="99999": expected a whole number from 0 to 65535',
+      'LOG="mysql://x": expected memory: or sqlite:PATH',
+      'OPEN="yes": expected true or false',
+      'RETENTION_AGE="old": expected none, or a time like 500ms, 15s, 10m, 2h or 7d',
+      'HEARTBEAT="15 seconds": expected a time like 500ms, 15s, 10m, 2h or 7d',
+    ])
+      expect(parse).toThrow(line)
+  })
+
+  test('refuses to listen beyond this machine unless it is told to be open', () => {
+    expect(() => parseConfig({ HOST: '0.0.0.0' })).toThrow(
+      'HOST="0.0.0.0": expected a loopback address (127.0.0.1, ::1, localhost), or OPEN=true',
+    )
+    expect(parseConfig({ HOST: '0.0.0.0', OPEN: 'true' })).toMatchObject({ host: '0.0.0.0', open: true })
+  })
+
+  test('knows which names mean this machine', () => {
+    for (const host of ['localhost', 'LOCALHOST', 'app.localhost', '127.0.0.1', '127.1.2.3', '::1', '[::1]'])
+      expect([host, isLoopback(host)]).toEqual([host, true])
+    for (const host of [
+      '',
+      '0.0.0.0',
+      '::',
+      'evil.example',
+      'localhost.evil.example',
+      '127.0.0.1.evil.example',
+      '10.0.0.1',
+      'xlocalhost',
+    ])
+      expect([host, isLoopback(host)]).toEqual([host, false])
+  })
+
+  test('is documented in the README, setting by setting, with its default', () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    for (const [name, { initial, says }] of Object.entries(settings))
+      expect(readme).toContain(`| \`${name}\` | \`${initial}\` | ${says} |`)
+  })
+})

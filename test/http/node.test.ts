@@ -1,0 +1,12 @@
+import { afterAll, beforeAll } from 'vitest'
+import { cleanUp, folder, type Server, start } from '../node/server.ts'
+import { httpSuite } from './suite.ts'
+
+let server: Server
+
+beforeAll(async () => {
+  server = await start({ LOG: `sqlite:${folder()}/hub.db` })
+})
+afterAll(cleanUp)
+
+httpSuite({ name: 'Node', fetch: (path, init) => fetch(server.url + path, init) })

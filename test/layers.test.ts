@@ -1,0 +1,117 @@
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { describe, expect, test } from 'vitest'
+
+/** Who may import whom; a folder stands for its files, and everybody may import errors and topic. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  'src/errors.ts': [],
+  'src/topic.ts': ['src/errors.ts'],
+  'src/log': ['src/log'],
+  'src/hub': ['src/hub', 'src/log/log.ts'],
+  'src/store.ts': ['src/hub', 'src/log/memory.ts'],
+  'src/config.ts': ['src/hub', 'src/log/log.ts'],
+  'src/auth': ['src/auth', 'src/config.ts'],
+  'src/routes': ['src/routes', 'src/hub', 'src/auth', 'src/log/log.ts'],
+  'src/app.ts': ['src/routes', 'src/auth', 'src/hub', 'src/config.ts'],
+  // The front door names what it re-exports, and lets the page's files be read where there is a file system.
+  'src/index.ts': ['src/app.ts', 'src/store.ts', 'src/config.ts', 'src/hub', 'src/log', 'src/adapters/files.ts'],
+  'src/adapters': [
+    'src/adapters',
+    'src/index.ts',
+    'src/store.ts',
+    'src/app.ts',
+    'src/config.ts',
+    'src/hub',
+    'src/log',
+    'src/routes/page.ts',
+    'src/routes/event.ts',
+  ],
+}
+
+const packages: Readonly<Record<string, readonly string[]>> = {
+  hono: ['src/app.ts', 'src/routes', 'src/auth', 'src/adapters'],
+  '@hono/node-server': ['src/adapters'],
+  valibot: ['src/config.ts', 'src/routes'],
+}
+
+const RUNTIME = /^(node|bun|cloudflare|deno):/
+
+const files = globSync('src/**/*.ts', { cwd: join(import.meta.dirname, '..') })
+
+const importsOf = (file: string) => {
+  const source = readFileSync(join(import.meta.dirname, '..', file), 'utf8')
+  const names = String.raw`(?:type\s+)?(?:\{[^}]*\}|\*(?:\s+as\s+\w+)?|\w+)`
+  const statement = new RegExp(
+    String.raw`^(?:import|export)\s+(?:${names}\s+from\s+)?'([^']+)'|\bimport\('([^']+)'\)`,
+    'gm',
+  )
+  return [...source.matchAll(statement)].map(([, from, lazily]) => (from ?? lazily)!)
+}
+const isIn = (file: string, place: string) => file === place || file.startsWith(`${place}/`)
+
+describe('imports point down only', () => {
+  test('there is something to look at', () => {
+    expect(files.length).toBeGreaterThan(20)
+    expect(files.flatMap(importsOf).length).toBeGreaterThan(60)
+  })
+
+  test.each(files)('%s', (file) => {
+    const layer = Object.keys(allowed).find((place) => isIn(file, place))
+    expect(layer, 'a file that no layer holds').toBeDefined()
+    for (const from of importsOf(file)) {
+      if (from.startsWith('.')) {
+        const target = normalize(join(dirname(file), from))
+        const targets = [...allowed[layer!]!, ...(layer === 'src/errors.ts' ? [] : ['src/errors.ts', 'src/topic.ts'])]
+        expect(
+          targets.some((place) => isIn(target, place)),
+          `${file} imports ${target}`,
+        ).toBe(true)
+      } else if (RUNTIME.test(from)) {
+        expect(isIn(file, 'src/adapters'), `${file} imports ${from}`).toBe(true)
+      } else {
+        const name = from
+          .split('/')
+          .slice(0, from.startsWith('@') ? 2 : 1)
+          .join('/')
+        expect(
+          packages[name]?.some((place) => isIn(file, place)),
+          `${file} imports ${from}`,
+        ).toBe(true)
+      }
+    }
+  })
+
+  test('no runtime is asked for by name outside the adapters', () => {
+    for (const file of files.filter((name) => !isIn(name, 'src/adapters')))
+      expect(readFileSync(join(import.meta.dirname, '..', file), 'utf8')).not.toMatch(
+        /\b(Bun|Deno|process)\.\w|typeof (Bun|Deno|process)/,
+      )
+  })
+
+  test('importing anything outside the adapters does nothing: no timer, no randomness, no clock', async () => {
+    const calls: string[] = []
+    const { setInterval, setTimeout } = globalThis
+    const { random } = Math
+    const { now } = Date
+    const { getRandomValues } = crypto
+    const noted = <T>(name: string, original: T): T =>
+      ((...given: unknown[]) => {
+        if (new Error().stack?.includes('/src/')) calls.push(name)
+        return (original as (...given: unknown[]) => unknown)(...given)
+      }) as T
+    globalThis.setInterval = noted('setInterval', setInterval)
+    globalThis.setTimeout = noted('setTimeout', setTimeout)
+    Math.random = noted('random', random)
+    Date.now = noted('now', now)
+    crypto.getRandomValues = noted('getRandomValues', getRandomValues.bind(crypto))
+    try {
+      await import('../src/index.ts')
+    } finally {
+      Object.assign(globalThis, { setInterval, setTimeout })
+      Object.assign(Math, { random })
+      Object.assign(Date, { now })
+      Object.assign(crypto, { getRandomValues })
+    }
+    expect(calls).toEqual([])
+  })
+})
