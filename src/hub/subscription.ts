@@ -214,7 +214,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const shared = group.last
     if (shared?.from === this.#position && (shared.chunk.full || shared.chunk.to === window.head)) return shared.chunk
     const chunk = window.chunk(this.#position, group.filter, maxChunkBytes)
-    group.last = { from: this.#position, chunk }
+    if (group.size > 1) group.last = { from: this.#position, chunk } // nobody to share it with: not worth keeping
     return chunk
   }
 
