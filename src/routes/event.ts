@@ -10,6 +10,8 @@ import { parseQuery, single } from './query.ts'
 
 /** What an adapter tells of a connection, in the place where Workers have their bindings. */
 export interface Connection {
+  /** Lets the connection be silent for as long as it likes: for a stream. */
+  readonly keep?: () => void
   /** Cuts the connection off, unsent bytes included: for a reader that does not drain. */
   readonly cut?: () => void
 }
@@ -38,6 +40,7 @@ export function event(hub: Hub): Handler<{ Bindings: Connection }> {
     // Hono runs this for HEAD too, and drops the body with its reader: a subscription would never end.
     if (c.req.method === 'HEAD') return c.body(null, 200, headers)
 
+    c.env?.keep?.()
     let cut = () => {}
     const options: SubscribeOptions = { lastEventId, drop: () => cut(), ...(repeatMs !== undefined && { repeatMs }) }
     const subscription = await (filter ? hub.subscribe(filter, options) : hub.watch(options)).catch((cause: unknown) =>

@@ -1,0 +1,59 @@
+import { createApp } from '../app.ts'
+import type { Config } from '../config.ts'
+import { store } from '../store.ts'
+import { readFiles } from './files.ts'
+import { openLog } from './open.ts'
+import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
+
+/** What we call of Bun's own server. */
+interface BunServer {
+  readonly port: number
+  /** Seconds that a request's connection may be silent; 0 is for ever. */
+  timeout(request: Request, seconds: number): void
+  stop(closeActiveConnections?: boolean): Promise<void>
+}
+
+declare const Bun: {
+  serve(options: {
+    hostname: string
+    port: number
+    idleTimeout: number
+    fetch(request: Request, server: BunServer): Response | Promise<Response>
+  }): BunServer
+}
+
+/**
+ * Serves the store of this process over HTTP on Bun until `stop`.
+ *
+ * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
+ */
+export async function serve(config: Config): Promise<Running> {
+  await store.use(openLog(config), config.hub)
+  const app = createApp({ hub: store, config, files: readFiles })
+  const server = await listen(config, (request, own) =>
+    app.fetch(request, {
+      // Bun ends a silent connection after 10 s. That is right for everything but a stream, which is silent by nature.
+      keep: () => own.timeout(request, 0),
+      cut: () => own.timeout(request, 1),
+    }),
+  )
+  return { url: urlOf(config.host, server.port), stop: () => stop(server) }
+}
+
+async function listen(config: Config, fetch: (request: Request, server: BunServer) => Response | Promise<Response>) {
+  try {
+    return Bun.serve({ hostname: config.host, port: config.port, idleTimeout: 10, fetch })
+  } catch (cause) {
+    throw await cannotListen(config, cause)
+  }
+}
+
+async function stop(server: BunServer): Promise<void> {
+  store.drain()
+  const late = setTimeout(() => server.stop(true), DRAIN_MS)
+  await server.stop()
+  clearTimeout(late)
+  await store.close()
+}
+
+if (import.meta.main) await run(serve)

@@ -1,0 +1,50 @@
+import { createApp } from '../app.ts'
+import type { Config } from '../config.ts'
+import { store } from '../store.ts'
+import { readFiles } from './files.ts'
+import { openLog } from './open.ts'
+import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
+
+/** What we call of Deno's own server. */
+interface DenoServer {
+  readonly addr: { readonly port: number }
+  shutdown(): Promise<void>
+}
+
+declare const Deno: {
+  serve(
+    options: { hostname: string; port: number; signal: AbortSignal; onListen(): void },
+    fetch: (request: Request) => Response | Promise<Response>,
+  ): DenoServer
+}
+
+/**
+ * Serves the store of this process over HTTP on Deno until `stop`.
+ *
+ * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
+ */
+export async function serve(config: Config): Promise<Running> {
+  await store.use(openLog(config), config.hub)
+  const app = createApp({ hub: store, config, files: readFiles })
+  const abort = new AbortController()
+  const server = await listen(config, abort.signal, (request) => app.fetch(request))
+  return { url: urlOf(config.host, server.addr.port), stop: () => stop(server, abort) }
+}
+
+async function listen(config: Config, signal: AbortSignal, fetch: (request: Request) => Response | Promise<Response>) {
+  try {
+    return Deno.serve({ hostname: config.host, port: config.port, signal, onListen: () => {} }, fetch)
+  } catch (cause) {
+    throw await cannotListen(config, cause)
+  }
+}
+
+async function stop(server: DenoServer, abort: AbortController): Promise<void> {
+  store.drain()
+  const late = setTimeout(() => abort.abort(), DRAIN_MS)
+  await server.shutdown()
+  clearTimeout(late)
+  await store.close()
+}
+
+if (import.meta.main) await run(serve)

@@ -1,0 +1,68 @@
+import process from 'node:process'
+import { type Config, parseConfig, settings } from '../config.ts'
+import { AppError } from '../errors.ts'
+import { store } from '../store.ts'
+
+/** Longest wait for streams to end and requests to be answered before connections are cut. */
+export const DRAIN_MS = 5000
+
+/** A server that listens. */
+export interface Running {
+  /** Where, as a person would type it. */
+  readonly url: string
+  /** Drains and closes: no new streams, last frames and a spread `retry:` to the open ones, the log last. About `DRAIN_MS` at most. */
+  stop(): Promise<void>
+}
+
+/** Runs a server as a program: settings from the environment, what it does in one line, SIGINT and SIGTERM to stop it. */
+export async function run(serve: (config: Config) => Promise<Running>): Promise<void> {
+  try {
+    if (process.argv.includes('--help') || process.argv.includes('-h')) return console.log(help())
+    const config = parseConfig(process.env)
+    const running = await serve(config)
+    const reach = config.open ? 'open to everybody who can reach it' : 'open to this machine only'
+    console.log(
+      `Tidings listens on ${running.url} (${reach}); log ${config.log}, durability ${await store.durability()}`,
+    )
+    stopOnSignals(running)
+  } catch (error) {
+    console.error(error instanceof AppError ? error.message : error)
+    process.exit(1)
+  }
+}
+
+/** The error of an address that cannot be listened on; closes the store, so that the process can end. */
+export async function cannotListen({ host, port }: Config, cause: unknown): Promise<AppError> {
+  await store.close()
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new AppError(
+    'config_invalid',
+    `Cannot listen on ${host} port ${port}: ${why}; name others with HOST and PORT`,
+    { cause },
+  )
+}
+
+/** The URL of a host and a port: loopback by the name that people use. */
+export function urlOf(host: string, port: number): string {
+  const name = host === '127.0.0.1' || host === '::1' ? 'localhost' : host.includes(':') ? `[${host}]` : host
+  return `http://${name}:${port}`
+}
+
+function stopOnSignals(running: Running): void {
+  let stopping = false
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, async () => {
+      if (stopping) process.exit(1) // asked twice: now
+      stopping = true
+      console.log(`${signal}: draining ${store.readers} streams`)
+      await running.stop()
+      process.exit(0)
+    })
+}
+
+function help(): string {
+  const rows = Object.entries(settings).map(
+    ([name, { says, initial }]) => `  ${name.padEnd(22)}${initial.padEnd(26)}${says}`,
+  )
+  return `Tidings, a Server-Sent Events hub. Settings are environment variables:\n\n${rows.join('\n')}\n`
+}
