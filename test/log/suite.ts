@@ -256,12 +256,14 @@ export function logSuite(driver: Driver): void {
     })
 
     test('never trims the newest entry of a $ topic', async () => {
-      const log = open({ retention: { count: 2, topicCount: 1 } })
-      await log.append([{ topic: '$store', data: 'old' }])
-      await log.append([{ topic: '$store', data: 'new' }])
-      for (let i = 0; i < 300; i++) await log.append([a(`${i}`)])
-      expect(await log.newest('$store')).toMatchObject({ data: 'new', seq: 2 })
-      expect(await read(log, 0, '$store')).toEqual(['2:new'])
+      for (const retention of [{ count: 2 }, { topicBytes: 1 }]) {
+        const log = open({ retention })
+        await log.append([{ topic: '$store', data: 'old' }])
+        await log.append([{ topic: '$store', data: 'new' }])
+        for (let i = 0; i < 300; i++) await log.append([a(`${i}`)])
+        expect(await log.newest('$store')).toMatchObject({ data: 'new', seq: 2 })
+        expect(await read(log, 0, '$store')).toEqual(['2:new'])
+      }
     })
 
     test('tells exactly what was trimmed of the asked topics, and gives a quiet topic no false alarm', async () => {

@@ -1,0 +1,32 @@
+/** The server's own words when it says no. */
+
+/** The detail and code of a problem answer, as far as it has them. */
+export async function readProblem(response) {
+  const problem = await response.json().catch(() => ({}))
+  const detail = problem?.detail || problem?.title || `The server answered ${response.status}.`
+  return { detail: String(detail), code: problem?.code ? String(problem.code) : '' }
+}
+
+/**
+ * EventSource hides why it was turned away, so the same address is asked once more in a way that tells.
+ * Gives `{ closed, detail }`; both are empty when the stream is there again or nobody answers.
+ */
+export async function askWhy(address) {
+  const asking = new AbortController()
+  const patience = setTimeout(() => asking.abort(), 5_000)
+  try {
+    const response = await fetch(address, {
+      headers: { accept: 'text/event-stream' },
+      cache: 'no-store',
+      signal: asking.signal,
+    })
+    if (response.status === 204) return { closed: true, detail: '' }
+    if (response.ok) return { closed: false, detail: '' }
+    return { closed: false, detail: (await readProblem(response)).detail }
+  } catch {
+    return { closed: false, detail: '' }
+  } finally {
+    clearTimeout(patience)
+    asking.abort()
+  }
+}

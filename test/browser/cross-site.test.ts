@@ -1,0 +1,99 @@
+import { createServer, type Server as HttpServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Page } from 'playwright-core'
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
+import { cleanUp, type Server, start } from '../node/server.ts'
+import { Stream } from '../node/stream.ts'
+import { leave, newPage, quit, withoutBrowser } from './browser.ts'
+
+/** A page of somebody else. By name it is another site than the hub, whose pages are at 127.0.0.1. */
+let foreign: HttpServer
+let hub: Server
+let page: Page
+
+beforeEach(async (context) => {
+  context.skip(withoutBrowser !== '', withoutBrowser)
+  foreign = createServer((_, response) =>
+    response.setHeader('content-type', 'text/html').end('<!doctype html><p>hello'),
+  )
+  await new Promise<void>((resolve) => foreign.listen(0, 'localhost', resolve))
+  hub = await start()
+  page = await newPage()
+  await page.goto(`http://localhost:${(foreign.address() as AddressInfo).port}/`)
+})
+afterEach(async () => {
+  foreign?.close()
+  await leave().finally(cleanUp)
+})
+afterAll(quit)
+
+/** What a page can make a browser send to another site without asking it first. */
+const attempts: Record<string, (url: string) => unknown> = {
+  'an image': (url) => {
+    new Image().src = `${url}?message=evil`
+  },
+  'a link that is followed': (url) => {
+    const link = document.createElement('a')
+    link.href = `${url}?message=evil`
+    link.click()
+  },
+  'a form': (url) => {
+    const form = document.createElement('form')
+    form.method = 'post'
+    form.action = url
+    form.append(Object.assign(document.createElement('input'), { name: 'message', value: 'evil' }))
+    document.body.append(form)
+    form.submit()
+  },
+  'a fetch': (url) => fetch(`${url}?message=evil`, { method: 'POST', mode: 'no-cors' }),
+  'a fetch of plain text to a topic': (url) =>
+    fetch(`${url}?topic=chat`, { method: 'POST', mode: 'no-cors', body: 'evil' }),
+}
+
+/** How the hub answers a request, or why the browser kept the answer from the page. */
+function answer(): Promise<string> {
+  const isHub = (of: { url(): string }) => of.url().startsWith(hub.url)
+  return Promise.race([
+    page.waitForResponse(isHub).then((response) => `${response.status()}`),
+    page.waitForEvent('requestfailed', isHub).then((request) => request.failure()!.errorText),
+  ])
+}
+
+test.each(Object.keys(attempts))('another site sends nothing with %s', async (means) => {
+  const answered = answer()
+  await page.evaluate(attempts[means]!, `${hub.url}/send`)
+  // What is no image is not given to one: Chromium says so instead of the status.
+  expect(await answered).toBe(means === 'an image' ? 'net::ERR_BLOCKED_BY_ORB' : '403')
+  const stream = new Stream(hub.port, '/event')
+  await stream.until(() => stream.reader.events.length > 0)
+  stream.socket.destroy()
+  expect(stream.reader.data[0]).toContain('This is a server-sent event')
+  expect(stream.reader.lastEventId).toMatch(/-0$/) // nothing in any topic
+})
+
+test('another site reads no stream', async () => {
+  const read = await page.evaluate(
+    (url) =>
+      new Promise((resolve) => {
+        const source = new EventSource(url)
+        source.onmessage = ({ data }) => resolve(data)
+        source.onerror = () => resolve('an error')
+      }),
+    `${hub.url}/event`,
+  )
+  expect(read).toBe('an error')
+})
+
+test('another site frames no page', async () => {
+  await page.evaluate(
+    (url) =>
+      new Promise((resolve) => {
+        const frame = document.createElement('iframe')
+        frame.src = url
+        frame.onload = resolve
+        document.body.append(frame)
+      }),
+    `${hub.url}/`,
+  )
+  expect(page.frames().map((frame) => frame.url())).toEqual([page.url(), 'chrome-error://chromewebdata/'])
+})
