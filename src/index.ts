@@ -16,4 +16,7 @@ export { Filter } from './topic.ts'
  * Tidings over the module-level store: works with nothing started, as in `await app.request('/event')`.
  * The page's files are read at its first request, by an adapter that only runtimes with a file system load.
  */
-export default createApp({ hub: store, files: async () => (await import('./adapters/files.ts')).readFiles() })
+export default createApp({
+  hub: store,
+  files: async (path) => (await import('./adapters/files.ts')).readFile(path),
+})

@@ -1,7 +1,7 @@
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import { store } from '../store.ts'
-import { readFiles } from './files.ts'
+import { readFile } from './files.ts'
 import { openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
 
@@ -29,7 +29,7 @@ declare const Bun: {
  */
 export async function serve(config: Config): Promise<Running> {
   await store.use(openLog(config), config.hub)
-  const app = createApp({ hub: store, config, files: readFiles })
+  const app = createApp({ hub: store, config, files: readFile })
   const server = await listen(config, (request, own) =>
     app.fetch(request, {
       // Bun ends a silent connection after 10 s. That is right for everything but a stream, which is silent by nature.

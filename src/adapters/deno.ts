@@ -1,7 +1,7 @@
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import { store } from '../store.ts'
-import { readFiles } from './files.ts'
+import { readFile } from './files.ts'
 import { openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
 
@@ -25,7 +25,7 @@ declare const Deno: {
  */
 export async function serve(config: Config): Promise<Running> {
   await store.use(openLog(config), config.hub)
-  const app = createApp({ hub: store, config, files: readFiles })
+  const app = createApp({ hub: store, config, files: readFile })
   const abort = new AbortController()
   const server = await listen(config, abort.signal, (request) => app.fetch(request))
   return { url: urlOf(config.host, server.addr.port), stop: () => stop(server, abort) }

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile as readBytes, readdir } from 'node:fs/promises'
 import { extname } from 'node:path'
 import type { File } from '../routes/page.ts'
 
@@ -13,18 +13,18 @@ const types: Readonly<Record<string, string>> = {
 
 let files: Promise<ReadonlyMap<string, File>> | undefined
 
-/** The page's files, read once: `public/` by exact path, `index.html` as `/`. */
-export function readFiles(): Promise<ReadonlyMap<string, File>> {
-  files ??= read()
-  return files
+/** Finds a file of `public/` by its exact path, `index.html` as `/`. A map, read once: what is not in it has no spelling that reaches it. */
+export async function readFile(path: string): Promise<File | undefined> {
+  files ??= readAll()
+  return (await files).get(path)
 }
 
-async function read(): Promise<ReadonlyMap<string, File>> {
+async function readAll(): Promise<ReadonlyMap<string, File>> {
   const found = new Map<string, File>()
   for (const name of await readdir(PUBLIC)) {
     const type = types[extname(name)]
     if (!type) continue
-    const bytes = new Uint8Array(await readFile(new URL(name, PUBLIC)))
+    const bytes = new Uint8Array(await readBytes(new URL(name, PUBLIC)))
     found.set(name === 'index.html' ? '/' : `/${name}`, { type, bytes })
   }
   return found

@@ -5,7 +5,7 @@ import { type HttpBindings, serve as listen } from '@hono/node-server'
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import { store } from '../store.ts'
-import { readFiles } from './files.ts'
+import { readFile } from './files.ts'
 import { openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
 
@@ -16,7 +16,7 @@ import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
  */
 export async function serve(config: Config): Promise<Running> {
   await store.use(openLog(config), config.hub)
-  const app = createApp({ hub: store, config, files: readFiles })
+  const app = createApp({ hub: store, config, files: readFile })
   const server = listen({
     fetch: (request, env) => app.fetch(request, { cut: () => (env as HttpBindings).incoming.socket.destroy() }),
     hostname: config.host,

@@ -239,6 +239,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   #repeat(): Uint8Array | undefined {
     this.#repeatDue = false
+    if (this.#start.seed) this.#beatAt = performance.now() + this.#feed.heartbeatMs // it carries no checkpoints that could fall due
     return this.#start.repeat?.of.bytes ?? this.#next()
   }
 

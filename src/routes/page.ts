@@ -3,11 +3,11 @@ import type { Handler } from 'hono'
 /** A file of `public/`. */
 export interface File {
   readonly type: string
-  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly bytes: ArrayBuffer | Uint8Array<ArrayBuffer>
 }
 
-/** The files of the page by their exact path, `/` among them. A map, because what is not in it cannot be reached by any spelling. */
-export type Files = () => Promise<ReadonlyMap<string, File>>
+/** Finds a file of the page by its exact path, `/` among them; nothing for what is no file of it. */
+export type Files = (path: string) => Promise<File | undefined>
 
 const headers = {
   'Cache-Control': 'no-cache',
@@ -19,10 +19,10 @@ const headers = {
   'X-Content-Type-Options': 'nosniff',
 }
 
-/** `/` and the files it needs. Falls through where the platform serves them itself. */
+/** `/` and the files it needs. */
 export function page(files: Files): Handler {
   return async (c, next) => {
-    const file = (await files()).get(c.req.path)
+    const file = await files(c.req.path)
     return file ? c.body(file.bytes, 200, { ...headers, 'Content-Type': file.type }) : next()
   }
 }

@@ -1,0 +1,85 @@
+import { createApp } from '../app.ts'
+import { type Config, isLoopback, parseConfig } from '../config.ts'
+import { Hub } from '../hub/hub.ts'
+import { type Sql, type SqlRow, type SqlValue, sqlLog } from '../log/sql.ts'
+import type { File } from '../routes/page.ts'
+
+/** What we call of the platform; `wrangler.toml` binds it. */
+interface Env {
+  readonly HUBS: { idFromName(name: string): unknown; get(id: unknown): Fetcher }
+  readonly ASSETS: Fetcher
+  /** Name of the one hub of this deployment. */
+  readonly HUB: string
+  readonly OPEN?: string
+}
+
+interface Fetcher {
+  fetch(request: Request | string): Promise<Response>
+}
+
+interface ObjectState {
+  readonly id: { toString(): string }
+  readonly storage: Storage
+}
+
+interface Storage {
+  readonly sql: { exec(text: string, ...values: SqlValue[]): { toArray(): SqlRow[] } }
+  transactionSync(run: () => void): void
+  sync(): Promise<void>
+}
+
+/** The Worker in front: it lets nobody in where nobody has said who may come, and else leaves everything to the hub's object. */
+export default {
+  async fetch(request: Request, env: Env): Promise<Response> {
+    const isLocal = isLoopback(new URL(request.url).hostname)
+    if (!isLocal && env.OPEN !== 'true')
+      return new Response(
+        'This hub is closed: set OPEN = "true" under [vars] in wrangler.toml to serve everybody who knows its address\n',
+        {
+          status: 503,
+          headers: { 'Content-Type': 'text/plain', 'Cache-Control': 'no-store' },
+        },
+      )
+    return env.HUBS.get(env.HUBS.idFromName(env.HUB)).fetch(request)
+  },
+}
+
+/** A Durable Object that owns one hub: one thread, one SQLite database, one order. */
+export class TidingsHub {
+  readonly #app: ReturnType<typeof createApp>
+
+  constructor(state: ObjectState, env: Env) {
+    const config = parseConfig(env as unknown as Record<string, string | undefined>)
+    const hub = new Hub(() => openLog(state, config), config.hub)
+    this.#app = createApp({ hub, config, files: (path) => asset(env, path) })
+  }
+
+  fetch(request: Request): Response | Promise<Response> {
+    return this.#app.fetch(request)
+  }
+}
+
+/**
+ * The durability is `disk`: nothing is acknowledged or delivered before `storage.sync()`, which resolves when pending writes have
+ * been confirmed on disk (Durable Objects, Storage API). The epoch lives in the storage, so an object that is moved or
+ * started again keeps it. The local simulator is for development; that its storage survives kill -9 is tested.
+ */
+function openLog({ id, storage }: ObjectState, { logOptions }: Config) {
+  const sql: Sql = {
+    exec: (text) => void storage.sql.exec(text),
+    all: (text, ...values) => storage.sql.exec(text, ...values).toArray(),
+    transaction: (run) => storage.transactionSync(run),
+    flush: () => storage.sync(),
+    close: () => {},
+  }
+  return sqlLog(sql, { ...logOptions, durability: 'disk', home: id.toString() })
+}
+
+/** The platform keeps and serves the page's files; they come this way so that they have the headers they have everywhere. */
+async function asset({ ASSETS }: Env, path: string): Promise<File | undefined> {
+  const found = await ASSETS.fetch(new Request(`https://assets.local${path}`, { redirect: 'manual' }))
+  const type = found.headers.get('content-type')
+  if (found.status === 200 && type) return { type, bytes: await found.arrayBuffer() }
+  await found.body?.cancel()
+  return
+}
