@@ -20,11 +20,11 @@ export async function run(serve: (config: Config) => Promise<Running>): Promise<
     if (process.argv.includes('--help') || process.argv.includes('-h')) return console.log(help())
     const config = parseConfig(process.env)
     const running = await serve(config)
+    stopOnSignals(running) // before the line below: whoever reads it may stop us at once
     const reach = config.open ? 'open to everybody who can reach it' : 'open to this machine only'
     console.log(
       `Tidings listens on ${running.url} (${reach}); log ${config.log}, durability ${await store.durability()}`,
     )
-    stopOnSignals(running)
   } catch (error) {
     console.error(error instanceof AppError ? error.message : error)
     process.exit(1)

@@ -104,7 +104,9 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** When `tick` wants to be called, on the clock of `performance.now()`. */
   get nextTick(): number {
-    return Math.min(this.#beatAt, this.#repeatAt, this.#diesAt, this.#handedAt + this.#feed.stallMs)
+    // Whatever it is handed until then, it cannot stall earlier than this.
+    const stallsAt = performance.now() + this.#feed.stallMs
+    return Math.min(this.#beatAt, this.#repeatAt, this.#diesAt, stallsAt, this.#handedAt + this.#feed.stallMs)
   }
 
   /** Whole frames that are due, `maxChunkBytes` or one frame at most, or nothing yet. Asking says that the last ones are sent. */

@@ -56,6 +56,7 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
     if (length > maxBytes) throw tooLarge()
     pieces.push(read.value)
   }
+  if (pieces.length === 1) return pieces[0] as Uint8Array<ArrayBuffer>
   const bytes = new Uint8Array(length)
   let at = 0
   for (const piece of pieces) {

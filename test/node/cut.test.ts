@@ -1,0 +1,211 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { Reader } from '../reader.ts'
+import { runs } from '../seed.ts'
+import { cleanUp, type Server, start } from './server.ts'
+import { Stream } from './stream.ts'
+
+/** Of the prefixes those that are cut by destroying a socket; all are cut, the others from the same bytes. */
+const REAL_CUT_EVERY = runs(20, 1)
+const AT_ONCE = 16
+
+interface Opening {
+  readonly says: string
+  readonly env?: Record<string, string>
+  /** Published before the stream opens, in this order. */
+  readonly before: readonly Said[]
+  /** The seq asked for; a fresh stream without. */
+  readonly asks?: number
+  readonly path: string
+  /** Published once the stream is open. */
+  readonly after?: readonly Said[]
+  /** Where the last entry goes, that ends every second stream: it must trim none of those owed. */
+  readonly ends: string
+  /** What is owed to who asks for that, or has been told where the stream begins. */
+  readonly owed: readonly string[]
+  readonly gap?: { readonly reason: string; readonly to: number }
+}
+
+type Said = readonly [topic: string, data: string]
+
+const lines = 'two\nlines, größer als ☂ and 👍'
+const five: readonly Said[] = [
+  ['a', '1'],
+  ['b', 'not for us'],
+  ['a', lines],
+  ['a', ''],
+  ['c/d', '5'],
+]
+
+const openings: readonly Opening[] = [
+  { says: 'resumes', before: five, asks: 1, path: '/event?topic=a&topic=c/*', ends: 'a', owed: [lines, '', '5'] },
+  {
+    says: 'resumes from the log, below the window',
+    env: { WINDOW_COUNT: '1' },
+    before: five,
+    asks: 1,
+    path: '/event?topic=a&topic=c/*',
+    ends: 'c/d',
+    owed: [lines, '', '5'],
+  },
+  {
+    says: 'has a gap',
+    env: { TOPIC_RETENTION_COUNT: '2', WINDOW_COUNT: '1' },
+    before: [...five, ['a', '6'], ['b', 'nor this'], ['a', '8']],
+    asks: 1,
+    path: '/event?topic=a&topic=c/*',
+    ends: 'c/d',
+    owed: ['5', '6', '8'],
+    gap: { reason: 'trimmed', to: 4 },
+  },
+  {
+    says: 'is of another log',
+    before: five,
+    asks: -1,
+    path: '/event?topic=a',
+    ends: 'a',
+    owed: ['1', lines, ''],
+    gap: { reason: 'epoch', to: 0 },
+  },
+  {
+    says: 'is live',
+    before: five,
+    path: '/event?topic=a',
+    ends: 'a',
+    after: [
+      ['a', '6'],
+      ['b', 'no'],
+      ['a', lines],
+    ],
+    owed: ['6', lines],
+  },
+  {
+    says: 'is of the seed',
+    before: [
+      ['$store', '1'],
+      ['$store', '2'],
+    ],
+    path: '/event',
+    ends: '$store',
+    after: [
+      ['a', 'no'],
+      ['$store', lines],
+    ],
+    owed: ['2', lines],
+  },
+  {
+    says: 'resumes the seed',
+    before: [
+      ['$store', '1'],
+      ['a', 'no'],
+      ['$store', lines],
+      ['$store', '4'],
+    ],
+    asks: 1,
+    path: '/event',
+    ends: '$store',
+    owed: [lines, '4'],
+  },
+]
+
+afterEach(cleanUp)
+
+describe('a stream cut after any byte, and resumed, gives all that is owed once and in order, when it', () => {
+  test.each(openings)('$says', async ({ env = {}, before, asks, path, after = [], ends, owed, gap }) => {
+    const server = await start(env)
+    let epoch = ''
+    for (const [topic, data] of before) epoch = (await say(server, topic, data)).split('-')[0]!
+    const asked = asks === undefined ? undefined : asks < 0 ? 'gone-7' : `${epoch}-${asks}`
+
+    const whole = new Stream(server.port, path, { lastEventId: asked })
+    await whole.until(() => whole.reader.events.length > 0)
+    for (const [topic, data] of after) await say(server, topic, data)
+    await whole.until(() => dataOf(whole.reader).length === owed.length)
+    expect(dataOf(whole.reader)).toEqual(owed)
+    whole.socket.destroy()
+    const opening = Buffer.from(whole.reader.text)
+    await say(server, ends, 'end') // what comes twice, or late, comes before it
+
+    const untold: number[] = []
+    const tryCut = async (length: number) => {
+      const isReal = after.length === 0 && length % REAL_CUT_EVERY === 0
+      const first = isReal ? await cutReally(server, path, asked, length) : fed(opening.subarray(0, length))
+      const resumeAt = first.lastEventId ?? asked
+      const second = new Stream(server.port, path, { lastEventId: resumeAt })
+      if (resumeAt === undefined) {
+        // Nothing was dispatched, so nothing is owed: the stream begins once more.
+        await second.until(() => second.reader.events.length > 0)
+        expect(first.events).toEqual([])
+        expect(second.reader.control('open').map(({ state }) => state)).toEqual(path === '/event' ? [] : ['live'])
+        expect(dataOf(second.reader)).toEqual(path === '/event' ? ['end'] : [])
+      } else {
+        await second.until(() => dataOf(second.reader).includes('end'))
+        expect([...dataOf(first), ...dataOf(second.reader)], `cut after ${length} bytes`).toEqual([...owed, 'end'])
+        const gaps = [...first.control('gap'), ...second.reader.control('gap')]
+        const states = [...first.control('open'), ...second.reader.control('open')].map(({ state }) => state)
+        // Cut between hub.open and hub.gap a reader resumes behind the gap, for hub.open has that id: its state is what told.
+        if (!gap) expect(gaps).toEqual([])
+        else if (gaps.length === 0) untold.push(length)
+        else
+          expect(gaps, `cut after ${length} bytes`).toMatchObject([
+            { reason: gap.reason, from: asked, to: `${epoch}-${gap.to}` },
+          ])
+        if (gap) expect(states, 'told one way or the other').toContain('gap')
+      }
+      second.socket.destroy()
+    }
+    let next = 0
+    const cutter = async () => {
+      while (next <= opening.byteLength) await tryCut(next++)
+    }
+    await Promise.all(Array.from({ length: AT_ONCE }, cutter))
+    console.log(
+      `cut after each of ${opening.byteLength + 1} bytes: ${owed.length} owed, 0 missing, 0 doubled${gap ? `, ${untold.length} times told of the gap by hub.open only` : ''}`,
+    )
+  })
+})
+
+/** What a browser would have dispatched of these bytes. */
+function fed(bytes: Uint8Array): Reader {
+  const reader = new Reader()
+  reader.feed(bytes)
+  return reader
+}
+
+/** The same from a stream that is cut off in truth. */
+async function cutReally(
+  { port }: Server,
+  path: string,
+  lastEventId: string | undefined,
+  length: number,
+): Promise<Reader> {
+  const reader = new Reader()
+  let left = length
+  const stream = new Stream(port, path, {
+    lastEventId,
+    take: (bytes) => {
+      reader.feed(bytes.subarray(0, left))
+      left -= Math.min(left, bytes.byteLength)
+    },
+  })
+  await stream.until(() => stream.status > 0 && left === 0)
+  stream.socket.destroy()
+  return reader
+}
+
+async function say({ url }: Server, topic: string, data: string): Promise<string> {
+  const answer = await fetch(topic === '$store' ? `${url}/send` : `${url}/send?topic=${topic}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(topic === '$store' ? { message: data } : { data }),
+  })
+  const { id } = (await answer.json()) as { id: string }
+  expect(answer.status).toBe(200)
+  return id
+}
+
+/** What entries said, without the hub's own frames and what is only said again. */
+function dataOf(reader: Reader): string[] {
+  return reader.events
+    .filter(({ event, id }) => id !== undefined && !event?.startsWith('hub.'))
+    .map(({ event, data }) => (event === 'message' ? JSON.parse(data).message : data))
+}

@@ -1,0 +1,198 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { runs } from '../seed.ts'
+import { cleanUp, folder, type Server, start } from './server.ts'
+import { request, Stream } from './stream.ts'
+
+const READERS = runs(300, 4000)
+const RETURNS_PER_SECOND = 500
+const MIN_RETRY_MS = 500
+const MAX_STOP_MS = 10_000
+
+const views = [
+  { path: '/event', topics: ['$store'] },
+  { path: '/event?topic=a', topics: ['a'] },
+  { path: '/event?topic=a&topic=b', topics: ['a', 'b'] },
+  { path: '/event?topic=*', topics: ['a', 'b'] },
+]
+
+afterEach(cleanUp)
+
+describe('a server asked to stop', () => {
+  test('gives every reader all that was acknowledged, a time to come back, spread, and a clean end', {
+    timeout: runs(30_000, 120_000),
+  }, async () => {
+    const env = { LOG: `sqlite:${join(folder(), 'hub.db')}`, PORT: '0' }
+    const server = await start(env)
+    const readers = await open(server, READERS)
+    const sent = new Sent(server)
+    await expect.poll(() => sent.acknowledged.size, { timeout: 20_000, interval: 5 }).toBeGreaterThan(30)
+
+    const owed = [...sent.acknowledged]
+    const began = performance.now()
+    const stopped = server.kill('SIGTERM')
+    await Promise.all(readers.map(({ stream }) => stream.gone()))
+    expect(await stopped).toBe(0)
+    const stopMs = performance.now() - began
+    await sent.finished
+
+    for (const { stream, topics, path } of readers) {
+      expect(stream.ended, `${path} ended with its last chunk`).toBe(true)
+      expect(stream.reader.text.slice(-20)).toMatch(/\nretry: \d+\n$/)
+      const got = placed(stream)
+      const due = owed.filter(([, topic]) => topics.includes(topic)).map(([id]) => id)
+      expect(
+        due.filter((id) => !got.includes(id)),
+        `${path} misses`,
+      ).toEqual([])
+      expect(got).toEqual([...new Set(got)].sort(bySeq))
+    }
+    const retries = readers.map(({ stream }) => stream.reader.retries.at(-1)!)
+    const [least, most] = [Math.min(...retries), Math.max(...retries)]
+    console.log(
+      `SIGTERM with ${READERS} readers: all of ${owed.length} acknowledged delivered, exit 0 after ${Math.round(stopMs)} ms, retry ${least}…${most} ms (${new Set(retries).size} different), ` +
+        `${sent.acknowledged.size - owed.length} more acknowledged while draining`,
+    )
+    const spreadMs = (READERS / RETURNS_PER_SECOND) * 1000
+    expect(least).toBeGreaterThanOrEqual(MIN_RETRY_MS)
+    expect(most).toBeLessThanOrEqual(MIN_RETRY_MS + spreadMs)
+    expect(most - least).toBeGreaterThan(0.8 * spreadMs)
+    expect(new Set(retries).size).toBeGreaterThan(READERS / 10)
+    expect(stopMs).toBeLessThan(MAX_STOP_MS)
+
+    // What was acknowledged while it drained, and came too late for a stream, is there when its reader is back.
+    const again = await start(env)
+    for (const { topics, path } of views) {
+      const { stream } = readers.find((reader) => reader.path === path)!
+      const late = [...sent.acknowledged].filter(([, topic]) => topics.includes(topic)).map(([id]) => id)
+      const known = placed(stream)
+      const back = new Stream(again.port, path, { lastEventId: stream.reader.lastEventId })
+      await back.until(() => late.every((id) => known.includes(id) || placed(back).includes(id)))
+      const all = [...known, ...placed(back)]
+      expect(all, path).toEqual([...new Set(all)].sort(bySeq))
+      expect(back.reader.control('gap')).toEqual([])
+    }
+  })
+
+  test('gives a reader that is behind what it is owed before it ends its stream', { timeout: 30_000 }, async () => {
+    const server = await start()
+    const slow = new Stream(server.port, '/event?topic=a')
+    slow.socket.pause() // before it connects: it takes nothing until it is told to
+    await expect.poll(server.readers).toBe(1)
+    const owed: string[] = []
+    for (let i = 0; i < 200; i++) owed.push(await publish(server, 'a', 'x'.repeat(50_000))) // the kernel takes not half of it
+    const stopped = server.kill('SIGTERM')
+    await server.says(/SIGTERM: draining 1 streams/)
+    slow.socket.resume()
+    await slow.gone()
+    expect(slow.ended).toBe(true)
+    expect(placed(slow)).toEqual(owed)
+    expect(slow.reader.text.slice(-20)).toMatch(/\nretry: \d+\n$/)
+    expect(await stopped).toBe(0)
+  })
+
+  test('by SIGINT stops in time although a reader does not read, lets nobody in, and tells who was on the way', {
+    timeout: 30_000,
+  }, async () => {
+    const server = await start()
+    const deaf = new Stream(server.port, '/event?topic=a')
+    deaf.socket.pause() // before it connects: it never takes a byte
+    const reader = new Stream(server.port, '/event?topic=a')
+    await expect.poll(server.readers).toBe(2)
+    for (let i = 0; i < 160; i++) await publish(server, 'a', 'x'.repeat(50_000)) // more than the kernel takes for one connection
+    const asked = request('GET', '/event?topic=a')
+    const onTheWay = new Stream(server.port, '', { sent: asked.slice(0, 40) })
+    await once(onTheWay.socket, 'connect')
+    await reader.until(() => reader.reader.data.length === 160)
+    await server.readers() // one round trip more, so that the half request has been read
+
+    const began = performance.now()
+    const stopped = server.kill('SIGINT')
+    await reader.gone()
+    expect(reader.ended).toBe(true)
+    expect(reader.reader.text).toMatch(/\nretry: \d+\n$/)
+
+    let told = ''
+    onTheWay.socket.removeAllListeners('data').on('data', (bytes) => {
+      told += bytes.toString('latin1')
+    })
+    onTheWay.socket.write(asked.slice(40))
+    await onTheWay.gone()
+    expect(told).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
+    expect(told).toMatch(/content-type: text\/event-stream/i)
+    expect(told).toMatch(/retry: \d+\n/)
+
+    const late = connect(server.port, '127.0.0.1')
+    const [error] = await once(late, 'error').catch((error: Error) => [error])
+    expect(error).toMatchObject({ code: 'ECONNREFUSED' })
+    expect(server.child.exitCode, 'it still drains').toBeNull()
+    expect(await stopped).toBe(0)
+    const stopMs = performance.now() - began
+    console.log(`SIGINT with a reader that does not read: exit 0 after ${Math.round(stopMs)} ms`)
+    expect(stopMs).toBeLessThan(MAX_STOP_MS)
+    expect(server.output).toContain('SIGINT: draining 2 streams')
+  })
+})
+
+interface View {
+  readonly path: string
+  readonly topics: readonly string[]
+  readonly stream: Stream
+}
+
+async function open({ port, readers }: Server, count: number): Promise<View[]> {
+  const opened = Array.from({ length: count }, (_, i) => {
+    const { path, topics } = views[i % views.length]!
+    return { path, topics, stream: new Stream(port, path) }
+  })
+  await Promise.all(opened.map(({ stream }) => stream.until(() => stream.reader.events.length > 0)))
+  expect(await readers()).toBe(count)
+  return opened
+}
+
+/** Publishers to every topic until the server no longer answers, and what was acknowledged. */
+class Sent {
+  /** Topic by position. */
+  readonly acknowledged = new Map<string, string>()
+  readonly finished: Promise<unknown>
+
+  constructor(server: Server) {
+    this.finished = Promise.all(['$store', 'a', 'b'].map((topic) => this.#publish(server, topic)))
+  }
+
+  async #publish(server: Server, topic: string): Promise<void> {
+    for (let i = 0; ; i++) {
+      const id = await publish(server, topic, `${i}`).catch(() => undefined)
+      if (id === undefined) return
+      this.acknowledged.set(id, topic)
+    }
+  }
+}
+
+async function publish({ url }: Server, topic: string, data: string): Promise<string> {
+  const answer = await fetch(topic === '$store' ? `${url}/send?message=${data}` : `${url}/send?topic=${topic}`, {
+    method: 'POST',
+    headers: { 'content-type': 'text/plain' },
+    ...(topic !== '$store' && { body: data }),
+  })
+  const { id } = (await answer.json()) as { id: string }
+  expect(answer.status).toBe(200)
+  return id
+}
+
+/** Ids of the entries that came, without the hub's own frames, repeats and the default message. */
+function placed({ reader }: Stream): string[] {
+  return reader.events
+    .filter(({ event, id }) => id !== undefined && !id.endsWith('-0') && !event?.startsWith('hub.'))
+    .map(({ id }) => id!)
+}
+
+function bySeq(a: string, b: string): number {
+  return seqOf(a) - seqOf(b)
+}
+
+function seqOf(id: string): number {
+  return Number(id.slice(id.lastIndexOf('-') + 1))
+}

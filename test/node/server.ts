@@ -1,0 +1,136 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { random } from './random.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/adapters/node.ts', import.meta.url))
+const BOOT_LINE = /^Tidings listens on http:\/\/\S+:(\d+) .*$/m
+
+export interface Process {
+  readonly child: ChildProcess
+  readonly pid: number
+  /** Everything said so far, on stdout and stderr. */
+  readonly output: string
+  /** Its exit code, or the signal that ended it, once it has ended and all it said has come. */
+  readonly stopped: Promise<number | NodeJS.Signals>
+  /** Sends a signal and waits for the end. */
+  kill(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>
+  /** Resolves with what matched once it has been said; rejects if the process ends without. */
+  says(pattern: RegExp): Promise<RegExpExecArray>
+}
+
+export interface Server extends Process {
+  readonly url: string
+  readonly port: number
+  /** Open streams, as `/ready` counts them. */
+  readers(): Promise<number>
+}
+
+const processes = new Set<Process>()
+const folders = new Set<string>()
+
+/** Runs the Node server with these settings and none of ours. */
+export function launch(env: Record<string, string>, ...args: string[]): Process {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  const heard = new Set<() => void>()
+  for (const pipe of [child.stdout, child.stderr])
+    pipe.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+      for (const hear of heard) hear()
+    })
+  const stopped = once(child, 'close').then(([code, signal]) => {
+    processes.delete(running)
+    for (const hear of heard) hear()
+    return code ?? signal
+  })
+  const running: Process = {
+    child,
+    pid: child.pid!,
+    stopped,
+    get output() {
+      return output
+    },
+    kill(signal) {
+      child.kill(signal)
+      return stopped
+    },
+    says: (pattern) =>
+      new Promise((resolve, reject) => {
+        const hear = () => {
+          const found = pattern.exec(output)
+          if (!found && processes.has(running)) return
+          heard.delete(hear)
+          if (found) resolve(found)
+          else reject(new Error(`The server ended without saying ${pattern}:\n${output}`))
+        }
+        heard.add(hear)
+        hear()
+      }),
+  }
+  processes.add(running)
+  return running
+}
+
+/** A server that listens: on a free port and with a memory log unless told otherwise. */
+export async function start(env: Record<string, string> = {}): Promise<Server> {
+  const running = launch({ PORT: '0', LOG: 'memory:', ...env })
+  const port = Number((await running.says(BOOT_LINE))[1])
+  const url = `http://127.0.0.1:${port}`
+  // Not spread: `output` is a getter.
+  return Object.assign(running, {
+    port,
+    url,
+    readers: async () => ((await (await fetch(`${url}/ready`)).json()) as { readers: number }).readers,
+  })
+}
+
+/** A folder of this test's own. */
+export function folder(): string {
+  const made = mkdtempSync(join(tmpdir(), 'tidings-'))
+  folders.add(made)
+  return made
+}
+
+/** Ends every process that was launched here, by its pid, and removes every folder: for `afterEach`. */
+export async function cleanUp(): Promise<void> {
+  await Promise.all([...processes].map((running) => running.kill('SIGKILL')))
+  for (const made of folders) rmSync(made, { recursive: true, force: true })
+  folders.clear()
+}
+
+/** Below the ports that the kernel hands to clients, so that it is still free when a server comes back to it. */
+export async function freePort(): Promise<number> {
+  const numbers = random(process.pid)
+  for (;;) {
+    const port = numbers.whole(20_000, 32_000)
+    const probe = createServer()
+    const listens = await new Promise<boolean>((resolve) => {
+      probe.once('error', () => resolve(false))
+      probe.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!listens) continue
+    await new Promise((resolve) => probe.close(resolve))
+    return port
+  }
+}
+
+/** Where there is no `/proc`, what is measured with it is skipped. */
+export const withoutProc = existsSync('/proc/self/status') ? '' : 'needs /proc, which only Linux has'
+
+/** Resident memory of a process, in bytes. */
+export function rssOf(pid: number): number {
+  return 1024 * Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1])
+}
+
+/** Open file descriptors of a process. */
+export function fdsOf(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length
+}

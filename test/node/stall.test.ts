@@ -1,0 +1,215 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterEach, describe, expect, test } from 'vitest'
+import { runs, soak } from '../seed.ts'
+import { random } from './random.ts'
+import { cleanUp, fdsOf, rssOf, type Server, start, withoutProc } from './server.ts'
+import { Stream } from './stream.ts'
+
+const MIB = 1024 ** 2
+const STALLED = runs(60, 200)
+const PUBLISHED_BYTES = runs(10, 50) * MIB
+const IN_FLIGHT = 4
+const MAX_GROWTH_BYTES = 64 * MIB
+/** From the acknowledgement to the healthy reader's receipt, on a machine that does other things too. */
+const MAX_P99_MS = 1000
+
+/** So little that a reader which the kernel holds up (about 4 MiB on Linux) is behind what is kept. */
+const small = { RETENTION_BYTES: '2MiB', WINDOW_BYTES: '1MiB', STALL: '10m' }
+
+afterEach(cleanUp)
+
+describe.skipIf(withoutProc)(`readers that do not read (${withoutProc || 'RSS from /proc'})`, () => {
+  test('cost a bounded number of bytes, delay nobody, and are told of what they missed when they read again', {
+    timeout: runs(30_000, 120_000),
+  }, async () => {
+    const alone = await load(0)
+    const { growth, late, readers, healthy } = await load(STALLED)
+    console.log(
+      `${STALLED} stalled readers, ${healthy.acknowledged.size} events of ${PUBLISHED_BYTES / MIB} MiB in all: RSS +${mib(growth)} at most, +${mib(alone.growth)} without them; ` +
+        `the healthy reader is ${late.p50} ms behind at p50, ${late.p99} at p99 (${alone.late.p50}, ${alone.late.p99} without)`,
+    )
+    // What publishing costs by itself is mostly what V8 has not collected yet, and as much without any stalled reader.
+    expect(growth - alone.growth).toBeLessThan(MAX_GROWTH_BYTES)
+    expect(late.p99).toBeLessThan(MAX_P99_MS)
+
+    const last = [...healthy.acknowledged.keys()].sort((a, b) => seqOf(a) - seqOf(b)).at(-1)!
+    for (const reader of readers.slice(0, 10)) await wakes(reader, last)
+  })
+
+  test('are cut off after STALL, and readers that read stay', { timeout: runs(30_000, 60_000) }, async () => {
+    const server = await start({ ...small, STALL: '1s' })
+    const fds = fdsOf(server.pid)
+    await withStalled(server)
+    const healthy = await Healthy.of(server)
+    const began = performance.now()
+    await publish(server, 8 * MIB, healthy)
+    await expect.poll(server.readers, { timeout: 10_000, interval: 20 }).toBe(1)
+    await expect.poll(() => fdsOf(server.pid), { timeout: 5000 }).toBeLessThan(fds + STALLED / 2) // their sockets too
+    console.log(
+      `${STALLED} stalled readers were gone ${Math.round(performance.now() - began)} ms after the first publish`,
+    )
+    await healthy.hasAll()
+    await publish(server, MIB, healthy)
+    await healthy.hasAll()
+  })
+
+  test.runIf(soak)('cost no more after a minute than after ten seconds', { timeout: 120_000 }, async () => {
+    const server = await start(small)
+    await withStalled(server)
+    const healthy = await Healthy.of(server)
+    const began = performance.now()
+    const publishUntil = async (ms: number) => {
+      while (performance.now() - began < ms) {
+        await publish(server, MIB / 2, healthy)
+        await pause(50)
+      }
+    }
+    const around = async (ms: number) => {
+      await publishUntil(ms - 1000)
+      const rss = new Peak(server.pid)
+      await publishUntil(ms + 1000)
+      return rss.stop()
+    }
+    const [early, late] = [await around(10_000), await around(60_000)]
+    await healthy.hasAll()
+    console.log(
+      `${STALLED} stalled readers, ${healthy.acknowledged.size} events in a minute: RSS ${mib(early)} around the 10th second, ${mib(late)} around the 60th`,
+    )
+    // Between two collections a heap differs by more than nothing; one that grew by a second's events each second would differ by hundreds of MiB.
+    expect(late - early).toBeLessThan(48 * MIB)
+  })
+})
+
+/** What publishing to so many stalled readers and a healthy one costs. */
+async function load(count: number) {
+  const server = await start(small)
+  const readers = await withStalled(server, count)
+  const healthy = await Healthy.of(server)
+  const idle = rssOf(server.pid)
+  const rss = new Peak(server.pid)
+  await publish(server, PUBLISHED_BYTES, healthy)
+  await healthy.hasAll()
+  expect(await server.readers(), 'all are still there').toBe(count + 1)
+  return { growth: rss.stop() - idle, late: healthy.latencies(), readers, healthy }
+}
+
+/** Readers that never take a byte: what comes piles up in the kernel, and then at the server. */
+async function withStalled({ port, readers }: Server, count = STALLED): Promise<Stream[]> {
+  const streams = Array.from({ length: count }, () => {
+    const stream = new Stream(port, '/event?topic=a')
+    stream.socket.pause() // before it connects: else it takes a first buffer by itself
+    return stream
+  })
+  await expect.poll(readers, { timeout: 10_000 }).toBe(count)
+  return streams
+}
+
+/** Reads at last: what the kernel held, a gap for what the log has trimmed since, for nobody kept it, and then the rest. */
+async function wakes(stream: Stream, last: string): Promise<void> {
+  stream.socket.resume()
+  await stream.until(() => stream.reader.lastEventId === last)
+  const { reader } = stream
+  expect(reader.control('gap')).toMatchObject([{ reason: 'trimmed', exact: true }])
+  let position = -1
+  for (const { event, data, id } of reader.events) {
+    if (event === 'hub.gap') {
+      const { from, to } = JSON.parse(data)
+      expect(seqOf(from)).toBe(position)
+      position = seqOf(to)
+    } else if (event === undefined) position++
+    else if (event === 'hub.open') position = seqOf(id!)
+    expect(seqOf(id!)).toBe(position)
+  }
+}
+
+/** Publishes about so many bytes to the topic, several requests at once. */
+async function publish({ url }: Server, bytes: number, to: Healthy): Promise<void> {
+  const numbers = random(bytes)
+  let left = bytes
+  const lane = async () => {
+    while (left > 0) {
+      const size = numbers.whole(16_000, 60_000)
+      left -= size
+      const answer = await fetch(`${url}/send?topic=a`, {
+        method: 'POST',
+        headers: { 'content-type': 'text/plain' },
+        body: String.fromCharCode(numbers.whole(97, 122)).repeat(size),
+      })
+      const { id } = (await answer.json()) as { id: string }
+      expect(answer.status).toBe(200)
+      to.acknowledged.set(id, performance.now())
+    }
+  }
+  await Promise.all(Array.from({ length: IN_FLIGHT }, lane))
+}
+
+/** A reader that reads at once, and knows when it got what. */
+class Healthy {
+  /** When each publish was acknowledged, by position. */
+  readonly acknowledged = new Map<string, number>()
+  readonly #received = new Map<string, number>()
+  readonly #stream: Stream
+
+  static async of(server: Server): Promise<Healthy> {
+    const healthy = new Healthy(server)
+    await healthy.#stream.until(() => healthy.#stream.reader.events.length > 0)
+    return healthy
+  }
+
+  private constructor({ port }: Server) {
+    this.#stream = new Stream(port, '/event?topic=a', {
+      take: (bytes) => {
+        const { reader } = this.#stream
+        const known = reader.events.length
+        reader.feed(bytes)
+        reader.text = '' // tens of megabytes of it
+        for (const { event, id } of reader.events.slice(known))
+          if (event === undefined) this.#received.set(id!, performance.now())
+      },
+    })
+  }
+
+  /** Everything acknowledged has come, in order, once, and no gap with it. */
+  async hasAll(): Promise<void> {
+    await this.#stream.until(() => this.#received.size >= this.acknowledged.size)
+    const ids = [...this.acknowledged.keys()].sort((a, b) => seqOf(a) - seqOf(b))
+    expect([...this.#received.keys()]).toEqual(ids)
+    expect(this.#stream.reader.data).toHaveLength(ids.length)
+    expect(this.#stream.reader.control('gap')).toEqual([])
+  }
+
+  latencies(): { p50: number; p99: number } {
+    const all = [...this.acknowledged]
+      .map(([id, at]) => Math.max(0, this.#received.get(id)! - at))
+      .sort((a, b) => a - b)
+    const at = (share: number) => Math.round(all[Math.floor(share * (all.length - 1))]! * 10) / 10
+    return { p50: at(0.5), p99: at(0.99) }
+  }
+}
+
+/** The most memory a process is seen to hold. */
+class Peak {
+  #bytes = 0
+  readonly #timer: ReturnType<typeof setInterval>
+
+  constructor(pid: number) {
+    const look = () => {
+      this.#bytes = Math.max(this.#bytes, rssOf(pid))
+    }
+    look()
+    this.#timer = setInterval(look, 20)
+  }
+
+  stop(): number {
+    clearInterval(this.#timer)
+    return this.#bytes
+  }
+}
+
+function mib(bytes: number): string {
+  return `${Math.round(bytes / MIB)} MiB`
+}
+
+function seqOf(id: string): number {
+  return Number(id.slice(id.lastIndexOf('-') + 1))
+}
