@@ -49,7 +49,7 @@ export const settings = {
   ),
   MAX_CHUNK_BYTES: setting('most bytes given to a reader at once', '64KiB', bytes(KIB, 16 * MIB)),
   WINDOW_COUNT: setting('newest entries kept in memory for readers to catch up from', '10000', whole(1, 10_000_000)),
-  WINDOW_BYTES: setting('bytes of entries kept in memory for the same', '16MiB', bytes(KIB)),
+  WINDOW_BYTES: setting('bytes of entries kept in memory for the same', '8MiB', bytes(KIB)),
   HEARTBEAT: setting('silence after which a stream says that it is alive', '15s', duration(100, DAY_MS)),
   LIFETIME: setting('age at which a stream is ended, ± 20 %; its reader resumes', '15m', duration(1000, DAY_MS)),
   STALL: setting('how long a reader may not take what it was sent before it is cut off', '30s', duration(100, DAY_MS)),

@@ -33,7 +33,7 @@ export const defaultHubOptions: HubOptions = {
   maxEventBytes: 60 * 1024,
   maxChunkBytes: 64 * 1024,
   windowCount: 10_000,
-  windowBytes: 16 * 1024 ** 2,
+  windowBytes: 8 * 1024 ** 2,
   heartbeatMs: 15_000,
   lifetimeMs: 15 * 60_000,
   stallMs: 30_000,

@@ -2,8 +2,8 @@ import { createServer, type Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
-import { cleanUp, type Server, start } from '../node/server.ts'
-import { Stream } from '../node/stream.ts'
+import { cleanUp, type Server, start } from '../server/server.ts'
+import { Stream } from '../server/stream.ts'
 import { leave, newPage, quit, withoutBrowser } from './browser.ts'
 
 /** A page of somebody else. By name it is another site than the hub, whose pages are at 127.0.0.1. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { cleanUp, folder, freePort, type Server, start } from '../node/server.ts'
-import { Stream } from '../node/stream.ts'
+import { cleanUp, folder, freePort, type Server, start } from '../server/server.ts'
+import { Stream } from '../server/stream.ts'
 import { leave, open, quit, reader, type Visit, withoutBrowser } from './browser.ts'
 
 const DEFAULT = 'This is a server-sent event'

@@ -4,11 +4,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { random } from './random.ts'
-
-const MAIN = fileURLToPath(new URL('../../src/adapters/node.ts', import.meta.url))
-const BOOT_LINE = /^Tidings listens on http:\/\/\S+:(\d+) .*$/m
+import { node, type Runtime } from './runtimes.ts'
 
 export interface Process {
   readonly child: ChildProcess
@@ -26,6 +23,8 @@ export interface Process {
 export interface Server extends Process {
   readonly url: string
   readonly port: number
+  /** The process that serves: the one started, or one that it started. */
+  readonly serves: number
   /** Open streams, as `/ready` counts them. */
   readers(): Promise<number>
 }
@@ -33,11 +32,20 @@ export interface Server extends Process {
 const processes = new Set<Process>()
 const folders = new Set<string>()
 
-/** Runs the Node server with these settings and none of ours. */
-export function launch(env: Record<string, string>, ...args: string[]): Process {
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { PATH: process.env.PATH, ...env },
+/** Runs a server with these settings and none of ours. */
+export function launch(settings: Record<string, string>, args: readonly string[] = [], runtime = node): Process {
+  const [command, ...rest] = runtime.command(settings, args)
+  const child = spawn(command!, rest, {
+    env: {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      WRANGLER_SEND_METRICS: 'false',
+      CI: '1',
+      NO_COLOR: '1',
+      ...settings,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true, // a process group: a runtime started by a tool ends with it
   })
   let output = ''
   const heard = new Set<() => void>()
@@ -59,7 +67,7 @@ export function launch(env: Record<string, string>, ...args: string[]): Process 
       return output
     },
     kill(signal) {
-      child.kill(signal)
+      signalGroup(child, signal)
       return stopped
     },
     says: (pattern) =>
@@ -79,17 +87,52 @@ export function launch(env: Record<string, string>, ...args: string[]): Process 
   return running
 }
 
-/** A server that listens: on a free port and with a memory log unless told otherwise. */
-export async function start(env: Record<string, string> = {}): Promise<Server> {
-  const running = launch({ PORT: '0', LOG: 'memory:', ...env })
-  const port = Number((await running.says(BOOT_LINE))[1])
+function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid!, signal)
+  } catch {
+    // It has ended already.
+  }
+}
+
+process.once('exit', () => {
+  for (const { child } of processes) signalGroup(child, 'SIGKILL')
+})
+
+/** A server that listens: on Node, on a free port and with a memory log, unless told otherwise. */
+export async function start(settings: Record<string, string> = {}, runtime: Runtime = node): Promise<Server> {
+  const place = runtime.serves
+    ? { PORT: `${await freePort()}`, LOG: `sqlite:${folder()}/hub.db` }
+    : { PORT: '0', LOG: 'memory:' }
+  const running = launch({ ...place, ...settings }, [], runtime)
+  const port = Number((await running.says(runtime.listens))[1])
   const url = `http://127.0.0.1:${port}`
   // Not spread: `output` is a getter.
   return Object.assign(running, {
     port,
     url,
+    serves: runtime.serves ? descendant(running.pid, runtime.serves) : running.pid,
     readers: async () => ((await (await fetch(`${url}/ready`)).json()) as { readers: number }).readers,
   })
+}
+
+/** The process of a name that one has started, itself or by others. */
+function descendant(pid: number, name: string): number {
+  const parents = new Map<number, { parent: number; name: string }>()
+  for (const entry of readdirSync('/proc').filter((e) => /^\d+$/.test(e))) {
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8')
+      const [, comm, , parent] = /^\d+ \((.*)\) (\S) (\d+)/.exec(stat)!
+      parents.set(Number(entry), { parent: Number(parent), name: comm! })
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  for (const [candidate, about] of parents) {
+    if (about.name !== name) continue
+    for (let up = about.parent; up > 1; up = parents.get(up)?.parent ?? 0) if (up === pid) return candidate
+  }
+  throw new Error(`Cannot find ${name} below process ${pid}`)
 }
 
 /** A folder of this test's own. */

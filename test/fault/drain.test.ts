@@ -3,8 +3,8 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { runs } from '../seed.ts'
-import { cleanUp, folder, type Server, start } from './server.ts'
-import { request, Stream } from './stream.ts'
+import { cleanUp, folder, type Server, start } from '../server/server.ts'
+import { request, Stream } from '../server/stream.ts'
 
 const READERS = runs(300, 4000)
 const RETURNS_PER_SECOND = 500

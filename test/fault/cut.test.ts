@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { Reader } from '../reader.ts'
 import { runs } from '../seed.ts'
-import { cleanUp, type Server, start } from './server.ts'
-import { Stream } from './stream.ts'
+import { cleanUp, type Server, start } from '../server/server.ts'
+import { Stream } from '../server/stream.ts'
 
 /** Of the prefixes those that are cut by destroying a socket; all are cut, the others from the same bytes. */
 const REAL_CUT_EVERY = runs(20, 1)

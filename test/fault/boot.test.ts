@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, test } from 'vitest'
 import { settings } from '../../src/config.ts'
-import { cleanUp, folder, launch, type Process, type Server, start } from './server.ts'
+import { cleanUp, folder, launch, type Process, type Server, start } from '../server/server.ts'
 
 afterEach(cleanUp)
 
@@ -24,7 +24,7 @@ describe('a server says at its start', () => {
   })
 
   test('every setting there is, when asked with --help', async () => {
-    const running = launch({}, '--help')
+    const running = launch({}, ['--help'])
     expect(await running.stopped).toBe(0)
     for (const [name, { says, initial }] of Object.entries(settings))
       expect(running.output).toMatch(new RegExp(`^  ${name} .*${literal(initial)} .*${literal(says)}$`, 'm'))

@@ -3,9 +3,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { EventSourceMessage } from 'eventsource-parser'
 import { afterEach, expect, onTestFinished, test } from 'vitest'
 import { runs } from '../seed.ts'
-import { type Random, random } from './random.ts'
-import { cleanUp, folder, freePort, type Server, start } from './server.ts'
-import { Stream } from './stream.ts'
+import { type Random, random } from '../server/random.ts'
+import { cleanUp, folder, freePort, type Server, start } from '../server/server.ts'
+import { Stream } from '../server/stream.ts'
 
 const PUBLISHERS = 4
 /** Requests that a publisher has open at once: what a kill leaves unknown. */

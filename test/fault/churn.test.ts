@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { runs } from '../seed.ts'
-import { type Random, random } from './random.ts'
-import { cleanUp, fdsOf, rssOf, type Server, start, withoutProc } from './server.ts'
-import { request, Stream } from './stream.ts'
+import { type Random, random } from '../server/random.ts'
+import { cleanUp, fdsOf, rssOf, type Server, start, withoutProc } from '../server/server.ts'
+import { request, Stream } from '../server/stream.ts'
 
 const VISITS = runs(1000, 10_000)
 const AT_ONCE = 50

@@ -1,0 +1,58 @@
+import { mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+
+/** How to run the hub on some runtime. */
+export interface Runtime {
+  readonly name: string
+  /** The command line for a server with these settings; where a runtime takes none from the environment, they are in it. */
+  command(settings: Readonly<Record<string, string>>, args: readonly string[]): readonly string[]
+  /** What it says when it listens, with its port. */
+  readonly listens: RegExp
+  /** The process that serves, where it is not the one started. */
+  readonly serves?: string
+}
+
+const root = join(import.meta.dirname, '..', '..')
+const bin = (name: string) => join(root, 'node_modules', '.bin', name)
+const adapter = (name: string) => join(root, 'src', 'adapters', `${name}.ts`)
+const listens = /^Tidings listens on http:\/\/\S+:(\d+) .*$/m
+
+export const node: Runtime = {
+  name: 'Node',
+  command: (_, args) => [process.execPath, adapter('node'), ...args],
+  listens,
+}
+
+export const bun: Runtime = {
+  name: 'Bun',
+  command: (_, args) => [bin('bun'), adapter('bun'), ...args],
+  listens,
+}
+
+export const deno: Runtime = {
+  name: 'Deno',
+  command: (_, args) => [bin('deno'), 'run', '-A', adapter('deno'), ...args],
+  listens,
+}
+
+/** The Worker and its Durable Object in the platform's own runtime, started by its own tool; what it keeps is beside `LOG`. */
+export const worker: Runtime = {
+  name: 'workerd',
+  command({ PORT = '0', LOG = '', ...settings }) {
+    const folder = join(dirname(LOG.replace(/^sqlite:/, '')), 'worker')
+    mkdirSync(folder, { recursive: true })
+    const vars = Object.entries(settings).flatMap(([name, value]) => ['--var', `${name}:${value}`])
+    return [
+      ...[process.execPath, join(root, 'node_modules', 'wrangler', 'bin', 'wrangler.js'), 'dev'],
+      ...['--config', join(root, 'wrangler.toml'), '--ip', '127.0.0.1', '--port', PORT, '--inspector-port', '0'],
+      ...['--persist-to', folder, '--show-interactive-dev-session=false', ...vars],
+    ]
+  },
+  listens: /Ready on http:\/\/\S+:(\d+)/,
+  serves: 'workerd',
+}
+
+/** The runtimes that keep their log in an SQLite file of ours. */
+export const servers = [node, bun, deno]
+
+export const runtimes = [...servers, worker]
