@@ -1,12 +1,26 @@
+import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 
+const root = new URL('..', import.meta.url).pathname
+const common = {
+  expect: { poll: { interval: 10, timeout: 5000 } },
+  testTimeout: 20_000,
+  hookTimeout: 30_000,
+}
+/** Runs inside workerd, where a Durable Object's storage is. */
+const insideWorkerd = ['test/log/object.test.ts']
+
 export default defineConfig({
-  root: new URL('..', import.meta.url).pathname,
+  root,
   test: {
-    include: ['test/**/*.test.ts'],
     globalSetup: ['test/announce.ts'],
-    expect: { poll: { interval: 10, timeout: 5000 } },
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    projects: [
+      { root, test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: insideWorkerd } },
+      {
+        root,
+        plugins: [cloudflareTest({ wrangler: { configPath: `${root}wrangler.toml` } })],
+        test: { ...common, name: 'workerd', include: insideWorkerd },
+      },
+    ],
   },
 })

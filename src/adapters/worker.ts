@@ -1,8 +1,8 @@
 import { createApp } from '../app.ts'
-import { type Config, isLoopback, parseConfig } from '../config.ts'
+import { isLoopback, parseConfig } from '../config.ts'
 import { Hub } from '../hub/hub.ts'
-import { type Sql, type SqlRow, type SqlValue, sqlLog } from '../log/sql.ts'
 import type { File } from '../routes/page.ts'
+import { type ObjectState, openObject } from './object.ts'
 
 /** What we call of the platform; `wrangler.toml` binds it. */
 interface Env {
@@ -15,17 +15,6 @@ interface Env {
 
 interface Fetcher {
   fetch(request: Request | string): Promise<Response>
-}
-
-interface ObjectState {
-  readonly id: { toString(): string }
-  readonly storage: Storage
-}
-
-interface Storage {
-  readonly sql: { exec(text: string, ...values: SqlValue[]): { toArray(): SqlRow[] } }
-  transactionSync(run: () => void): void
-  sync(): Promise<void>
 }
 
 /** The Worker in front: it lets nobody in where nobody has said who may come, and else leaves everything to the hub's object. */
@@ -50,29 +39,13 @@ export class TidingsHub {
 
   constructor(state: ObjectState, env: Env) {
     const config = parseConfig(env as unknown as Record<string, string | undefined>)
-    const hub = new Hub(() => openLog(state, config), config.hub)
+    const hub = new Hub(() => openObject(state, config.logOptions), config.hub)
     this.#app = createApp({ hub, config, files: (path) => asset(env, path) })
   }
 
   fetch(request: Request): Response | Promise<Response> {
     return this.#app.fetch(request)
   }
-}
-
-/**
- * The durability is `disk`: nothing is acknowledged or delivered before `storage.sync()`, which resolves when pending writes have
- * been confirmed on disk (Durable Objects, Storage API). The epoch lives in the storage, so an object that is moved or
- * started again keeps it. The local simulator is for development; that its storage survives kill -9 is tested.
- */
-function openLog({ id, storage }: ObjectState, { logOptions }: Config) {
-  const sql: Sql = {
-    exec: (text) => void storage.sql.exec(text),
-    all: (text, ...values) => storage.sql.exec(text, ...values).toArray(),
-    transaction: (run) => storage.transactionSync(run),
-    flush: () => storage.sync(),
-    close: () => {},
-  }
-  return sqlLog(sql, { ...logOptions, durability: 'disk', home: id.toString() })
 }
 
 /** The platform keeps and serves the page's files; they come this way so that they have the headers they have everywhere. */

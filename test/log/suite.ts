@@ -7,7 +7,7 @@ import { runs, seed } from '../seed.ts'
 
 /** A place where one log can be opened again and again. */
 export interface Place {
-  open(options?: Partial<LogOptions>): Log
+  open(options?: Partial<LogOptions>): Log | Promise<Log>
   /** Removes the place. */
   remove(): void
 }
@@ -29,8 +29,8 @@ export function logSuite(driver: Driver): void {
   describe(`a log over ${driver.name}`, () => {
     const places: Place[] = []
     const logs: Log[] = []
-    const at = (place: Place, options?: Partial<LogOptions>) => {
-      const log = place.open(options)
+    const at = async (place: Place, options?: Partial<LogOptions>) => {
+      const log = await place.open(options)
       logs.push(log)
       return log
     }
@@ -51,7 +51,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('gives seqs that rise by exactly 1, and times that never go back', async () => {
-      const log = open()
+      const log = await open()
       const receipts = [...(await log.append([a('1'), b('2')])), ...(await log.append([a('3')]))]
       expect(receipts.map(({ seq }) => seq)).toEqual([1, 2, 3])
       const { entries } = await log.read(0, all, Filter.parse(['**']))
@@ -59,7 +59,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('returns every field of a message but its key', async () => {
-      const log = open()
+      const log = await open()
       await log.append([a('x', { event: 'e', retry: 1000, key: 'k' }), { topic: 'a', close: true }])
       const { entries } = await log.read(0, all, Filter.parse(['a']))
       expect(entries).toEqual([
@@ -69,7 +69,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('commits and delivers together what is appended in one turn, in the order of the calls', async () => {
-      const log = open()
+      const log = await open()
       const batches: string[][] = []
       await log.follow((entries) => batches.push(said(entries)))
       const receipts = await Promise.all([
@@ -82,7 +82,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('delivers what is appended after follow, its own included, once and in order, never before follow resolves', async () => {
-      const log = open()
+      const log = await open()
       await log.append([a('before')])
       let followed = false
       const early: boolean[] = []
@@ -101,7 +101,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('answers a known key with the first place, burns no seq and delivers nothing', async () => {
-      const log = open()
+      const log = await open()
       const [first] = await log.append([a('x', { key: 'k' })])
       let delivered = 0
       await log.follow((entries) => {
@@ -115,14 +115,14 @@ export function logSuite(driver: Driver): void {
     })
 
     test('knows keys by topic: the same key in another topic is another key', async () => {
-      const log = open()
+      const log = await open()
       await log.append([a('x', { key: 'k' })])
       const [other] = await log.append([b('x', { key: 'k' })])
       expect(other).toMatchObject({ seq: 2, duplicate: false })
     })
 
     test('refuses a known key with another payload, and the whole of its batch', async () => {
-      const log = open()
+      const log = await open()
       await log.append([a('x', { key: 'k' })])
       for (const other of [a('y', { key: 'k' }), a('x', { key: 'k', event: 'e' }), a('x', { key: 'k', retry: 1000 })])
         await expect(log.append([b('neighbour'), other])).rejects.toMatchObject({ code: 'key_conflict' })
@@ -130,7 +130,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('lets a refused batch take no neighbour of its group with it', async () => {
-      const log = open()
+      const log = await open()
       const results = await Promise.allSettled([
         log.append([a('1', { key: 'k' })]),
         log.append([a('2'), a('other', { key: 'k' })]),
@@ -143,7 +143,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('sees the earlier of two equal keys in one batch', async () => {
-      const log = open()
+      const log = await open()
       const receipts = await log.append([a('x', { key: 'k' }), a('x', { key: 'k' }), a('y')])
       expect(receipts).toMatchObject([
         { seq: 1, duplicate: false },
@@ -156,21 +156,21 @@ export function logSuite(driver: Driver): void {
     })
 
     test('forgets keys beyond their count, oldest first', async () => {
-      const log = open({ keyCount: 2 })
+      const log = await open({ keyCount: 2 })
       for (const key of ['1', '2', '3']) await log.append([a(key, { key })])
       expect(await log.append([a('3', { key: '3' })])).toMatchObject([{ duplicate: true }])
       expect(await log.append([a('1', { key: '1' })])).toMatchObject([{ duplicate: false }])
     })
 
     test('forgets keys past their age', async () => {
-      const log = open({ keyAgeMs: 30 })
+      const log = await open({ keyAgeMs: 30 })
       await log.append([a('x', { key: 'k' })])
       await new Promise((resolve) => setTimeout(resolve, 50))
       expect(await log.append([a('y', { key: 'k' })])).toMatchObject([{ seq: 2, duplicate: false }])
     })
 
     test('reads oldest first, only what the filter matches, and says how far it looked', async () => {
-      const log = open()
+      const log = await open()
       await log.append([a('1'), b('2'), { topic: 'c/d', data: '3' }, a('4')])
       expect(await read(log, 0, 'a')).toEqual(['1:1', '4:4'])
       expect(await read(log, 1, 'a', 'b')).toEqual(['2:2', '4:4'])
@@ -181,7 +181,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('reads no more than its limits, at least one entry, and goes on from there', async () => {
-      const log = open()
+      const log = await open()
       await log.append([a('1'), b('2'), a('3'), a('4'), b('5')])
       for (const names of [['a', 'b'], ['**']]) {
         const filter = Filter.parse(names)
@@ -195,7 +195,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('reads all of a filter, once and in order, by any sequence of limits', async () => {
-      const log = open()
+      const log = await open()
       const topics = ['a', 'b', 'c/x', 'c/y', 'd']
       await fc.assert(
         fc.asyncProperty(
@@ -224,40 +224,40 @@ export function logSuite(driver: Driver): void {
     })
 
     test('finds the newest entry of a topic', async () => {
-      const log = open()
+      const log = await open()
       expect(await log.newest('a')).toBeUndefined()
       await log.append([a('1'), a('2'), b('3')])
       expect(await log.newest('a')).toMatchObject({ seq: 2, data: '2' })
     })
 
     test('keeps at most so many entries, of the whole log and of a topic', async () => {
-      const whole = open({ retention: { count: 3 } })
+      const whole = await open({ retention: { count: 3 } })
       for (let i = 1; i <= 10; i++) await whole.append([a(`${i}`)])
       expect(await read(whole, 0, 'a')).toEqual(['8:8', '9:9', '10:10'])
 
-      const each = open({ retention: { topicCount: 2 } })
+      const each = await open({ retention: { topicCount: 2 } })
       for (let i = 1; i <= 6; i++) await each.append([i % 3 === 0 ? b(`${i}`) : a(`${i}`)])
       expect(await read(each, 0, '**')).toEqual(['3:3', '4:4', '5:5', '6:6'])
     })
 
     test('keeps at most so many bytes of topics, event names and data', async () => {
-      const log = open({ retention: { bytes: 10 } })
+      const log = await open({ retention: { bytes: 10 } })
       await log.append([a('1234'), a('1234'), a('é')])
       expect(await read(log, 0, 'a')).toEqual(['2:1234', '3:é'])
-      const each = open({ retention: { topicBytes: 5 } })
+      const each = await open({ retention: { topicBytes: 5 } })
       await each.append([a('1'), b('12'), a('12'), a('3', { event: 'e' })])
       expect(await read(each, 0, '**')).toEqual(['2:12', '4:3'])
     })
 
     test('drops what is past its age, without a further append', async () => {
-      const log = open({ retention: { ageMs: 40 } })
+      const log = await open({ retention: { ageMs: 40 } })
       await log.append([a('1')])
       await expect.poll(() => read(log, 0, 'a'), { timeout: 2000 }).toEqual([])
     })
 
     test('never trims the newest entry of a $ topic', async () => {
       for (const retention of [{ count: 2 }, { topicBytes: 1 }]) {
-        const log = open({ retention })
+        const log = await open({ retention })
         await log.append([{ topic: '$store', data: 'old' }])
         await log.append([{ topic: '$store', data: 'new' }])
         for (let i = 0; i < 300; i++) await log.append([a(`${i}`)])
@@ -267,7 +267,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('tells exactly what was trimmed of the asked topics, and gives a quiet topic no false alarm', async () => {
-      const log = open({ retention: { count: 3 } })
+      const log = await open({ retention: { count: 3 } })
       await log.append([b('quiet')]) // 1
       for (let i = 2; i <= 6; i++) await log.append([a(`${i}`)])
       await log.append([b('7')])
@@ -286,7 +286,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('folds the oldest of very many trimmed topics into a floor, below which a gap is not exact', async () => {
-      const log = open({ retention: { count: 1 }, trimmedCount: 3 })
+      const log = await open({ retention: { count: 1 }, trimmedCount: 3 })
       for (let i = 1; i <= 10; i++) await log.append([{ topic: `t/${i}`, data: 'x' }])
       // trimmed: 1…9; remembered: 7 8 9; floor 6
       const trimmed = async (after: number, name: string) => (await log.read(after, all, Filter.parse([name]))).trimmed
@@ -298,7 +298,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('refuses to publish to a closed topic, but knows the keys it had', async () => {
-      const log = open()
+      const log = await open()
       await log.append([a('1', { key: 'k' }), a('2', { close: true })])
       await expect(log.append([b('neighbour'), a('3')])).rejects.toMatchObject({ code: 'topic_closed' })
       await expect(log.append([b('x', { close: true }), b('y')])).rejects.toMatchObject({ code: 'topic_closed' })
@@ -308,7 +308,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('keeps a topic closed when retention has trimmed its entries', async () => {
-      const log = open({ retention: { count: 1 }, trimmedCount: 1 })
+      const log = await open({ retention: { count: 1 }, trimmedCount: 1 })
       await log.append([a('1', { close: true })])
       for (let i = 0; i < 5; i++) await log.append([{ topic: `t/${i}`, data: 'x' }])
       expect(await log.closed(['a'])).toEqual(new Map([['a', 1]]))
@@ -316,7 +316,7 @@ export function logSuite(driver: Driver): void {
     })
 
     test('refuses to work once it is closed, and can be closed twice', async () => {
-      const log = open()
+      const log = await open()
       const pending = log.append([a('1')])
       await Promise.all([log.close(), log.close()])
       await expect(pending).resolves.toMatchObject([{ seq: 1 }])
@@ -325,11 +325,12 @@ export function logSuite(driver: Driver): void {
     })
 
     test('says that it can be written', async () => {
-      await expect(open().check()).resolves.toBeUndefined()
+      const log = await open()
+      await expect(log.check()).resolves.toBeUndefined()
     })
 
     test('has an epoch that no other log has', async () => {
-      const [one, other] = [open(), open()]
+      const [one, other] = [await open(), await open()]
       expect(one.epoch).toMatch(/^[a-z0-9]{10}$/)
       expect(one.epoch).not.toBe(other.epoch)
     })
@@ -337,11 +338,11 @@ export function logSuite(driver: Driver): void {
     test('keeps entries, keys, closed topics, what was trimmed, and its epoch, over a restart', async ({ skip }) => {
       skip(!driver.survives, 'this log lives and dies with its process')
       const home = place()
-      const log = at(home, { retention: { count: 3 } })
+      const log = await at(home, { retention: { count: 3 } })
       for (let i = 1; i <= 4; i++) await log.append([a(`${i}`, { key: `${i}` })])
       await log.append([{ topic: 'c', close: true }])
       await log.close()
-      const again = at(home, { retention: { count: 3 } })
+      const again = await at(home, { retention: { count: 3 } })
       expect(again.epoch).toBe(log.epoch)
       expect(await again.follow(() => {})).toBe(5)
       expect(await read(again, 0, 'a')).toEqual(['3:3', '4:4'])
