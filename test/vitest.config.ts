@@ -14,6 +14,7 @@ export default defineConfig({
   root,
   test: {
     globalSetup: ['test/announce.ts'],
+    reporters: ['default', './test/matrix.ts'],
     projects: [
       { root, test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: insideWorkerd } },
       {

@@ -1,0 +1,12 @@
+import { describe, test } from 'vitest'
+import { httpSuite } from './suite.ts'
+
+const { HUB_URL } = process.env
+
+if (HUB_URL)
+  // Two heartbeats of 15 s: a runtime may notice a reader that vanished only when it writes.
+  httpSuite({ name: HUB_URL, fetch: (path, init) => fetch(HUB_URL + path, init), goneWithinMs: 35_000 })
+else
+  describe('over any URL', () => {
+    test('needs one', ({ skip }) => skip('give one: npm run conformance -- https://…'))
+  })
