@@ -1,7 +1,7 @@
 import { describe, test } from 'vitest'
 import { httpSuite } from './suite.ts'
 
-const { HUB_URL } = process.env
+const HUB_URL = process.env.HUB_URL?.replace(/\/$/, '')
 
 if (HUB_URL)
   // Two heartbeats of 15 s: a runtime may notice a reader that vanished only when it writes.
