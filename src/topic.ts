@@ -4,10 +4,10 @@ import { AppError, type Code, quote } from './errors.ts'
 export const STORE = '$store'
 
 /** Longest topic or pattern, in bytes (its alphabet is ASCII). */
-export const MAX_TOPIC_BYTES = 200
+const MAX_TOPIC_BYTES = 200
 
 /** Most topics and patterns one filter may hold. */
-export const MAX_TOPICS = 100
+const MAX_TOPICS = 100
 
 const SEGMENT = /^[A-Za-z0-9._~@:-]+$/
 const OWN_SEGMENT = /^\$[A-Za-z0-9._~@:-]+$/

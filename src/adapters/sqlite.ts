@@ -63,30 +63,35 @@ function syncFolder(folder: string): void {
  */
 function lock(file: string): () => void {
   const path = `${file}-lock`
-  const database = new DatabaseSync(path)
+  let database: DatabaseSync | undefined
   try {
-    database.exec('BEGIN IMMEDIATE')
-    database.exec('CREATE TABLE IF NOT EXISTS holder (pid INTEGER); DELETE FROM holder')
-    database.prepare('INSERT INTO holder VALUES (?)').run(process.pid)
-    database.exec('COMMIT; BEGIN IMMEDIATE')
+    const held = new DatabaseSync(path)
+    database = held
+    held.exec('BEGIN IMMEDIATE')
+    held.exec('CREATE TABLE IF NOT EXISTS holder (pid INTEGER); DELETE FROM holder')
+    held.prepare('INSERT INTO holder VALUES (?)').run(process.pid)
+    held.exec('COMMIT; BEGIN IMMEDIATE')
     return () => {
-      if (database.isOpen) database.close()
+      if (held.isOpen) held.close()
     }
   } catch (cause) {
-    const holder = (() => {
-      try {
-        return database.prepare('SELECT pid FROM holder').get()?.pid
-      } catch {
-        return // The other one is just writing its name.
-      }
-    })()
-    database.close()
-    const who = holder === undefined ? 'another process' : `process ${holder}`
+    const isBusy = /locked|busy/i.test(reason(cause))
+    const holder = isBusy && database ? holderOf(database) : undefined
+    database?.close()
+    if (!isBusy) throw new AppError('log_unusable', `Cannot lock ${file} with ${path}: ${reason(cause)}`, { cause })
     throw new AppError(
       'log_locked',
-      `Cannot open ${file}: ${who} is writing to it (lock ${path}); stop it, or name another file with LOG=sqlite:PATH`,
+      `Cannot open ${file}: ${holder ?? 'another process'} is writing to it (lock ${path}); stop it, or name another file with LOG=sqlite:PATH`,
       { cause },
     )
+  }
+}
+
+function holderOf(database: DatabaseSync): string | undefined {
+  try {
+    return `process ${database.prepare('SELECT pid FROM holder').get()!.pid}`
+  } catch {
+    return // It is just writing its name.
   }
 }
 

@@ -48,6 +48,10 @@ function hostOf(c: Context): string {
   return c.req.header('host') ?? new URL(c.req.url).host
 }
 
+/** By host, with the port that the origin's scheme implies: behind a proxy that ends TLS our own scheme is not the browser's. */
 function isSame(origin: string, host: string): boolean {
-  return URL.canParse(origin) && new URL(origin).host === host.toLowerCase()
+  if (!URL.canParse(origin)) return false
+  const { protocol, host: theirs } = new URL(origin)
+  const ours = `${protocol}//${host}`
+  return URL.canParse(ours) && new URL(ours).host === theirs
 }

@@ -61,7 +61,7 @@ export function encodeControl<Name extends keyof Controls>(name: Name, data: Con
   return encoder.encode(control(name, data, id))
 }
 
-/** Bytes that the seed's message takes as data of the longest frame it can have. */
+/** What the store's frames have as data. */
 export function storeData(message: string, time: number): string {
   return JSON.stringify({ message, timestamp: new Date(time).toISOString() })
 }

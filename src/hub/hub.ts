@@ -107,10 +107,6 @@ export class Hub {
     return this.#readers.size
   }
 
-  get isDraining(): boolean {
-    return this.#draining
-  }
-
   async durability(): Promise<Log['durability']> {
     return (await this.#opened()).log.durability
   }
@@ -136,7 +132,7 @@ export class Hub {
    * Opens a stream of what the filter matches: after `lastEventId` if there is one, else of what is published from now on.
    * Resolves with nothing if nothing can come any more: all topics are closed, and the position is at or after every close.
    *
-   * @throws AppError `draining`
+   * @throws AppError `draining`, `parameter_invalid` (`repeatMs` with more than one topic)
    */
   async subscribe(filter: Filter, options: SubscribeOptions = {}): Promise<Subscription | undefined> {
     return this.#subscribe(filter, options, false)
@@ -176,6 +172,8 @@ export class Hub {
 
   async #subscribe(filter: Filter, options: SubscribeOptions, seed: boolean): Promise<Subscription | undefined> {
     if (this.#draining) throw draining()
+    if (options.repeatMs !== undefined && (filter.topics.size !== 1 || filter.patterns.length > 0))
+      throw new AppError('parameter_invalid', 'Cannot repeat here: repeat goes with exactly one topic, no pattern')
     const { log, feed, initial } = await this.#opened()
     const asked = options.lastEventId ? (parsePosition(options.lastEventId) ?? 'unknown') : undefined
     // Joined before anything is read, so that what is published meanwhile is noted; and left again if the reading fails.

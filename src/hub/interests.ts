@@ -46,6 +46,7 @@ export class Interests {
 
   leave(group: Group): void {
     group.size--
+    if (group.size < 2) group.last = undefined
     if (group.size > 0) return
     const { key, topics, patterns } = group.filter
     this.#groups.delete(key)

@@ -4,7 +4,7 @@ import { isOwn, parseTopic } from '../topic.ts'
 
 /** Bounds of `retry`, in ms. */
 export const MIN_RETRY_MS = 500
-export const MAX_RETRY_MS = 3_600_000
+const MAX_RETRY_MS = 3_600_000
 
 const MAX_NAME_BYTES = 200
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/

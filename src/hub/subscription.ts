@@ -1,4 +1,4 @@
-import type { Log, Trimmed } from '../log/log.ts'
+import type { Log, Page } from '../log/log.ts'
 import type { GapReason } from './frame.ts'
 import { encodeControl, encodeEnding, encodeEntry, encodeOpening, HEARTBEAT, join } from './frame.ts'
 import type { Group, Waiter } from './interests.ts'
@@ -197,9 +197,9 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     return
   }
 
-  /** Whether only the log can tell what comes next. */
+  /** Whether only the log can tell what comes next: below the window, and as far as it has told of a gap. */
   #isBehind(): boolean {
-    return !this.#opened || this.#position < this.#feed.window.floor
+    return !this.#opened || this.#position < Math.max(this.#feed.window.floor, this.#gapTo)
   }
 
   /** Whether nothing can ever come: all topics are closed, and a pattern never completes. */
@@ -273,14 +273,15 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     }
   }
 
-  /** Owes the reader its first frames, whose ids are the position that it goes on from. */
-  #open(state: 'live' | 'resumed' | 'gap', gap?: Gap, closed: Start['closed'] = this.#start.closed): void {
+  /** Owes the reader its first frames; the id of each is the position that it goes on from. */
+  #open(state: 'live' | 'resumed' | 'gap', gap?: Gap, closedUnseen: readonly string[] = []): void {
     this.#opened = true
     this.#sent = this.#position
     if (!this.#start.seed)
       this.#owed.push(encodeControl('open', { state, stream: this.stream }, this.#id(this.#position)))
     if (gap) this.#oweGap(gap)
-    this.#oweClosed(closed, Math.max(this.#position, gap?.to ?? 0))
+    for (const [topic, seq] of this.#start.closed) if (seq <= this.#position) this.#oweClosed(topic)
+    for (const topic of closedUnseen) this.#oweClosed(topic)
     if (this.#start.seed) this.#oweCurrent(state)
   }
 
@@ -303,10 +304,9 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#sent = this.#position
   }
 
-  #oweClosed(closed: ReadonlyMap<string, number>, upTo: number): void {
-    for (const [topic, seq] of closed)
-      if (seq <= upTo && this.#unclosed.delete(topic))
-        this.#owed.push(encodeControl('closed', { topic }, this.#id(this.#position)))
+  /** Tells of a close that no entry will tell of: the reader is past it, or it is gone. */
+  #oweClosed(topic: string): void {
+    if (this.#unclosed.delete(topic)) this.#owed.push(encodeControl('closed', { topic }, this.#id(this.#position)))
   }
 
   #fetch(): undefined {
@@ -329,44 +329,40 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** Learns from the log what comes next, and what can no longer come. */
   async #ask(): Promise<void> {
     const { log, maxChunkBytes } = this.#feed
-    const { entries, scannedTo, trimmed } = await log.read(
-      this.#position,
-      { count: READ_COUNT, bytes: maxChunkBytes },
-      this.#start.group.filter,
-    )
-    const closed = trimmed ? await log.closed(this.#unclosed) : undefined
+    const limit = { count: READ_COUNT, bytes: maxChunkBytes }
+    const page = await log.read(this.#position, limit, this.#start.group.filter)
     if (this.#ended) return
-    const from = this.#position
-    const before = entries.length > 0 ? entries[0]!.seq - 1 : scannedTo
-    if (!this.#opened) this.#openFromLog(before, scannedTo, trimmed, closed)
-    else if (trimmed && trimmed.to > this.#gapTo) {
-      this.#position = before
-      this.#oweGap({ reason: 'trimmed', from: this.#id(from), ...trimmed })
-      this.#oweClosed(closed!, trimmed.to)
-    }
-    this.#gapTo = Math.max(this.#gapTo, trimmed?.to ?? 0)
-    const frames = entries.map((entry) => encodeEntry(entry, log.epoch))
-    this.#page = chunkOf(frames, scannedTo, maxChunkBytes)
+    if (this.#opened) this.#tellOf(page)
+    else this.#openFrom(page)
+    this.#gapTo = Math.max(this.#gapTo, page.trimmed?.to ?? 0)
+    const frames = page.entries.map((entry) => encodeEntry(entry, log.epoch))
+    this.#page = chunkOf(frames, page.scannedTo, maxChunkBytes)
   }
 
-  #openFromLog(
-    before: number,
-    scannedTo: number,
-    trimmed: Trimmed | undefined,
-    closed: Start['closed'] | undefined,
-  ): void {
+  #tellOf(page: Page): void {
+    const { trimmed, closed = [] } = page
+    if (trimmed && trimmed.to > this.#gapTo) {
+      const from = this.#id(this.#position)
+      this.#position = placeOf(page)
+      this.#oweGap({ reason: 'trimmed', from, ...trimmed })
+    }
+    for (const topic of closed) this.#oweClosed(topic)
+  }
+
+  #openFrom(page: Page): void {
     const { epoch, seq } = this.#start.asked as Position
     const from = formatPosition(epoch, seq)
     const isOurs = epoch === this.#feed.log.epoch
-    const isAhead = isOurs && scannedTo < seq
-    if (isOurs && !isAhead && !trimmed) {
+    const isAhead = isOurs && page.scannedTo < seq
+    if (isOurs && !isAhead && !page.trimmed) {
       this.#open('resumed')
       return
     }
-    this.#position = before
-    if (!isOurs) this.#open('gap', { reason: 'epoch', from, to: before, exact: false }, closed)
-    else if (isAhead) this.#open('gap', { reason: 'ahead', from, to: before, exact: false }, closed)
-    else this.#open('gap', { reason: 'trimmed', from, ...trimmed! }, closed)
+    const to = placeOf(page)
+    this.#position = to
+    if (!isOurs) this.#open('gap', { reason: 'epoch', from, to, exact: false }, page.closed)
+    else if (isAhead) this.#open('gap', { reason: 'ahead', from, to, exact: false }, page.closed)
+    else this.#open('gap', { reason: 'trimmed', from, ...page.trimmed! }, page.closed)
   }
 
   #id(seq: number): string {
@@ -379,6 +375,11 @@ interface Gap {
   readonly from: string | null
   readonly to: number
   readonly exact: boolean
+}
+
+/** The position before what a page has to give. */
+function placeOf({ entries, scannedTo }: Page): number {
+  return entries.length > 0 ? entries[0]!.seq - 1 : scannedTo
 }
 
 function randomName(): string {

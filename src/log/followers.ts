@@ -13,16 +13,27 @@ export class Followers {
     afterTurn(() => {
       if (!this.#all.delete(hold)) return
       this.#all.add(deliver)
-      for (const entries of early) deliver(entries)
+      for (const entries of early) call(deliver, entries)
     })
     return head
   }
 
   tell(entries: readonly Entry[]): void {
-    if (entries.length > 0) for (const deliver of this.#all) deliver(entries)
+    if (entries.length > 0) for (const deliver of this.#all) call(deliver, entries)
   }
 
   clear(): void {
     this.#all.clear()
+  }
+}
+
+/** A follower that throws is at fault, not the log, nor its neighbours: it is reported as any uncaught error is. */
+function call(deliver: Deliver, entries: readonly Entry[]): void {
+  try {
+    deliver(entries)
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
   }
 }

@@ -1,16 +1,23 @@
 import { AppError, quote } from '../errors.ts'
 import { type Filter, isOwn } from '../topic.ts'
 import { Followers } from './followers.ts'
+import { Gaps } from './gaps.ts'
 import { type Batch, GroupCommit } from './group.ts'
 import type { Deliver, Durability, Entry, Log, LogOptions, Message, Page, ReadLimit, Receipt } from './log.ts'
 import { weigh } from './log.ts'
 import { merge, scan } from './scan.ts'
-import type { EntryRow, State, Tables, TopicRow } from './tables.ts'
+import type { EntryRow, State, Tables } from './tables.ts'
+import { Touched } from './touched.ts'
 import { nextTurn } from './turn.ts'
 
-/** Trimming is bounded per commit, so that a lowered limit or a long pause costs many small steps instead of one long one. */
+/** Rows looked at beyond what was appended when a commit trims: a lowered limit costs many small steps, not one long one. */
 const TRIM_STEP = 64
+/** Rows of one step of a sweep. */
+const SWEEP_STEP = 1000
+/** How often entries past their age are looked for. */
 const SWEEP_MS = 60_000
+/** A commit that worked answers for the log for so long: a check costs an fsync, and anybody may ask for it. */
+const CHECK_MS = 1000
 
 interface LedgerOptions extends LogOptions {
   readonly durability: Durability
@@ -20,13 +27,18 @@ interface LedgerOptions extends LogOptions {
 export function ledger(tables: Tables, options: LedgerOptions): Log {
   const { retention } = options
   const followers = new Followers()
+  const gaps = new Gaps(tables)
   const commits = new GroupCommit(commit)
+  /** What is durable. While a commit is being flushed the tables are ahead of it. */
   let state = tables.state()
+  let flushing: Promise<void> | undefined
   let told = state.head
   let failed = false
+  let worked = Number.NEGATIVE_INFINITY
   let closing: Promise<void> | undefined
-  const sweep = retention.ageMs === undefined ? undefined : setInterval(trimAge, Math.min(retention.ageMs, SWEEP_MS))
-  letExit(sweep)
+  const sweeps =
+    retention.ageMs === undefined ? undefined : setInterval(startSweep, Math.min(retention.ageMs, SWEEP_MS))
+  letExit(sweeps)
 
   return {
     epoch: state.epoch,
@@ -39,21 +51,27 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
     async read(after: number, limit: ReadLimit, filter: Filter): Promise<Page> {
       await nextTurn()
+      await gaps.prepare(filter, after)
+      while (flushing) await flushing
       if (closing) throw closed()
-      const found =
-        filter.patterns.length > 0
-          ? scan(tables, after, limit, filter, state.head)
-          : merge(tables, after, limit, filter, state.head)
-      const trimmed = trimmedOf(filter, after)
-      return trimmed ? { ...found, trimmed } : found
+      const read = filter.patterns.length > 0 ? scan : merge
+      const page = read(tables, after, limit, filter, state.head)
+      const to = gaps.last(filter)
+      // Below the floor some record is gone, and with it what the gap's bounds were.
+      const isExact = after >= state.floor
+      if (isExact && to <= after) return page
+      const trimmed = isExact ? { to, exact: true } : { to: state.head, exact: false }
+      return { ...page, trimmed, closed: [...filter.topics].filter((topic) => closedUnseen(topic, after)) }
     },
 
     async newest(topic: string) {
+      while (flushing) await flushing
       const seq = tables.newest(topic)
       return seq === undefined ? undefined : tables.entry(seq)
     },
 
     async closed(topics: Iterable<string>) {
+      while (flushing) await flushing
       const found = new Map<string, number>()
       for (const topic of topics) {
         const seq = tables.topic(topic)?.closed
@@ -68,9 +86,9 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
     async check() {
       if (closing) throw closed()
+      if (!failed && performance.now() - worked < CHECK_MS) return
       try {
-        recover()
-        tables.transaction(() => tables.setState(state))
+        await commits.between(() => change((next) => void next.checks++))
       } catch (cause) {
         throw new AppError('log_unusable', 'Cannot write to the log now', { cause })
       }
@@ -78,7 +96,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
     close() {
       closing ??= (async () => {
-        clearInterval(sweep)
+        clearInterval(sweeps)
         await commits.idle()
         followers.clear()
         tables.close()
@@ -87,50 +105,45 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     },
   }
 
+  /** Changes the tables, all or nothing and durably, and only then what we know of them. Never two at a time. */
+  async function change(apply: (next: State) => void): Promise<void> {
+    if (failed) await recover()
+    const next = { ...state }
+    try {
+      tables.transaction(() => {
+        apply(next)
+        tables.setState(next)
+      })
+      if (tables.flush) await flushed()
+    } catch (cause) {
+      failed = true
+      throw cause
+    }
+    state = next
+    worked = performance.now()
+  }
+
   async function commit(group: readonly Batch[]): Promise<void> {
     const entries: Entry[] = []
     const outcomes: (readonly Receipt[] | AppError)[] = []
+    let isMore = false
     try {
-      recover()
-      const next = { ...state }
-      tables.transaction(() => {
-        const topics = new Topics(tables)
-        let keys = 0
-        for (const batch of group) {
-          const receipts = place(batch, next, topics)
-          outcomes.push(receipts)
-          if (receipts instanceof AppError) continue
-          for (const [i, message] of batch.messages.entries()) {
-            const receipt = receipts[i]!
-            if (receipt.duplicate) continue
-            entries.push(insert(message, receipt, next, topics))
-            if (message.key === undefined) continue
-            tables.setKey({
-              topic: message.topic,
-              key: message.key,
-              hash: batch.hashes[i]!,
-              seq: receipt.seq,
-              time: receipt.time,
-            })
-            next.keys++
-            keys++
-          }
-        }
-        if (entries.length === 0 && next.keys === state.keys) return
-        trim(next, topics, 2 * entries.length + TRIM_STEP)
-        forgetKeys(next, 2 * keys + TRIM_STEP)
+      await change((next) => {
+        const topics = new Touched(tables)
+        for (const batch of group) outcomes.push(place(batch, next, topics, entries))
+        if (entries.length === 0) return
+        isMore = trim(next, topics, 2 * entries.length + TRIM_STEP)
+        forgetKeys(next, 2 * entries.length + TRIM_STEP)
         finish(next, topics)
       })
-      await tables.flush?.()
-      state = next
     } catch (cause) {
-      failed = true
       const unknown = new AppError(
         'outcome_unknown',
         'Cannot tell whether the log took this: its commit failed; publish again with the same key',
         { cause },
       )
       for (const batch of group) batch.refuse(unknown)
+      startSweep() // which recovers: what was written after all is delivered now, not with the next append
       return
     }
     for (const [i, batch] of group.entries()) {
@@ -139,10 +152,27 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       else batch.accept(outcome)
     }
     tell(entries)
+    if (isMore) startSweep()
   }
 
-  /** Where each message of a batch would go, or why the batch is refused. Changes nothing but `next.head` and `next.time`. */
-  function place(batch: Batch, next: State, topics: Topics): readonly Receipt[] | AppError {
+  /** Appends a batch, or says why it is refused and changes nothing. */
+  function place(batch: Batch, next: State, topics: Touched, entries: Entry[]): readonly Receipt[] | AppError {
+    const receipts = plan(batch, next, topics)
+    if (receipts instanceof AppError) return receipts
+    for (const [i, message] of batch.messages.entries()) {
+      const receipt = receipts[i]!
+      if (receipt.duplicate) continue
+      const { topic, key } = message
+      entries.push(insert(message, receipt, next, topics))
+      if (key === undefined) continue
+      tables.setKey({ topic, key, hash: batch.hashes[i]!, seq: receipt.seq, time: receipt.time })
+      next.keys++
+    }
+    return receipts
+  }
+
+  /** Where each message of a batch goes, or why the batch is refused. */
+  function plan(batch: Batch, next: State, topics: Touched): readonly Receipt[] | AppError {
     const receipts: Receipt[] = []
     const fresh = new Map<string, { hash: string; receipt: Receipt }>()
     const closes = new Set<string>()
@@ -168,8 +198,6 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       if (close) closes.add(topic)
       receipts.push({ seq: ++head, time, duplicate: false })
     }
-    if (head > next.head) next.time = time
-    next.head = head
     return receipts
   }
 
@@ -182,7 +210,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     next.keys--
   }
 
-  function insert({ key: _, ...said }: Message, { seq, time }: Receipt, next: State, topics: Topics): Entry {
+  function insert({ key: _, ...said }: Message, { seq, time }: Receipt, next: State, topics: Touched): Entry {
     const entry: Entry = { ...said, seq, time }
     const bytes = weigh(entry)
     tables.insert(entry, bytes)
@@ -190,18 +218,17 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     topic.count++
     topic.bytes += bytes
     if (entry.close) topic.closed = seq
+    next.head = seq
+    next.time = time
     next.count++
     next.bytes += bytes
     return entry
   }
 
-  function trim(next: State, topics: Topics, step: number): void {
-    const over = (
-      count: number,
-      bytes: number,
-      maxCount = Number.POSITIVE_INFINITY,
-      maxBytes = Number.POSITIVE_INFINITY,
-    ) => count > maxCount || bytes > maxBytes
+  /** Drops what is over a bound, oldest first, looking at `step` rows of the log and of each touched topic; tells if there is more. */
+  function trim(next: State, topics: Touched, step: number): boolean {
+    const isOver = (of: { count: number; bytes: number }, count?: number, bytes?: number) =>
+      of.count > (count ?? Number.POSITIVE_INFINITY) || of.bytes > (bytes ?? Number.POSITIVE_INFINITY)
     const drop = (row: EntryRow) => {
       const topic = topics.get(row.topic)
       tables.remove(row)
@@ -210,21 +237,27 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       topic.trimmed = Math.max(topic.trimmed, row.seq)
       next.count--
       next.bytes -= row.bytes
+      gaps.note(row.topic, row.seq)
     }
-    if (retention.topicCount !== undefined || retention.topicBytes !== undefined) {
-      for (const [name, topic] of topics.all())
+    const { topicCount, topicBytes } = retention
+    if (topicCount !== undefined || topicBytes !== undefined)
+      for (const [name, topic] of topics) {
+        if (!isOver(topic, topicCount, topicBytes)) continue
         for (const row of tables.topicRows(name, 0, step)) {
-          if (!over(topic.count, topic.bytes, retention.topicCount, retention.topicBytes)) break
+          if (!isOver(topic, topicCount, topicBytes)) break
           if (!isState(row)) drop(row)
         }
-    }
+      }
     const oldest = retention.ageMs === undefined ? Number.NEGATIVE_INFINITY : Date.now() - retention.ageMs
-    for (const row of tables.rows(0, step).rows) {
-      if (row.time >= oldest && !over(next.count, next.bytes, retention.count, retention.bytes)) break
+    const { rows } = tables.rows(0, step)
+    for (const row of rows) {
+      if (row.time >= oldest && !isOver(next, retention.count, retention.bytes)) return false
       if (!isState(row)) drop(row)
     }
+    return rows.length === step
   }
 
+  /** The newest entry of a `$` topic is what the hub stands at: it stays. */
   function isState(row: EntryRow): boolean {
     return isOwn(row.topic) && tables.newest(row.topic) === row.seq
   }
@@ -239,48 +272,53 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     }
   }
 
-  function finish(next: State, topics: Topics): void {
+  function finish(next: State, topics: Touched): void {
     next.emptied += topics.save()
     const surplus = next.emptied - options.trimmedCount
-    if (surplus > 0) {
-      next.floor = Math.max(next.floor, tables.forgetEmptied(surplus))
-      next.emptied -= surplus
-    }
-    tables.setState(next)
+    if (surplus <= 0) return
+    next.floor = Math.max(next.floor, tables.forgetEmptied(surplus))
+    next.emptied -= surplus
   }
 
-  function trimmedOf(filter: Filter, after: number): Page['trimmed'] {
-    let to = 0
-    for (const topic of filter.topics) to = Math.max(to, tables.topic(topic)?.trimmed ?? 0)
-    if (filter.patterns.length > 0)
-      for (const { topic, trimmed } of tables.trimmedAfter(Math.max(after, to))) {
-        if (!filter.matches(topic)) continue
-        to = Math.max(to, trimmed)
-        break
-      }
-    if (after < state.floor) return { to: Math.max(to, state.floor), exact: false }
-    return to > after ? { to, exact: true } : undefined
+  /** Whether a topic was closed after a seq by an entry that is gone. */
+  function closedUnseen(topic: string, after: number): boolean {
+    const row = tables.topic(topic)
+    return row !== undefined && row.closed > after && row.trimmed >= row.closed
   }
 
-  function trimAge(): void {
-    try {
-      recover()
-      const next = { ...state }
-      tables.transaction(() => {
-        const topics = new Topics(tables)
-        trim(next, topics, 10 * TRIM_STEP)
-        forgetKeys(next, 10 * TRIM_STEP)
-        finish(next, topics)
-      })
-      state = next
-    } catch {
-      failed = true // Nothing was promised to anybody; the next append or sweep tries again, and /ready tells.
-    }
+  function startSweep(): void {
+    commits.between(sweep).catch(() => {
+      // Nothing was promised to anybody; the next append, check or sweep tries again, and /ready tells.
+    })
   }
 
-  /** After a failed commit only the tables know what became of it. What they do hold is delivered like anything else. */
-  function recover(): void {
-    if (!failed) return
+  async function sweep(): Promise<void> {
+    let isMore = false
+    await change((next) => {
+      const topics = new Touched(tables)
+      isMore = trim(next, topics, SWEEP_STEP)
+      forgetKeys(next, SWEEP_STEP)
+      finish(next, topics)
+    })
+    if (isMore && !closing) startSweep()
+  }
+
+  /** Whoever reads meanwhile waits for this, and then finds the new state. */
+  async function flushed(): Promise<void> {
+    const flush = tables.flush!()
+    flushing = flush.then(
+      () => nextTurn(),
+      () => nextTurn(),
+    )
+    flushing.then(() => {
+      flushing = undefined
+    })
+    await flush
+  }
+
+  /** After a failed commit only the tables know what became of it. What they do hold, durably, is delivered like anything else. */
+  async function recover(): Promise<void> {
+    await tables.flush?.()
     state = tables.state()
     failed = false
     const late: Entry[] = []
@@ -295,44 +333,6 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     told = state.head
     followers.tell(entries)
   }
-}
-
-/** The topics that a commit touches, read once and written once. */
-class Topics {
-  readonly #tables: Tables
-  readonly #rows = new Map<string, { row: TopicRow; emptied: boolean }>()
-
-  constructor(tables: Tables) {
-    this.#tables = tables
-  }
-
-  get(name: string): TopicRow {
-    const touched = this.#rows.get(name)
-    if (touched) return touched.row
-    const kept = this.#tables.topic(name)
-    const row = kept ? { ...kept } : { count: 0, bytes: 0, trimmed: 0, closed: 0 }
-    this.#rows.set(name, { row, emptied: kept !== undefined && isEmptied(kept) })
-    return row
-  }
-
-  *all(): Iterable<[string, TopicRow]> {
-    for (const [name, { row }] of this.#rows) yield [name, row]
-  }
-
-  /** Returns by how many the emptied topics grew. */
-  save(): number {
-    let grown = 0
-    for (const [name, { row, emptied }] of this.#rows) {
-      if (row.count === 0 && row.trimmed === 0) continue // only looked at
-      this.#tables.setTopic(name, row)
-      grown += Number(isEmptied(row)) - Number(emptied)
-    }
-    return grown
-  }
-}
-
-function isEmptied(row: TopicRow): boolean {
-  return row.count === 0 && row.closed === 0
 }
 
 function closed(): AppError {

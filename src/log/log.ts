@@ -34,13 +34,16 @@ export interface Receipt {
   readonly duplicate: boolean
 }
 
-/** How much one read may return: at least one entry if there is one, else at most so many entries and bytes of them. */
+/** How much one read may return: so many entries and bytes of them (as `weigh` counts), but one entry at least if there is one. */
 export interface ReadLimit {
   readonly count: number
   readonly bytes: number
 }
 
-/** Entries of the asked topics with `after < seq <= to` are gone. `exact: false`: they may be, the record of it is gone too. */
+/**
+ * Some of the asked topics' entries after the asked seq are gone, the last of them at `to`. `exact: false`: they may be, the record
+ * of it is gone too, and `to` is the head.
+ */
 export interface Trimmed {
   readonly to: number
   readonly exact: boolean
@@ -52,6 +55,8 @@ export interface Page {
   /** Everything up to here was looked at. Less than the head when a limit cut the read short. */
   readonly scannedTo: number
   readonly trimmed?: Trimmed
+  /** With `trimmed`: named topics of the filter that were closed after the asked seq by an entry that is gone. */
+  readonly closed?: readonly string[]
 }
 
 export type Deliver = (entries: readonly Entry[]) => void

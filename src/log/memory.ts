@@ -11,10 +11,19 @@ export function memoryLog(options: Partial<LogOptions> = {}): Log {
 type Kept = { readonly entry: Entry; readonly row: EntryRow }
 
 function memoryTables(): Tables {
-  let state: State = { epoch: newEpoch(), head: 0, time: 0, count: 0, bytes: 0, keys: 0, emptied: 0, floor: 0 }
-  let oldest = 1
-  let newest = 0
+  let state: State = {
+    epoch: newEpoch(),
+    head: 0,
+    time: 0,
+    count: 0,
+    bytes: 0,
+    keys: 0,
+    emptied: 0,
+    floor: 0,
+    checks: 0,
+  }
   const entries = new Map<number, Kept>()
+  const all = new Seqs()
   const seqs = new Map<string, Seqs>()
   const topics = new Map<string, TopicRow>()
   const emptied = new Set<string>() // in the order in which they were emptied
@@ -33,11 +42,9 @@ function memoryTables(): Tables {
       emptied.delete(name)
       if (row.count === 0 && row.closed === 0) emptied.add(name)
     },
-    trimmedAfter(seq) {
-      const found = [...topics]
-        .map(([topic, { trimmed }]) => ({ topic, trimmed }))
-        .filter(({ trimmed }) => trimmed > seq)
-      return found.sort((a, b) => b.trimmed - a.trimmed)
+    newestTrimmedFirst: false,
+    *trimmedAfter(seq) {
+      for (const [topic, { trimmed }] of topics) if (trimmed > seq) yield { topic, trimmed }
     },
     forgetEmptied(count) {
       let last = 0
@@ -51,29 +58,23 @@ function memoryTables(): Tables {
 
     insert(entry, bytes) {
       const { seq, topic, time } = entry
-      newest = seq
       entries.set(seq, { entry, row: { seq, topic, time, bytes } })
-      const own = seqs.get(topic)
-      if (own) own.push(seq)
-      else seqs.set(topic, new Seqs(seq))
+      all.push(seq)
+      const own = seqs.get(topic) ?? new Seqs()
+      seqs.set(topic, own)
+      own.push(seq)
     },
     remove({ seq, topic }) {
       entries.delete(seq)
+      all.remove(seq)
       const own = seqs.get(topic)!
       own.remove(seq)
       if (own.size === 0) seqs.delete(topic)
-      while (oldest <= newest && !entries.has(oldest)) oldest++
     },
     entry: (seq) => entries.get(seq)?.entry,
     rows(after, limit) {
-      const rows: EntryRow[] = []
-      let seq = Math.max(after + 1, oldest)
-      // Holes that trimming by topic left cost a step too: a read of them is bounded like any other.
-      for (let step = 0; step < 10 * limit && rows.length < limit && seq <= newest; step++, seq++) {
-        const kept = entries.get(seq)
-        if (kept) rows.push(kept.row)
-      }
-      return { rows, to: seq > newest ? Number.POSITIVE_INFINITY : seq - 1 }
+      const rows = all.after(after, limit).map((seq) => entries.get(seq)!.row)
+      return { rows, to: rows.length < limit ? Number.POSITIVE_INFINITY : rows.at(-1)!.seq }
     },
     topicRows: (topic, after, limit) =>
       (seqs.get(topic)?.after(after, limit) ?? []).map((seq) => entries.get(seq)!.row),
@@ -91,14 +92,10 @@ function memoryTables(): Tables {
   }
 }
 
-/** The seqs of one topic, rising: appended at the end, removed near the start. */
+/** Rising seqs: appended at the end, mostly removed at or near the start, found by halving. */
 class Seqs {
-  #list: number[]
+  #list: number[] = []
   #start = 0
-
-  constructor(first: number) {
-    this.#list = [first]
-  }
 
   get size(): number {
     return this.#list.length - this.#start
@@ -117,18 +114,21 @@ class Seqs {
     return this.#list.slice(from, from + limit)
   }
 
+  /** Closes the hole from the nearer side: one that stays at the start does not make the others dear. */
   remove(seq: number): void {
-    if (this.#list[this.#start] !== seq) {
-      this.#list.splice(this.#find(seq), 1)
+    const at = this.#find(seq)
+    if (at - this.#start > this.#list.length - at) {
+      this.#list.splice(at, 1)
       return
     }
+    this.#list.copyWithin(this.#start + 1, this.#start, at)
     this.#start++
     if (this.#start < 1024 || this.#start * 2 < this.#list.length) return
     this.#list = this.#list.slice(this.#start)
     this.#start = 0
   }
 
-  /** Index of the first seq that is not less, by halving. */
+  /** Index of the first seq that is not less. */
   #find(seq: number): number {
     let low = this.#start
     let high = this.#list.length

@@ -1,5 +1,5 @@
 import type { Filter } from '../topic.ts'
-import type { Entry, Page, ReadLimit } from './log.ts'
+import { type Entry, type Page, type ReadLimit, weigh } from './log.ts'
 import type { Tables } from './tables.ts'
 
 /** Rows of any topic that one read with a pattern looks at, at most. */
@@ -8,7 +8,7 @@ const SCAN_ROWS = 1000
 /** Reads by seq, whatever the topic, a bounded number of rows: for filters with a pattern. */
 export function scan(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number): Page {
   const { rows, to } = tables.rows(after, SCAN_ROWS)
-  const wanted = rows.filter((row) => filter.matches(row.topic)).map((row) => row.seq)
+  const wanted = rows.filter((row) => row.seq <= head && filter.matches(row.topic)).map((row) => row.seq)
   return take(tables, wanted, limit, Math.min(to, head))
 }
 
@@ -20,7 +20,7 @@ export function merge(tables: Tables, after: number, limit: ReadLimit, filter: F
   while (wanted.length <= limit.count) {
     let first: ReturnType<typeof cursor> | undefined
     for (const c of cursors) if (c.seq() < (first?.seq() ?? Number.POSITIVE_INFINITY)) first = c
-    if (!first) break
+    if (!first || first.seq() > head) break
     wanted.push(first.seq())
     first.advance()
   }
@@ -46,11 +46,10 @@ function take(tables: Tables, seqs: readonly number[], limit: ReadLimit, scanned
   const entries: Entry[] = []
   let bytes = 0
   for (const seq of seqs) {
-    const entry =
-      entries.length < limit.count && (entries.length === 0 || bytes < limit.bytes) ? tables.entry(seq) : undefined
-    if (!entry) return { entries, scannedTo: seq - 1 }
+    const entry = entries.length < limit.count ? tables.entry(seq) : undefined
+    bytes += entry ? weigh(entry) : 0
+    if (!entry || (entries.length > 0 && bytes > limit.bytes)) return { entries, scannedTo: seq - 1 }
     entries.push(entry)
-    bytes += entry.data?.length ?? 0
   }
   return { entries, scannedTo }
 }

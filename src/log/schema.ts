@@ -10,27 +10,26 @@ export const steps: readonly string[] = [
   `CREATE TABLE state (
      one INTEGER PRIMARY KEY CHECK (one = 1),
      epoch TEXT NOT NULL, home TEXT NOT NULL,
-     head INTEGER NOT NULL, time INTEGER NOT NULL, count INTEGER NOT NULL, bytes INTEGER NOT NULL,
-     keys INTEGER NOT NULL, emptied INTEGER NOT NULL, floor INTEGER NOT NULL
+     head INTEGER NOT NULL DEFAULT 0, time INTEGER NOT NULL DEFAULT 0,
+     count INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0, keys INTEGER NOT NULL DEFAULT 0,
+     emptied INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 0, checks INTEGER NOT NULL DEFAULT 0
    ) STRICT;
    CREATE TABLE entry (
      seq INTEGER PRIMARY KEY, topic TEXT NOT NULL, time INTEGER NOT NULL, bytes INTEGER NOT NULL,
-     event TEXT, retry INTEGER, data TEXT
+     close INTEGER NOT NULL, event TEXT, retry INTEGER, data TEXT
    ) STRICT;
    CREATE INDEX entry_of_topic ON entry (topic, seq, time, bytes);
    CREATE TABLE topic (
-     name TEXT PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL, trimmed INTEGER NOT NULL
+     name TEXT PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL,
+     trimmed INTEGER NOT NULL, closed INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX topic_trimmed ON topic (trimmed) WHERE trimmed > 0;
+   CREATE INDEX topic_emptied ON topic (trimmed) WHERE count = 0 AND closed = 0;
    CREATE TABLE key (
      topic TEXT NOT NULL, key TEXT NOT NULL, hash TEXT NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL,
      PRIMARY KEY (topic, key)
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX key_oldest ON key (seq)`,
-
-  `ALTER TABLE topic ADD COLUMN closed INTEGER NOT NULL DEFAULT 0;
-   ALTER TABLE entry ADD COLUMN close INTEGER NOT NULL DEFAULT 0;
-   CREATE INDEX topic_emptied ON topic (trimmed) WHERE count = 0 AND closed = 0`,
 ]
 
 /**
@@ -54,7 +53,7 @@ export function migrate(sql: Sql, home: string, wanted: readonly string[] = step
       sql.all('INSERT INTO version VALUES (?)', wanted.length)
     }
     const known = sql.all('SELECT home FROM state')[0]
-    if (!known) sql.all('INSERT INTO state VALUES (1, ?, ?, 0, 0, 0, 0, 0, 0, 0)', newEpoch(), home)
+    if (!known) sql.all('INSERT INTO state (one, epoch, home) VALUES (1, ?, ?)', newEpoch(), home)
     else if (known.home !== home) sql.all('UPDATE state SET epoch = ?, home = ?', newEpoch(), home)
   })
 }

@@ -39,11 +39,12 @@ function sqlTables(sql: Sql): Tables {
   const one = (text: string, ...values: SqlValue[]) => sql.all(text, ...values)[0]
   const tables: Tables = {
     transaction: (run) => sql.transaction(run),
-    state: () => one('SELECT epoch, head, time, count, bytes, keys, emptied, floor FROM state') as unknown as State,
-    setState: ({ head, time, count, bytes, keys, emptied, floor }) => {
+    state: () =>
+      one('SELECT epoch, head, time, count, bytes, keys, emptied, floor, checks FROM state') as unknown as State,
+    setState: ({ head, time, count, bytes, keys, emptied, floor, checks }) => {
       sql.all(
-        'UPDATE state SET head = ?, time = ?, count = ?, bytes = ?, keys = ?, emptied = ?, floor = ?',
-        ...[head, time, count, bytes, keys, emptied, floor],
+        'UPDATE state SET head = ?, time = ?, count = ?, bytes = ?, keys = ?, emptied = ?, floor = ?, checks = ?',
+        ...[head, time, count, bytes, keys, emptied, floor, checks],
       )
     },
 
@@ -56,6 +57,7 @@ function sqlTables(sql: Sql): Tables {
         ...[name, count, bytes, trimmed, closed],
       )
     },
+    newestTrimmedFirst: true,
     *trimmedAfter(seq) {
       const page = 1000
       for (let before = Number.MAX_SAFE_INTEGER; ; ) {

@@ -15,6 +15,8 @@ export interface State {
   emptied: number
   /** The highest last-trimmed seq that was forgotten: below it a gap is not exact. */
   floor: number
+  /** How often it was tried whether a commit works: a write that changes nothing is none. */
+  checks: number
 }
 
 /** What a ledger knows of one topic; 0 stands for never. */
@@ -54,8 +56,10 @@ export interface Tables {
 
   topic(name: string): TopicRow | undefined
   setTopic(name: string, row: TopicRow): void
-  /** Topics trimmed after a seq, the last trimmed first. */
+  /** Topics trimmed after a seq, found as they are asked for; the tables may change meanwhile. */
   trimmedAfter(seq: number): Iterable<{ readonly topic: string; readonly trimmed: number }>
+  /** Whether `trimmedAfter` gives the last trimmed first. */
+  readonly newestTrimmedFirst: boolean
   /** Forgets so many emptied topics, the first trimmed first; returns the highest last-trimmed seq among them. */
   forgetEmptied(count: number): number
 

@@ -51,7 +51,11 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
   // The declared length may lie, and a chunked body declares none: what counts is what comes. The reader is left, not
   // cancelled, when it is too much: cancelling closes the connection before the answer is out.
   const reader = request.body.getReader()
-  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+  const next = () =>
+    reader.read().catch((cause) => {
+      throw new AppError('body_invalid', 'Cannot read the body: it was cut off', { cause })
+    })
+  for (let read = await next(); !read.done; read = await next()) {
     length += read.value.byteLength
     if (length > maxBytes) throw tooLarge()
     pieces.push(read.value)

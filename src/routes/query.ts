@@ -27,7 +27,9 @@ export function toFields(pairs: Iterable<[string, string]>): Record<string, stri
   const fields = new Map<string, string | string[]>()
   for (const [name, value] of pairs) {
     const known = fields.get(name)
-    fields.set(name, known === undefined ? value : [known, value].flat())
+    if (known === undefined) fields.set(name, value)
+    else if (typeof known === 'string') fields.set(name, [known, value])
+    else known.push(value)
   }
   return Object.fromEntries(fields)
 }

@@ -603,6 +603,8 @@ export function httpSuite(target: Target): void {
       ['repeat of no number', 'topic=a&repeat=often', 'parameter_invalid'],
       ['repeat of a pattern', 'topic=a/*&repeat=1000', 'parameter_invalid'],
       ['repeat of two topics', 'topic=a&topic=b&repeat=1000', 'parameter_invalid'],
+      ['repeat of no topic', 'repeat=1000', 'parameter_invalid'],
+      ['history that is not offered yet', 'topic=a&last=10', 'parameter_unknown'],
       ['a query that is not UTF-8', 'topic=%c3%28', 'encoding_invalid'],
     ]
     for (const [what, query, code] of refused)

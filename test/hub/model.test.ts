@@ -17,6 +17,7 @@ const TOPICS = ['a', 'b', 'c/x', 'c/y']
 
 type Step =
   | { do: 'publish'; topics: number[] }
+  | { do: 'close'; topic: number }
   | { do: 'open'; names: string[] }
   | { do: 'read'; reader: number; chunks: number }
   | { do: 'reconnect'; reader: number }
@@ -47,11 +48,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('reconnect' as const), reader: fc.nat(9) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('close' as const), topic: fc.nat(3) }) },
 )
 
 /** The tiny model: everything that was ever acknowledged, and by the rule of retention what of it is kept. */
 class Model {
   readonly said: { seq: number; topic: string }[] = []
+  readonly closed = new Map<string, number>()
 
   isKept(seq: number): boolean {
     const byTopic = TOPICS.flatMap((topic) => this.said.filter((e) => e.topic === topic).slice(-RETENTION.topicCount))
@@ -71,6 +74,10 @@ class Follower {
   start: number | undefined
   readonly got: number[] = []
   readonly gaps: { from: number; to: number }[] = []
+  /** What was said of topics, in order: their entries, and that they are closed. */
+  readonly heard: { topic: string; closed: boolean }[] = []
+  /** The hub has nothing left for this reader. */
+  isDone = false
   lastEventId: string | undefined
 
   constructor(names: string[]) {
@@ -84,6 +91,7 @@ class Follower {
       this.filter,
       this.lastEventId === undefined ? {} : { lastEventId: this.lastEventId },
     )
+    this.isDone = this.subscription === undefined
     await this.read(1) // the retry and, unless the log is asked first, the opening
     if (this.lastEventId === undefined) await this.read(1)
   }
@@ -114,7 +122,11 @@ class Follower {
         const bounds = { from: parsePosition(gap.from)!.seq, to: parsePosition(gap.to)!.seq }
         this.gaps.push(bounds)
         if (model) this.checkGap(bounds, model)
-      } else this.got.push(seq)
+      } else if (event === 'hub.closed') this.heard.push({ topic: JSON.parse(data).topic, closed: true })
+      else {
+        this.got.push(seq)
+        this.heard.push({ topic: data, closed: false })
+      }
     }
   }
 
@@ -134,6 +146,19 @@ class Follower {
     const told = (seq: number) => this.gaps.some(({ from, to }) => from < seq && seq <= to)
     expect(owed.filter((seq) => !this.got.includes(seq) && !told(seq))).toEqual([])
     expect(this.got.filter((seq) => !owed.includes(seq))).toEqual([])
+    this.checkClosed(model)
+  }
+
+  /** Who has had everything knows of each of its topics that it is closed, and heard no more of it after that. */
+  checkClosed({ closed }: Model): void {
+    for (const topic of this.filter.topics) {
+      const first = this.heard.findIndex((heard) => heard.closed && heard.topic === topic)
+      expect(first >= 0, `told that ${topic} is closed`).toBe(closed.has(topic))
+      if (first >= 0)
+        expect(this.heard.slice(first).filter((heard) => !heard.closed && heard.topic === topic)).toEqual([])
+    }
+    const isOver = this.filter.patterns.length === 0 && [...this.filter.topics].every((topic) => closed.has(topic))
+    expect(this.isDone || this.subscription!.ended).toBe(isOver)
   }
 }
 
@@ -156,9 +181,17 @@ test('random publishing, stalling, reconnecting, trimming and restarting: each e
           for (const now of steps) {
             if (now.do === 'publish') {
               const topics = now.topics.map((i) => TOPICS[i]!)
-              const published = await hub.publish(topics.map((topic) => ({ topic, data: 'x' })))
+              if (topics.some((topic) => model.closed.has(topic))) continue
+              const published = await hub.publish(topics.map((topic) => ({ topic, data: topic })))
               for (const [i, { id }] of published.entries())
                 model.said.push({ seq: parsePosition(id)!.seq, topic: topics[i]! })
+            } else if (now.do === 'close') {
+              const topic = TOPICS[now.topic]!
+              if (model.closed.has(topic)) continue
+              const [published] = await hub.publish([{ topic, data: topic, close: true }])
+              const { seq } = parsePosition(published!.id)!
+              model.said.push({ seq, topic })
+              model.closed.set(topic, seq)
             } else if (now.do === 'open') {
               const follower = new Follower(now.names)
               followers.push(follower)

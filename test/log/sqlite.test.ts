@@ -1,9 +1,10 @@
-import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test } from 'vitest'
 import { openSqlite } from '../../src/adapters/sqlite.ts'
+import { migrate, steps } from '../../src/log/schema.ts'
 import { type Sql, type SqlRow, sqlLog } from '../../src/log/sql.ts'
 import { Filter } from '../../src/topic.ts'
 import { logSuite } from './suite.ts'
@@ -108,23 +109,47 @@ describe('a log in an SQLite file', () => {
     after.close()
   })
 
-  test('is brought up from an older version with all it holds', async () => {
+  test('is brought up from an older version with all it holds, or left as it was', async () => {
     const path = file()
     const log = openSqlite(path)
+    await log.append([{ topic: 'a', data: 'x', key: 'k' }])
     await log.close()
     const database = new DatabaseSync(path)
-    database.exec(`DROP INDEX topic_emptied; ALTER TABLE topic DROP COLUMN closed; ALTER TABLE entry DROP COLUMN close; UPDATE version SET steps = 1;
-      INSERT INTO entry (seq, topic, time, bytes, data) VALUES (1, 'a', 5, 2, 'x'); INSERT INTO topic (name, count, bytes, trimmed) VALUES ('a', 1, 2, 0);
-      UPDATE state SET head = 1, count = 1, bytes = 2`)
+    const sql = plainSql(database)
+    const { home } = sql.all('SELECT home FROM state')[0]!
+    expect(() => migrate(sql, home as string, [...steps, 'ALTER TABLE entry ADD COLUMN tag TEXT; not SQL'])).toThrow(
+      /syntax/,
+    )
+    expect(sql.all('SELECT steps FROM version')).toEqual([{ steps: steps.length }])
+    migrate(sql, home as string, [...steps, 'ALTER TABLE entry ADD COLUMN tag TEXT; CREATE INDEX tags ON entry (tag)'])
+    expect(sql.all('SELECT seq, data, tag FROM entry')).toEqual([{ seq: 1, data: 'x', tag: null }])
+    expect(sql.all('SELECT steps FROM version')).toEqual([{ steps: steps.length + 1 }])
+    expect(sql.all('SELECT epoch FROM state')).toEqual([{ epoch: log.epoch }])
     database.close()
-    const again = openSqlite(path)
-    expect(again.epoch).toBe(log.epoch)
-    await again.append([{ topic: 'a', data: 'y', close: true }])
-    expect((await again.read(0, all, Filter.parse(['a']))).entries).toMatchObject([
-      { data: 'x' },
-      { data: 'y', close: true },
-    ])
-    await again.close()
+    expect(() => openSqlite(path)).toThrow(/use a newer release/)
+  })
+
+  test('says clearly that its lock cannot be used', () => {
+    const folder = file()
+    mkdirSync(`${folder}-lock`)
+    expect(() => openSqlite(folder)).toThrow(
+      expect.objectContaining({ code: 'log_unusable', message: expect.stringContaining('-lock') }),
+    )
+    const garbage = file()
+    writeFileSync(`${garbage}-lock`, 'this is not a database '.repeat(100))
+    expect(() => openSqlite(garbage)).toThrow(expect.objectContaining({ code: 'log_unusable' }))
+  })
+
+  test('is checked by a write that changes something', async () => {
+    const path = file()
+    const log = openSqlite(path)
+    const reader = new DatabaseSync(path, { readOnly: true })
+    const checks = () => reader.prepare('SELECT checks FROM state').get()!.checks
+    await log.check()
+    await log.check()
+    expect(checks()).toBe(1) // within a second the last one answers
+    reader.close()
+    await log.close()
   })
 
   test('fails every append of a group as unknown when its commit fails, then goes on without a hole', async () => {
@@ -184,6 +209,65 @@ describe('a log in an SQLite file', () => {
     expect(plans.length).toBeGreaterThan(9)
     for (const [text, plan] of plans)
       expect([text, plan]).toEqual([text, expect.not.stringMatching(/SCAN (entry|topic|key)(?! USING)|TEMP B-TREE/)])
+    await log.close()
+  })
+})
+
+describe('a log whose commits are durable later', () => {
+  const slow = (flush: () => Promise<void>) =>
+    sqlLog({ ...plainSql(new DatabaseSync(file())), flush }, { durability: 'disk', home: 'test' })
+  const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+
+  test('gives nobody anything before it is, and to each once', async () => {
+    let flushed = 0
+    const log = slow(async () => {
+      await pause(20)
+      flushed++
+    })
+    const seen: [string, number, number][] = []
+    await log.follow((entries) =>
+      seen.push(...entries.map(({ seq }) => ['delivered', seq, flushed] as [string, number, number])),
+    )
+    const appended = log.append([{ topic: 'a', data: '1' }])
+    const read = async () => {
+      for (const filter of [Filter.parse(['a']), Filter.parse(['**'])]) {
+        const { entries, scannedTo } = await log.read(0, all, filter)
+        seen.push(...entries.map(({ seq }) => ['read', seq, flushed] as [string, number, number]))
+        expect(scannedTo).toBe(entries.length)
+      }
+    }
+    for (let i = 0; i < 10; i++) await Promise.all([read(), pause(3)])
+    await appended
+    expect((await log.newest('a'))?.seq).toBe(1)
+    expect(seen.filter(([how]) => how === 'delivered')).toEqual([['delivered', 1, 1]])
+    expect(seen.filter(([, , after]) => after === 0)).toEqual([])
+    await log.close()
+  })
+
+  test('is not spoiled by checks meanwhile', async () => {
+    const log = slow(() => pause(5))
+    for (let i = 1; i <= 20; i++) {
+      const appended = log.append([{ topic: 'a', data: `${i}` }])
+      await pause(2)
+      const [[receipt]] = await Promise.all([appended, log.check(), log.closed(['a'])])
+      expect(receipt!.seq).toBe(i)
+    }
+    await log.close()
+  })
+
+  test('delivers what a failed flush left only when a later one has worked', async () => {
+    let broken = true
+    const log = slow(async () => {
+      if (broken) throw new Error('no disk')
+    })
+    const got: number[] = []
+    await log.follow((entries) => got.push(...entries.map(({ seq }) => seq)))
+    await expect(log.append([{ topic: 'a', data: '1' }])).rejects.toMatchObject({ code: 'outcome_unknown' })
+    await pause(20)
+    expect(got).toEqual([])
+    broken = false
+    await log.append([{ topic: 'a', data: '2' }])
+    expect(got).toEqual([1, 2])
     await log.close()
   })
 })

@@ -100,6 +100,22 @@ export function logSuite(driver: Driver): void {
       expect(got).toEqual(['2:during', ...Array.from({ length: 50 }, (_, i) => `${i + 3}:${i}`)])
     })
 
+    test('commits together what is appended in one turn also while it is busy, and lets others run', async () => {
+      const log = await open()
+      const batches: string[][] = []
+      await log.follow((entries) => batches.push(said(entries)))
+      await log.append([a('1')])
+      await Promise.all([log.append([a('2')]), log.append([a('3')]), log.append([a('4')])])
+      expect(batches).toEqual([['1:1'], ['2:2', '3:3', '4:4']])
+      let others = false
+      setTimeout(() => {
+        others = true
+      }, 5)
+      const began = performance.now()
+      while (!others && performance.now() - began < 2000) await log.append([a('x')])
+      expect(others).toBe(true)
+    })
+
     test('answers a known key with the first place, burns no seq and delivers nothing', async () => {
       const log = await open()
       const [first] = await log.append([a('x', { key: 'k' })])
@@ -187,6 +203,8 @@ export function logSuite(driver: Driver): void {
         const filter = Filter.parse(names)
         const first = await log.read(0, { count: 2, bytes: 1e9 }, filter)
         expect([said(first.entries), first.scannedTo]).toEqual([['1:1', '2:2'], 2])
+        const two = await log.read(0, { count: 100, bytes: 4 }, filter) // an entry here weighs 2
+        expect([said(two.entries), two.scannedTo]).toEqual([['1:1', '2:2'], 2])
         const one = await log.read(2, { count: 100, bytes: 1 }, filter)
         expect([said(one.entries), one.scannedTo]).toEqual([['3:3'], 3])
         const rest = await log.read(3, { count: 2, bytes: 1e9 }, filter)
@@ -251,7 +269,7 @@ export function logSuite(driver: Driver): void {
 
     test('drops what is past its age, without a further append', async () => {
       const log = await open({ retention: { ageMs: 40 } })
-      await log.append([a('1')])
+      for (let i = 0; i < 10; i++) await log.append(Array.from({ length: 500 }, () => a('x')))
       await expect.poll(() => read(log, 0, 'a'), { timeout: 2000 }).toEqual([])
     })
 
@@ -264,6 +282,25 @@ export function logSuite(driver: Driver): void {
         expect(await log.newest('$store')).toMatchObject({ data: 'new', seq: 2 })
         expect(await read(log, 0, '$store')).toEqual(['2:new'])
       }
+    })
+
+    test('trims what is behind an entry that it may not trim', async () => {
+      const log = await open({ retention: { count: 100 } })
+      await log.append([{ topic: '$store', data: 'state' }])
+      for (let i = 0; i < 40; i++) await log.append(Array.from({ length: 50 }, (_, k) => a(`${50 * i + k}`)))
+      const kept = await read(log, 0, '**')
+      expect([kept.length, kept[0]]).toEqual([99, '1903:1901'])
+    })
+
+    test('trims all that a lowered bound leaves over, by itself', async ({ skip }) => {
+      skip(!driver.survives, 'this log lives and dies with its process')
+      const home = place()
+      const wide = await at(home)
+      for (let i = 0; i < 10; i++) await wide.append(Array.from({ length: 500 }, () => a('x')))
+      await wide.close()
+      const log = await at(home, { retention: { count: 10 } })
+      await log.append([a('last')])
+      await expect.poll(async () => (await read(log, 0, 'a')).length).toBe(10)
     })
 
     test('tells exactly what was trimmed of the asked topics, and gives a quiet topic no false alarm', async () => {
@@ -290,7 +327,7 @@ export function logSuite(driver: Driver): void {
       for (let i = 1; i <= 10; i++) await log.append([{ topic: `t/${i}`, data: 'x' }])
       // trimmed: 1…9; remembered: 7 8 9; floor 6
       const trimmed = async (after: number, name: string) => (await log.read(after, all, Filter.parse([name]))).trimmed
-      expect(await trimmed(5, 't/2')).toEqual({ to: 6, exact: false })
+      expect(await trimmed(5, 't/2')).toEqual({ to: 10, exact: false })
       expect(await trimmed(6, 't/2')).toBeUndefined()
       expect(await trimmed(6, 't/7')).toEqual({ to: 7, exact: true })
       expect(await trimmed(6, 't/*')).toEqual({ to: 9, exact: true })
@@ -313,6 +350,29 @@ export function logSuite(driver: Driver): void {
       for (let i = 0; i < 5; i++) await log.append([{ topic: `t/${i}`, data: 'x' }])
       expect(await log.closed(['a'])).toEqual(new Map([['a', 1]]))
       await expect(log.append([a('2')])).rejects.toMatchObject({ code: 'topic_closed' })
+    })
+
+    test('tells of named topics that were closed by an entry that is gone, and only of those', async () => {
+      const log = await open({ retention: { topicBytes: 4 } })
+      await log.append([a('12'), a('3', { close: true })]) // 3 is kept
+      await log.append([b('1'), b('long enough to go at once', { close: true })])
+      const closedOf = async (after: number, ...names: string[]) =>
+        (await log.read(after, all, Filter.parse(names))).closed
+      expect(await closedOf(0, 'a', 'b')).toEqual(['b'])
+      expect(await closedOf(0, 'a')).toEqual([])
+      expect(await closedOf(4, 'a', 'b')).toBeUndefined()
+    })
+
+    test('says that it can be written, again and again, beside what is appended', async () => {
+      const home = place()
+      const log = await at(home)
+      const work: Promise<unknown>[] = []
+      for (let i = 0; i < 20; i++) work.push(log.append([a(`${i}`)]), log.check())
+      await Promise.all(work)
+      await log.close()
+      if (!driver.survives) return
+      const again = await at(home)
+      expect(await again.append([a('after')])).toMatchObject([{ seq: 21 }])
     })
 
     test('refuses to work once it is closed, and can be closed twice', async () => {

@@ -1,0 +1,67 @@
+import type { Filter } from '../topic.ts'
+import type { Tables } from './tables.ts'
+import { nextTurn } from './turn.ts'
+
+/** What is known of one filter: of its entries after `after`, the last that was trimmed, kept up to date since. */
+interface Known {
+  readonly after: number
+  trimmed: number
+  /** The search through what was trimmed before. */
+  searched: Promise<void> | undefined
+}
+
+/** Filters with patterns whose knowledge is kept, the latest used ones. */
+const MAX_KNOWN = 64
+/** Trimmed topics that one turn looks at. */
+const PAGE = 1000
+
+/**
+ * Which entries of a filter were trimmed. Named topics are looked up. For a pattern every topic that was trimmed may have to be
+ * looked at, up to a million: that is done once for a filter, in pages between which others run, and kept up to date while
+ * the filter's readers catch up.
+ */
+export class Gaps {
+  readonly #tables: Tables
+  readonly #known = new Map<Filter, Known>()
+
+  constructor(tables: Tables) {
+    this.#tables = tables
+  }
+
+  /** Takes note of an entry that is being trimmed. */
+  note(topic: string, seq: number): void {
+    for (const [filter, known] of this.#known)
+      if (seq > known.after && seq > known.trimmed && filter.matches(topic)) known.trimmed = seq
+  }
+
+  /** Resolves when `last` can answer for this filter at once, in the same turn. */
+  async prepare(filter: Filter, after: number): Promise<void> {
+    if (filter.patterns.length === 0) return
+    const kept = this.#known.get(filter)
+    const known = kept && kept.after <= after ? kept : { after, trimmed: 0, searched: undefined }
+    this.#known.delete(filter)
+    this.#known.set(filter, known)
+    if (known !== kept) known.searched = this.#search(filter, known)
+    await known.searched
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= MAX_KNOWN) break
+      if (oldest !== filter) this.#known.delete(oldest)
+    }
+  }
+
+  /** The last seq of the filter that was trimmed; 0 for none. */
+  last(filter: Filter): number {
+    let last = this.#known.get(filter)?.trimmed ?? 0
+    for (const topic of filter.topics) last = Math.max(last, this.#tables.topic(topic)?.trimmed ?? 0)
+    return last
+  }
+
+  async #search(filter: Filter, known: Known): Promise<void> {
+    let looked = 0
+    for (const { topic, trimmed } of this.#tables.trimmedAfter(known.after)) {
+      if (trimmed > known.trimmed && filter.matches(topic)) known.trimmed = trimmed
+      if (known.trimmed >= trimmed && this.#tables.newestTrimmedFirst) return
+      if (++looked % PAGE === 0) await nextTurn()
+    }
+  }
+}

@@ -1,0 +1,51 @@
+import type { Tables, TopicRow } from './tables.ts'
+
+/** The topics that a commit touches: each is read once, and written once if it changed. */
+export class Touched {
+  readonly #tables: Tables
+  readonly #rows = new Map<string, { readonly row: TopicRow; readonly before: TopicRow | undefined }>()
+
+  constructor(tables: Tables) {
+    this.#tables = tables
+  }
+
+  /** The topic's row, to be changed in place. */
+  get(name: string): TopicRow {
+    const known = this.#rows.get(name)
+    if (known) return known.row
+    const before = this.#tables.topic(name)
+    const row = before ? { ...before } : { count: 0, bytes: 0, trimmed: 0, closed: 0 }
+    this.#rows.set(name, { row, before })
+    return row
+  }
+
+  *[Symbol.iterator](): Iterator<[string, TopicRow]> {
+    for (const [name, { row }] of this.#rows) yield [name, row]
+  }
+
+  /** Writes what changed; returns by how many the emptied topics grew. */
+  save(): number {
+    let grown = 0
+    for (const [name, { row, before }] of this.#rows) {
+      if (!isChanged(row, before)) continue
+      this.#tables.setTopic(name, row)
+      grown += Number(isEmptied(row)) - Number(before !== undefined && isEmptied(before))
+    }
+    return grown
+  }
+}
+
+/** Whether nothing is left of a topic but the seq that was trimmed last. */
+export function isEmptied({ count, closed }: TopicRow): boolean {
+  return count === 0 && closed === 0
+}
+
+function isChanged(row: TopicRow, before: TopicRow | undefined): boolean {
+  if (!before) return row.count > 0 || row.trimmed > 0
+  return (
+    row.count !== before.count ||
+    row.bytes !== before.bytes ||
+    row.trimmed !== before.trimmed ||
+    row.closed !== before.closed
+  )
+}
