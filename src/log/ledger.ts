@@ -88,7 +88,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       if (closing) throw closed()
       if (!failed && performance.now() - worked < CHECK_MS) return
       try {
-        await commits.between(() => change((next) => void next.checks++))
+        await commits.between(() => change(() => {}))
       } catch (cause) {
         throw new AppError('log_unusable', 'Cannot write to the log now', { cause })
       }
@@ -112,6 +112,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     try {
       tables.transaction(() => {
         apply(next)
+        next.commits++
         tables.setState(next)
       })
       if (tables.flush) await flushed()

@@ -20,7 +20,7 @@ function memoryTables(): Tables {
     keys: 0,
     emptied: 0,
     floor: 0,
-    checks: 0,
+    commits: 0,
   }
   const entries = new Map<number, Kept>()
   const all = new Seqs()

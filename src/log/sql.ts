@@ -40,11 +40,11 @@ function sqlTables(sql: Sql): Tables {
   const tables: Tables = {
     transaction: (run) => sql.transaction(run),
     state: () =>
-      one('SELECT epoch, head, time, count, bytes, keys, emptied, floor, checks FROM state') as unknown as State,
-    setState: ({ head, time, count, bytes, keys, emptied, floor, checks }) => {
+      one('SELECT epoch, head, time, count, bytes, keys, emptied, floor, commits FROM state') as unknown as State,
+    setState: ({ head, time, count, bytes, keys, emptied, floor, commits }) => {
       sql.all(
-        'UPDATE state SET head = ?, time = ?, count = ?, bytes = ?, keys = ?, emptied = ?, floor = ?, checks = ?',
-        ...[head, time, count, bytes, keys, emptied, floor, checks],
+        'UPDATE state SET head = ?, time = ?, count = ?, bytes = ?, keys = ?, emptied = ?, floor = ?, commits = ?',
+        ...[head, time, count, bytes, keys, emptied, floor, commits],
       )
     },
 

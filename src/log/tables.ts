@@ -15,8 +15,8 @@ export interface State {
   emptied: number
   /** The highest last-trimmed seq that was forgotten: below it a gap is not exact. */
   floor: number
-  /** How often it was tried whether a commit works: a write that changes nothing is none. */
-  checks: number
+  /** Commits so far: each changes this, because SQLite writes nothing when nothing changes, and then a full disk does not show. */
+  commits: number
 }
 
 /** What a ledger knows of one topic; 0 stands for never. */

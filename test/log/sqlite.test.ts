@@ -144,10 +144,10 @@ describe('a log in an SQLite file', () => {
     const path = file()
     const log = openSqlite(path)
     const reader = new DatabaseSync(path, { readOnly: true })
-    const checks = () => reader.prepare('SELECT checks FROM state').get()!.checks
+    const commits = () => reader.prepare('SELECT commits FROM state').get()!.commits
     await log.check()
     await log.check()
-    expect(checks()).toBe(1) // within a second the last one answers
+    expect(commits()).toBe(1) // within a second the last one answers
     reader.close()
     await log.close()
   })
@@ -244,7 +244,7 @@ describe('a log whose commits are durable later', () => {
     await log.close()
   })
 
-  test('is not spoiled by checks meanwhile', async () => {
+  test('is not spoiled by commits meanwhile', async () => {
     const log = slow(() => pause(5))
     for (let i = 1; i <= 20; i++) {
       const appended = log.append([{ topic: 'a', data: `${i}` }])
