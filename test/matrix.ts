@@ -1,6 +1,8 @@
 import { basename } from 'node:path'
 import type { Reporter, TestCase, TestModule } from 'vitest/node'
 
+const OF_THE_SUITE = /^over (.+?), (?:the seed|\/send decides|topics|a stream|the rest) > /
+
 /** Prints, after a run, how the one list of http cases went on each runtime: the table of the README. */
 export default class Matrix implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
@@ -16,9 +18,9 @@ export default class Matrix implements Reporter {
 }
 
 function rowOf({ moduleId, children }: TestModule): string[] {
-  const cases = [...children.allTests()].filter((test) => test.fullName.startsWith('over '))
-  if (cases.length === 0) return []
-  const name = /^over (.*?), /.exec(cases[0]!.fullName)![1]
+  const cases = [...children.allTests()].filter((test) => OF_THE_SUITE.test(test.fullName))
+  const [, name] = OF_THE_SUITE.exec(cases[0]?.fullName ?? '') ?? []
+  if (name === undefined) return []
   const count = (state: ReturnType<TestCase['result']>['state']) =>
     cases.filter((test) => test.result().state === state).length
   return [
