@@ -4,7 +4,9 @@ import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
 import { cleanUp, type Server, start } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
-import { leave, newPage, quit, withoutBrowser } from './browser.ts'
+import { chromium } from './chromium.ts'
+
+const { missing, leave, newPage, quit } = chromium
 
 /** A page of somebody else. By name it is another site than the hub, whose pages are at 127.0.0.1. */
 let foreign: HttpServer
@@ -12,7 +14,7 @@ let hub: Server
 let page: Page
 
 beforeEach(async (context) => {
-  context.skip(withoutBrowser !== '', withoutBrowser)
+  context.skip(missing !== '', missing)
   foreign = createServer((_, response) =>
     response.setHeader('content-type', 'text/html').end('<!doctype html><p>hello'),
   )
@@ -95,5 +97,6 @@ test('another site frames no page', async () => {
       }),
     `${hub.url}/`,
   )
-  expect(page.frames().map((frame) => frame.url())).toEqual([page.url(), 'chrome-error://chromewebdata/'])
+  const addresses = () => page.frames().map((frame) => frame.url())
+  await expect.poll(addresses).toEqual([page.url(), 'chrome-error://chromewebdata/'])
 })

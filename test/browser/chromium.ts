@@ -1,0 +1,87 @@
+import {
+  type BrowserContext,
+  type BrowserContextOptions,
+  type Browser as Launched,
+  type Page,
+  chromium as playwright,
+} from 'playwright-core'
+import { type Browser, programAt, raise, tellViolations } from './browser.ts'
+import { Visit } from './visit.ts'
+
+const executablePath = programAt(
+  process.env.CHROMIUM,
+  '/usr/bin/chromium',
+  '/usr/bin/google-chrome',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+)
+
+const args = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** Far from the server's zone, so that its time is not taken for the reader's. */
+export const reader = { locale: 'en-GB', timezoneId: 'Asia/Tokyo' } as const
+
+interface Chromium extends Browser<Page> {
+  open(url: string, options?: BrowserContextOptions): Promise<Visit<Page>>
+  /** A page for any address. */
+  newPage(options?: BrowserContextOptions): Promise<Page>
+}
+
+let launched: Promise<Launched> | undefined
+const contexts = new Set<BrowserContext>()
+const problems: string[] = []
+
+export const chromium: Chromium = {
+  name: 'Chromium',
+  missing: executablePath ? '' : 'needs Chromium or Chrome: name one with CHROMIUM=PATH',
+
+  async open(url, options) {
+    const page = await chromium.newPage(options)
+    await note(page)
+    await page.goto(url)
+    return new Visit(page, (offline) => page.context().setOffline(offline))
+  },
+
+  async newPage(options) {
+    launched ??= playwright.launch({ args, ...(executablePath && { executablePath }) })
+    const context = await (await launched).newContext({ ...reader, ...options })
+    contexts.add(context)
+    return context.newPage()
+  },
+
+  async leave() {
+    for (const context of contexts) await context.close()
+    contexts.clear()
+    raise(problems)
+  },
+
+  async quit() {
+    await (await launched)?.close()
+    launched = undefined
+  },
+}
+
+async function note(page: Page): Promise<void> {
+  await page.addInitScript(tellViolations)
+  page.on('pageerror', (error) => problems.push(`thrown: ${error.message}`))
+  page.on('dialog', (dialog) => {
+    problems.push(`dialog: ${dialog.message()}`)
+    dialog.dismiss()
+  })
+  page.on('console', (message) => {
+    if (message.type() !== 'error') return
+    // Chromium itself reports a lost stream and a refused request; tests cause both, and look at what the page makes of them.
+    const { url } = message.location()
+    const isAnswer = URL.canParse(url) && ['/event', '/send'].includes(new URL(url).pathname)
+    // It fetches the tab's icon when it likes: perhaps from a server that a test has just killed.
+    const isUnreachable = /net::ERR_(CONNECTION|INTERNET)_/.test(message.text())
+    if (!isAnswer && !isUnreachable) problems.push(`console: ${message.text()} (${url})`)
+  })
+}
