@@ -6,8 +6,8 @@ import { nextTurn } from './turn.ts'
 interface Known {
   readonly after: number
   trimmed: number
-  /** The search through what was trimmed before. */
-  searched: Promise<void> | undefined
+  /** Under way: the search through what was trimmed before. */
+  search: Promise<void> | undefined
 }
 
 /** Filters with patterns whose knowledge is kept, the latest used ones. */
@@ -34,19 +34,21 @@ export class Gaps {
       if (seq > known.after && seq > known.trimmed && filter.matches(topic)) known.trimmed = seq
   }
 
-  /** Resolves when `last` can answer for this filter at once, in the same turn. */
-  async prepare(filter: Filter, after: number): Promise<void> {
-    if (filter.patterns.length === 0) return
+  /** Whether `last` can answer for what comes after this seq. */
+  knows(filter: Filter, after: number): boolean {
+    if (filter.patterns.length === 0) return true
+    const known = this.#known.get(filter)
+    return known !== undefined && known.after <= after && known.search === undefined
+  }
+
+  /** Resolves when the search is done; by then another reader may have asked for one that goes further back. */
+  async learn(filter: Filter, after: number): Promise<void> {
     const kept = this.#known.get(filter)
-    const known = kept && kept.after <= after ? kept : { after, trimmed: 0, searched: undefined }
+    const known = kept && kept.after <= after ? kept : this.#begin(filter, after)
     this.#known.delete(filter)
     this.#known.set(filter, known)
-    if (known !== kept) known.searched = this.#search(filter, known)
-    await known.searched
-    for (const oldest of this.#known.keys()) {
-      if (this.#known.size <= MAX_KNOWN) break
-      if (oldest !== filter) this.#known.delete(oldest)
-    }
+    this.#forget()
+    await known.search
   }
 
   /** The last seq of the filter that was trimmed; 0 for none. */
@@ -56,12 +58,28 @@ export class Gaps {
     return last
   }
 
+  #begin(filter: Filter, after: number): Known {
+    const known: Known = { after, trimmed: 0, search: undefined }
+    known.search = this.#search(filter, known).finally(() => {
+      known.search = undefined
+    })
+    return known
+  }
+
   async #search(filter: Filter, known: Known): Promise<void> {
     let looked = 0
     for (const { topic, trimmed } of this.#tables.trimmedAfter(known.after)) {
       if (trimmed > known.trimmed && filter.matches(topic)) known.trimmed = trimmed
       if (known.trimmed >= trimmed && this.#tables.newestTrimmedFirst) return
       if (++looked % PAGE === 0) await nextTurn()
+    }
+  }
+
+  /** The longest unused ones, but none that somebody is waiting for. */
+  #forget(): void {
+    for (const [filter, { search }] of this.#known) {
+      if (this.#known.size <= MAX_KNOWN) return
+      if (search === undefined) this.#known.delete(filter)
     }
   }
 }

@@ -51,8 +51,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
     async read(after: number, limit: ReadLimit, filter: Filter): Promise<Page> {
       await nextTurn()
-      await gaps.prepare(filter, after)
-      while (flushing) await flushing
+      while (flushing || !gaps.knows(filter, after)) await (flushing ?? gaps.learn(filter, after))
       if (closing) throw closed()
       const read = filter.patterns.length > 0 ? scan : merge
       const page = read(tables, after, limit, filter, state.head)

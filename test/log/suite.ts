@@ -322,6 +322,22 @@ export function logSuite(driver: Driver): void {
       expect(await trimmed(0, 'other/**')).toBeUndefined()
     })
 
+    test('tells many readers of one pattern what was trimmed, wherever each of them is', async () => {
+      const log = await open({ retention: { topicCount: 1 } })
+      const topics = Array.from({ length: 3000 }, (_, i) => `t/${i}`)
+      for (let twice = 0; twice < 2; twice++) await log.append(topics.map((topic) => ({ topic, data: 'x' })))
+      const filter = Filter.parse(['t/*'])
+      const ask = async (after: number) => (await log.read(after, { count: 1, bytes: 1 }, filter)).trimmed?.to
+      const asked = [2999, 0, 1500, 3000, 10, 2998]
+      const trim = log.append([{ topic: 't/0', data: 'x' }]) // trims 3001 while they look
+      const answers = await Promise.all(asked.map(ask))
+      await trim
+      for (const [i, after] of asked.entries())
+        expect([3000, 3001, after < 3000 ? 3000 : undefined]).toContain(answers[i])
+      expect(await Promise.all(asked.map(ask))).toEqual(asked.map(() => 3001))
+      expect(await ask(3001)).toBeUndefined()
+    })
+
     test('folds the oldest of very many trimmed topics into a floor, below which a gap is not exact', async () => {
       const log = await open({ retention: { count: 1 }, trimmedCount: 3 })
       for (let i = 1; i <= 10; i++) await log.append([{ topic: `t/${i}`, data: 'x' }])
