@@ -6,54 +6,54 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, test } from 'vitest'
 import { settings } from '../../src/config.ts'
+import { bun, deno, node, servers, worker } from '../server/runtimes.ts'
 import { cleanUp, folder, launch, type Process, type Server, start } from '../server/server.ts'
 
 afterEach(cleanUp)
 
-describe('a server says at its start', () => {
+describe.each(servers)('a server on $name says at its start', (runtime) => {
   test('where it listens and to whom, which log it has and what that survives', async () => {
-    const memory = await start()
+    const memory = await start({}, runtime)
     expect(memory.output).toBe(
       `Tidings listens on http://localhost:${memory.port} (open to this machine only); log memory:, durability memory\n`,
     )
     const file = join(folder(), 'made', 'hub.db')
-    const disk = await start({ LOG: `sqlite:${file}`, OPEN: 'true' })
+    const disk = await start({ LOG: `sqlite:${file}`, OPEN: 'true' }, runtime)
     expect(disk.output).toBe(
       `Tidings listens on http://localhost:${disk.port} (open to everybody who can reach it); log sqlite:${file}, durability disk\n`,
     )
   })
 
   test('every setting there is, when asked with --help', async () => {
-    const running = launch({}, ['--help'])
+    const running = launch({}, ['--help'], runtime)
     expect(await running.stopped).toBe(0)
     for (const [name, { says, initial }] of Object.entries(settings))
       expect(running.output).toMatch(new RegExp(`^  ${name} .*${literal(initial)} .*${literal(says)}$`, 'm'))
   })
 
   test('that it listens, and can be stopped from then on', async () => {
-    for (let i = 0; i < 5; i++) expect(await (await start()).kill('SIGTERM')).toBe(0)
+    for (let i = 0; i < 5; i++) expect(await (await start({}, runtime)).kill('SIGTERM')).toBe(0)
   })
 })
 
-describe('a server does not start', () => {
+describe.each(servers)('a server on $name does not start', (runtime) => {
   test('on a file that another process writes to: it names that process, which goes on', async () => {
     const log = `sqlite:${join(folder(), 'hub.db')}`
-    const first = await start({ LOG: log })
-    const second = launch({ LOG: log, PORT: '0' })
+    const first = await start({ LOG: log }, runtime)
+    const second = launch({ LOG: log, PORT: '0' }, [], runtime)
     expect(await second.stopped).toBe(1)
     expect(second.output).toMatch(new RegExp(`^Cannot open .*hub\\.db: process ${first.pid} is writing to it`))
     expectOneSentence(second)
-    const answer = await fetch(`${first.url}/send?message=still+here`, { method: 'POST' })
-    expect(answer.status).toBe(200)
+    await publish(first, 'still here')
   })
 
   test('and starts on that file again once the process is gone, killed or not', async () => {
     const log = `sqlite:${join(folder(), 'hub.db')}`
-    const killed = await start({ LOG: log })
+    const killed = await start({ LOG: log }, runtime)
     await killed.kill('SIGKILL')
-    const stopped = await start({ LOG: log })
+    const stopped = await start({ LOG: log }, runtime)
     expect(await stopped.kill('SIGTERM')).toBe(0)
-    await start({ LOG: log })
+    await start({ LOG: log }, runtime)
   })
 
   test('with wrong settings, and lists every mistake at once', async () => {
@@ -65,7 +65,7 @@ describe('a server does not start', () => {
       RETENTION_BYTES: '1 GiB',
       HOST: 'a b',
     }
-    const running = launch(wrong)
+    const running = launch(wrong, [], runtime)
     expect(await running.stopped).toBe(1)
     const [head, ...mistakes] = running.output.trimEnd().split('\n')
     expect(head).toBe('Cannot start: 6 settings are wrong')
@@ -75,7 +75,7 @@ describe('a server does not start', () => {
   })
 
   test.each(['0.0.0.0', '::', '192.0.2.1'])('on %s for everybody to use, unless OPEN=true says so', async (HOST) => {
-    const running = launch({ LOG: 'memory:', PORT: '0', HOST })
+    const running = launch({ LOG: 'memory:', PORT: '0', HOST }, [], runtime)
     expect(await running.stopped).toBe(1)
     expect(running.output).toMatch(/^Cannot start: a setting is wrong\n {2}HOST=.*OPEN=true/)
   })
@@ -83,7 +83,7 @@ describe('a server does not start', () => {
   test('where its log cannot be written, and says where that is and why', async () => {
     const notAFolder = join(folder(), 'file')
     writeFileSync(notAFolder, '')
-    const running = launch({ PORT: '0', LOG: `sqlite:${join(notAFolder, 'hub.db')}` })
+    const running = launch({ PORT: '0', LOG: `sqlite:${join(notAFolder, 'hub.db')}` }, [], runtime)
     expect(await running.stopped).toBe(1)
     expect(running.output).toMatch(
       new RegExp(`^Cannot write the log to ${literal(notAFolder)}/hub\\.db: .*LOG=sqlite:PATH`),
@@ -95,7 +95,7 @@ describe('a server does not start', () => {
     const place = folder()
     const file = join(place, 'letter.txt')
     writeFileSync(file, 'Dear all, this is no database.\n'.repeat(200))
-    const running = launch({ PORT: '0', LOG: `sqlite:${file}` })
+    const running = launch({ PORT: '0', LOG: `sqlite:${file}` }, [], runtime)
     expect(await running.stopped).toBe(1)
     expect(running.output).toMatch(/^Cannot .*letter\.txt/)
     expectOneSentence(running)
@@ -107,12 +107,43 @@ describe('a server does not start', () => {
     await once(taken, 'listening')
     const { port } = taken.address() as { port: number }
     const log = `sqlite:${join(folder(), 'hub.db')}`
-    const running = launch({ LOG: log, PORT: `${port}` })
+    const running = launch({ LOG: log, PORT: `${port}` }, [], runtime)
     expect(await running.stopped).toBe(1)
     expect(running.output).toMatch(new RegExp(`^Cannot listen on 127\\.0\\.0\\.1 port ${port}: .*PORT`))
     expectOneSentence(running)
     taken.close()
-    await start({ LOG: log })
+    await start({ LOG: log }, runtime)
+  })
+})
+
+test.each([
+  { holder: node, other: bun },
+  { holder: bun, other: deno },
+  { holder: deno, other: node },
+])(
+  'a file that $holder.name writes to is refused to $other.name, which names the process that has it',
+  async ({ holder, other }) => {
+    const LOG = `sqlite:${join(folder(), 'hub.db')}`
+    const first = await start({ LOG }, holder)
+    await publish(first, 'one')
+    const second = launch({ LOG, PORT: '0' }, [], other)
+    expect(await second.stopped).toBe(1)
+    expect(second.output).toContain(`process ${first.pid} is writing to it`)
+    expectOneSentence(second)
+    await publish(first, 'two')
+    await first.kill('SIGKILL')
+    const third = await start({ LOG }, other)
+    const id = await publish(third, 'three')
+    expect(id, 'goes on where the other one ended').toMatch(/-3$/)
+  },
+)
+
+describe('a Worker', () => {
+  test('with wrong settings answers every request with an error, and says on its console what is wrong', async () => {
+    const server = await start({ HEARTBEAT: 'soon', RETENTION_BYTES: '1 GiB' }, worker)
+    const answer = await fetch(`${server.url}/ready`)
+    expect(answer.status).toBe(500)
+    await server.says(/Cannot start: 2 settings are wrong/)
   })
 })
 
@@ -151,6 +182,12 @@ async function ask({ port }: Server, host: string): Promise<IncomingMessage> {
   const request = get({ port, host: '127.0.0.1', path: '/health', headers: { host }, agent: false })
   const [answer] = await once(request, 'response')
   return answer
+}
+
+async function publish({ url }: Server, data: string): Promise<string> {
+  const answer = await fetch(`${url}/send?topic=a`, { method: 'POST', body: data })
+  expect(answer.status).toBe(200)
+  return ((await answer.json()) as { id: string }).id
 }
 
 /** No stack and nothing of the inside: one line for people. */

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { runs } from '../seed.ts'
 import { type Random, random } from '../server/random.ts'
+import { runtimes, worker } from '../server/runtimes.ts'
 import { cleanUp, fdsOf, rssOf, type Server, start, withoutProc } from '../server/server.ts'
 import { request, Stream } from '../server/stream.ts'
 
@@ -21,7 +22,7 @@ const moments = {
   'after the headers': (stream) => stream.until(() => stream.status > 0),
   'in the middle': (stream, numbers) => {
     const events = numbers.whole(1, 5)
-    return stream.until(() => stream.reader.events.length >= events)
+    return stream.until(() => stream.reader.events.length >= events || stream.ended)
   },
 } satisfies Record<string, (stream: Stream, numbers: Random) => unknown>
 
@@ -31,18 +32,37 @@ const endings = {
   reset: (stream) => stream.socket.resetAndDestroy(),
 } satisfies Record<string, (stream: Stream) => unknown>
 
+/** A write to a socket that is gone tells workerd so, and the one after it the hub. */
+const beatsUntilSeen = 3
+
+/**
+ * What workerd never sees, measured with 1.20261023.1: a half-close while it answers; and its tool's front keeps an answer
+ * whose asker was gone before it came, and goes on reading it (workerd itself does not). Their lifetime ends those.
+ */
+const LIFETIME_MS = 3000
+const MAX_LIFETIME_MS = 1.2 * LIFETIME_MS + 500
+
+/** What a runtime says besides: workerd's tool each request, Deno once that the signal of a request is also aborted at its end. */
+const chatter =
+  /^(\[wrangler:info\] (GET|HEAD|POST) .*|Deno\.serve: request\.signal aborts on successful responses .*)?$/
+
 afterEach(cleanUp)
 
-describe.skipIf(withoutProc)(`readers that come and go (${withoutProc || 'file descriptors from /proc'})`, () => {
-  test('leave nothing behind, at whatever moment and however they go', { timeout: runs(30_000, 180_000) }, async () => {
-    const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms` })
+describe.each(runtimes)('readers of $name that come and go', (runtime) => {
+  test('leave nothing behind, at whatever moment and however they go', {
+    timeout: runs(30_000, 180_000),
+  }, async ({ skip }) => {
+    skip(withoutProc !== '', withoutProc)
+    const visits = runtime === worker ? VISITS / 4 : VISITS // its development server takes its time
+    const LIFETIME = runtime === worker ? `${LIFETIME_MS}ms` : '1h'
+    const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME }, runtime)
     const numbers = random()
     let publishing = true
     const published = publisher(server, () => publishing)
     expect(await server.readers()).toBe(0)
-    const before = { fds: fdsOf(server.pid), rss: rssOf(server.pid) }
+    const before = { fds: fdsOf(server.serves), rss: rssOf(server.serves), output: server.output }
 
-    let left = VISITS
+    let left = visits
     const gone = new Map<string, number>()
     const visitor = async () => {
       while (left-- > 0) {
@@ -60,27 +80,65 @@ describe.skipIf(withoutProc)(`readers that come and go (${withoutProc || 'file d
     const emptyMs = performance.now() - began
     publishing = false
     await published
-    await expect.poll(() => fdsOf(server.pid), { timeout: 5000 }).toBeLessThanOrEqual(before.fds + SPARE_FDS)
+    // workerd's front keeps as many connections, of two descriptors here, as it once needed.
+    const spareFds = SPARE_FDS + (runtime === worker ? 2 * AT_ONCE : 0)
+    await expect.poll(() => fdsOf(server.serves), { timeout: 5000 }).toBeLessThanOrEqual(before.fds + spareFds)
     console.log(
-      `${VISITS} readers came and went in ${gone.size} ways: 0 left after ${Math.round(emptyMs)} ms, ` +
-        `file descriptors ${before.fds} → ${fdsOf(server.pid)}, RSS ${mib(before.rss)} → ${mib(rssOf(server.pid))}`,
+      `${runtime.name}: ${visits} readers came and went in ${gone.size} ways: 0 left after ${Math.round(emptyMs)} ms, ` +
+        `file descriptors ${before.fds} → ${fdsOf(server.serves)}, RSS ${mib(before.rss)} → ${mib(rssOf(server.serves))}`,
     )
-    expect(emptyMs).toBeLessThan(2 * HEARTBEAT_MS)
+    expect(emptyMs).toBeLessThan(runtime === worker ? MAX_LIFETIME_MS : 2 * HEARTBEAT_MS)
     expect(gone.size).toBe(Object.keys(moments).length * Object.keys(endings).length)
     expect(server.child.exitCode).toBeNull()
-    expect(server.output.split('\n'), 'nothing but the boot line').toHaveLength(2)
+    const said = server.output.slice(before.output.length).split('\n')
+    expect(said.filter((line) => !chatter.test(line))).toEqual([])
   })
 
-  test('are known to have gone at once, although nothing is said to them', async () => {
-    const server = await start({ HEARTBEAT: '1h', LIFETIME: '1h' })
-    const readers = Array.from({ length: 90 }, () => new Stream(server.port, '/event?topic=quiet'))
-    await Promise.all(readers.map((reader) => reader.until(() => reader.reader.events.length > 0)))
-    expect(await server.readers()).toBe(90)
+  test('are known to have gone at once, although nothing is said to them', async ({ skip }) => {
+    skip(runtime === worker, 'workerd learns that a reader has gone by writing to it')
+    const server = await start({ HEARTBEAT: '1h', LIFETIME: '1h' }, runtime)
+    const readers = await open(server, 90)
     for (const [i, reader] of readers.entries()) Object.values(endings)[i % 3]!(reader)
     await expect.poll(server.readers, { timeout: 1000, interval: 10 }).toBe(0)
     await Promise.all(readers.map((reader) => reader.gone()))
   })
+
+  test('are found by heartbeats', async ({ skip }) => {
+    skip(runtime !== worker, 'they are known to have gone at once')
+    const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME: '1h' }, runtime)
+    const [destroyed, reset] = [await goneAfter(server, 'destroy'), await goneAfter(server, 'reset')]
+    console.log(`${runtime.name}: destroyed readers are found after ${destroyed} ms, reset ones after ${reset} ms`)
+    expect(Math.max(destroyed, reset)).toBeLessThan(beatsUntilSeen * HEARTBEAT_MS)
+  })
+
+  test('and those whose going nobody sees are ended by their lifetime', async () => {
+    const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME: `${LIFETIME_MS}ms` }, runtime)
+    const halfClosed = await goneAfter(server, 'half-close')
+    console.log(
+      `${runtime.name}: half-closed readers are gone after ${halfClosed} ms, with a lifetime of ${LIFETIME_MS} ms`,
+    )
+    expect(halfClosed).toBeLessThan(MAX_LIFETIME_MS)
+  })
 })
+
+/** How long it takes, in ms, until the server knows that readers to which nothing is published have gone, and lets go of their sockets. */
+async function goneAfter(server: Server, ending: keyof typeof endings): Promise<number> {
+  const readers = await open(server, 30)
+  const began = performance.now()
+  for (const reader of readers) endings[ending](reader)
+  await expect.poll(server.readers, { timeout: 5000, interval: 10 }).toBe(0)
+  const ms = Math.round(performance.now() - began)
+  await Promise.all(readers.map((reader) => reader.gone()))
+  return ms
+}
+
+/** Streams that nothing is published to. */
+async function open(server: Server, count: number): Promise<Stream[]> {
+  const streams = Array.from({ length: count }, () => new Stream(server.port, '/event?topic=quiet'))
+  await Promise.all(streams.map((stream) => stream.until(() => stream.reader.events.length > 0)))
+  expect(await server.readers()).toBe(count)
+  return streams
+}
 
 async function visit(
   { port }: Server,

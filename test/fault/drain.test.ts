@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { runs } from '../seed.ts'
+import { deno, runtimes, worker } from '../server/runtimes.ts'
 import { cleanUp, folder, type Server, start } from '../server/server.ts'
 import { request, Stream } from '../server/stream.ts'
 
@@ -20,12 +21,16 @@ const views = [
 
 afterEach(cleanUp)
 
-describe('a server asked to stop', () => {
+describe.each(runtimes)('a server on $name asked to stop', (runtime) => {
+  beforeEach(({ skip }) => {
+    skip(runtime === worker, 'a Worker is told nothing of its end')
+  })
+
   test('gives every reader all that was acknowledged, a time to come back, spread, and a clean end', {
     timeout: runs(30_000, 120_000),
   }, async () => {
     const env = { LOG: `sqlite:${join(folder(), 'hub.db')}`, PORT: '0' }
-    const server = await start(env)
+    const server = await start(env, runtime)
     const readers = await open(server, READERS)
     const sent = new Sent(server)
     await expect.poll(() => sent.acknowledged.size, { timeout: 20_000, interval: 5 }).toBeGreaterThan(30)
@@ -52,7 +57,7 @@ describe('a server asked to stop', () => {
     const retries = readers.map(({ stream }) => stream.reader.retries.at(-1)!)
     const [least, most] = [Math.min(...retries), Math.max(...retries)]
     console.log(
-      `SIGTERM with ${READERS} readers: all of ${owed.length} acknowledged delivered, exit 0 after ${Math.round(stopMs)} ms, retry ${least}…${most} ms (${new Set(retries).size} different), ` +
+      `${runtime.name}: SIGTERM with ${READERS} readers: all of ${owed.length} acknowledged delivered, exit 0 after ${Math.round(stopMs)} ms, retry ${least}…${most} ms (${new Set(retries).size} different), ` +
         `${sent.acknowledged.size - owed.length} more acknowledged while draining`,
     )
     const spreadMs = (READERS / RETURNS_PER_SECOND) * 1000
@@ -63,7 +68,7 @@ describe('a server asked to stop', () => {
     expect(stopMs).toBeLessThan(MAX_STOP_MS)
 
     // What was acknowledged while it drained, and came too late for a stream, is there when its reader is back.
-    const again = await start(env)
+    const again = await start(env, runtime)
     for (const { topics, path } of views) {
       const { stream } = readers.find((reader) => reader.path === path)!
       const late = [...sent.acknowledged].filter(([, topic]) => topics.includes(topic)).map(([id]) => id)
@@ -77,7 +82,7 @@ describe('a server asked to stop', () => {
   })
 
   test('gives a reader that is behind what it is owed before it ends its stream', { timeout: 30_000 }, async () => {
-    const server = await start()
+    const server = await start({ WINDOW_BYTES: '16MiB' }, runtime) // all of it: who is behind the window is ended at once, and comes back
     const slow = new Stream(server.port, '/event?topic=a')
     slow.socket.pause() // before it connects: it takes nothing until it is told to
     await expect.poll(server.readers).toBe(1)
@@ -96,7 +101,7 @@ describe('a server asked to stop', () => {
   test('by SIGINT stops in time although a reader does not read, lets nobody in, and tells who was on the way', {
     timeout: 30_000,
   }, async () => {
-    const server = await start()
+    const server = await start({}, runtime)
     const deaf = new Stream(server.port, '/event?topic=a')
     deaf.socket.pause() // before it connects: it never takes a byte
     const reader = new Stream(server.port, '/event?topic=a')
@@ -120,9 +125,13 @@ describe('a server asked to stop', () => {
     })
     onTheWay.socket.write(asked.slice(40))
     await onTheWay.gone()
-    expect(told).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
-    expect(told).toMatch(/content-type: text\/event-stream/i)
-    expect(told).toMatch(/retry: \d+\n/)
+    // Deno closes at once whatever has no complete request; its client comes back as from any cut.
+    if (runtime === deno) expect(told).toBe('')
+    else {
+      expect(told).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
+      expect(told).toMatch(/content-type: text\/event-stream/i)
+      expect(told).toMatch(/retry: \d+\n/)
+    }
 
     const late = connect(server.port, '127.0.0.1')
     const [error] = await once(late, 'error').catch((error: Error) => [error])
@@ -130,7 +139,7 @@ describe('a server asked to stop', () => {
     expect(server.child.exitCode, 'it still drains').toBeNull()
     expect(await stopped).toBe(0)
     const stopMs = performance.now() - began
-    console.log(`SIGINT with a reader that does not read: exit 0 after ${Math.round(stopMs)} ms`)
+    console.log(`${runtime.name}: SIGINT with a reader that does not read: exit 0 after ${Math.round(stopMs)} ms`)
     expect(stopMs).toBeLessThan(MAX_STOP_MS)
     expect(server.output).toContain('SIGINT: draining 2 streams')
   })

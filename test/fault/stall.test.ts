@@ -1,13 +1,19 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { runs, soak } from '../seed.ts'
 import { random } from '../server/random.ts'
+import { bun, node, type Runtime, runtimes, worker } from '../server/runtimes.ts'
 import { cleanUp, fdsOf, folder, rssOf, type Server, start, withoutProc } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
 const MIB = 1024 ** 2
-const STALLED = runs(60, 200)
-const PUBLISHED_BYTES = runs(10, 50) * MIB
+/** workerd's development server is slow, and two sockets in a row hold about 10 MiB for a reader, where one holds 4. */
+const sizes = (runtime: Runtime) =>
+  runtime === worker
+    ? { stalled: runs(10, 40), published: runs(14, 50) * MIB, enough: 12 * MIB }
+    : { stalled: runs(60, 200), published: runs(10, 50) * MIB, enough: 8 * MIB }
+/** Those that can cut a connection; the others let go of what is theirs, and the client's end does the rest. */
+const cutting = [node, bun]
 const IN_FLIGHT = 4
 const MAX_GROWTH_BYTES = 64 * MIB
 /** From the acknowledgement to the healthy reader's receipt, on a machine that does other things too. */
@@ -18,86 +24,93 @@ const small = { RETENTION_BYTES: '2MiB', WINDOW_BYTES: '1MiB', STALL: '10m' }
 
 afterEach(cleanUp)
 
-describe.skipIf(withoutProc)(`readers that do not read (${withoutProc || 'RSS from /proc'})`, () => {
-  test('cost a bounded number of bytes, delay nobody, and are told of what they missed when they read again', {
-    timeout: runs(30_000, 120_000),
-  }, async () => {
-    const alone = await load(0)
-    const { growth, late, readers, healthy } = await load(STALLED)
-    console.log(
-      `${STALLED} stalled readers, ${healthy.acknowledged.size} events of ${PUBLISHED_BYTES / MIB} MiB in all: RSS +${mib(growth)} at most, +${mib(alone.growth)} without them; ` +
-        `the healthy reader is ${late.p50} ms behind at p50, ${late.p99} at p99 (${alone.late.p50}, ${alone.late.p99} without)`,
-    )
-    // What publishing costs by itself is mostly what V8 has not collected yet, and as much without any stalled reader.
-    expect(growth - alone.growth).toBeLessThan(MAX_GROWTH_BYTES)
-    expect(late.p99).toBeLessThan(MAX_P99_MS)
+describe.skipIf(withoutProc).each(runtimes)(
+  `readers of $name that do not read (${withoutProc || 'RSS from /proc'})`,
+  (runtime) => {
+    const { stalled, published, enough } = sizes(runtime)
 
-    const last = [...healthy.acknowledged.keys()].sort((a, b) => seqOf(a) - seqOf(b)).at(-1)!
-    for (const reader of readers.slice(0, 10)) await wakes(reader, last)
-  })
+    test('cost a bounded number of bytes, delay nobody, and are told of what they missed when they read again', {
+      timeout: runs(60_000, 180_000),
+    }, async () => {
+      const alone = await load(runtime, 0, published)
+      const { growth, late, readers, healthy } = await load(runtime, stalled, published)
+      console.log(
+        `${runtime.name}: ${stalled} stalled readers, ${healthy.acknowledged.size} events of ${published / MIB} MiB in all: RSS +${mib(growth)} at most, +${mib(alone.growth)} without them (${((growth - alone.growth) / stalled / MIB).toFixed(2)} MiB each); ` +
+          `the healthy reader is ${late.p50} ms behind at p50, ${late.p99} at p99 (${alone.late.p50}, ${alone.late.p99} without)`,
+      )
+      // What publishing costs by itself is mostly what V8 has not collected yet, and as much without any stalled reader.
+      expect(growth - alone.growth).toBeLessThan(MAX_GROWTH_BYTES)
+      expect(late.p99).toBeLessThan(MAX_P99_MS)
 
-  test('are cut off after STALL, and readers that read stay', { timeout: runs(30_000, 60_000) }, async () => {
-    const server = await start({ ...small, STALL: '1s' })
-    const fds = fdsOf(server.pid)
-    await withStalled(server)
-    const healthy = await Healthy.of(server)
-    const began = performance.now()
-    await publish(server, 8 * MIB, healthy)
-    await expect.poll(server.readers, { timeout: 10_000, interval: 20 }).toBe(1)
-    await expect.poll(() => fdsOf(server.pid), { timeout: 5000 }).toBeLessThan(fds + STALLED / 2) // their sockets too
-    console.log(
-      `${STALLED} stalled readers were gone ${Math.round(performance.now() - began)} ms after the first publish`,
-    )
-    await healthy.hasAll()
-    await publish(server, MIB, healthy)
-    await healthy.hasAll()
-  })
+      const last = [...healthy.acknowledged.keys()].sort((a, b) => seqOf(a) - seqOf(b)).at(-1)!
+      for (const reader of readers.slice(0, 10)) await wakes(reader, last)
+    })
 
-  test('cost less than 64 MiB while 50 MiB are published in a minute, and no more at its end than after ten seconds', {
-    timeout: 120_000,
-  }, async ({ skip }) => {
-    skip(!soak, 'takes a minute: SOAK=1 npm test')
-    const server = await start({ LOG: `sqlite:${folder()}/hub.db` }) // as it comes: who stalls is cut off after 30 s
-    const healthy = await Healthy.of(server)
-    await publish(server, 16 * MIB, healthy) // fills the window and warms the heap, which no reader is to blame for
-    await healthy.hasAll()
-    await withStalled(server, STALLED, 1)
-    const idle = rssOf(server.pid)
-    const began = performance.now()
-    const rss = new Peak(server.pid)
-    const samples: number[] = []
-    for (let step = 1; step <= 100; step++) {
-      await publish(server, MIB / 2, healthy)
-      await pause(Math.max(0, began + step * 600 - performance.now()))
-      samples.push(rssOf(server.pid))
-    }
-    await healthy.hasAll()
-    const growth = rss.stop() - idle
-    const median = (from: number) => samples.slice(from, from + 10).sort((a, b) => a - b)[5]!
-    const [early, late] = [median(12), median(90)]
-    console.log(
-      `${STALLED} stalled readers, 50 MiB in a minute: RSS +${mib(growth)} at most; ${mib(early)} around the 10th second, ${mib(late)} around the 60th`,
-    )
-    expect(growth).toBeLessThan(MAX_GROWTH_BYTES)
-    expect(late - early).toBeLessThan(8 * MIB)
-  })
-})
+    test('are cut off after STALL, and readers that read stay', { timeout: runs(30_000, 60_000) }, async () => {
+      const server = await start({ ...small, STALL: '1s' }, runtime)
+      const deaf = await withStalled(server, stalled)
+      const healthy = await Healthy.of(server)
+      const fds = fdsOf(server.serves)
+      const began = performance.now()
+      await publish(server, enough, healthy)
+      await expect.poll(server.readers, { timeout: 10_000, interval: 20 }).toBe(1)
+      const goneMs = Math.round(performance.now() - began)
+      if (!cutting.includes(runtime)) for (const { socket } of deaf) socket.destroy()
+      await expect.poll(() => fdsOf(server.serves), { timeout: 5000 }).toBeLessThan(fds - 0.8 * stalled) // their sockets too
+      console.log(
+        `${runtime.name}: ${stalled} stalled readers were gone ${goneMs} ms after the first publish, their sockets ${cutting.includes(runtime) ? `after ${Math.round(performance.now() - began)} ms` : 'when they closed them'}`,
+      )
+      await healthy.hasAll()
+      await publish(server, MIB, healthy)
+      await healthy.hasAll()
+    })
+
+    test('cost less than 64 MiB while 50 MiB are published in a minute, and no more at its end than after ten seconds', {
+      timeout: 120_000,
+    }, async ({ skip }) => {
+      skip(!soak, 'takes a minute: SOAK=1 npm test')
+      const server = await start({ LOG: `sqlite:${folder()}/hub.db` }, runtime) // as it comes: who stalls is cut off after 30 s
+      const healthy = await Healthy.of(server)
+      await publish(server, 16 * MIB, healthy) // fills the window and warms the heap, which no reader is to blame for
+      await healthy.hasAll()
+      await withStalled(server, stalled, 1)
+      const idle = rssOf(server.serves)
+      const began = performance.now()
+      const rss = new Peak(server.serves)
+      const samples: number[] = []
+      for (let step = 1; step <= 100; step++) {
+        await publish(server, MIB / 2, healthy)
+        await pause(Math.max(0, began + step * 600 - performance.now()))
+        samples.push(rssOf(server.serves))
+      }
+      await healthy.hasAll()
+      const growth = rss.stop() - idle
+      const median = (from: number) => samples.slice(from, from + 10).sort((a, b) => a - b)[5]!
+      const [early, late] = [median(12), median(90)]
+      console.log(
+        `${runtime.name}: ${stalled} stalled readers, 50 MiB in a minute: RSS +${mib(growth)} at most; ${mib(early)} around the 10th second, ${mib(late)} around the 60th`,
+      )
+      expect(growth).toBeLessThan(MAX_GROWTH_BYTES)
+      expect(late - early).toBeLessThan(8 * MIB)
+    })
+  },
+)
 
 /** What publishing to so many stalled readers and a healthy one costs. */
-async function load(count: number) {
-  const server = await start(small)
+async function load(runtime: Runtime, count: number, bytes: number) {
+  const server = await start(small, runtime)
   const readers = await withStalled(server, count)
   const healthy = await Healthy.of(server)
-  const idle = rssOf(server.pid)
-  const rss = new Peak(server.pid)
-  await publish(server, PUBLISHED_BYTES, healthy)
+  const idle = rssOf(server.serves)
+  const rss = new Peak(server.serves)
+  await publish(server, bytes, healthy)
   await healthy.hasAll()
   expect(await server.readers(), 'all are still there').toBe(count + 1)
   return { growth: rss.stop() - idle, late: healthy.latencies(), readers, healthy }
 }
 
 /** Readers that never take a byte: what comes piles up in the kernel, and then at the server. */
-async function withStalled({ port, readers }: Server, count = STALLED, others = 0): Promise<Stream[]> {
+async function withStalled({ port, readers }: Server, count: number, others = 0): Promise<Stream[]> {
   const streams = Array.from({ length: count }, () => {
     const stream = new Stream(port, '/event?topic=a')
     stream.socket.pause() // before it connects: else it takes a first buffer by itself
@@ -200,6 +213,7 @@ class Peak {
       this.#bytes = Math.max(this.#bytes, rssOf(pid))
     }
     look()
+    onTestFinished(() => clearInterval(this.#timer))
     this.#timer = setInterval(look, 20)
   }
 

@@ -8,8 +8,8 @@ export interface Runtime {
   command(settings: Readonly<Record<string, string>>, args: readonly string[]): readonly string[]
   /** What it says when it listens, with its port. */
   readonly listens: RegExp
-  /** The process that serves, where it is not the one started. */
-  readonly serves?: string
+  /** The command line of the process that serves, where it is not the one started. */
+  readonly serves?: RegExp
 }
 
 const root = join(import.meta.dirname, '..', '..')
@@ -49,7 +49,7 @@ export const worker: Runtime = {
     ]
   },
   listens: /Ready on http:\/\/\S+:(\d+)/,
-  serves: 'workerd',
+  serves: /workerd serve .*--socket-addr=entry=\S+:0 /, // another one, on PORT, is the tool's own front
 }
 
 /** The runtimes that keep their log in an SQLite file of ours. */

@@ -116,23 +116,24 @@ export async function start(settings: Record<string, string> = {}, runtime: Runt
   })
 }
 
-/** The process of a name that one has started, itself or by others. */
-function descendant(pid: number, name: string): number {
-  const parents = new Map<number, { parent: number; name: string }>()
+/** The process with such a command line that one has started, itself or by others. */
+function descendant(pid: number, commandLine: RegExp): number {
+  const parents = new Map<number, number>()
   for (const entry of readdirSync('/proc').filter((e) => /^\d+$/.test(e))) {
     try {
-      const stat = readFileSync(`/proc/${entry}/stat`, 'utf8')
-      const [, comm, , parent] = /^\d+ \((.*)\) (\S) (\d+)/.exec(stat)!
-      parents.set(Number(entry), { parent: Number(parent), name: comm! })
+      const [, parent] = /^\d+ \(.*\) \S (\d+)/.exec(readFileSync(`/proc/${entry}/stat`, 'utf8'))!
+      parents.set(Number(entry), Number(parent))
     } catch {
       // It has ended meanwhile.
     }
   }
-  for (const [candidate, about] of parents) {
-    if (about.name !== name) continue
-    for (let up = about.parent; up > 1; up = parents.get(up)?.parent ?? 0) if (up === pid) return candidate
+  for (const candidate of parents.keys()) {
+    let up = candidate
+    while (up > 1 && up !== pid) up = parents.get(up) ?? 0
+    if (up === pid && commandLine.test(readFileSync(`/proc/${candidate}/cmdline`, 'utf8').replaceAll('\0', ' ')))
+      return candidate
   }
-  throw new Error(`Cannot find ${name} below process ${pid}`)
+  throw new Error(`Cannot find ${commandLine} below process ${pid}`)
 }
 
 /** A folder of this test's own. */
