@@ -13,7 +13,7 @@ interface DenoServer {
 
 declare const Deno: {
   serve(
-    options: { hostname: string; port: number; signal: AbortSignal; onListen(): void },
+    options: { hostname: string; port: number; onListen(): void },
     fetch: (request: Request) => Response | Promise<Response>,
   ): DenoServer
 }
@@ -26,24 +26,22 @@ declare const Deno: {
 export async function serve(config: Config): Promise<Running> {
   await store.use(openLog(config), config.hub)
   const app = createApp({ hub: store, config, files: readFile })
-  const abort = new AbortController()
-  const server = await listen(config, abort.signal, (request) => app.fetch(request))
-  return { url: urlOf(config.host, server.addr.port), stop: () => stop(server, abort) }
+  const server = await listen(config, (request) => app.fetch(request))
+  return { url: urlOf(config.host, server.addr.port), stop: () => stop(server) }
 }
 
-async function listen(config: Config, signal: AbortSignal, fetch: (request: Request) => Response | Promise<Response>) {
+async function listen(config: Config, fetch: (request: Request) => Response | Promise<Response>) {
   try {
-    return Deno.serve({ hostname: config.host, port: config.port, signal, onListen: () => {} }, fetch)
+    return Deno.serve({ hostname: config.host, port: config.port, onListen: () => {} }, fetch)
   } catch (cause) {
     throw await cannotListen(config, cause)
   }
 }
 
-async function stop(server: DenoServer, abort: AbortController): Promise<void> {
+async function stop(server: DenoServer): Promise<void> {
   store.drain()
-  const late = setTimeout(() => abort.abort(), DRAIN_MS)
-  await server.shutdown()
-  clearTimeout(late)
+  // There is no way to cut what is left: aborting a server that is shutting down throws. The end of the process does it.
+  await Promise.race([server.shutdown(), new Promise((resolve) => setTimeout(resolve, DRAIN_MS))])
   await store.close()
 }
 

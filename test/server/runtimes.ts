@@ -31,7 +31,7 @@ export const bun: Runtime = {
 
 export const deno: Runtime = {
   name: 'Deno',
-  command: (_, args) => [bin('deno'), 'run', '-A', adapter('deno'), ...args],
+  command: (_, args) => [bin('deno'), 'run', '-A', '--unstable-no-legacy-abort', adapter('deno'), ...args],
   listens,
 }
 
