@@ -8,7 +8,7 @@ const common = {
   hookTimeout: 30_000,
 }
 /** Runs inside workerd, where a Durable Object's storage is. */
-const insideWorkerd = ['test/log/object.test.ts']
+const insideWorkerd = ['test/log/object.test.ts', 'test/adapters/worker.test.ts']
 
 export default defineConfig({
   root,

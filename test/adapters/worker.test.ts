@@ -1,0 +1,31 @@
+import { env } from 'cloudflare:test'
+import { expect, test } from 'vitest'
+import worker from '../../src/adapters/worker.ts'
+
+/** This file runs inside workerd. */
+const ask = (url: string, more: Record<string, string> = {}) =>
+  worker.fetch(new Request(url), { ...env, ...more } as unknown as Parameters<typeof worker.fetch>[1])
+
+test.each(['/', '/event', '/send?message=x', '/health', '/app.js'])(
+  'deployed without OPEN or keys, %s is a 503 that says why',
+  async (path) => {
+    const response = await ask(`https://hub.example${path}`)
+    expect(response.status).toBe(503)
+    expect(await response.text()).toMatch(/^This hub is closed: set OPEN = "true"/)
+  },
+)
+
+test('on this machine it serves', async () => {
+  const response = await ask('http://localhost:3000/health')
+  expect([response.status, await response.json()]).toEqual([200, { status: 'ok' }])
+})
+
+test('a deployment names its hub, and another name is another hub', async () => {
+  const first = async (HUB: string) => {
+    const { value } = await (await ask('http://localhost:3000/event', { HUB })).body!.getReader().read()
+    return new TextDecoder().decode(value)
+  }
+  await (await ask('http://localhost:3000/send?message=named', { HUB: 'one' })).text()
+  expect(await first('one')).toContain('"message":"named"')
+  expect(await first('other')).toContain('"message":"This is a server-sent event"')
+})
