@@ -80,8 +80,9 @@ async function note(page: Page): Promise<void> {
     // Chromium itself reports a lost stream and a refused request; tests cause both, and look at what the page makes of them.
     const { url } = message.location()
     const isAnswer = URL.canParse(url) && ['/event', '/send'].includes(new URL(url).pathname)
-    // It fetches the tab's icon when it likes: perhaps from a server that a test has just killed.
-    const isUnreachable = /net::ERR_(CONNECTION|INTERNET)_/.test(message.text())
+    // It fetches the tab's icon when it likes: perhaps from a server that a test kills in the midst of its answer. An HTTP
+    // status that is an error has another text, and a blocked request is ERR_BLOCKED.
+    const isUnreachable = /net::ERR_(CONNECTION|INTERNET|INCOMPLETE|EMPTY|CONTENT_LENGTH)_/.test(message.text())
     if (!isAnswer && !isUnreachable) problems.push(`console: ${message.text()} (${url})`)
   })
 }
