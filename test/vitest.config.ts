@@ -6,6 +6,8 @@ const common = {
   expect: { poll: { interval: 10, timeout: 5000 } },
   testTimeout: 20_000,
   hookTimeout: 30_000,
+  // Browsers, four runtimes and killed servers share two cores there. What fails by its seed or by its code fails twice.
+  retry: process.env.CI ? 1 : 0,
 }
 /** Runs inside workerd, where a Durable Object's storage is. */
 const insideWorkerd = ['test/log/object.test.ts', 'test/adapters/worker.test.ts']
