@@ -261,15 +261,13 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #begin(): void {
     const { log, window } = this.#feed
     const { asked } = this.#start
-    const head = window.head
     if (asked === undefined) this.#open('live')
-    else if (asked === 'unknown') this.#open('gap', { reason: 'unknown', from: null, to: head, exact: false })
+    else if (asked === 'unknown') this.#open('gap', { reason: 'unknown', from: null, to: window.head, exact: false })
     else if (asked.epoch !== log.epoch) this.#position = 0
-    else if (asked.seq > head)
-      this.#open('gap', { reason: 'ahead', from: formatPosition(asked.epoch, asked.seq), to: head, exact: false })
     else {
       this.#position = asked.seq
-      if (asked.seq >= window.floor) this.#open('resumed')
+      // Below the window only the log knows what is left, and above it whether there is such a place already.
+      if (asked.seq >= window.floor && asked.seq <= window.head) this.#open('resumed')
     }
   }
 
