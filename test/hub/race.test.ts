@@ -52,6 +52,7 @@ test('whatever overtakes what while subscribing, a reader gets every entry after
         const opened: { wanted: (typeof readers)[number]; stream: Reader; head: number }[] = []
 
         const subscribe = async (wanted: (typeof readers)[number]) => {
+          for (let i = 0; i < wanted.after; i++) await scheduler.schedule(Promise.resolve()) // some come late
           const head = await log.follow(() => {})
           const lastEventId = wanted.resumeAt === undefined ? {} : { lastEventId: `${log.epoch}-${wanted.resumeAt}` }
           const subscription = (await hub.subscribe(Filter.parse(wanted.names), lastEventId))!
