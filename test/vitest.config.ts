@@ -6,11 +6,11 @@ const common = {
   expect: { poll: { interval: 10, timeout: 5000 } },
   testTimeout: 20_000,
   hookTimeout: 30_000,
-  // Browsers, four runtimes and killed servers share two cores there. What fails by its seed or by its code fails twice.
-  retry: process.env.CI ? 1 : 0,
 }
 /** Runs inside workerd, where a Durable Object's storage is. */
 const insideWorkerd = ['test/log/object.test.ts', 'test/adapters/worker.test.ts']
+/** Browsers and killed servers of four runtimes, which in CI share two cores: there such a test may fail once. */
+const processes = ['test/browser/**/*.test.ts', 'test/fault/**/*.test.ts']
 
 export default defineConfig({
   root,
@@ -18,7 +18,11 @@ export default defineConfig({
     globalSetup: ['test/announce.ts'],
     reporters: ['default', './test/matrix.ts'],
     projects: [
-      { root, test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: insideWorkerd } },
+      {
+        root,
+        test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: [...insideWorkerd, ...processes] },
+      },
+      { root, test: { ...common, name: 'processes', include: processes, retry: process.env.CI ? 1 : 0 } },
       {
         root,
         plugins: [cloudflareTest({ wrangler: { configPath: `${root}wrangler.toml` } })],
