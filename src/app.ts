@@ -55,9 +55,9 @@ function problem(error: Error, c: Context): Response {
       ? error
       : new AppError('internal', 'Cannot answer: something went wrong here', { cause: error })
   if (known.status >= 500 && known.code !== 'draining') console.error(error)
-  const { status, code, message } = known
+  const { status, code, message, retryAfterS = status === 503 ? 5 : undefined } = known
   c.header('Cache-Control', 'no-store')
-  if (status === 503) c.header('Retry-After', '5')
+  if (retryAfterS !== undefined) c.header('Retry-After', `${retryAfterS}`)
   return c.body(JSON.stringify({ type: 'about:blank', title: titles[status], status, code, detail: message }), status, {
     'Content-Type': 'application/problem+json',
     'X-Content-Type-Options': 'nosniff',
@@ -67,10 +67,13 @@ function problem(error: Error, c: Context): Response {
 const titles = {
   400: 'Bad Request',
   403: 'Forbidden',
+  404: 'Not Found',
   405: 'Method Not Allowed',
+  408: 'Request Timeout',
   409: 'Conflict',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
+  429: 'Too Many Requests',
   500: 'Internal Server Error',
   503: 'Service Unavailable',
 } as const

@@ -1,5 +1,6 @@
 /** Every code an error of Tidings can carry, with the HTTP status it is answered with. Codes are stable: clients switch on them. */
-const statuses = {
+export const statuses = {
+  batch_too_long: 413,
   body_invalid: 400,
   body_too_large: 413,
   config_invalid: 500,
@@ -21,18 +22,26 @@ const statuses = {
   message_invalid: 400,
   message_missing: 400,
   method_not_allowed: 405,
+  nothing_to_delete: 404,
   outcome_unknown: 503,
   overloaded: 503,
   parameter_invalid: 400,
   parameter_repeated: 400,
   parameter_unknown: 400,
   pattern_invalid: 400,
+  rate_limited: 429,
   retry_invalid: 400,
+  stream_idle: 408,
+  stream_too_long: 413,
+  stream_too_slow: 408,
   topic_closed: 409,
   topic_conflict: 400,
   topic_invalid: 400,
   topic_missing: 400,
-  too_many_topics: 400,
+  topic_too_long: 413,
+  too_many_readers: 429,
+  too_many_replays: 429,
+  too_many_topics: 413,
 } as const
 
 /** A stable name of what went wrong, `code` in a problem answer (RFC 9457). */
@@ -44,11 +53,14 @@ export type Code = keyof typeof statuses
  */
 export class AppError extends Error {
   readonly code: Code
+  /** In how many seconds it may work; missing where that is not known, or never. */
+  readonly retryAfterS: number | undefined
 
-  constructor(code: Code, message: string, options?: { cause?: unknown }) {
+  constructor(code: Code, message: string, options: { cause?: unknown; retryAfterS?: number } = {}) {
     super(message, options)
     this.name = 'AppError'
     this.code = code
+    this.retryAfterS = options.retryAfterS
   }
 
   /** The HTTP status of the code. */

@@ -3,11 +3,15 @@ import { AppError, type Code, quote } from './errors.ts'
 /** The topic that holds the demo's store; only the seed's call of `/send` writes it. */
 export const STORE = '$store'
 
-/** Longest topic or pattern, in bytes (its alphabet is ASCII). */
-const MAX_TOPIC_BYTES = 200
+/** How much one may ask for at once. */
+export interface TopicLimits {
+  /** Longest topic or pattern, in bytes (its alphabet is ASCII). */
+  readonly maxTopicBytes: number
+  /** Most topics and patterns of one filter. */
+  readonly maxTopics: number
+}
 
-/** Most topics and patterns one filter may hold. */
-const MAX_TOPICS = 100
+export const defaultTopicLimits: TopicLimits = { maxTopicBytes: 200, maxTopics: 100 }
 
 const SEGMENT = /^[A-Za-z0-9._~@:-]+$/
 const OWN_SEGMENT = /^\$[A-Za-z0-9._~@:-]+$/
@@ -17,10 +21,10 @@ const ALPHABET = 'segments of letters, digits, . _ ~ @ : - joined by /'
  * Returns `text` if it is a topic: 1…200 bytes, segments of `[A-Za-z0-9._~@:-]` joined by `/`.
  * A first segment that starts with `$` marks the hub's own topics.
  *
- * @throws AppError `topic_invalid`
+ * @throws AppError `topic_invalid`, `topic_too_long`
  */
-export function parseTopic(text: string): string {
-  checkLength('topic', 'topic_invalid', text)
+export function parseTopic(text: string, { maxTopicBytes } = defaultTopicLimits): string {
+  checkLength('topic', 'topic_invalid', text, maxTopicBytes)
   for (const [i, segment] of text.split('/').entries()) {
     if (isWord(segment, i)) continue
     if (segment === '*' || segment === '**')
@@ -33,10 +37,10 @@ export function parseTopic(text: string): string {
 /**
  * Returns `text` if it is a pattern: a topic in which `*` stands for exactly one segment, and a last `**` for one or more.
  *
- * @throws AppError `pattern_invalid`
+ * @throws AppError `pattern_invalid`, `topic_too_long`
  */
-export function parsePattern(text: string): string {
-  checkLength('pattern', 'pattern_invalid', text)
+export function parsePattern(text: string, { maxTopicBytes } = defaultTopicLimits): string {
+  checkLength('pattern', 'pattern_invalid', text, maxTopicBytes)
   const segments = text.split('/')
   for (const [i, segment] of segments.entries()) {
     if (segment === '*' || isWord(segment, i)) continue
@@ -88,19 +92,19 @@ export class Filter {
   /**
    * Parses 1…100 topics and patterns; repeated names count once.
    *
-   * @throws AppError `topic_missing`, `too_many_topics`, `topic_invalid`, `pattern_invalid`
+   * @throws AppError `topic_missing`, `too_many_topics`, `topic_invalid`, `pattern_invalid`, `topic_too_long`
    */
-  static parse(names: readonly string[]): Filter {
+  static parse(names: readonly string[], limits = defaultTopicLimits): Filter {
     const unique = [...new Set(names)].sort()
     if (unique.length === 0)
       throw new AppError('topic_missing', 'Cannot subscribe to nothing: name a topic or a pattern')
-    if (unique.length > MAX_TOPICS)
+    if (unique.length > limits.maxTopics)
       throw new AppError(
         'too_many_topics',
-        `Cannot subscribe to ${unique.length} topics: at most ${MAX_TOPICS} on one stream`,
+        `Cannot subscribe to ${unique.length} topics: at most ${limits.maxTopics} on one stream`,
       )
-    const topics = unique.filter((name) => !isPattern(name)).map(parseTopic)
-    const patterns = unique.filter(isPattern).map(parsePattern)
+    const topics = unique.filter((name) => !isPattern(name)).map((name) => parseTopic(name, limits))
+    const patterns = unique.filter(isPattern).map((name) => parsePattern(name, limits))
     return new Filter(topics, patterns)
   }
 
@@ -112,15 +116,23 @@ export class Filter {
   }
 }
 
+/** What the names of all topics that a filter matches begin with, as far as that can be told at once. */
+export function literalPrefix({ topics, patterns }: Filter): string {
+  const [first = '', ...others] = [...topics, ...patterns.map((pattern) => pattern.slice(0, pattern.indexOf('*')))]
+  let { length } = first
+  for (const other of others) while (!other.startsWith(first.slice(0, length))) length--
+  return first.slice(0, length)
+}
+
 function isWord(segment: string, index: number): boolean {
   return SEGMENT.test(segment) || (index === 0 && OWN_SEGMENT.test(segment))
 }
 
-function checkLength(noun: string, code: Code, text: string): void {
+function checkLength(noun: string, code: Code, text: string, maxBytes: number): void {
   if (text === '') throw new AppError(code, `Cannot use "" as a ${noun}: it is empty, expected ${ALPHABET}`)
-  if (text.length > MAX_TOPIC_BYTES)
+  if (text.length > maxBytes)
     throw new AppError(
-      code,
-      `Cannot use ${quote(text)} as a ${noun}: it has ${text.length} characters, at most ${MAX_TOPIC_BYTES}`,
+      'topic_too_long',
+      `Cannot use ${quote(text)} as a ${noun}: it has ${text.length} characters, at most ${maxBytes}`,
     )
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Filter, matches, parsePattern, parseTopic } from '../src/topic.ts'
+import { Filter, literalPrefix, matches, parsePattern, parseTopic } from '../src/topic.ts'
 import { runs, seed } from './seed.ts'
 
 const match = (pattern: string, topic: string) => matches(pattern.split('/'), topic.split('/'))
@@ -10,12 +10,21 @@ describe('a topic', () => {
     expect(parseTopic(text)).toBe(text)
   })
 
-  test.each(['', '/', '/a', 'a/', 'a//b', 'a b', 'ä', 'a/$b', '$', 'a\n', 'a\u0000', 'a,b', 'x'.repeat(201), '%61'])(
+  test.each(['', '/', '/a', 'a/', 'a//b', 'a b', 'ä', 'a/$b', '$', 'a\n', 'a\u0000', 'a,b', '%61'])(
     '%j is none',
     (text) => {
       expect(() => parseTopic(text)).toThrow(expect.objectContaining({ code: 'topic_invalid' }))
     },
   )
+
+  test('and a pattern are of at most so many bytes', () => {
+    for (const parse of [parseTopic, parsePattern]) {
+      expect(() => parse('x'.repeat(201))).toThrow(expect.objectContaining({ code: 'topic_too_long' }))
+      const limits = { maxTopicBytes: 5, maxTopics: 1 }
+      expect(parse('a/234', limits)).toBe('a/234')
+      expect(() => parse('a/2345', limits)).toThrow(expect.objectContaining({ code: 'topic_too_long' }))
+    }
+  })
 
   test.each(['*', 'a/*', '**'])('%s is a pattern, not a topic', (text) => {
     expect(() => parseTopic(text)).toThrow(/it is a pattern/)
@@ -51,17 +60,18 @@ describe('a pattern', () => {
 })
 
 describe('a filter', () => {
+  const word = fc.constantFrom('a', 'b', 'c')
+  const topic = fc.array(word, { minLength: 1, maxLength: 4 }).map((s) => s.join('/'))
+  const pattern = fc
+    .tuple(fc.array(fc.oneof(word, fc.constant('*')), { minLength: 1, maxLength: 3 }), fc.boolean())
+    .map(([segments, rest]) => [...segments, ...(rest ? ['**'] : [])].join('/'))
+
   test('has the same key for equal sets, whatever their order, and another for others', () => {
     expect(Filter.parse(['b', 'a', 'b']).key).toBe(Filter.parse(['a', 'b']).key)
     expect(Filter.parse(['a', 'b']).key).not.toBe(Filter.parse(['a/b']).key)
   })
 
   test('matches what one of its topics and patterns matches', () => {
-    const word = fc.constantFrom('a', 'b', 'c')
-    const topic = fc.array(word, { minLength: 1, maxLength: 4 }).map((s) => s.join('/'))
-    const pattern = fc
-      .tuple(fc.array(fc.oneof(word, fc.constant('*')), { minLength: 1, maxLength: 3 }), fc.boolean())
-      .map(([segments, rest]) => [...segments, ...(rest ? ['**'] : [])].join('/'))
     fc.assert(
       fc.property(fc.array(fc.oneof(topic, pattern), { minLength: 1, maxLength: 5 }), topic, (names, given) => {
         expect(Filter.parse(names).matches(given)).toBe(names.some((name) => match(name, given)))
@@ -75,5 +85,18 @@ describe('a filter', () => {
     expect(() => Filter.parse([])).toThrow(expect.objectContaining({ code: 'topic_missing' }))
     expect(Filter.parse(names(100)).topics.size).toBe(100)
     expect(() => Filter.parse(names(101))).toThrow(expect.objectContaining({ code: 'too_many_topics' }))
+    expect(() => Filter.parse(names(3), { maxTopicBytes: 9, maxTopics: 2 })).toThrow('at most 2 on one stream')
+  })
+
+  test('knows what all that it matches begins with, or part of it', () => {
+    fc.assert(
+      fc.property(fc.array(fc.oneof(topic, pattern), { minLength: 1, maxLength: 3 }), topic, (names, given) => {
+        const filter = Filter.parse(names)
+        if (filter.matches(given)) expect(given.startsWith(literalPrefix(filter))).toBe(true)
+      }),
+      { seed, numRuns: runs(300, 20_000) },
+    )
+    const prefixes = [['chat/*'], ['chat/room-1', 'chat/r/**'], ['a', 'b'], ['**'], ['$store']]
+    expect(prefixes.map((names) => literalPrefix(Filter.parse(names)))).toEqual(['chat/', 'chat/r', '', '', '$store'])
   })
 })

@@ -103,7 +103,7 @@ function open(file: string, unlock: () => void): Sql {
     if (isOlder(version))
       throw new AppError('log_unusable', `Cannot use SQLite ${version}: expected ${OLDEST_SQLITE.join('.')} or newer`)
     database.exec(
-      'PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1',
+      'PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA secure_delete = 1',
     )
     const journal = get('PRAGMA journal_mode = WAL')
     database.exec('PRAGMA synchronous = FULL')
@@ -138,6 +138,10 @@ function open(file: string, unlock: () => void): Sql {
         if (database.isTransaction) database.exec('ROLLBACK')
         throw cause
       }
+    },
+    scrub() {
+      // The log of changes still holds what was there before. Who reads the file just now (a backup) is not waited for.
+      database.exec('PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000')
     },
     close() {
       database.close()

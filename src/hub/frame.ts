@@ -11,9 +11,11 @@ export interface Frame {
   readonly topic: string
   readonly bytes: Uint8Array
   readonly closes: boolean
+  /** It has data: it is not merely a close. */
+  readonly says: boolean
 }
 
-export type GapReason = 'trimmed' | 'epoch' | 'unknown' | 'ahead'
+export type GapReason = 'trimmed' | 'epoch' | 'unknown' | 'ahead' | 'conflated'
 
 /** The control events, all named `hub.*`, with their data. */
 export interface Controls {
@@ -49,7 +51,7 @@ export function encodeEntry(entry: Entry, epoch: string): Frame {
     else text += `${said(entry)}id: ${id}\n\n`
   }
   if (entry.close) text += control('closed', { topic }, id)
-  return { seq, topic, bytes: encoder.encode(text), closes: entry.close === true }
+  return { seq, topic, bytes: encoder.encode(text), closes: entry.close === true, says: entry.data !== undefined }
 }
 
 /** The entry said again: without an id, because a reader's position never moves back. */

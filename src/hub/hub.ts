@@ -1,19 +1,17 @@
-import { AppError } from '../errors.ts'
-import type { Entry, Log, Message, Receipt } from '../log/log.ts'
-import { Filter, STORE } from '../topic.ts'
+import { AppError, quote } from '../errors.ts'
+import type { Beginning, Entry, Log, Message, Receipt, TopicState } from '../log/log.ts'
+import { defaultTopicLimits, Filter, isOwn, literalPrefix, STORE } from '../topic.ts'
 import { DEFAULT_MESSAGE, encodeEntry, storeData } from './frame.ts'
 import { type Group, Interests } from './interests.ts'
-import { checkText, MIN_RETRY_MS, parseMessage } from './message.ts'
+import { checkKey, checkText, type MessageLimits, MIN_RETRY_MS, parseMessage } from './message.ts'
 import { formatPosition, type Position, parsePosition } from './position.ts'
 import { Repeats } from './repeats.ts'
-import { type Feed, Subscription } from './subscription.ts'
+import { type Feed, type Start, Subscription } from './subscription.ts'
 import { Wheel } from './wheel.ts'
 import { Window } from './window.ts'
 
 /** How a hub delivers; the defaults are of `defaultHubOptions`. */
-export interface HubOptions {
-  /** Most UTF-8 bytes of one event's data. Clients built on Go's Scanner fail at lines above 64 KiB. */
-  readonly maxEventBytes: number
+export interface HubOptions extends MessageLimits {
   /** Most bytes handed to a reader at once, unless one frame alone is longer. */
   readonly maxChunkBytes: number
   /** How many of the newest frames, and bytes of them, stay in memory for readers to catch up from. */
@@ -27,10 +25,19 @@ export interface HubOptions {
   readonly stallMs: number
   /** What `retry:` tells clients: after how long to reconnect. */
   readonly retryMs: number
+  /** Most open streams. */
+  readonly maxReaders: number
+  /** Most readers that are given history from the log at once. One that falls behind while it is open is not counted out. */
+  readonly maxReplays: number
+  /** Most events a second that one reader is given from the log, so that history does not starve who is live. */
+  readonly replayRate: number
+  /** Most messages of one batch. */
+  readonly maxBatch: number
 }
 
 export const defaultHubOptions: HubOptions = {
-  maxEventBytes: 60 * 1024,
+  ...defaultTopicLimits,
+  maxEventBytes: 60 * 1024, // clients built on Go's Scanner fail at lines above 64 KiB
   maxChunkBytes: 64 * 1024,
   windowCount: 10_000,
   windowBytes: 8 * 1024 ** 2,
@@ -38,19 +45,34 @@ export const defaultHubOptions: HubOptions = {
   lifetimeMs: 15 * 60_000,
   stallMs: 30_000,
   retryMs: 3000,
+  maxReaders: 50_000,
+  maxReplays: 1000,
+  replayRate: 50_000,
+  maxBatch: 1000,
 }
 
 /** Readers that may come back in one second after a drain, and the longest they are spread over. */
 const RETURNS_PER_SECOND = 500
 const LONGEST_SPREAD_MS = 30_000
 
+/** Topics that one step of a listing looks at. */
+const LISTED = 1000
+
 export interface SubscribeOptions {
   /** What the client sent as `Last-Event-ID`; empty is none. What is no position gets a `hub.gap`, never an error. */
   readonly lastEventId?: string
+  /** Where to begin without a `lastEventId`: at the oldest kept entry, at the newest so many, or at a time; else at the head. */
+  readonly from?: 'earliest' | Beginning
+  /** Gives a reader that is behind only the newest event of each topic. */
+  readonly latest?: boolean
+  /** With `latest`: tells with a `hub.gap` of reason `conflated` what was passed over. */
+  readonly gaps?: boolean
   /** Says the newest entry again every so many ms; for a filter of one topic. */
   readonly repeatMs?: number
   /** Called when the hub gives up on a reader that does not drain: cut its connection. */
   readonly drop?: () => void
+  /** Called once when the stream has ended, for whatever reason. */
+  readonly onEnd?: () => void
 }
 
 /** A published message's place. */
@@ -59,6 +81,18 @@ export interface Published {
   readonly id: string
   /** Its key was known: it had been published before, and this is where. */
   readonly duplicate: boolean
+}
+
+/** A topic as people see it. */
+export interface Topic {
+  readonly topic: string
+  /** Position of its newest entry, kept or gone. */
+  readonly lastId: string | null
+  /** Entries kept. */
+  readonly kept: number
+  /** Open streams that it concerns. */
+  readonly readers: number
+  readonly closed: boolean
 }
 
 interface Opened {
@@ -87,6 +121,8 @@ export class Hub {
   readonly #repeats = new Repeats()
   readonly #wheel = new Wheel()
   readonly #readers = new Set<Subscription>()
+  readonly #replays = { open: 0 }
+  #joining = 0
 
   /** @param openLog called at the first use, unless `use` gave a log before: making a hub does nothing */
   constructor(openLog: () => Log, options: Partial<HubOptions> = {}) {
@@ -114,17 +150,24 @@ export class Hub {
   /**
    * Appends messages, all or none, and resolves when they are as durable as the log declares.
    *
-   * @throws AppError of `parseMessage` and of `Log.append`
+   * @throws AppError `batch_too_long`, and those of `parseMessage` and of `Log.append`
    */
   async publish(messages: readonly Message[]): Promise<readonly Published[]> {
-    return this.#append(messages.map((message) => parseMessage(message, this.#options.maxEventBytes)))
+    const { maxBatch } = this.#options
+    if (messages.length > maxBatch)
+      throw new AppError(
+        'batch_too_long',
+        `Cannot publish ${messages.length} messages at once: a batch holds at most ${maxBatch}; stream them as application/x-ndjson`,
+      )
+    return this.#append(messages.map((message) => parseMessage(message, this.#options)))
   }
 
-  /** Sets the store's message. @throws AppError `message_invalid`, `event_too_large`, and those of `Log.append` */
-  async set(message: string): Promise<Published> {
+  /** Sets the store's message. @throws AppError `message_invalid`, `event_too_large`, `key_invalid`, and those of `Log.append` */
+  async set(message: string, key?: string): Promise<Published> {
     checkText(message, this.#options.maxEventBytes)
     checkText(storeData(message, 0), this.#options.maxEventBytes)
-    const [published] = await this.#append([{ topic: STORE, data: message }])
+    if (key !== undefined) checkKey(key)
+    const [published] = await this.#append([{ topic: STORE, data: message, ...(key !== undefined && { key }) }])
     return published!
   }
 
@@ -132,16 +175,76 @@ export class Hub {
    * Opens a stream of what the filter matches: after `lastEventId` if there is one, else of what is published from now on.
    * Resolves with nothing if nothing can come any more: all topics are closed, and the position is at or after every close.
    *
-   * @throws AppError `draining`, `parameter_invalid` (`repeatMs` with more than one topic)
+   * @throws AppError `draining`, `too_many_readers`, `too_many_replays`, `parameter_invalid` (`repeatMs` with more than one topic)
    */
   async subscribe(filter: Filter, options: SubscribeOptions = {}): Promise<Subscription | undefined> {
     return this.#subscribe(filter, options, false)
   }
 
   /** Opens the seed's stream: the store's value at once, every second, and whenever it changes. @throws AppError `draining` */
-  async watch({ lastEventId, drop }: Omit<SubscribeOptions, 'repeatMs'> = {}): Promise<Subscription> {
-    const options = { repeatMs: 1000, ...(lastEventId && { lastEventId }), ...(drop && { drop }) }
+  async watch({ lastEventId, drop, onEnd }: WatchOptions = {}): Promise<Subscription> {
+    const options = {
+      repeatMs: 1000,
+      ...(lastEventId && { lastEventId }),
+      ...(drop && { drop }),
+      ...(onEnd && { onEnd }),
+    }
     return (await this.#subscribe(Filter.parse([STORE]), options, true))!
+  }
+
+  /**
+   * Topics that a filter matches, by name, after `after`: those that have kept entries or are closed, and the hub's own only if they
+   * are asked for by name.
+   *
+   * @param limit most topics of the answer; there may be more if it is full
+   */
+  async topics(filter: Filter, after: string, limit: number): Promise<readonly Topic[]> {
+    const { log } = await this.#opened()
+    const prefix = literalPrefix(filter)
+    const found: Topic[] = []
+    for (let last = after; ; ) {
+      const page = await log.topics({ prefix, after: last, limit: LISTED })
+      for (const state of page) {
+        if (!filter.matches(state.topic)) continue
+        found.push(this.#topicOf(state, log))
+        if (found.length === limit) return found
+      }
+      if (page.length < LISTED) return found
+      last = page.at(-1)!.topic
+    }
+  }
+
+  /** A topic, known or not yet. */
+  async topic(name: string): Promise<Topic> {
+    const { log } = await this.#opened()
+    const [state] = await log.topics({ names: [name] })
+    return this.#topicOf(state!, log)
+  }
+
+  /**
+   * Erases one event of a topic for good, or with none given all of its history, and reopens it. See `Log.erase`.
+   *
+   * @returns how many events were erased
+   * @throws AppError `forbidden` (a `$` topic), `nothing_to_delete`, and those of `Log.erase`
+   */
+  async erase(name: string, id?: string): Promise<number> {
+    if (isOwn(name)) throw new AppError('forbidden', `Cannot delete from ${quote(name)}: it is the hub's own`)
+    const { log } = await this.#opened()
+    if (id === undefined) {
+      const [state] = await log.topics({ names: [name] })
+      if (state!.count === 0 && state!.closed === 0)
+        throw new AppError('nothing_to_delete', `Cannot delete topic ${quote(name)}: there is nothing of it`)
+      return log.erase(name)
+    }
+    const erased = await log.erase(name, parsePosition(id)!.seq)
+    if (erased === 0)
+      throw new AppError('nothing_to_delete', `Cannot delete event ${quote(id)}: topic ${quote(name)} does not have it`)
+    return erased
+  }
+
+  /** Whether this is the id of an event that this hub's log can have given. */
+  async isId(text: string): Promise<boolean> {
+    return parsePosition(text)?.epoch === (await this.#opened()).log.epoch
   }
 
   /** Throws unless the hub can take messages and readers now. @throws AppError `draining`, `log_unusable` */
@@ -170,27 +273,58 @@ export class Hub {
     return receipts.map(({ seq, duplicate }: Receipt) => ({ id: formatPosition(log.epoch, seq), duplicate }))
   }
 
+  #topicOf({ topic, last, count, closed }: TopicState, { epoch }: Log): Topic {
+    return {
+      topic,
+      lastId: last === 0 ? null : formatPosition(epoch, last),
+      kept: count,
+      readers: this.#interests.readers(topic),
+      closed: closed > 0,
+    }
+  }
+
   async #subscribe(filter: Filter, options: SubscribeOptions, seed: boolean): Promise<Subscription | undefined> {
     if (this.#draining) throw draining()
+    const { maxReaders } = this.#options
+    if (this.#readers.size + this.#joining >= maxReaders)
+      throw new AppError('too_many_readers', `Cannot open a stream: ${maxReaders} are open, which is the most`, {
+        retryAfterS: 5,
+      })
+    this.#joining++
+    try {
+      return await this.#join(filter, options, seed)
+    } finally {
+      this.#joining--
+    }
+  }
+
+  async #join(filter: Filter, options: SubscribeOptions, seed: boolean): Promise<Subscription | undefined> {
     if (options.repeatMs !== undefined && (filter.topics.size !== 1 || filter.patterns.length > 0))
       throw new AppError('parameter_invalid', 'Cannot repeat here: repeat goes with exactly one topic, no pattern')
-    const { log, feed, initial } = await this.#opened()
+    const { log, window, feed, initial } = await this.#opened()
     const asked = options.lastEventId ? (parsePosition(options.lastEventId) ?? 'unknown') : undefined
     // Joined before anything is read, so that what is published meanwhile is noted; and left again if the reading fails.
-    const group = this.#interests.join(filter)
+    const group = this.#interests.join({ filter, latest: options.latest === true })
     const [topic] = filter.topics
     const repeated = options.repeatMs === undefined ? undefined : topic
-    const leave = (subscription?: Subscription) => this.#leave(group, repeated, subscription)
+    const leave = (subscription?: Subscription) => {
+      this.#leave(group, repeated, subscription)
+      if (subscription) options.onEnd?.()
+    }
     try {
       const repeat = repeated === undefined ? undefined : await this.#repeatOf(repeated, log, initial)
-      const closed = await log.closed(filter.topics)
+      const states = await log.topics({ names: filter.topics })
+      const closed = new Map(states.filter((state) => state.closed > 0).map((state) => [state.topic, state.closed]))
+      const history = asked === undefined ? await historyOf(options.from, filter, log) : undefined
       if (this.#draining) throw draining()
       if (isOver(filter, asked, closed, log.epoch)) {
         leave()
         return
       }
+      this.#checkReplays(asked, history?.after, window, log)
       const subscription = new Subscription(feed, {
-        ...{ group, asked, closed, seed, leave },
+        ...{ group, asked, closed, seed, leave, gaps: options.gaps === true },
+        ...(history && { history }),
         ...(repeat && { repeat: { of: repeat, everyMs: options.repeatMs! } }),
         lifetimeMs: this.#options.lifetimeMs * (0.8 + Math.random() * 0.4),
         drop: options.drop ?? (() => {}),
@@ -204,6 +338,19 @@ export class Hub {
     }
   }
 
+  /** @throws AppError `too_many_replays` if only the log can tell what comes after the position, and it tells too many already */
+  #checkReplays(asked: Position | 'unknown' | undefined, after: number | undefined, window: Window, log: Log): void {
+    const { maxReplays } = this.#options
+    const isForeign = typeof asked === 'object' && asked.epoch !== log.epoch
+    const from = isForeign ? 0 : typeof asked === 'object' ? asked.seq : (after ?? window.head)
+    if (this.#replays.open < maxReplays || from >= window.floor) return
+    throw new AppError(
+      'too_many_replays',
+      `Cannot replay history now: ${maxReplays} readers are being given theirs, which is the most at once`,
+      { retryAfterS: 2 },
+    )
+  }
+
   #leave(group: Group, repeated: string | undefined, subscription: Subscription | undefined): void {
     this.#interests.leave(group)
     if (repeated !== undefined) this.#repeats.leave(repeated)
@@ -215,7 +362,7 @@ export class Hub {
   async #repeatOf(topic: string, log: Log, initial: Entry) {
     const repeat = this.#repeats.join(topic)
     if (!repeat.entry) {
-      const newest = await log.newest(topic)
+      const newest = await newestOf(topic, log)
       if (newest) this.#repeats.note(newest)
       else if (topic === STORE) this.#repeats.note(initial)
     }
@@ -228,12 +375,27 @@ export class Hub {
   }
 
   async #open(log: Log): Promise<Opened> {
-    const { windowCount, windowBytes, maxChunkBytes, heartbeatMs, stallMs, retryMs } = this.#options
+    const { windowCount, windowBytes } = this.#options
     let window: Window | undefined
-    const head = await log.follow((entries) => this.#deliver(entries, log, window!))
+    const head = await log.follow(
+      (entries) => this.#deliver(entries, log, window!),
+      (topic, seq) => this.#forget(topic, seq, log, window!),
+    )
     window = new Window(head, windowCount, windowBytes)
     const initial: Entry = { topic: STORE, data: DEFAULT_MESSAGE, seq: 0, time: Date.now() }
-    return { log, window, initial, feed: { log, window, maxChunkBytes, heartbeatMs, stallMs, retryMs } }
+    const feed: Feed = { ...this.#options, log, window, replays: this.#replays, wheel: this.#wheel }
+    return { log, window, initial, feed }
+  }
+
+  /** What has been erased is in no memory of ours either; a topic whose history is forgotten is open again. */
+  #forget(topic: string, seq: number | undefined, log: Log, window: Window): void {
+    window.clear()
+    if (seq === undefined) for (const reader of this.#readers) reader.reopen(topic)
+    if (!this.#repeats.forget(topic)) return
+    newestOf(topic, log).then(
+      (newest) => newest && this.#repeats.note(newest),
+      () => {}, // The log cannot be read: nothing is repeated until something new comes.
+    )
   }
 
   #deliver(entries: readonly Entry[], log: Log, window: Window): void {
@@ -248,6 +410,19 @@ export class Hub {
     for (const topic of topics) this.#interests.concerned(topic, concerned)
     for (const group of concerned) group.wake(before)
   }
+}
+
+type WatchOptions = Pick<SubscribeOptions, 'lastEventId' | 'drop' | 'onEnd'>
+
+async function newestOf(topic: string, log: Log): Promise<Entry | undefined> {
+  const { entries } = await log.read(0, { count: 1, bytes: 1, latest: true }, Filter.parse([topic]))
+  return entries[0]
+}
+
+async function historyOf(from: SubscribeOptions['from'], filter: Filter, log: Log): Promise<Start['history']> {
+  if (from === undefined) return
+  if (from === 'earliest') return { after: 0, vouched: true }
+  return { after: await log.seek(from, filter), vouched: 'last' in from }
 }
 
 /** Whether a reader at this position has been told everything that its filter can ever give. */

@@ -1,6 +1,5 @@
-import type { Filter } from '../topic.ts'
 import { isOwn } from '../topic.ts'
-import type { Chunk } from './window.ts'
+import type { Chunk, Selection } from './window.ts'
 
 /** Who is to be told that something is due. */
 export interface Waiter {
@@ -8,17 +7,17 @@ export interface Waiter {
   wake(head: number): void
 }
 
-/** All readers of one filter: they share it, their wake-up, and the chunk of a common position. */
+/** All readers of one selection: they share it, their wake-up, and the chunk of a common position. */
 export class Group {
-  readonly filter: Filter
+  readonly selection: Selection
   /** Those who have all there is. */
   readonly waiting = new Set<Waiter>()
   size = 0
   /** The chunk made last, and the position it was made for. */
   last: { readonly from: number; readonly chunk: Chunk } | undefined
 
-  constructor(filter: Filter) {
-    this.filter = filter
+  constructor(selection: Selection) {
+    this.selection = selection
   }
 
   wake(head: number): void {
@@ -38,8 +37,8 @@ export class Interests {
   readonly #exact = new Map<string, Set<Group>>()
   readonly #root = new Branch()
 
-  join(filter: Filter): Group {
-    const group = this.#groups.get(filter.key) ?? this.#open(filter)
+  join(selection: Selection): Group {
+    const group = this.#groups.get(keyOf(selection)) ?? this.#open(selection)
     group.size++
     return group
   }
@@ -48,8 +47,8 @@ export class Interests {
     group.size--
     if (group.size < 2) group.last = undefined
     if (group.size > 0) return
-    const { key, topics, patterns } = group.filter
-    this.#groups.delete(key)
+    const { topics, patterns } = group.selection.filter
+    this.#groups.delete(keyOf(group.selection))
     for (const topic of topics) {
       const groups = this.#exact.get(topic)
       groups?.delete(group)
@@ -65,9 +64,19 @@ export class Interests {
     this.#root.collect(topic.split('/'), 0, found, !isOwn(topic))
   }
 
-  #open(filter: Filter): Group {
-    const group = new Group(filter)
-    this.#groups.set(filter.key, group)
+  /** Readers of a topic now, whatever they gave to name it. */
+  readers(topic: string): number {
+    const found = new Set<Group>()
+    this.concerned(topic, found)
+    let readers = 0
+    for (const { size } of found) readers += size
+    return readers
+  }
+
+  #open(selection: Selection): Group {
+    const group = new Group(selection)
+    const { filter } = selection
+    this.#groups.set(keyOf(selection), group)
     for (const topic of filter.topics) {
       const groups = this.#exact.get(topic)
       if (groups) groups.add(group)
@@ -76,6 +85,11 @@ export class Interests {
     for (const pattern of filter.patterns) this.#root.add(pattern.split('/'), group)
     return group
   }
+}
+
+/** The filter's key is a JSON list, so a letter before it makes another name. */
+function keyOf({ filter, latest }: Selection): string {
+  return latest ? `latest${filter.key}` : filter.key
 }
 
 /** A segment of patterns, and what may follow it: words, `*` and `**` among them. */

@@ -1,6 +1,6 @@
 import { AppError, quote } from '../errors.ts'
 import { type Message, utf8Length } from '../log/log.ts'
-import { isOwn, parseTopic } from '../topic.ts'
+import { isOwn, parseTopic, type TopicLimits } from '../topic.ts'
 
 /** Bounds of `retry`, in ms. */
 export const MIN_RETRY_MS = 500
@@ -10,20 +10,27 @@ const MAX_NAME_BYTES = 200
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 const RESERVED = ['open', 'error']
 
+/** How long a message may be. */
+export interface MessageLimits extends TopicLimits {
+  /** Most UTF-8 bytes of `data`. */
+  readonly maxEventBytes: number
+}
+
 /**
- * Returns the message if every reader's parser would give back exactly what it says.
+ * Returns the message if every reader's parser would give back exactly what it says. Its data is text of lines: CR and CRLF end
+ * them as LF does, in every event stream (HTML, 9.2.6), so they become LF here and what the log keeps is what everybody reads.
  *
- * @param maxEventBytes most UTF-8 bytes of `data`
- * @throws AppError `topic_invalid`, `forbidden` (a `$` topic), `data_missing`, `message_invalid`, `event_too_large`, `event_invalid`, `retry_invalid`, `key_invalid`
+ * @throws AppError `topic_invalid`, `topic_too_long`, `forbidden` (a `$` topic), `data_missing`, `message_invalid`, `event_too_large`, `event_invalid`, `retry_invalid`, `key_invalid`
  */
-export function parseMessage(message: Message, maxEventBytes: number): Message {
-  const { data, event, retry, key, close } = message
-  const topic = parseTopic(message.topic)
+export function parseMessage(message: Message, limits: MessageLimits): Message {
+  const { event, retry, key, close } = message
+  const data = message.data?.replace(/\r\n?/g, '\n')
+  const topic = parseTopic(message.topic, limits)
   if (isOwn(topic))
     throw new AppError('forbidden', `Cannot publish to ${quote(topic)}: topics that start with $ are the hub's own`)
   if (data === undefined && !close)
     throw new AppError('data_missing', 'Cannot publish without data: add it, "" is allowed')
-  if (data !== undefined) checkText(data, maxEventBytes)
+  if (data !== undefined) checkText(data, limits.maxEventBytes)
   if (event !== undefined) checkEvent(event)
   if (retry !== undefined) checkRetry(retry)
   if (key !== undefined) checkKey(key)
@@ -68,7 +75,8 @@ function checkRetry(retry: number): void {
   )
 }
 
-function checkKey(key: string): void {
+/** @throws AppError `key_invalid` */
+export function checkKey(key: string): void {
   if (key !== '' && key.isWellFormed() && !CONTROL.test(key) && utf8Length(key) <= MAX_NAME_BYTES) return
   throw new AppError(
     'key_invalid',

@@ -24,6 +24,14 @@ export class Repeats {
     if (repeat && --repeat.readers === 0) this.#byTopic.delete(topic)
   }
 
+  /** Whether somebody wants this topic repeated; what was noted of it is forgotten, for it may be gone. */
+  forget(topic: string): boolean {
+    const repeat = this.#byTopic.get(topic)
+    if (!repeat) return false
+    repeat.entry = repeat.bytes = undefined
+    return true
+  }
+
   /** Takes note of an entry, if anybody wants its topic repeated and it is newer than what we have. */
   note(entry: Entry): void {
     const repeat = this.#byTopic.get(entry.topic)

@@ -4,11 +4,13 @@ import { encodeControl, encodeEnding, encodeEntry, encodeOpening, HEARTBEAT, joi
 import type { Group, Waiter } from './interests.ts'
 import { formatPosition, type Position } from './position.ts'
 import type { Repeat } from './repeats.ts'
-import type { Timed } from './wheel.ts'
+import type { Timed, Wheel } from './wheel.ts'
 import { type Chunk, chunkOf, type Window } from './window.ts'
 
 /** Entries that one read of the log asks for, at most. */
 const READ_COUNT = 256
+/** How far a replay may be ahead of its rate: about what the clock's grain makes of it anyway. */
+const REPLAY_BURST_MS = 100
 
 const NEVER = Number.POSITIVE_INFINITY
 
@@ -20,6 +22,11 @@ export interface Feed {
   readonly heartbeatMs: number
   readonly stallMs: number
   readonly retryMs: number
+  /** Most events a second that one reader gets from the log. */
+  readonly replayRate: number
+  /** Readers that are behind the window, and read from the log. */
+  readonly replays: { open: number }
+  readonly wheel: Wheel
 }
 
 /** How a subscription begins. */
@@ -27,6 +34,10 @@ export interface Start {
   readonly group: Group
   /** Where the reader wants to go on: nowhere in particular, at a position, or at what is no position of any log. */
   readonly asked: Position | 'unknown' | undefined
+  /** Where it begins when it asked for no position but for history. `vouched`: whether all that it asked for comes after that. */
+  readonly history?: { readonly after: number; readonly vouched: boolean }
+  /** Says with a `hub.gap` what was passed over for something newer. */
+  readonly gaps: boolean
   /** Of the asked topics those that are closed, with the seq of their close. */
   readonly closed: ReadonlyMap<string, number>
   readonly repeat?: { readonly of: Repeat; readonly everyMs: number }
@@ -62,8 +73,15 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #opened = false
   /** Control frames, due before any entry. */
   #owed: Uint8Array[]
-  /** What the log gave. */
-  #page: Chunk | undefined
+  /** What the log gave, and the window's edition at that time. */
+  #page: { readonly chunk: Chunk; readonly edition: number } | undefined
+  /** Counted among those that are behind the window. */
+  #replaying = false
+  /** Until when what the log gave is paid for by the replay rate, and whether the clock is awaited for that. */
+  #paidUntil = 0
+  #resting = false
+  /** What was passed over for newer entries and not yet told, for readers that asked. */
+  #passed: { readonly from: number; readonly to: number } | undefined
   #fetching = false
   /** End of the last gap that the reader was told of. */
   #gapTo = 0
@@ -83,7 +101,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#feed = feed
     this.#start = start
     this.#position = this.#sent = feed.window.head
-    this.#unclosed = new Set(start.group.filter.topics)
+    this.#unclosed = new Set(start.group.selection.filter.topics)
     this.#owed = [encodeOpening(feed.retryMs)]
     const now = performance.now()
     this.#beatAt = now + feed.heartbeatMs
@@ -106,7 +124,14 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   get nextTick(): number {
     // Whatever it is handed until then, it cannot stall earlier than this.
     const stallsAt = performance.now() + this.#feed.stallMs
-    return Math.min(this.#beatAt, this.#repeatAt, this.#diesAt, stallsAt, this.#handedAt + this.#feed.stallMs)
+    const isDueAgain = this.#resting ? this.#paidUntil - REPLAY_BURST_MS : NEVER
+    const handedLong = this.#handedAt + this.#feed.stallMs
+    return Math.min(this.#beatAt, this.#repeatAt, this.#diesAt, stallsAt, handedLong, isDueAgain)
+  }
+
+  /** It has been given all there is. */
+  get idle(): boolean {
+    return this.#waiting
   }
 
   /** Whole frames that are due, `maxChunkBytes` or one frame at most, or nothing yet. Asking says that the last ones are sent. */
@@ -141,6 +166,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#ended = true
     this.#owed = []
     this.#page = undefined
+    this.#replay(false)
     this.#start.group.waiting.delete(this)
     this.#start.leave(this)
     this.onReady()
@@ -177,7 +203,16 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
       this.#repeatDue = this.#waiting // a reader that still owes a drain gets this one not at all
     }
     if (this.#beatDue || this.#repeatDue) this.#rouse()
+    if (this.#resting && now >= this.#paidUntil - REPLAY_BURST_MS) {
+      this.#resting = false
+      this.onReady()
+    }
     return this.nextTick
+  }
+
+  /** A topic that was closed has been deleted, and may be published to again. */
+  reopen(topic: string): void {
+    if (this.#start.group.selection.filter.topics.has(topic)) this.#unclosed.add(topic)
   }
 
   #next(): Uint8Array | undefined {
@@ -185,9 +220,14 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     if (this.#isComplete()) return this.#endWith(encodeEnding(this.#feed.retryMs))
     if (this.#ending && (this.#position >= this.#ending.head || this.#isBehind()))
       return this.#endWith(this.#ending.bytes)
+    // Some of what the log gave has been erased since, and nobody is to get it any more.
+    if (this.#page && this.#page.edition !== this.#feed.window.edition) this.#page = undefined
     if (this.#isBehind() && !this.#page) return this.#fetch()
     const chunk = this.#take()
+    if (chunk.conflated !== undefined && this.#start.gaps)
+      this.#passed = { from: this.#passed?.from ?? this.#position, to: chunk.conflated }
     this.#position = chunk.to
+    if (!this.#isBehind()) this.#replay(false)
     if (chunk.bytes) return this.#hand(chunk, chunk.bytes)
     if (this.#position < this.#feed.window.head || this.#ending) return this.#next()
     if (this.#repeatDue) return this.#repeat()
@@ -204,18 +244,18 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** Whether nothing can ever come: all topics are closed, and a pattern never completes. */
   #isComplete(): boolean {
-    return this.#opened && this.#unclosed.size === 0 && this.#start.group.filter.patterns.length === 0
+    return this.#opened && this.#unclosed.size === 0 && this.#start.group.selection.filter.patterns.length === 0
   }
 
   #take(): Chunk {
     const page = this.#page
     this.#page = undefined
-    if (page) return page
+    if (page) return page.chunk
     const { window, maxChunkBytes } = this.#feed
     const { group } = this.#start
     const shared = group.last
     if (shared?.from === this.#position && (shared.chunk.full || shared.chunk.to === window.head)) return shared.chunk
-    const chunk = window.chunk(this.#position, group.filter, maxChunkBytes)
+    const chunk = window.chunk(this.#position, group.selection, maxChunkBytes)
     if (group.size > 1) group.last = { from: this.#position, chunk } // nobody to share it with: not worth keeping
     return chunk
   }
@@ -225,7 +265,11 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#beatAt = performance.now() + this.#feed.heartbeatMs
     this.#beatDue = false
     for (const topic of chunk.closes) this.#unclosed.delete(topic)
-    return bytes
+    if (!this.#passed) return bytes
+    const from = this.#id(this.#passed.from)
+    const gap = { reason: 'conflated', from, to: this.#id(this.#passed.to), exact: true } as const
+    this.#passed = undefined
+    return join([encodeControl('gap', gap, from), bytes])
   }
 
   #takeOwed(): Uint8Array {
@@ -260,8 +304,11 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   #begin(): void {
     const { log, window } = this.#feed
-    const { asked } = this.#start
-    if (asked === undefined) this.#open('live')
+    const { asked, history } = this.#start
+    if (history) {
+      this.#position = history.after
+      if (history.after >= window.floor) this.#open('live')
+    } else if (asked === undefined) this.#open('live')
     else if (asked === 'unknown') this.#open('gap', { reason: 'unknown', from: null, to: window.head, exact: false })
     else if (asked.epoch !== log.epoch) this.#position = 0
     else {
@@ -269,6 +316,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
       // Below the window only the log knows what is left, and above it whether there is such a place already.
       if (asked.seq >= window.floor && asked.seq <= window.head) this.#open('resumed')
     }
+    this.#replay(!this.#opened)
   }
 
   /** Owes the reader its first frames; the id of each is the position that it goes on from. */
@@ -307,8 +355,20 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     if (this.#unclosed.delete(topic)) this.#owed.push(encodeControl('closed', { topic }, this.#id(this.#position)))
   }
 
+  #replay(isBehind: boolean): void {
+    if (this.#replaying === isBehind) return
+    this.#replaying = isBehind
+    this.#feed.replays.open += isBehind ? 1 : -1
+  }
+
   #fetch(): undefined {
-    if (this.#fetching) return
+    if (this.#fetching || this.#resting) return
+    this.#replay(true)
+    if (this.#paidUntil - REPLAY_BURST_MS > performance.now()) {
+      this.#resting = true
+      this.#feed.wheel.add(this, this.nextTick)
+      return
+    }
     this.#fetching = true
     this.#ask().then(
       () => {
@@ -326,15 +386,21 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** Learns from the log what comes next, and what can no longer come. */
   async #ask(): Promise<void> {
-    const { log, maxChunkBytes } = this.#feed
-    const limit = { count: READ_COUNT, bytes: maxChunkBytes }
-    const page = await log.read(this.#position, limit, this.#start.group.filter)
-    if (this.#ended) return
+    const { log, window, maxChunkBytes, replayRate } = this.#feed
+    const { filter, latest } = this.#start.group.selection
+    const { edition } = window
+    const page = await log.read(this.#position, { count: READ_COUNT, bytes: maxChunkBytes, latest }, filter)
+    if (this.#ended || edition !== window.edition) return // in the second case to be read again
     if (this.#opened) this.#tellOf(page)
     else this.#openFrom(page)
     this.#gapTo = Math.max(this.#gapTo, page.trimmed?.to ?? 0)
     const frames = page.entries.map((entry) => encodeEntry(entry, log.epoch))
-    this.#page = chunkOf(frames, page.scannedTo, maxChunkBytes)
+    const chunk = chunkOf(frames, page.scannedTo, maxChunkBytes)
+    const given = frames.filter(({ seq }) => seq <= chunk.sent).length
+    this.#paidUntil = Math.max(this.#paidUntil, performance.now()) + (given * 1000) / replayRate
+    const { conflated } = page
+    const isPassed = conflated !== undefined && conflated <= chunk.to
+    this.#page = { chunk: isPassed ? { ...chunk, conflated } : chunk, edition }
   }
 
   #tellOf(page: Page): void {
@@ -348,6 +414,10 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   #openFrom(page: Page): void {
+    if (this.#start.history) {
+      this.#openWithHistory(this.#start.history, page)
+      return
+    }
     const { epoch, seq } = this.#start.asked as Position
     const from = formatPosition(epoch, seq)
     const isOurs = epoch === this.#feed.log.epoch
@@ -361,6 +431,14 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     if (!isOurs) this.#open('gap', { reason: 'epoch', from, to, exact: false }, page.closed)
     else if (isAhead) this.#open('gap', { reason: 'ahead', from, to, exact: false }, page.closed)
     else this.#open('gap', { reason: 'trimmed', from, ...page.trimmed! }, page.closed)
+  }
+
+  /** Of what is kept: what is not was not asked for, unless nobody can tell. */
+  #openWithHistory({ after, vouched }: NonNullable<Start['history']>, page: Page): void {
+    const { trimmed, closed } = page
+    if (trimmed) this.#position = placeOf(page)
+    if (!trimmed || vouched) this.#open('live', undefined, closed)
+    else this.#open('gap', { reason: 'trimmed', from: this.#id(after), to: trimmed.to, exact: false }, closed)
   }
 
   #id(seq: number): string {

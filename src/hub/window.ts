@@ -13,6 +13,14 @@ export interface Chunk {
   readonly full: boolean
   /** Topics that these frames close. */
   readonly closes: readonly string[]
+  /** Seq of the last frame that was passed over for a newer one of its topic. */
+  readonly conflated?: number
+}
+
+/** What a reader is given of what its filter matches: every frame, or the newest one of each topic. */
+export interface Selection {
+  readonly filter: Filter
+  readonly latest: boolean
 }
 
 /** The newest frames, by seq without a hole, bounded in count and bytes. */
@@ -23,6 +31,7 @@ export class Window {
   #start = 0
   #bytes = 0
   #head: number
+  #edition = 0
 
   /** @param head seq of the log's newest entry: the window begins after it */
   constructor(head: number, maxCount: number, maxBytes: number) {
@@ -59,9 +68,27 @@ export class Window {
     }
   }
 
+  /** Forgets every frame, for some say what has been erased: whoever is behind the head asks the log. */
+  clear(): void {
+    this.#frames = []
+    this.#start = this.#bytes = 0
+    this.#edition++
+  }
+
+  /** Rises with every `clear`: what was made of frames before is not to be handed out any more. */
+  get edition(): number {
+    return this.#edition
+  }
+
   /** What is due after `position`, which is not below the floor; it may be above the head. */
-  chunk(position: number, filter: Filter, maxBytes: number): Chunk {
-    return chunkOf(this.#after(position, filter), Math.max(position, this.#head), maxBytes)
+  chunk(position: number, { filter, latest }: Selection, maxBytes: number): Chunk {
+    const head = Math.max(position, this.#head)
+    const frames = this.#after(position, filter)
+    if (!latest) return chunkOf(frames, head, maxBytes)
+    const { newest, passed } = newestOfEach([...frames])
+    const chunk = chunkOf(newest, head, maxBytes)
+    const conflated = passed.find((seq) => seq <= chunk.to)
+    return conflated === undefined ? chunk : { ...chunk, conflated }
   }
 
   *#after(position: number, filter: Filter): Iterable<Frame> {
@@ -70,6 +97,19 @@ export class Window {
       if (filter.matches(frame.topic)) yield frame
     }
   }
+}
+
+/** Of each topic the newest frame, and with a close that says nothing the one before; of the others the seqs, newest first. */
+function newestOfEach(frames: readonly Frame[]): { newest: readonly Frame[]; passed: readonly number[] } {
+  const seen = new Set<string>()
+  const newest: Frame[] = []
+  const passed: number[] = []
+  for (const frame of frames.toReversed()) {
+    if (seen.has(frame.topic)) passed.push(frame.seq)
+    else newest.push(frame)
+    if (frame.says) seen.add(frame.topic)
+  }
+  return { newest: newest.reverse(), passed }
 }
 
 /** Frames up to `maxBytes`, or the first one, as one chunk. @param scannedTo the position if none is cut off */

@@ -1,25 +1,37 @@
-import type { Deliver, Entry } from './log.ts'
+import type { Deliver, Entry, Erased } from './log.ts'
 import { afterTurn } from './turn.ts'
+
+interface Follower {
+  readonly deliver: Deliver
+  readonly erased: Erased
+}
 
 /** Those who follow a log. What is told before a follower's `add` has resolved is held for it, in order. */
 export class Followers {
-  readonly #all = new Set<Deliver>()
+  readonly #all = new Set<Follower>()
 
-  /** Resolves with `head`; `deliver` gets all that is told from this call on, once its caller knows that head. */
-  async add(deliver: Deliver, head: number): Promise<number> {
-    const early: (readonly Entry[])[] = []
-    const hold: Deliver = (entries) => early.push(entries)
+  /** Resolves with `head`; the follower gets all that is told from this call on, once its caller knows that head. */
+  async add(deliver: Deliver, erased: Erased, head: number): Promise<number> {
+    const early: (() => void)[] = []
+    const hold: Follower = {
+      deliver: (entries) => early.push(() => deliver(entries)),
+      erased: (topic, seq) => early.push(() => erased(topic, seq)),
+    }
     this.#all.add(hold)
     afterTurn(() => {
       if (!this.#all.delete(hold)) return
-      this.#all.add(deliver)
-      for (const entries of early) call(deliver, entries)
+      this.#all.add({ deliver, erased })
+      for (const tell of early) call(tell)
     })
     return head
   }
 
   tell(entries: readonly Entry[]): void {
-    if (entries.length > 0) for (const deliver of this.#all) call(deliver, entries)
+    if (entries.length > 0) for (const { deliver } of this.#all) call(() => deliver(entries))
+  }
+
+  tellErased(topic: string, seq: number | undefined): void {
+    for (const { erased } of this.#all) call(() => erased(topic, seq))
   }
 
   clear(): void {
@@ -28,9 +40,9 @@ export class Followers {
 }
 
 /** A follower that throws is at fault, not the log, nor its neighbours: it is reported as any uncaught error is. */
-function call(deliver: Deliver, entries: readonly Entry[]): void {
+function call(tell: () => void): void {
   try {
-    deliver(entries)
+    tell()
   } catch (error) {
     queueMicrotask(() => {
       throw error

@@ -3,10 +3,25 @@ import { type Filter, isOwn } from '../topic.ts'
 import { Followers } from './followers.ts'
 import { Gaps } from './gaps.ts'
 import { type Batch, GroupCommit } from './group.ts'
-import type { Deliver, Durability, Entry, Log, LogOptions, Message, Page, ReadLimit, Receipt } from './log.ts'
+import type {
+  Beginning,
+  Deliver,
+  Durability,
+  Entry,
+  Erased,
+  Log,
+  LogOptions,
+  Message,
+  Page,
+  ReadLimit,
+  Receipt,
+  TopicQuery,
+  TopicState,
+} from './log.ts'
 import { weigh } from './log.ts'
 import { merge, scan } from './scan.ts'
-import type { EntryRow, State, Tables } from './tables.ts'
+import { seekLast, seekSince } from './seek.ts'
+import type { EntryRow, State, Tables, TopicRow } from './tables.ts'
 import { Touched } from './touched.ts'
 import { nextTurn } from './turn.ts'
 
@@ -63,24 +78,39 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       return { ...page, trimmed, closed: [...filter.topics].filter((topic) => closedUnseen(topic, after)) }
     },
 
-    async newest(topic: string) {
-      while (flushing) await flushing
-      const seq = tables.newest(topic)
-      return seq === undefined ? undefined : tables.entry(seq)
+    async seek(beginning: Beginning, filter: Filter) {
+      await settled()
+      if ('last' in beginning) return seekLast(tables, filter, beginning.last, state.head)
+      return seekSince(tables, beginning.since, state.head)
     },
 
-    async closed(topics: Iterable<string>) {
-      while (flushing) await flushing
-      const found = new Map<string, number>()
-      for (const topic of topics) {
-        const seq = tables.topic(topic)?.closed
-        if (seq) found.set(topic, seq)
+    async topics(query: TopicQuery) {
+      await settled()
+      const stateOf = ({ topic, count, trimmed, closed }: TopicRow & { topic: string }): TopicState => ({
+        topic,
+        last: Math.max(tables.newest(topic) ?? 0, trimmed, closed),
+        count,
+        closed,
+      })
+      if ('prefix' in query) return tables.topics(query.prefix, query.after, query.limit).map(stateOf)
+      return Array.from(query.names, (topic) => stateOf({ topic, ...(tables.topic(topic) ?? emptyTopic) }))
+    },
+
+    async erase(topic: string, seq?: number) {
+      if (closing) throw closed()
+      try {
+        const erased = seq === undefined ? await forget(topic) : await eraseOne(topic, seq)
+        if (erased > 0) tables.scrub?.()
+        return erased
+      } catch (cause) {
+        throw new AppError('outcome_unknown', 'Cannot tell whether the log erased this: its commit failed; ask again', {
+          cause,
+        })
       }
-      return found
     },
 
-    async follow(deliver: Deliver) {
-      return followers.add(deliver, told)
+    async follow(deliver: Deliver, erased: Erased = () => {}) {
+      return followers.add(deliver, erased, told)
     },
 
     async check() {
@@ -102,6 +132,12 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       })()
       return closing
     },
+  }
+
+  /** Resolves when the tables hold nothing that is not durable. @throws AppError `log_unusable` */
+  async function settled(): Promise<void> {
+    while (flushing) await flushing
+    if (closing) throw closed()
   }
 
   /** Changes the tables, all or nothing and durably, and only then what we know of them. Never two at a time. */
@@ -229,32 +265,83 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   function trim(next: State, topics: Touched, step: number): boolean {
     const isOver = (of: { count: number; bytes: number }, count?: number, bytes?: number) =>
       of.count > (count ?? Number.POSITIVE_INFINITY) || of.bytes > (bytes ?? Number.POSITIVE_INFINITY)
-    const drop = (row: EntryRow) => {
-      const topic = topics.get(row.topic)
-      tables.remove(row)
-      topic.count--
-      topic.bytes -= row.bytes
-      topic.trimmed = Math.max(topic.trimmed, row.seq)
-      next.count--
-      next.bytes -= row.bytes
-      gaps.note(row.topic, row.seq)
-    }
     const { topicCount, topicBytes } = retention
     if (topicCount !== undefined || topicBytes !== undefined)
       for (const [name, topic] of topics) {
         if (!isOver(topic, topicCount, topicBytes)) continue
         for (const row of tables.topicRows(name, 0, step)) {
           if (!isOver(topic, topicCount, topicBytes)) break
-          if (!isState(row)) drop(row)
+          if (!isState(row)) drop(row, next, topics)
         }
       }
     const oldest = retention.ageMs === undefined ? Number.NEGATIVE_INFINITY : Date.now() - retention.ageMs
     const { rows } = tables.rows(0, step)
     for (const row of rows) {
       if (row.time >= oldest && !isOver(next, retention.count, retention.bytes)) return false
-      if (!isState(row)) drop(row)
+      if (!isState(row)) drop(row, next, topics)
     }
     return rows.length === step
+  }
+
+  /** Takes an entry out of the log, to be told of as a gap. */
+  function drop(row: EntryRow, next: State, topics: Touched): void {
+    const topic = topics.get(row.topic)
+    remove(row, next, topics)
+    topic.trimmed = Math.max(topic.trimmed, row.seq)
+    gaps.note(row.topic, row.seq)
+  }
+
+  function remove(row: EntryRow, next: State, topics: Touched): void {
+    const topic = topics.get(row.topic)
+    tables.remove(row)
+    topic.count--
+    topic.bytes -= row.bytes
+    next.count--
+    next.bytes -= row.bytes
+  }
+
+  /** Erases one entry; of one that closes its topic the close stays. */
+  async function eraseOne(name: string, seq: number): Promise<number> {
+    let erased = 0
+    await commits.between(async () => {
+      await change((next) => {
+        const [row] = tables.topicRows(name, seq - 1, 1)
+        if (row?.seq !== seq) return
+        const topics = new Touched(tables)
+        const topic = topics.get(name)
+        if (topic.closed !== seq) remove(row, next, topics)
+        else {
+          tables.blank(row)
+          topic.bytes += name.length - row.bytes
+          next.bytes += name.length - row.bytes
+        }
+        finish(next, topics)
+        erased = 1
+      })
+      if (erased > 0) followers.tellErased(name, seq)
+    })
+    return erased
+  }
+
+  /** Forgets a topic's history up to now in steps, oldest first, and then that it was closed. */
+  async function forget(name: string): Promise<number> {
+    const { head } = state
+    let erased = 0
+    for (let isMore = true; isMore; )
+      await commits.between(async () => {
+        await change((next) => {
+          const topics = new Touched(tables)
+          const rows = tables.topicRows(name, 0, SWEEP_STEP).filter(({ seq }) => seq <= head)
+          for (const row of rows) drop(row, next, topics)
+          erased += rows.length
+          isMore = rows.length === SWEEP_STEP
+          const topic = topics.get(name)
+          if (!isMore && topic.closed <= head) topic.closed = 0
+          finish(next, topics)
+        })
+        if (!isMore) followers.tellErased(name, undefined)
+      })
+    return erased
   }
 
   /** The newest entry of a `$` topic is what the hub stands at: it stays. */
@@ -334,6 +421,8 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     followers.tell(entries)
   }
 }
+
+const emptyTopic: TopicRow = { count: 0, bytes: 0, trimmed: 0, closed: 0 }
 
 function closed(): AppError {
   return new AppError('log_unusable', 'Cannot use the log: it is closed')

@@ -38,7 +38,28 @@ export interface Receipt {
 export interface ReadLimit {
   readonly count: number
   readonly bytes: number
+  /** Only the newest entry of each topic; what it supersedes is passed over. */
+  readonly latest?: boolean
 }
+
+/** Where to begin that is no position: the newest so many entries of what matches, or those since a time (ms since 1970). */
+export type Beginning = { readonly last: number } | { readonly since: number }
+
+/** What a log knows of one topic; 0 stands for never. */
+export interface TopicState {
+  readonly topic: string
+  /** Seq of its newest entry, kept or gone. */
+  readonly last: number
+  /** Entries kept. */
+  readonly count: number
+  /** Seq of the entry that closed it. */
+  readonly closed: number
+}
+
+/** Topics by name, or a page of those that have kept entries or are closed, in the order of their names. */
+export type TopicQuery =
+  | { readonly names: Iterable<string> }
+  | { readonly prefix: string; readonly after: string; readonly limit: number }
 
 /**
  * Some of the asked topics' entries after the asked seq are gone, the last of them at `to`. `exact: false`: they may be, the record
@@ -55,11 +76,16 @@ export interface Page {
   /** Everything up to here was looked at. Less than the head when a limit cut the read short. */
   readonly scannedTo: number
   readonly trimmed?: Trimmed
+  /** Of a `latest` read: the last entry that was passed over for a newer one. */
+  readonly conflated?: number
   /** With `trimmed`: named topics of the filter that were closed after the asked seq by an entry that is gone. */
   readonly closed?: readonly string[]
 }
 
 export type Deliver = (entries: readonly Entry[]) => void
+
+/** Told that what was delivered of a topic is gone: the entry at `seq`, or with none all of it up to now. */
+export type Erased = (topic: string, seq: number | undefined) => void
 
 /**
  * One ordered sequence of entries. Every sentence here is a test of `test/log/suite.ts`, which every driver passes.
@@ -87,17 +113,29 @@ export interface Log {
   /** The oldest entries of the filter after a seq. Leaves the turn of its caller, so that a long replay lets others run. */
   read(after: number, limit: ReadLimit, filter: Filter): Promise<Page>
 
-  /** The newest entry of a topic that is still kept. */
-  newest(topic: string): Promise<Entry | undefined>
+  /**
+   * The seq after which a beginning begins. Of what is kept: fewer than `last` entries begin at 0, and where nothing kept is
+   * older than `since` it is 0 too, because nobody can tell how old what was trimmed was. Named topics cost what they return,
+   * a pattern's `last` a scan from the head, `since` a search by halving.
+   */
+  seek(beginning: Beginning, filter: Filter): Promise<number>
 
-  /** Of these topics those that are closed, with the seq of the entry that closed them, which retention may have trimmed. */
-  closed(topics: Iterable<string>): Promise<ReadonlyMap<string, number>>
+  /** The state of the named topics, unknown ones among them with zeros, or a page of those that there are. */
+  topics(query: TopicQuery): Promise<readonly TopicState[]>
+
+  /**
+   * Erases an entry for good: its seq stays taken, readers get the others. Without a seq, forgets all that the topic has up to now,
+   * which its readers are told of as of anything trimmed, and reopens it. Keys stay known: a late retry brings nothing back.
+   * Durable when it resolves with the number of entries erased; of a long history a failure leaves the newer part.
+   */
+  erase(topic: string, seq?: number): Promise<number>
 
   /**
    * Resolves with the head, the newest seq (0 in an empty log). From then on `deliver` gets every batch after that head,
-   * our own included, once, in order, only what is durable, and never before `follow` has resolved.
+   * our own included, once, in order, only what is durable, and never before `follow` has resolved; `erased` hears in the same order
+   * of what is gone from what was delivered.
    */
-  follow(deliver: Deliver): Promise<number>
+  follow(deliver: Deliver, erased?: Erased): Promise<number>
 
   /** Resolves if an append would work now. @throws AppError `log_unusable` with the reason */
   check(): Promise<void>

@@ -1,5 +1,5 @@
 import { ledger } from './ledger.ts'
-import { defaultLogOptions, type Entry, type Log, type LogOptions, newEpoch } from './log.ts'
+import { defaultLogOptions, type Entry, type Log, type LogOptions, newEpoch, weigh } from './log.ts'
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 
 /** A log that lives and dies with the process: for tests, demos, and feeds whose readers need no more than the recent past. */
@@ -46,6 +46,19 @@ function memoryTables(): Tables {
     *trimmedAfter(seq) {
       for (const [topic, { trimmed }] of topics) if (trimmed > seq) yield { topic, trimmed }
     },
+    topics(prefix, after, limit) {
+      const found: string[] = []
+      for (const [name, { count, closed }] of topics) {
+        if ((count === 0 && closed === 0) || name <= after || !name.startsWith(prefix)) continue
+        found.push(name)
+        // Only the first ones are wanted: so that a page of very many topics holds few of them at a time.
+        if (found.length >= 10_000 + 2 * limit) found.sort().splice(limit)
+      }
+      return found
+        .sort()
+        .slice(0, limit)
+        .map((topic) => ({ topic, ...topics.get(topic)! }))
+    },
     forgetEmptied(count) {
       let last = 0
       for (const name of [...emptied.values().take(count)]) {
@@ -71,6 +84,10 @@ function memoryTables(): Tables {
       own.remove(seq)
       if (own.size === 0) seqs.delete(topic)
     },
+    blank({ seq, topic, time }) {
+      const entry: Entry = { topic, close: true, seq, time }
+      entries.set(seq, { entry, row: { seq, topic, time, bytes: weigh(entry) } })
+    },
     entry: (seq) => entries.get(seq)?.entry,
     rows(after, limit) {
       const rows = all.after(after, limit).map((seq) => entries.get(seq)!.row)
@@ -78,6 +95,9 @@ function memoryTables(): Tables {
     },
     topicRows: (topic, after, limit) =>
       (seqs.get(topic)?.after(after, limit) ?? []).map((seq) => entries.get(seq)!.row),
+    rowsBefore: (before, limit) => all.before(before, limit).map((seq) => entries.get(seq)!.row),
+    topicRowsBefore: (topic, before, limit) =>
+      (seqs.get(topic)?.before(before, limit) ?? []).map((seq) => entries.get(seq)!.row),
     newest: (topic) => seqs.get(topic)?.last,
 
     key: (topic, key) => keys.get(JSON.stringify([topic, key])),
@@ -112,6 +132,12 @@ class Seqs {
   after(seq: number, limit: number): readonly number[] {
     const from = this.#find(seq + 1)
     return this.#list.slice(from, from + limit)
+  }
+
+  /** Newest first. */
+  before(seq: number, limit: number): readonly number[] {
+    const to = this.#find(seq)
+    return this.#list.slice(Math.max(this.#start, to - limit), to).reverse()
   }
 
   /** Closes the hole from the nearer side: one that stays at the start does not make the others dear. */

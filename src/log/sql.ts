@@ -15,6 +15,8 @@ export interface Sql {
   transaction(run: () => void): void
   /** Where a commit is not durable when `transaction` returns. */
   flush?(): Promise<void>
+  /** Leaves nothing of deleted rows in the files, as far as readers of them allow. */
+  scrub?(): void
   close(): void
 }
 
@@ -70,6 +72,13 @@ function sqlTables(sql: Sql): Tables {
         before = rows.at(-1)!.trimmed // a seq belongs to one topic, so no two rows share it
       }
     },
+    topics: (prefix, after, limit) =>
+      // The alphabet of topics is ASCII, so the highest character ends the range of a prefix.
+      sql.all(
+        `SELECT name AS topic, count, bytes, trimmed, closed FROM topic
+         WHERE name > ? AND name >= ? AND name < ? AND (count > 0 OR closed > 0) ORDER BY name LIMIT ?`,
+        ...[after, prefix, `${prefix}\u007f`, limit],
+      ) as unknown as (TopicRow & { topic: string })[],
     forgetEmptied(count) {
       const last = one(
         'SELECT trimmed FROM topic WHERE count = 0 AND closed = 0 ORDER BY trimmed LIMIT 1 OFFSET ?',
@@ -88,6 +97,9 @@ function sqlTables(sql: Sql): Tables {
     remove: ({ seq }) => {
       sql.all('DELETE FROM entry WHERE seq = ?', seq)
     },
+    blank: ({ seq, topic }) => {
+      sql.all('UPDATE entry SET data = NULL, event = NULL, retry = NULL, bytes = ? WHERE seq = ?', topic.length, seq)
+    },
     entry(seq) {
       const row = one('SELECT topic, time, event, retry, data, close FROM entry WHERE seq = ?', seq)
       return row && toEntry(seq, row)
@@ -104,6 +116,17 @@ function sqlTables(sql: Sql): Tables {
       sql.all(
         'SELECT seq, topic, time, bytes FROM entry WHERE topic = ? AND seq > ? ORDER BY seq LIMIT ?',
         ...[topic, after, limit],
+      ) as unknown as EntryRow[],
+    rowsBefore: (before, limit) =>
+      sql.all(
+        'SELECT seq, topic, time, bytes FROM entry WHERE seq < ? ORDER BY seq DESC LIMIT ?',
+        before,
+        limit,
+      ) as unknown as EntryRow[],
+    topicRowsBefore: (topic, before, limit) =>
+      sql.all(
+        'SELECT seq, topic, time, bytes FROM entry WHERE topic = ? AND seq < ? ORDER BY seq DESC LIMIT ?',
+        ...[topic, before, limit],
       ) as unknown as EntryRow[],
     newest: (topic) =>
       (one('SELECT max(seq) AS seq FROM entry WHERE topic = ?', topic)?.seq as number | undefined) ?? undefined,
@@ -123,6 +146,7 @@ function sqlTables(sql: Sql): Tables {
     close: () => sql.close(),
   }
   if (sql.flush) tables.flush = () => sql.flush!()
+  if (sql.scrub) tables.scrub = () => sql.scrub!()
   return tables
 }
 

@@ -60,15 +60,24 @@ export interface Tables {
   trimmedAfter(seq: number): Iterable<{ readonly topic: string; readonly trimmed: number }>
   /** Whether `trimmedAfter` gives the last trimmed first. */
   readonly newestTrimmedFirst: boolean
+  /** Topics with kept entries or closed, by name, after one and with a prefix. */
+  topics(prefix: string, after: string, limit: number): readonly (TopicRow & { readonly topic: string })[]
   /** Forgets so many emptied topics, the first trimmed first; returns the highest last-trimmed seq among them. */
   forgetEmptied(count: number): number
 
   insert(entry: Entry, bytes: number): void
   remove(row: EntryRow): void
+  /** Leaves of an entry that closes its topic the close alone. */
+  blank(row: EntryRow): void
+  /** Leaves nothing of what was removed in the storage, as far as that can be helped. */
+  scrub?(): void
   entry(seq: number): Entry | undefined
   /** Entries after a seq, oldest first. `to`: how far it looked, infinity when there is nothing after them. */
   rows(after: number, limit: number): { readonly rows: readonly EntryRow[]; readonly to: number }
   topicRows(topic: string, after: number, limit: number): readonly EntryRow[]
+  /** Entries before a seq, newest first. */
+  rowsBefore(before: number, limit: number): readonly EntryRow[]
+  topicRowsBefore(topic: string, before: number, limit: number): readonly EntryRow[]
   newest(topic: string): number | undefined
 
   key(topic: string, key: string): KeyRow | undefined

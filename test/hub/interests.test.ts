@@ -16,7 +16,7 @@ const filter = fc.array(fc.oneof(topic, pattern), { minLength: 1, maxLength: 4 }
 test('a topic concerns exactly the groups whose filter matches it, whoever joined and left before', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.tuple(filter, fc.boolean()), { maxLength: 20 }),
+      fc.array(fc.tuple(fc.record({ filter, latest: fc.boolean() }), fc.boolean()), { maxLength: 20 }),
       fc.array(topic, { minLength: 1 }),
       (readers, topics) => {
         const interests = new Interests()
@@ -26,7 +26,9 @@ test('a topic concerns exactly the groups whose filter matches it, whoever joine
         for (const given of topics) {
           const concerned = new Set<Group>()
           interests.concerned(given, concerned)
-          expect(concerned).toEqual(new Set([...staying].filter((group) => group.filter.matches(given))))
+          expect(concerned).toEqual(new Set([...staying].filter((group) => group.selection.filter.matches(given))))
+          const readers = joined.filter(({ stays, group }) => stays && concerned.has(group))
+          expect(interests.readers(given)).toBe(readers.length)
         }
       },
     ),
@@ -34,7 +36,10 @@ test('a topic concerns exactly the groups whose filter matches it, whoever joine
   )
 })
 
-test('readers of equal filters share one group', () => {
+test('readers of equal filters share one group, those who want the latest only another', () => {
   const interests = new Interests()
-  expect(interests.join(Filter.parse(['a', 'b/*']))).toBe(interests.join(Filter.parse(['b/*', 'a'])))
+  const join = (latest: boolean, ...names: string[]) => interests.join({ filter: Filter.parse(names), latest })
+  expect(join(false, 'a', 'b/*')).toBe(join(false, 'b/*', 'a'))
+  expect(join(true, 'a', 'b/*')).toBe(join(true, 'b/*', 'a'))
+  expect(join(true, 'a', 'b/*')).not.toBe(join(false, 'b/*', 'a'))
 })

@@ -3,7 +3,8 @@ import { parseMessage } from '../../src/hub/message.ts'
 import { formatPosition, parsePosition } from '../../src/hub/position.ts'
 import type { Message } from '../../src/log/log.ts'
 
-const parse = (more: Partial<Message>) => parseMessage({ topic: 'a', data: 'x', ...more }, 100)
+const limits = { maxEventBytes: 100, maxTopicBytes: 10, maxTopics: 1 }
+const parse = (more: Partial<Message>) => parseMessage({ topic: 'a', data: 'x', ...more }, limits)
 
 describe('a message', () => {
   test('is what was said, the default event name left out', () => {
@@ -12,6 +13,7 @@ describe('a message', () => {
 
   test.each<[string, Partial<Message>, string]>([
     ['a pattern as topic', { topic: 'a/*' }, 'topic_invalid'],
+    ['a topic of 11 bytes', { topic: 'a/234567890' }, 'topic_too_long'],
     ["a topic of the hub's own", { topic: '$store' }, 'forbidden'],
     ['half of a surrogate pair', { data: 'a\ud800b' }, 'message_invalid'],
     ['101 bytes of data', { data: `${'é'.repeat(50)}x` }, 'event_too_large'],
@@ -35,13 +37,17 @@ describe('a message', () => {
     expect(() => parse(more)).toThrow(expect.objectContaining({ code }))
   })
 
+  test('has lines that end in LF, however they ended', () => {
+    expect(parse({ data: '\r\na\rb\r\n\r\r\nc\n\r' }).data).toBe('\na\nb\n\n\nc\n\n')
+  })
+
   test('may be of exactly the largest size, in bytes', () => {
     expect(parse({ data: 'é'.repeat(50) }).data).toBe('é'.repeat(50))
   })
 
   test('needs data, unless it closes its topic', () => {
-    expect(() => parseMessage({ topic: 'a' }, 100)).toThrow(expect.objectContaining({ code: 'data_missing' }))
-    expect(parseMessage({ topic: 'a', close: true }, 100)).toEqual({ topic: 'a', close: true })
+    expect(() => parseMessage({ topic: 'a' }, limits)).toThrow(expect.objectContaining({ code: 'data_missing' }))
+    expect(parseMessage({ topic: 'a', close: true }, limits)).toEqual({ topic: 'a', close: true })
   })
 })
 

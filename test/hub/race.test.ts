@@ -26,8 +26,7 @@ function scheduled(log: Log, scheduler: fc.Scheduler): Log {
     ...log,
     append: (messages) => around(() => log.append(messages)),
     read: (...given) => around(() => log.read(...given)),
-    newest: (topic) => around(() => log.newest(topic)),
-    closed: (topics) => around(() => log.closed(topics)),
+    topics: (query) => around(() => log.topics(query)),
     follow: (deliver) => log.follow(behind(deliver)),
   }
 }

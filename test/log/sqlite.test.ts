@@ -194,8 +194,15 @@ describe('a log in an SQLite file', () => {
     })
     for (let i = 0; i < 9; i++) await log.append([{ topic: `t/${i % 4}`, data: 'x', key: `${i}` }])
     for (const names of [['t/1', 't/2'], ['t/*']]) await log.read(0, all, Filter.parse(names))
-    await log.newest('t/1')
-    await log.closed(['t/1'])
+    for (const names of [['t/1', 't/2'], ['t/*']]) {
+      await log.read(0, { ...all, latest: true }, Filter.parse(names))
+      for (const beginning of [{ last: 3 }, { since: Date.now() }]) await log.seek(beginning, Filter.parse(names))
+    }
+    await log.topics({ names: ['t/1'] })
+    await log.topics({ prefix: 't/', after: 't/1', limit: 2 })
+    await log.append([{ topic: 'c', data: 'x', close: true }])
+    await log.erase('c', 10)
+    await log.erase('c')
     const plans = [...statements]
       .filter((text) => /\b(FROM (entry|topic|key)|UPDATE (entry|topic|key))\b/.test(text))
       .map((text) => [
@@ -238,7 +245,7 @@ describe('a log whose commits are durable later', () => {
     }
     for (let i = 0; i < 10; i++) await Promise.all([read(), pause(3)])
     await appended
-    expect((await log.newest('a'))?.seq).toBe(1)
+    expect(await log.topics({ names: ['a'] })).toMatchObject([{ last: 1 }])
     expect(seen.filter(([how]) => how === 'delivered')).toEqual([['delivered', 1, 1]])
     expect(seen.filter(([, , after]) => after === 0)).toEqual([])
     await log.close()
@@ -249,7 +256,7 @@ describe('a log whose commits are durable later', () => {
     for (let i = 1; i <= 20; i++) {
       const appended = log.append([{ topic: 'a', data: `${i}` }])
       await pause(2)
-      const [[receipt]] = await Promise.all([appended, log.check(), log.closed(['a'])])
+      const [[receipt]] = await Promise.all([appended, log.check(), log.topics({ names: ['a'] })])
       expect(receipt!.seq).toBe(i)
     }
     await log.close()

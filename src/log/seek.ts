@@ -1,0 +1,43 @@
+import type { Filter } from '../topic.ts'
+import { isBareClose, newestFirst } from './scan.ts'
+import type { EntryRow, Tables } from './tables.ts'
+import { nextTurn } from './turn.ts'
+
+/** Rows that one turn looks at. */
+const PAGE = 1000
+
+/**
+ * The seq before the newest `count` entries of the filter up to `head`; 0 if there are fewer. A close without a word is no entry
+ * that anybody would count.
+ */
+export async function seekLast(tables: Tables, filter: Filter, count: number, head: number): Promise<number> {
+  let left = count
+  const found = (row: EntryRow) => !isBareClose(tables, row) && --left === 0
+  if (filter.patterns.length === 0) {
+    let looked = 0
+    for (const row of newestFirst(tables, filter.topics, head, Math.min(count + 1, PAGE))) {
+      if (found(row)) return row.seq - 1
+      if (++looked % PAGE === 0) await nextTurn()
+    }
+    return 0
+  }
+  for (let before = head + 1; ; await nextTurn()) {
+    const rows = tables.rowsBefore(before, PAGE)
+    for (const row of rows) if (filter.matches(row.topic) && found(row)) return row.seq - 1
+    if (rows.length < PAGE) return 0
+    before = rows.at(-1)!.seq
+  }
+}
+
+/** The last kept seq older than `since`, by halving, because time never falls as seq rises; 0 if none kept is older. */
+export function seekSince(tables: Tables, since: number, head: number): number {
+  let low = 0
+  let high = head
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2)
+    const [row] = tables.rows(middle, 1).rows
+    if (!row || row.seq > high || row.time >= since) high = middle
+    else low = row.seq
+  }
+  return low
+}

@@ -1,0 +1,406 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { Hub, type HubOptions, type SubscribeOptions } from '../../src/hub/hub.ts'
+import type { Subscription } from '../../src/hub/subscription.ts'
+import type { Log, LogOptions } from '../../src/log/log.ts'
+import { memoryLog } from '../../src/log/memory.ts'
+import { nextTurn } from '../../src/log/turn.ts'
+import { Filter } from '../../src/topic.ts'
+import { Reader } from '../reader.ts'
+
+let log: Log
+let hub: Hub
+
+async function start(options: Partial<HubOptions> = {}, logOptions: Partial<LogOptions> = {}): Promise<void> {
+  log = memoryLog(logOptions)
+  hub = new Hub(() => log, options)
+  await hub.check()
+}
+
+const id = (seq: number) => `${log.epoch}-${seq}`
+const say = (topic: string, ...data: string[]) => hub.publish(data.map((d) => ({ topic, data: d })))
+const close = (topic: string) => hub.publish([{ topic, close: true }])
+const subscribe = async (names: string[], options: SubscribeOptions = {}) =>
+  (await hub.subscribe(Filter.parse(names), options))!
+
+/** All that is due, from the log as well. */
+async function take(subscription: Subscription, reader = new Reader()): Promise<Reader> {
+  while (!subscription.idle && !subscription.ended) {
+    const bytes = subscription.read()
+    if (bytes) reader.feed(bytes)
+    else await nextTurn()
+  }
+  return reader
+}
+const read = async (names: string[], options: SubscribeOptions) => take(await subscribe(names, options))
+const states = (reader: Reader) => reader.control('open').map(({ state }) => state)
+
+beforeEach(() => start())
+afterEach(async () => {
+  vi.useRealTimers()
+  await hub.close()
+})
+
+describe.each([
+  ['the window', {}],
+  ['the log', { windowCount: 1 }],
+])('history, from %s,', (_, options) => {
+  beforeEach(async () => {
+    await hub.close()
+    await start(options)
+    await say('a', '1', '2')
+    await say('b', '3')
+    await say('a', '4')
+    await say('b', '5', '6')
+  })
+
+  test('begins at the earliest: live, at the position before it, and no gap', async () => {
+    const reader = await read(['a'], { from: 'earliest' })
+    expect([reader.data, states(reader), reader.control('gap')]).toEqual([['1', '2', '4'], ['live'], []])
+    expect(reader.events[0]!.id).toBe(id(0))
+  })
+
+  test('begins with the newest so many of what matches', async () => {
+    expect((await read(['a'], { from: { last: 1 } })).lines.slice(1)).toEqual([`4 ${id(4)}`])
+    expect((await read(['a', 'b'], { from: { last: 4 } })).data).toEqual(['3', '4', '5', '6'])
+    expect((await read(['*'], { from: { last: 2 } })).data).toEqual(['5', '6'])
+    expect((await read(['a'], { from: { last: 99 } })).data).toEqual(['1', '2', '4'])
+    expect((await read(['new'], { from: { last: 1 } })).data).toEqual([])
+  })
+
+  test('begins at a time', async () => {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    const since = Date.now()
+    await say('a', '7')
+    await say('b', '8')
+    expect((await read(['a'], { from: { since } })).data).toEqual(['7'])
+    expect((await read(['*'], { from: { since } })).data).toEqual(['7', '8'])
+    expect((await read(['a'], { from: { since: 0 } })).data).toEqual(['1', '2', '4', '7'])
+    expect((await read(['a'], { from: { since: Date.now() + 1000 } })).data).toEqual([])
+  })
+
+  test('is not asked for by who says where it left', async () => {
+    for (const from of ['earliest', { last: 10 }, { since: 0 }] as const) {
+      const reader = await read(['a'], { from, lastEventId: id(2) })
+      expect([reader.data, states(reader)]).toEqual([['4'], ['resumed']])
+    }
+  })
+
+  test('goes on live, each event once', async () => {
+    const subscription = await subscribe(['a'], { from: { last: 2 } })
+    await say('a', '7')
+    const reader = await take(subscription)
+    await say('a', '8')
+    await take(subscription, reader)
+    expect(reader.data).toEqual(['2', '4', '7', '8'])
+  })
+
+  test('of a closed topic ends with its close', async () => {
+    await close('a')
+    const reader = await read(['a'], { from: { last: 1 } })
+    expect(reader.lines.slice(1)).toEqual([`4 ${id(4)}`, `hub.closed {"topic":"a"} ${id(7)}`])
+    expect(await hub.subscribe(Filter.parse(['a']), { from: { last: 1 }, lastEventId: id(7) })).toBeUndefined()
+  })
+})
+
+describe('history that was trimmed', () => {
+  beforeEach(async () => {
+    await hub.close()
+    await start({ windowCount: 1 }, { retention: { topicCount: 2 } })
+    await say('b', 'quiet')
+    await say('a', '2', '3', '4', '5', '6')
+  })
+
+  test('is no gap for who asked for what there is', async () => {
+    for (const from of ['earliest', { last: 5 }] as const) {
+      const reader = await read(['a', 'b'], { from })
+      expect([reader.data, states(reader), reader.control('gap')]).toEqual([['quiet', '5', '6'], ['live'], []])
+    }
+  })
+
+  test('may be one for who asked for all since a time that nobody can place', async () => {
+    const reader = await read(['a'], { from: { since: 0 } })
+    expect([reader.data, states(reader)]).toEqual([['5', '6'], ['gap']])
+    expect(reader.control('gap')).toEqual([{ reason: 'trimmed', from: id(0), to: id(4), exact: false }])
+    expect(states(await read(['b'], { from: { since: 0 } }))).toEqual(['live'])
+  })
+})
+
+describe.each([
+  ['the window', {}],
+  ['the log', { windowCount: 1 }],
+])('a reader that wants the latest, from %s,', (_, options) => {
+  beforeEach(async () => {
+    await hub.close()
+    await start(options)
+  })
+
+  test('gets of what it missed only the newest event of each topic, in order', async () => {
+    await say('a', '1', '2')
+    await say('b/x', '3', '4')
+    await say('a', '5')
+    await say('c', '6')
+    for (const names of [
+      ['a', 'b/x'],
+      ['a', 'b/*'],
+    ]) {
+      const subscription = await subscribe(names, { latest: true, lastEventId: id(0) })
+      const reader = await take(subscription)
+      expect(reader.lines.slice(1)).toEqual([`4 ${id(4)}`, `5 ${id(5)}`])
+      await say('a', '7', '8')
+      await say('b/x', '9')
+      await take(subscription, reader)
+      expect(reader.data).toEqual(['4', '5', '8', '9'])
+      subscription.close()
+      await hub.close()
+      await start(options)
+      await say('a', '1', '2')
+      await say('b/x', '3', '4')
+      await say('a', '5')
+      await say('c', '6')
+    }
+  })
+
+  test('begins with a snapshot when it asks for the earliest', async () => {
+    await say('a', '1', '2')
+    await say('b', '3')
+    await say('a', '4')
+    expect((await read(['*'], { latest: true, from: 'earliest' })).data).toEqual(['3', '4'])
+    expect((await read(['a', 'b'], { latest: true, from: 'earliest' })).data).toEqual(['3', '4'])
+  })
+
+  test('is told what was passed over only if it asked', async () => {
+    await say('a', '1', '2', '3')
+    await say('b', '4')
+    for (const names of [['a', 'b'], ['*']]) {
+      expect((await read(names, { latest: true, lastEventId: id(0) })).control('gap')).toEqual([])
+      const reader = await read(names, { latest: true, gaps: true, lastEventId: id(0) })
+      expect(reader.lines.slice(1)).toEqual([
+        `hub.gap {"reason":"conflated","from":"${id(0)}","to":"${id(2)}","exact":true} ${id(0)}`,
+        `3 ${id(3)}`,
+        `4 ${id(4)}`,
+      ])
+      expect((await read(names, { latest: true, gaps: true, lastEventId: id(2) })).control('gap')).toEqual([])
+    }
+  })
+
+  test('gets what a topic stands at and that it is closed', async () => {
+    await say('a', '1', '2')
+    await close('a')
+    for (const names of [['a'], ['*']]) {
+      const reader = await read(names, { latest: true, lastEventId: id(0) })
+      expect(reader.lines.slice(1)).toEqual([`2 ${id(2)}`, `hub.closed {"topic":"a"} ${id(3)}`])
+    }
+  })
+
+  test('loses no topic to chunks that hold less than it is due', async () => {
+    await hub.close()
+    await start({ ...options, maxChunkBytes: 60 })
+    const topics = Array.from({ length: 20 }, (_, i) => `t/${i}`)
+    for (let round = 0; round < 5; round++) for (const topic of topics) await say(topic, `${topic} ${round}`)
+    const subscription = await subscribe(['t/*'], { latest: true, lastEventId: id(0) })
+    const reader = new Reader()
+    for (let i = 0; i < 8; ) {
+      const bytes = subscription.read()
+      if (bytes) reader.feed(bytes)
+      if (bytes) i++
+      else await nextTurn()
+    }
+    for (const topic of topics.slice(3)) await say(topic, `${topic} 5`)
+    await take(subscription, reader)
+    const newest = new Map(reader.data.map((data) => data.split(' ') as [string, string]))
+    expect(newest).toEqual(new Map(topics.map((topic, i) => [topic, i < 3 ? '4' : '5'])))
+    expect(reader.data.length).toBeLessThan(2 * topics.length)
+  })
+})
+
+describe('what is deleted', () => {
+  test.each([
+    ['from the window', {}],
+    ['from the log', { windowCount: 1 }],
+  ])('reaches nobody who has not got it, read %s', async (_, options) => {
+    await hub.close()
+    await start(options)
+    const [slow, latest] = [await subscribe(['*']), await subscribe(['*'], { latest: true })]
+    const repeating = await subscribe(['a'], { repeatMs: 1000 })
+    await say('a', 'keep', 'secret', 'end')
+    expect(await hub.erase('a', id(2))).toBe(1)
+    await say('b', 'more')
+    expect((await take(slow)).data).toEqual(['keep', 'end', 'more'])
+    expect((await take(latest)).data).toEqual(['end', 'more'])
+    expect((await take(repeating)).data).toEqual(['keep', 'end'])
+    expect((await read(['a'], { lastEventId: id(0) })).lines.slice(1)).toEqual([`keep ${id(1)}`, `end ${id(3)}`])
+  })
+
+  test('reaches nobody although it had been read from the log for a reader', async () => {
+    await hub.close()
+    await start({ windowCount: 1 })
+    await say('a', 'keep', 'secret', 'end')
+    await say('b', '4', '5')
+    const subscription = await subscribe(['a'], { lastEventId: id(0) })
+    subscription.read() // begins to read from the log
+    await nextTurn()
+    await nextTurn()
+    await hub.erase('a', id(2))
+    expect((await take(subscription)).data).toEqual(['keep', 'end'])
+  })
+
+  test('is not said again', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
+    await say('a', 'old', 'secret')
+    const subscription = await subscribe(['a'], { repeatMs: 1000 })
+    await take(subscription)
+    await hub.erase('a', id(2))
+    await nextTurn()
+    await nextTurn()
+    await vi.advanceTimersByTimeAsync(1200)
+    const reader = await take(subscription)
+    expect(reader.text).toBe('data: old\n\n')
+    await hub.erase('a')
+    await nextTurn()
+    await nextTurn()
+    await vi.advanceTimersByTimeAsync(1200)
+    expect((await take(subscription)).text).not.toContain('data')
+  })
+
+  test('leaves a topic that can be published to again, and closed again, for readers that were told of a close', async () => {
+    const both = await subscribe(['a', 'b'])
+    await say('a', '1')
+    await close('a')
+    const reader = await take(both)
+    expect(await hub.erase('a')).toBe(2)
+    expect(await hub.topic('a')).toMatchObject({ kept: 0, closed: false, lastId: id(2) })
+    await say('a', '2')
+    await take(both, reader)
+    await close('a')
+    await close('b')
+    await take(both, reader)
+    expect(reader.lines.slice(1).map((line) => line.split(' ').slice(0, -1).join(' '))).toEqual([
+      '1',
+      'hub.closed {"topic":"a"}',
+      '2',
+      'hub.closed {"topic":"a"}',
+      'hub.closed {"topic":"b"}',
+    ])
+    expect(both.ended).toBe(true)
+  })
+
+  test("must be there, and not the hub's own", async () => {
+    await say('a', '1')
+    await hub.set('x')
+    for (const [topic, given] of [['b'], ['b', id(1)], ['a', id(2)], ['a', id(9)]] as [string, string?][])
+      await expect(hub.erase(topic, given)).rejects.toMatchObject({ code: 'nothing_to_delete' })
+    await expect(hub.erase('$store')).rejects.toMatchObject({ code: 'forbidden' })
+    await expect(hub.erase('$store', id(2))).rejects.toMatchObject({ code: 'forbidden' })
+  })
+})
+
+describe('topics', () => {
+  test('are listed with what is kept of them and who reads them now', async () => {
+    await say('chat/a', '1', '2')
+    await say('chat/b', '3')
+    await say('news', '4')
+    await close('news')
+    await hub.set('x')
+    await subscribe(['chat/a'])
+    await subscribe(['chat/*'])
+    await subscribe(['chat/*', 'news'])
+    const list = (names: string[], after = '', limit = 10) => hub.topics(Filter.parse(names), after, limit)
+    expect(await list(['**'])).toEqual([
+      { topic: 'chat/a', lastId: id(2), kept: 2, readers: 3, closed: false },
+      { topic: 'chat/b', lastId: id(3), kept: 1, readers: 2, closed: false },
+      { topic: 'news', lastId: id(5), kept: 2, readers: 1, closed: true },
+    ])
+    expect((await list(['chat/*'], '', 1)).map(({ topic }) => topic)).toEqual(['chat/a'])
+    expect((await list(['chat/*'], 'chat/a')).map(({ topic }) => topic)).toEqual(['chat/b'])
+    expect((await list(['$store'])).map(({ topic }) => topic)).toEqual(['$store'])
+    expect(await hub.topic('unheard')).toEqual({ topic: 'unheard', lastId: null, kept: 0, readers: 0, closed: false })
+  })
+
+  test('are all found, however many others lie between', async () => {
+    for (let i = 0; i < 30; i++)
+      await hub.publish(
+        Array.from({ length: 100 }, (_, k) => ({ topic: `t/${i * 100 + k}/${k === 50 ? 'x' : 'y'}`, data: '' })),
+      )
+    const found: string[] = []
+    for (let after = ''; ; ) {
+      const page = await hub.topics(Filter.parse(['t/*/x']), after, 7)
+      found.push(...page.map(({ topic }) => topic))
+      if (page.length < 7) break
+      after = page.at(-1)!.topic
+    }
+    expect(found).toEqual(Array.from({ length: 30 }, (_, i) => `t/${i * 100 + 50}/x`).sort())
+  })
+})
+
+describe('limits', () => {
+  test('of open streams: at the bound one opens, past it none, until one ends', async () => {
+    await hub.close()
+    await start({ maxReaders: 2 })
+    const first = await subscribe(['a'])
+    await hub.watch()
+    const refused = expect.objectContaining({ code: 'too_many_readers', retryAfterS: expect.any(Number) })
+    await expect(subscribe(['a'])).rejects.toEqual(refused)
+    await expect(hub.watch()).rejects.toEqual(refused)
+    first.close()
+    await Promise.all([subscribe(['a']), expect(subscribe(['b'])).rejects.toEqual(refused)])
+  })
+
+  test('of replays at once: past it none opens, but who needs no history does, and who falls behind goes on', async () => {
+    await hub.close()
+    await start({ maxReplays: 2, windowCount: 2 })
+    await say('a', '1', '2', '3', '4')
+    const [one, other] = [await subscribe(['a'], { lastEventId: id(1) }), await subscribe(['a'], { from: 'earliest' })]
+    const refused = expect.objectContaining({ code: 'too_many_replays', retryAfterS: expect.any(Number) })
+    for (const options of [
+      { lastEventId: id(1) },
+      { lastEventId: 'elsewhere-9' },
+      { from: { last: 4 } },
+      { from: { since: 0 } },
+    ])
+      await expect(subscribe(['a'], options)).rejects.toEqual(refused)
+    const live = await subscribe(['a'])
+    await subscribe(['a'], { lastEventId: id(2) })
+    await say('a', '5', '6', '7')
+    expect((await take(live)).data).toEqual(['5', '6', '7'])
+    expect((await take(one)).data).toEqual(['2', '3', '4', '5', '6', '7'])
+    other.close()
+    expect((await read(['a'], { lastEventId: id(1) })).data).toHaveLength(6)
+    expect((await read(['a'], { lastEventId: id(1) })).data).toHaveLength(6)
+  })
+
+  test('of replayed events a second, for one reader, and not for what is live', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
+    await hub.close()
+    await start({ replayRate: 1000, windowCount: 1 })
+    for (let i = 0; i < 20; i++) await hub.publish(Array.from({ length: 100 }, () => ({ topic: 'a', data: 'x' })))
+    const subscription = await subscribe(['a'], { from: 'earliest' })
+    const reader = new Reader()
+    const due = async () => {
+      for (let i = 0; i < 200; i++) {
+        const bytes = subscription.read()
+        if (bytes) reader.feed(bytes)
+        else await nextTurn()
+      }
+      return reader.data.length
+    }
+    const got: number[] = [await due()]
+    for (let tenth = 0; tenth < 10; tenth++) {
+      await vi.advanceTimersByTimeAsync(100)
+      got.push(await due())
+    }
+    const steps = got.slice(1).map((count, i) => count - got[i]!)
+    expect(got[0]).toBeGreaterThan(100)
+    expect(got[0]).toBeLessThan(100 + 256)
+    expect(got[10]! - got[0]!).toBeGreaterThan(1000 - 256)
+    expect(got[10]! - got[0]!).toBeLessThanOrEqual(1000 + 256)
+    expect(Math.max(...steps)).toBeLessThanOrEqual(256)
+  })
+
+  test('of a batch', async () => {
+    await hub.close()
+    await start({ maxBatch: 3 })
+    await say('a', '1', '2', '3')
+    await expect(say('a', '1', '2', '3', '4')).rejects.toMatchObject({ code: 'batch_too_long' })
+    expect(await hub.topic('a')).toMatchObject({ kept: 3 })
+  })
+})
