@@ -1,12 +1,16 @@
 import { type Context, Hono } from 'hono'
+import { Clients } from './auth/clients.ts'
 import { loopbackOnly } from './auth/guard.ts'
 import { type Config, parseConfig } from './config.ts'
 import { AppError } from './errors.ts'
 import type { Hub } from './hub/hub.ts'
-import { type Connection, event } from './routes/event.ts'
+import type { Connection } from './routes/connection.ts'
+import { event } from './routes/event.ts'
 import { health, ready } from './routes/health.ts'
+import { openapi } from './routes/openapi.ts'
 import { type Files, page } from './routes/page.ts'
 import { send } from './routes/send.ts'
+import { erase, list, show } from './routes/topics.ts'
 
 export interface AppOptions {
   readonly hub: Hub
@@ -24,15 +28,24 @@ export interface AppOptions {
  */
 export function createApp({ hub, config = parseConfig(), files }: AppOptions): Hono<{ Bindings: Connection }> {
   const app = new Hono<{ Bindings: Connection }>()
+  const clients = new Clients(config.clients)
+  const { hub: limits, body, maxBatch, stream } = config
   if (!config.open) app.use(loopbackOnly)
   allow(app, '/send', ['GET', 'POST'])
-  allow(app, '/event', ['GET', 'HEAD'])
+  allow(app, '/event', ['GET', 'HEAD', 'POST', 'QUERY'])
+  allow(app, '/topics', ['GET', 'HEAD'])
+  allow(app, '/topics/:topic{.+}', ['GET', 'HEAD', 'DELETE'])
   allow(app, '/health', ['GET', 'HEAD'])
   allow(app, '/ready', ['GET', 'HEAD'])
-  app.on(['GET', 'POST'], '/send', send(hub, config.maxBodyBytes))
-  app.get('/event', event(hub))
+  allow(app, '/openapi.json', ['GET', 'HEAD'])
+  app.on(['GET', 'POST'], '/send', send({ hub, clients, body, maxBatch, stream }))
+  app.on(['GET', 'POST', 'QUERY'], '/event', event({ hub, clients, body, limits }))
+  app.get('/topics', list(hub, limits))
+  app.get('/topics/:topic{.+}', show(hub, limits))
+  app.delete('/topics/:topic{.+}', erase(hub, limits))
   app.get('/health', health)
   app.get('/ready', ready(hub))
+  app.get('/openapi.json', openapi())
   if (files) app.get('*', page(files))
   app.notFound((c) => c.text('Page not found', 404))
   app.onError(problem)
@@ -44,7 +57,7 @@ function allow(app: Hono<{ Bindings: Connection }>, path: string, methods: reado
   app.use(path, async (c, next) => {
     if (methods.includes(c.req.method)) return next()
     c.header('Allow', methods.join(', '))
-    throw new AppError('method_not_allowed', `Cannot ${c.req.method} ${path}: use ${methods.join(' or ')}`)
+    throw new AppError('method_not_allowed', `Cannot ${c.req.method} ${c.req.path}: use ${methods.join(' or ')}`)
   })
 }
 
@@ -55,10 +68,11 @@ function problem(error: Error, c: Context): Response {
       ? error
       : new AppError('internal', 'Cannot answer: something went wrong here', { cause: error })
   if (known.status >= 500 && known.code !== 'draining') console.error(error)
-  const { status, code, message, retryAfterS = status === 503 ? 5 : undefined } = known
+  const { status, code, message, more, retryAfterS = status === 503 ? 5 : undefined } = known
   c.header('Cache-Control', 'no-store')
   if (retryAfterS !== undefined) c.header('Retry-After', `${retryAfterS}`)
-  return c.body(JSON.stringify({ type: 'about:blank', title: titles[status], status, code, detail: message }), status, {
+  const answer = { type: 'about:blank', title: titles[status], status, code, detail: message, ...more }
+  return c.body(JSON.stringify(answer), status, {
     'Content-Type': 'application/problem+json',
     'X-Content-Type-Options': 'nosniff',
   })

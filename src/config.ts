@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import type { ClientLimits } from './auth/clients.ts'
 import { AppError, quote } from './errors.ts'
 import { defaultHubOptions, type HubOptions } from './hub/hub.ts'
 import { defaultLogOptions, type LogOptions } from './log/log.ts'
@@ -11,7 +12,12 @@ export interface Config {
   readonly log: string
   /** Serve others than this machine although nobody has to say who they are. */
   readonly open: boolean
-  readonly maxBodyBytes: number
+  readonly body: { readonly maxBodyBytes: number; readonly bodyTimeoutMs: number }
+  /** Most messages of one list. */
+  readonly maxBatch: number
+  /** Bounds of a body that is published as it streams in. */
+  readonly stream: { readonly maxStreamItems: number; readonly streamIdleMs: number; readonly maxStreamMs: number }
+  readonly clients: ClientLimits
   readonly hub: HubOptions
   readonly logOptions: LogOptions
 }
@@ -41,12 +47,28 @@ export const settings = {
   TOPIC_RETENTION_BYTES: setting('bytes of entries kept of any one topic', 'none', optional(bytes(1))),
   KEY_COUNT: setting('idempotency keys remembered', '1000000', whole(1)),
   KEY_AGE: setting('how long an idempotency key is remembered', '24h', duration(1000)),
-  MAX_BODY_BYTES: setting('longest request body', '64KiB', bytes(KIB, 64 * MIB)),
+  MAX_BODY_BYTES: setting('longest request body, or item of one that streams', '64KiB', bytes(KIB, 64 * MIB)),
+  BODY_TIMEOUT: setting('how long a request body may take to come, unless it streams', '30s', duration(100, DAY_MS)),
   MAX_EVENT_BYTES: setting(
     'longest data of one event; some clients fail at lines of more than 64 KiB',
     '60KiB',
     bytes(1, 64 * MIB),
   ),
+  MAX_BATCH: setting('messages of one list', '1000', whole(1, 100_000)),
+  MAX_STREAM_ITEMS: setting('items of one body that is published as it streams in', '1000000', whole(1)),
+  STREAM_IDLE: setting('how long such a body may be silent', '60s', duration(100, DAY_MS)),
+  MAX_STREAM_TIME: setting('how long it may take in all', '1h', duration(100, DAY_MS)),
+  MAX_TOPICS: setting('topics and patterns of one stream', '100', whole(1, 10_000)),
+  MAX_TOPIC_BYTES: setting('longest topic or pattern', '200', bytes(1, 200)),
+  MAX_READERS: setting('open streams', '50000', whole(1)),
+  MAX_READERS_PER_ADDRESS: setting(
+    'open streams of one client address; 1000 with OPEN=true',
+    'none',
+    optional(whole(1)),
+  ),
+  PUBLISH_RATE: setting('messages a second of one client address; 1000 with OPEN=true', 'none', optional(whole(1))),
+  MAX_REPLAYS: setting('readers that are given history from the log at once', '1000', whole(1)),
+  REPLAY_RATE: setting('events a second that one reader is given from the log', '50000', whole(100)),
   MAX_CHUNK_BYTES: setting('most bytes given to a reader at once', '64KiB', bytes(KIB, 16 * MIB)),
   WINDOW_COUNT: setting('newest entries kept in memory for readers to catch up from', '10000', whole(1, 10_000_000)),
   WINDOW_BYTES: setting('bytes of entries kept in memory for the same', '8MiB', bytes(KIB)),
@@ -61,6 +83,9 @@ type Setting = keyof typeof settings
 /** What is safe to keep on a disk is not in memory. */
 const memoryInitials: Partial<Record<Setting, string>> = { RETENTION_COUNT: '100000', RETENTION_BYTES: '64MiB' }
 
+/** Who lets everybody in bounds each. On loopback, and behind a proxy there, all have one address. */
+const openInitials: Partial<Record<Setting, string>> = { MAX_READERS_PER_ADDRESS: '1000', PUBLISH_RATE: '1000' }
+
 /**
  * Reads the settings from environment variables; empty ones count as missing. Nobody else reads the environment.
  *
@@ -70,8 +95,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
   const mistakes: string[] = []
   const get = <Name extends Setting>(name: Name): v.InferOutput<(typeof settings)[Name]['schema']> => {
     const { schema, initial } = settings[name]
-    const fallback = env.LOG === 'memory:' ? memoryInitials[name] : undefined
-    const found = v.safeParse(schema, env[name] || (fallback ?? initial))
+    const fallbacks = { ...(env.LOG === 'memory:' && memoryInitials), ...(env.OPEN === 'true' && openInitials) }
+    const found = v.safeParse(schema, env[name] || (fallbacks[name] ?? initial))
     if (!found.success) mistakes.push(`${name}=${quote(env[name]!)}: expected ${found.issues[0].message}`)
     return found.output as v.InferOutput<(typeof settings)[Name]['schema']>
   }
@@ -87,10 +112,25 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
     host: get('HOST'),
     log: get('LOG'),
     open: get('OPEN'),
-    maxBodyBytes: get('MAX_BODY_BYTES'),
+    body: { maxBodyBytes: get('MAX_BODY_BYTES'), bodyTimeoutMs: get('BODY_TIMEOUT') },
+    maxBatch: get('MAX_BATCH'),
+    stream: {
+      maxStreamItems: get('MAX_STREAM_ITEMS'),
+      streamIdleMs: get('STREAM_IDLE'),
+      maxStreamMs: get('MAX_STREAM_TIME'),
+    },
+    clients: present({
+      maxReadersPerAddress: get('MAX_READERS_PER_ADDRESS'),
+      publishRate: get('PUBLISH_RATE'),
+    }),
     hub: {
       ...defaultHubOptions,
       maxEventBytes: get('MAX_EVENT_BYTES'),
+      maxTopics: get('MAX_TOPICS'),
+      maxTopicBytes: get('MAX_TOPIC_BYTES'),
+      maxReaders: get('MAX_READERS'),
+      maxReplays: get('MAX_REPLAYS'),
+      replayRate: get('REPLAY_RATE'),
       maxChunkBytes: get('MAX_CHUNK_BYTES'),
       windowCount: get('WINDOW_COUNT'),
       windowBytes: get('WINDOW_BYTES'),
@@ -101,7 +141,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
     },
     logOptions: {
       ...defaultLogOptions,
-      retention: Object.fromEntries(Object.entries(retention).filter(([, bound]) => bound !== undefined)),
+      retention: present(retention),
       keyCount: get('KEY_COUNT'),
       keyAgeMs: get('KEY_AGE'),
     },
@@ -116,6 +156,13 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       `Cannot start: ${mistakes.length === 1 ? 'a setting is' : `${mistakes.length} settings are`} wrong\n  ${mistakes.join('\n  ')}`,
     )
   return config
+}
+
+/** The bounds that there are. */
+function present<Bounds extends Record<string, number | undefined>>(
+  bounds: Bounds,
+): { [Name in keyof Bounds]?: number } {
+  return Object.fromEntries(Object.entries(bounds).filter(([, bound]) => bound !== undefined)) as Bounds
 }
 
 /** Whether a host name or address can only mean this machine. */

@@ -3,6 +3,7 @@ export const statuses = {
   batch_too_long: 413,
   body_invalid: 400,
   body_too_large: 413,
+  body_too_slow: 408,
   config_invalid: 500,
   content_type_unsupported: 415,
   cross_site: 403,
@@ -47,6 +48,12 @@ export const statuses = {
 /** A stable name of what went wrong, `code` in a problem answer (RFC 9457). */
 export type Code = keyof typeof statuses
 
+interface AppErrorOptions {
+  cause?: unknown
+  retryAfterS?: number
+  more?: Readonly<Record<string, unknown>>
+}
+
 /**
  * The one error of Tidings. `message` is a sentence for people: what was wrong, and what would be right.
  * It is sent to clients, so it never holds a secret or the message of a foreign error; those stay in `cause`.
@@ -55,12 +62,25 @@ export class AppError extends Error {
   readonly code: Code
   /** In how many seconds it may work; missing where that is not known, or never. */
   readonly retryAfterS: number | undefined
+  /** What else a problem answer tells (RFC 9457, 3.2). */
+  readonly more: Readonly<Record<string, unknown>> | undefined
 
-  constructor(code: Code, message: string, options: { cause?: unknown; retryAfterS?: number } = {}) {
+  constructor(code: Code, message: string, options: AppErrorOptions = {}) {
     super(message, options)
     this.name = 'AppError'
     this.code = code
     this.retryAfterS = options.retryAfterS
+    this.more = options.more
+  }
+
+  /** The same error, told of one of many. */
+  at(place: string, more?: Readonly<Record<string, unknown>>): AppError {
+    const { cause, retryAfterS } = this
+    return new AppError(this.code, `${this.message} (${place}, counted from 0)`, {
+      cause,
+      ...(retryAfterS !== undefined && { retryAfterS }),
+      ...(more && { more }),
+    })
   }
 
   /** The HTTP status of the code. */

@@ -108,20 +108,20 @@ export class Filter {
     return new Filter(topics, patterns)
   }
 
+  /** What the names of all topics that it matches begin with, as far as that can be told at once. */
+  get prefix(): string {
+    const [first = '', ...others] = [...this.topics, ...this.patterns.map((p) => p.slice(0, p.indexOf('*')))]
+    let { length } = first
+    for (const other of others) while (!other.startsWith(first.slice(0, length))) length--
+    return first.slice(0, length)
+  }
+
   matches(topic: string): boolean {
     if (this.topics.has(topic)) return true
     if (this.#split.length === 0) return false
     const segments = topic.split('/')
     return this.#split.some((pattern) => matches(pattern, segments))
   }
-}
-
-/** What the names of all topics that a filter matches begin with, as far as that can be told at once. */
-export function literalPrefix({ topics, patterns }: Filter): string {
-  const [first = '', ...others] = [...topics, ...patterns.map((pattern) => pattern.slice(0, pattern.indexOf('*')))]
-  let { length } = first
-  for (const other of others) while (!other.startsWith(first.slice(0, length))) length--
-  return first.slice(0, length)
 }
 
 function isWord(segment: string, index: number): boolean {

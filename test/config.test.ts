@@ -11,7 +11,10 @@ describe('the configuration', () => {
       host: '127.0.0.1',
       log: 'sqlite:./data/tidings.db',
       open: false,
-      maxBodyBytes: 65_536,
+      body: { maxBodyBytes: 65_536, bodyTimeoutMs: 30_000 },
+      maxBatch: 1000,
+      stream: { maxStreamItems: 1_000_000, streamIdleMs: 60_000, maxStreamMs: 3_600_000 },
+      clients: {},
       hub: defaultHubOptions,
       logOptions: defaultLogOptions,
     })
@@ -24,6 +27,14 @@ describe('the configuration', () => {
   test('keeps less in memory than on a disk, unless told', () => {
     expect(parseConfig({ LOG: 'memory:' }).logOptions.retention).toEqual({ count: 100_000, bytes: 64 * 1024 ** 2 })
     expect(parseConfig({ LOG: 'memory:', RETENTION_COUNT: '5' }).logOptions.retention.count).toBe(5)
+  })
+
+  test('bounds each client once everybody may come, unless told', () => {
+    expect(parseConfig({ OPEN: 'true' }).clients).toEqual({ maxReadersPerAddress: 1000, publishRate: 1000 })
+    expect(parseConfig({ OPEN: 'true', PUBLISH_RATE: 'none', MAX_READERS_PER_ADDRESS: '5' }).clients).toEqual({
+      maxReadersPerAddress: 5,
+    })
+    expect(parseConfig({ PUBLISH_RATE: '7' }).clients).toEqual({ publishRate: 7 })
   })
 
   test('reads times and sizes with their units', () => {

@@ -9,7 +9,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/log': ['src/log'],
   'src/hub': ['src/hub', 'src/log/log.ts'],
   'src/store.ts': ['src/hub', 'src/log/memory.ts'],
-  'src/config.ts': ['src/hub', 'src/log/log.ts'],
+  'src/config.ts': ['src/hub', 'src/log/log.ts', 'src/auth/clients.ts'],
   'src/auth': ['src/auth', 'src/config.ts'],
   'src/routes': ['src/routes', 'src/hub', 'src/auth', 'src/log/log.ts'],
   'src/app.ts': ['src/routes', 'src/auth', 'src/hub', 'src/config.ts'],
@@ -24,7 +24,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'src/hub',
     'src/log',
     'src/routes/page.ts',
-    'src/routes/event.ts',
+    'src/routes/connection.ts',
   ],
 }
 
@@ -32,6 +32,8 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   hono: ['src/app.ts', 'src/routes', 'src/auth', 'src/adapters'],
   '@hono/node-server': ['src/adapters'],
   valibot: ['src/config.ts', 'src/routes'],
+  'eventsource-parser': ['src/routes'],
+  '@valibot/to-json-schema': ['src/routes'],
 }
 
 const RUNTIME = /^(node|bun|cloudflare|deno):/

@@ -10,6 +10,7 @@ interface BunServer {
   readonly port: number
   /** Seconds that a request's connection may be silent; 0 is for ever. */
   timeout(request: Request, seconds: number): void
+  requestIP(request: Request): { readonly address: string } | null
   stop(closeActiveConnections?: boolean): Promise<void>
 }
 
@@ -30,13 +31,15 @@ declare const Bun: {
 export async function serve(config: Config): Promise<Running> {
   await store.use(openLog(config), config.hub)
   const app = createApp({ hub: store, config, files: readFile })
-  const server = await listen(config, (request, own) =>
-    app.fetch(request, {
+  const server = await listen(config, (request, own) => {
+    const address = own.requestIP(request)?.address
+    return app.fetch(request, {
+      ...(address && { address }),
       // Bun ends a silent connection after 10 s. That is right for everything but a stream, which is silent by nature.
       keep: () => own.timeout(request, 0),
       cut: () => own.timeout(request, 1),
-    }),
-  )
+    })
+  })
   return { url: urlOf(config.host, server.port), stop: () => stop(server) }
 }
 

@@ -11,10 +11,14 @@ interface DenoServer {
   shutdown(): Promise<void>
 }
 
+interface DenoInfo {
+  readonly remoteAddr: { readonly hostname: string }
+}
+
 declare const Deno: {
   serve(
     options: { hostname: string; port: number; onListen(): void },
-    fetch: (request: Request) => Response | Promise<Response>,
+    fetch: (request: Request, info: DenoInfo) => Response | Promise<Response>,
   ): DenoServer
 }
 
@@ -26,11 +30,11 @@ declare const Deno: {
 export async function serve(config: Config): Promise<Running> {
   await store.use(openLog(config), config.hub)
   const app = createApp({ hub: store, config, files: readFile })
-  const server = await listen(config, (request) => app.fetch(request))
+  const server = await listen(config, (request, { remoteAddr }) => app.fetch(request, { address: remoteAddr.hostname }))
   return { url: urlOf(config.host, server.addr.port), stop: () => stop(server) }
 }
 
-async function listen(config: Config, fetch: (request: Request) => Response | Promise<Response>) {
+async function listen(config: Config, fetch: (request: Request, info: DenoInfo) => Response | Promise<Response>) {
   try {
     return Deno.serve({ hostname: config.host, port: config.port, onListen: () => {} }, fetch)
   } catch (cause) {

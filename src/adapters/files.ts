@@ -1,4 +1,5 @@
 import { readFile as readBytes, readdir } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { extname } from 'node:path'
 import type { File } from '../routes/page.ts'
 
@@ -13,6 +14,9 @@ const types: Readonly<Record<string, string>> = {
 
 let files: Promise<ReadonlyMap<string, File>> | undefined
 
+/** The library that shows /openapi.json at /docs, an optional dependency. */
+const SWAGGER_UI = ['swagger-ui-bundle.js', 'swagger-ui.css']
+
 /** Finds a file of `public/` by its exact path, `index.html` as `/`. A map, read once: what is not in it has no spelling that reaches it. */
 export async function readFile(path: string): Promise<File | undefined> {
   files ??= readAll()
@@ -21,11 +25,21 @@ export async function readFile(path: string): Promise<File | undefined> {
 
 async function readAll(): Promise<ReadonlyMap<string, File>> {
   const found = new Map<string, File>()
-  for (const name of await readdir(PUBLIC)) {
-    const type = types[extname(name)]
-    if (!type) continue
-    const bytes = new Uint8Array(await readBytes(new URL(name, PUBLIC)))
-    found.set(name === 'index.html' ? '/' : `/${name}`, { type, bytes })
+  const add = async (path: string, place: URL | string) => {
+    const type = types[extname(place.toString())]
+    if (type) found.set(path, { type, bytes: new Uint8Array(await readBytes(place)) })
+  }
+  for (const name of await readdir(PUBLIC)) await add(pathOf(name), new URL(name, PUBLIC))
+  try {
+    const { resolve } = createRequire(import.meta.url)
+    for (const name of SWAGGER_UI) await add(`/docs/${name}`, resolve(`swagger-ui-dist/${name}`))
+  } catch {
+    for (const path of ['/docs', '/docs.js']) found.delete(path) // It was not installed.
   }
   return found
+}
+
+function pathOf(name: string): string {
+  if (name === 'index.html') return '/'
+  return `/${name.replace(/\.html$/, '')}`
 }

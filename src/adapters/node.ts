@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, Server } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import { type HttpBindings, serve as listen } from '@hono/node-server'
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
@@ -8,6 +8,9 @@ import { store } from '../store.ts'
 import { readFile } from './files.ts'
 import { openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
+
+/** Longest time in which a request's headers have to come. */
+const HEADERS_MS = 10_000
 
 /**
  * Serves the store of this process over HTTP on Node until `stop`.
@@ -17,17 +20,44 @@ import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
 export async function serve(config: Config): Promise<Running> {
   await store.use(openLog(config), config.hub)
   const app = createApp({ hub: store, config, files: readFile })
+  const requestTimeout = config.body.bodyTimeoutMs + HEADERS_MS // a second guard, for bodies that no route reads
+  const streaming = new WeakMap<Socket, IncomingMessage>()
   const server = listen({
-    fetch: (request, env) => app.fetch(request, { cut: () => (env as HttpBindings).incoming.socket.destroy() }),
+    fetch: (request, env) => {
+      const { incoming } = env as HttpBindings
+      const { socket } = incoming
+      return app.fetch(request, {
+        ...(socket.remoteAddress && { address: socket.remoteAddress }),
+        keep: () => streaming.set(socket, incoming),
+        cut: () => socket.destroy(),
+      })
+    },
     hostname: config.host,
     port: config.port,
-    serverOptions: { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 5000 },
+    serverOptions: { headersTimeout: HEADERS_MS, requestTimeout, connectionsCheckingInterval: 5000 },
   }) as Server
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // A body that is published as it streams in may take its time: the route bounds it. Node tells of a timeout once.
+    const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+    if (isLate && streaming.get(socket)?.complete === false) return
+    refuse(socket, isLate ? '408 Request Timeout' : (refusals[error.code ?? ''] ?? '400 Bad Request'))
+  })
   await once(server, 'listening').catch(async (cause) => {
     throw await cannotListen(config, cause)
   })
   const { port } = server.address() as AddressInfo
   return { url: urlOf(config.host, port), stop: () => stop(server) }
+}
+
+const refusals: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large',
+}
+
+/** Says what was wrong with a request that could not be read, unless an answer has begun, and hangs up. */
+function refuse(socket: Socket, status: string): void {
+  if (socket.writable && socket.bytesWritten === 0) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
+  socket.destroySoon()
 }
 
 async function stop(server: Server): Promise<void> {

@@ -62,7 +62,7 @@ function stopOnSignals(running: Running): void {
 
 function help(): string {
   const rows = Object.entries(settings).map(
-    ([name, { says, initial }]) => `  ${name.padEnd(22)}${initial.padEnd(26)}${says}`,
+    ([name, { says, initial }]) => `  ${name.padEnd(24)}${initial.padEnd(26)}${says}`,
   )
   return `Tidings, a Server-Sent Events hub. Settings are environment variables:\n\n${rows.join('\n')}\n`
 }

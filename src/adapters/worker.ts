@@ -44,7 +44,9 @@ export class TidingsHub {
   }
 
   fetch(request: Request): Response | Promise<Response> {
-    return this.#app.fetch(request)
+    // The platform's own word: a client cannot set it.
+    const address = request.headers.get('cf-connecting-ip')
+    return this.#app.fetch(request, address === null ? {} : { address })
   }
 }
 

@@ -1,6 +1,6 @@
 import { AppError, quote } from '../errors.ts'
 import type { Beginning, Entry, Log, Message, Receipt, TopicState } from '../log/log.ts'
-import { defaultTopicLimits, Filter, isOwn, literalPrefix, STORE } from '../topic.ts'
+import { defaultTopicLimits, Filter, isOwn, STORE } from '../topic.ts'
 import { DEFAULT_MESSAGE, encodeEntry, storeData } from './frame.ts'
 import { type Group, Interests } from './interests.ts'
 import { checkKey, checkText, type MessageLimits, MIN_RETRY_MS, parseMessage } from './message.ts'
@@ -31,8 +31,6 @@ export interface HubOptions extends MessageLimits {
   readonly maxReplays: number
   /** Most events a second that one reader is given from the log, so that history does not starve who is live. */
   readonly replayRate: number
-  /** Most messages of one batch. */
-  readonly maxBatch: number
 }
 
 export const defaultHubOptions: HubOptions = {
@@ -48,7 +46,6 @@ export const defaultHubOptions: HubOptions = {
   maxReaders: 50_000,
   maxReplays: 1000,
   replayRate: 50_000,
-  maxBatch: 1000,
 }
 
 /** Readers that may come back in one second after a drain, and the longest they are spread over. */
@@ -93,6 +90,15 @@ export interface Topic {
   /** Open streams that it concerns. */
   readonly readers: number
   readonly closed: boolean
+}
+
+export interface TopicsQuery {
+  /** What the names begin with. */
+  readonly prefix: string
+  readonly isShown: (topic: string) => boolean
+  /** The name to go on after. */
+  readonly after: string
+  readonly limit: number
 }
 
 interface Opened {
@@ -150,16 +156,10 @@ export class Hub {
   /**
    * Appends messages, all or none, and resolves when they are as durable as the log declares.
    *
-   * @throws AppError `batch_too_long`, and those of `parseMessage` and of `Log.append`
+   * @throws AppError of `parseMessage` and of `Log.append`
    */
   async publish(messages: readonly Message[]): Promise<readonly Published[]> {
-    const { maxBatch } = this.#options
-    if (messages.length > maxBatch)
-      throw new AppError(
-        'batch_too_long',
-        `Cannot publish ${messages.length} messages at once: a batch holds at most ${maxBatch}; stream them as application/x-ndjson`,
-      )
-    return this.#append(messages.map((message) => parseMessage(message, this.#options)))
+    return this.#append(messages.map((message, i) => this.#parse(message, messages.length > 1 ? i : undefined)))
   }
 
   /** Sets the store's message. @throws AppError `message_invalid`, `event_too_large`, `key_invalid`, and those of `Log.append` */
@@ -192,20 +192,14 @@ export class Hub {
     return (await this.#subscribe(Filter.parse([STORE]), options, true))!
   }
 
-  /**
-   * Topics that a filter matches, by name, after `after`: those that have kept entries or are closed, and the hub's own only if they
-   * are asked for by name.
-   *
-   * @param limit most topics of the answer; there may be more if it is full
-   */
-  async topics(filter: Filter, after: string, limit: number): Promise<readonly Topic[]> {
+  /** A page of the topics that are shown, by name, of those that have kept entries or are closed; there may be more if it is full. */
+  async topics({ prefix, isShown, after, limit }: TopicsQuery): Promise<readonly Topic[]> {
     const { log } = await this.#opened()
-    const prefix = literalPrefix(filter)
     const found: Topic[] = []
     for (let last = after; ; ) {
       const page = await log.topics({ prefix, after: last, limit: LISTED })
       for (const state of page) {
-        if (!filter.matches(state.topic)) continue
+        if (!isShown(state.topic)) continue
         found.push(this.#topicOf(state, log))
         if (found.length === limit) return found
       }
@@ -267,6 +261,14 @@ export class Hub {
     if (this.#opening) await (await this.#opening).log.close()
   }
 
+  #parse(message: Message, index: number | undefined): Message {
+    try {
+      return parseMessage(message, this.#options)
+    } catch (error) {
+      throw index !== undefined && error instanceof AppError ? error.at(`message ${index} of the list`) : error
+    }
+  }
+
   async #append(messages: readonly Message[]): Promise<readonly Published[]> {
     const { log } = await this.#opened()
     const receipts = await log.append(messages)
@@ -313,9 +315,9 @@ export class Hub {
     }
     try {
       const repeat = repeated === undefined ? undefined : await this.#repeatOf(repeated, log, initial)
+      const history = asked === undefined ? await this.#historyOf(options.from, filter, log) : undefined
       const states = await log.topics({ names: filter.topics })
       const closed = new Map(states.filter((state) => state.closed > 0).map((state) => [state.topic, state.closed]))
-      const history = asked === undefined ? await historyOf(options.from, filter, log) : undefined
       if (this.#draining) throw draining()
       if (isOver(filter, asked, closed, log.epoch)) {
         leave()
@@ -338,17 +340,30 @@ export class Hub {
     }
   }
 
+  /** Where it begins; to find that counts as a replay, for it may be a search through the whole log. */
+  async #historyOf(from: SubscribeOptions['from'], filter: Filter, log: Log): Promise<Start['history']> {
+    if (from === undefined) return
+    if (from === 'earliest') return { after: 0, vouched: true }
+    if (this.#replays.open >= this.#options.maxReplays) throw this.#tooManyReplays()
+    this.#replays.open++
+    try {
+      return { after: await log.seek(from, filter), vouched: 'last' in from }
+    } finally {
+      this.#replays.open--
+    }
+  }
+
   /** @throws AppError `too_many_replays` if only the log can tell what comes after the position, and it tells too many already */
   #checkReplays(asked: Position | 'unknown' | undefined, after: number | undefined, window: Window, log: Log): void {
-    const { maxReplays } = this.#options
     const isForeign = typeof asked === 'object' && asked.epoch !== log.epoch
     const from = isForeign ? 0 : typeof asked === 'object' ? asked.seq : (after ?? window.head)
-    if (this.#replays.open < maxReplays || from >= window.floor) return
-    throw new AppError(
-      'too_many_replays',
-      `Cannot replay history now: ${maxReplays} readers are being given theirs, which is the most at once`,
-      { retryAfterS: 2 },
-    )
+    if (this.#replays.open >= this.#options.maxReplays && from < window.floor) throw this.#tooManyReplays()
+  }
+
+  #tooManyReplays(): AppError {
+    const { maxReplays } = this.#options
+    const why = `${maxReplays} readers are being given theirs, which is the most at once`
+    return new AppError('too_many_replays', `Cannot replay history now: ${why}`, { retryAfterS: 2 })
   }
 
   #leave(group: Group, repeated: string | undefined, subscription: Subscription | undefined): void {
@@ -417,12 +432,6 @@ type WatchOptions = Pick<SubscribeOptions, 'lastEventId' | 'drop' | 'onEnd'>
 async function newestOf(topic: string, log: Log): Promise<Entry | undefined> {
   const { entries } = await log.read(0, { count: 1, bytes: 1, latest: true }, Filter.parse([topic]))
   return entries[0]
-}
-
-async function historyOf(from: SubscribeOptions['from'], filter: Filter, log: Log): Promise<Start['history']> {
-  if (from === undefined) return
-  if (from === 'earliest') return { after: 0, vouched: true }
-  return { after: await log.seek(from, filter), vouched: 'last' in from }
 }
 
 /** Whether a reader at this position has been told everything that its filter can ever give. */

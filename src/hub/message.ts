@@ -63,6 +63,8 @@ function checkEvent(event: string): void {
   if (CONTROL.test(event)) throw cannot('it holds a control character')
   if (!event.isWellFormed()) throw cannot('it is ill-formed UTF-16')
   if (utf8Length(event) > MAX_NAME_BYTES) throw cannot(`at most ${MAX_NAME_BYTES} bytes`)
+  // A client that drops it (@microsoft/fetch-event-source) would take what follows for the name: one of ours, perhaps.
+  if (event.startsWith('\ufeff')) throw cannot('it starts with a byte order mark')
   if (RESERVED.includes(event) || event.startsWith('hub.'))
     throw cannot('open, error and names that start with hub. are reserved')
 }

@@ -38,8 +38,8 @@ export interface Start {
   readonly history?: { readonly after: number; readonly vouched: boolean }
   /** Says with a `hub.gap` what was passed over for something newer. */
   readonly gaps: boolean
-  /** Of the asked topics those that are closed, with the seq of their close. */
-  readonly closed: ReadonlyMap<string, number>
+  /** Of the asked topics those that are closed, with the seq of their close; its subscription's own. */
+  readonly closed: Map<string, number>
   readonly repeat?: { readonly of: Repeat; readonly everyMs: number }
   /** The seed's stream: the current value first, no `hub.open`, no checkpoints. */
   readonly seed: boolean
@@ -71,8 +71,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #waiting = false
   /** The reader knows where it stands: it has been sent `hub.open`, and `hub.gap` if need be. */
   #opened = false
-  /** Control frames, due before any entry. */
-  #owed: Uint8Array[]
+  /** Control frames, due before any entry, and the topic whose close one tells of. */
+  #owed: { readonly bytes: Uint8Array; readonly closes?: string }[]
   /** What the log gave, and the window's edition at that time. */
   #page: { readonly chunk: Chunk; readonly edition: number } | undefined
   /** Counted among those that are behind the window. */
@@ -102,7 +102,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#start = start
     this.#position = this.#sent = feed.window.head
     this.#unclosed = new Set(start.group.selection.filter.topics)
-    this.#owed = [encodeOpening(feed.retryMs)]
+    this.#owed = [{ bytes: encodeOpening(feed.retryMs) }]
     const now = performance.now()
     this.#beatAt = now + feed.heartbeatMs
     this.#repeatAt = now + (start.repeat?.everyMs ?? NEVER)
@@ -113,6 +113,11 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** Everything up to here is with the reader or was not for it. */
   get position(): number {
     return this.#waiting ? Math.max(this.#position, this.#feed.window.head) : this.#position
+  }
+
+  /** The same as an id: where a reader that has been given all there is goes on. */
+  get place(): string {
+    return this.#id(this.position)
   }
 
   /** No more will come. */
@@ -212,7 +217,10 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** A topic that was closed has been deleted, and may be published to again. */
   reopen(topic: string): void {
-    if (this.#start.group.selection.filter.topics.has(topic)) this.#unclosed.add(topic)
+    if (!this.#start.group.selection.filter.topics.has(topic)) return
+    this.#unclosed.add(topic)
+    this.#start.closed.delete(topic)
+    this.#owed = this.#owed.filter(({ closes }) => closes !== topic)
   }
 
   #next(): Uint8Array | undefined {
@@ -273,7 +281,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   #takeOwed(): Uint8Array {
-    const bytes = join(this.#owed)
+    const bytes = join(this.#owed.map((frame) => frame.bytes))
     this.#owed = []
     return bytes
   }
@@ -323,8 +331,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #open(state: 'live' | 'resumed' | 'gap', gap?: Gap, closedUnseen: readonly string[] = []): void {
     this.#opened = true
     this.#sent = this.#position
-    if (!this.#start.seed)
-      this.#owed.push(encodeControl('open', { state, stream: this.stream }, this.#id(this.#position)))
+    if (!this.#start.seed) this.#owe(encodeControl('open', { state, stream: this.stream }, this.#id(this.#position)))
     if (gap) this.#oweGap(gap)
     for (const [topic, seq] of this.#start.closed) if (seq <= this.#position) this.#oweClosed(topic)
     for (const topic of closedUnseen) this.#oweClosed(topic)
@@ -342,17 +349,22 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const seq = entry.seq === 0 ? this.#position : entry.seq
     this.#position = Math.max(this.#position, seq)
     this.#sent = seq
-    this.#owed.push(encodeEntry({ ...entry, seq }, this.#feed.log.epoch).bytes)
+    this.#owe(encodeEntry({ ...entry, seq }, this.#feed.log.epoch).bytes)
   }
 
   #oweGap({ reason, from, to, exact }: Gap): void {
-    this.#owed.push(encodeControl('gap', { reason, from, to: this.#id(to), exact }, this.#id(this.#position)))
+    this.#owe(encodeControl('gap', { reason, from, to: this.#id(to), exact }, this.#id(this.#position)))
     this.#sent = this.#position
   }
 
   /** Tells of a close that no entry will tell of: the reader is past it, or it is gone. */
   #oweClosed(topic: string): void {
-    if (this.#unclosed.delete(topic)) this.#owed.push(encodeControl('closed', { topic }, this.#id(this.#position)))
+    if (!this.#unclosed.delete(topic)) return
+    this.#owed.push({ bytes: encodeControl('closed', { topic }, this.#id(this.#position)), closes: topic })
+  }
+
+  #owe(bytes: Uint8Array): void {
+    this.#owed.push({ bytes })
   }
 
   #replay(isBehind: boolean): void {

@@ -85,14 +85,18 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     },
 
     async topics(query: TopicQuery) {
-      await settled()
       const stateOf = ({ topic, count, trimmed, closed }: TopicRow & { topic: string }): TopicState => ({
         topic,
         last: Math.max(tables.newest(topic) ?? 0, trimmed, closed),
         count,
         closed,
       })
-      if ('prefix' in query) return tables.topics(query.prefix, query.after, query.limit).map(stateOf)
+      if ('prefix' in query) {
+        await nextTurn() // a listing of very many is many pages, between which others run
+        await settled()
+        return tables.topics(query.prefix, query.after, query.limit).map(stateOf)
+      }
+      await settled()
       return Array.from(query.names, (topic) => stateOf({ topic, ...(tables.topic(topic) ?? emptyTopic) }))
     },
 

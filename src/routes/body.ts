@@ -1,4 +1,6 @@
 import { AppError, quote } from '../errors.ts'
+import { concat, essenceOf, next, refuseCompressed, within } from './bytes.ts'
+import { parseJson } from './json.ts'
 import { toFields } from './query.ts'
 
 /** A request's body, by its content type. */
@@ -8,25 +10,23 @@ export type Body =
   | { readonly kind: 'form'; readonly fields: Record<string, string | string[]> }
   | { readonly kind: 'json'; readonly value: unknown }
 
-/** Deepest nesting of a JSON body. */
-const MAX_DEPTH = 32
+export interface BodyLimits {
+  readonly maxBodyBytes: number
+  /** Longest time in which a body has to come. */
+  readonly bodyTimeoutMs: number
+}
 
 /**
- * Reads a body of a known content type, at most `maxBytes` of it, and never more than that into memory.
+ * Reads a body of a known content type, within its limits, and never more than that into memory.
  *
- * @throws AppError `body_too_large`, `body_invalid`, `encoding_invalid`, `content_type_unsupported`
+ * @throws AppError `body_too_large`, `body_too_slow`, `body_invalid`, `encoding_invalid`, `content_type_unsupported`
  */
-export async function readBody(request: Request, maxBytes: number): Promise<Body> {
-  const encoding = request.headers.get('content-encoding')
-  if (encoding && encoding !== 'identity')
-    throw new AppError(
-      'content_type_unsupported',
-      `Cannot read a body with content-encoding ${quote(encoding)}: send it uncompressed`,
-    )
-  const bytes = await readBytes(request, maxBytes)
+export async function readBody(request: Request, limits: BodyLimits): Promise<Body> {
+  refuseCompressed(request)
+  const bytes = await readBytes(request, limits)
   if (bytes.byteLength === 0) return { kind: 'none' }
   const type = request.headers.get('content-type') ?? ''
-  switch (type.split(';')[0]!.trim().toLowerCase()) {
+  switch (essenceOf(type)) {
     case 'application/json':
       return { kind: 'json', value: parseJson(decode(bytes)) }
     case 'text/plain':
@@ -38,36 +38,31 @@ export async function readBody(request: Request, maxBytes: number): Promise<Body
   }
   throw new AppError(
     'content_type_unsupported',
-    `Cannot read a body of type ${quote(type)}: expected application/json, application/x-www-form-urlencoded, multipart/form-data or text/plain`,
+    `Cannot read a body of type ${quote(type)}: expected application/json, application/x-www-form-urlencoded, multipart/form-data, text/plain, application/x-ndjson or text/event-stream`,
   )
 }
 
-async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
-  const tooLarge = () => new AppError('body_too_large', `Cannot read a body of more than ${maxBytes} bytes`)
-  if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge()
+async function readBytes(
+  request: Request,
+  { maxBodyBytes, bodyTimeoutMs }: BodyLimits,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const tooLarge = () => new AppError('body_too_large', `Cannot read a body of more than ${maxBodyBytes} bytes`)
+  if (Number(request.headers.get('content-length') ?? 0) > maxBodyBytes) throw tooLarge()
   if (!request.body) return new Uint8Array()
   const pieces: Uint8Array[] = []
   let length = 0
   // The declared length may lie, and a chunked body declares none: what counts is what comes. The reader is left, not
   // cancelled, when it is too much: cancelling closes the connection before the answer is out.
   const reader = request.body.getReader()
-  const next = () =>
-    reader.read().catch((cause) => {
-      throw new AppError('body_invalid', 'Cannot read the body: it was cut off', { cause })
-    })
-  for (let read = await next(); !read.done; read = await next()) {
+  const endsAt = performance.now() + bodyTimeoutMs
+  const late = new AppError('body_too_slow', `Cannot wait for more of the body: it took more than ${bodyTimeoutMs} ms`)
+  const more = () => within(next(reader), endsAt - performance.now(), late)
+  for (let read = await more(); !read.done; read = await more()) {
     length += read.value.byteLength
-    if (length > maxBytes) throw tooLarge()
+    if (length > maxBodyBytes) throw tooLarge()
     pieces.push(read.value)
   }
-  if (pieces.length === 1) return pieces[0] as Uint8Array<ArrayBuffer>
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const piece of pieces) {
-    bytes.set(piece, at)
-    at += piece.byteLength
-  }
-  return bytes
+  return concat(pieces, length)
 }
 
 function decode(bytes: Uint8Array): string {
@@ -76,28 +71,6 @@ function decode(bytes: Uint8Array): string {
   } catch (cause) {
     throw new AppError('encoding_invalid', 'Cannot read the body: it is not UTF-8', { cause })
   }
-}
-
-function parseJson(text: string): unknown {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw new AppError('body_invalid', 'Cannot read the body: it is not valid JSON', { cause })
-  }
-  if (isDeeper(value, MAX_DEPTH))
-    throw new AppError('body_invalid', `Cannot read the body: its JSON is nested deeper than ${MAX_DEPTH}`)
-  return value
-}
-
-/** Level by level, because recursion is what deep nesting is sent to break. */
-function isDeeper(value: unknown, depth: number): boolean {
-  let level = [value]
-  for (let i = 0; i <= depth; i++) {
-    level = level.filter((v) => typeof v === 'object' && v !== null).flatMap((v) => Object.values(v as object))
-    if (level.length === 0) return false
-  }
-  return true
 }
 
 function parseForm(text: string): Record<string, string | string[]> {

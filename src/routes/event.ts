@@ -1,19 +1,26 @@
 import type { Context, Handler } from 'hono'
 import { streamSSE } from 'hono/streaming'
 import { authorize, openGrant } from '../auth/authorize.ts'
-import { AppError, quote } from '../errors.ts'
+import type { Clients } from '../auth/clients.ts'
+import { sameOrigin } from '../auth/guard.ts'
+import { AppError, type Code } from '../errors.ts'
 import { encodeEnding } from '../hub/frame.ts'
 import type { Hub, SubscribeOptions } from '../hub/hub.ts'
 import { jitter, type Subscription } from '../hub/subscription.ts'
-import { Filter } from '../topic.ts'
-import { parseQuery, single } from './query.ts'
+import { Filter, type TopicLimits } from '../topic.ts'
+import { type BodyLimits, readBody } from './body.ts'
+import type { Connection } from './connection.ts'
+import { over, poll } from './poll.ts'
+import { parseQuery } from './query.ts'
+import { eventQuery, parseParameters, timeOf } from './schema.ts'
 
-/** What an adapter tells of a connection, in the place where Workers have their bindings. */
-export interface Connection {
-  /** Lets the connection be silent for as long as it likes: for a stream. */
-  readonly keep?: () => void
-  /** Cuts the connection off, unsent bytes included: for a reader that does not drain. */
-  readonly cut?: () => void
+type Ask = Context<{ Bindings: Connection }>
+
+export interface EventOptions {
+  readonly hub: Hub
+  readonly clients: Clients
+  readonly body: BodyLimits
+  readonly limits: TopicLimits
 }
 
 const headers = {
@@ -22,45 +29,123 @@ const headers = {
   'X-Accel-Buffering': 'no',
   'X-Content-Type-Options': 'nosniff',
   'Referrer-Policy': 'no-referrer',
+  Vary: 'Accept',
 }
 
-const MIN_REPEAT_MS = 1000
-const MAX_REPEAT_MS = 3_600_000
+/** What passes by itself: worth coming back for. */
+const passing: readonly Code[] = ['draining', 'too_many_readers', 'too_many_replays']
 
 /** `/event`: without a topic the seed's stream of the store; with topics and patterns, their entries as they come. */
-export function event(hub: Hub): Handler<{ Bindings: Connection }> {
+export function event({ hub, clients, body, limits }: EventOptions): Handler<{ Bindings: Connection }> {
   return async (c) => {
-    const query = parseQuery(c.req.url)
-    refuseUnknown(query)
-    const names = query.getAll('topic')
-    const filter = names.length === 0 ? undefined : Filter.parse(names)
+    const query = await queryOf(c, body)
+    const asked = parseParameters(eventQuery, query)
+    const filter = asked.topic ? Filter.parse(asked.topic, limits) : undefined
     for (const name of filter ? [...filter.topics, ...filter.patterns] : ['$store'])
       authorize(openGrant, 'subscribe', name)
-    const lastEventId = lastEventIdOf(c, query)
-    const repeatMs = repeatOf(query, filter)
+    const options = optionsOf(asked, filter, c.req.header('last-event-id'))
     // Hono runs this for HEAD too, and drops the body with its reader: a subscription would never end.
     if (c.req.method === 'HEAD') return c.body(null, 200, headers)
 
     c.env?.keep?.()
     let cut = () => {}
-    const options: SubscribeOptions = { lastEventId, drop: () => cut(), ...(repeatMs !== undefined && { repeatMs }) }
-    const subscription = await (filter ? hub.subscribe(filter, options) : hub.watch(options)).catch((cause: unknown) =>
-      comeBack(c, cause),
-    )
-    if (!subscription) return c.body(null, 204)
-    if (subscription instanceof Response) return subscription
-    return carry(c, subscription, (given) => {
+    const opened = await open(c, hub, clients, filter, { ...options, drop: () => cut() })
+    if (opened instanceof Response) return opened
+    const isPoll = wantsJson(c)
+    if (!opened) return isPoll ? over(c, options.lastEventId, filter) : c.body(null, 204)
+    if (isPoll) return poll(c, opened, 1000 * (asked.wait ?? 0))
+    return carry(c, opened, (given) => {
       cut = given
     })
   }
 }
 
+/** The query, and for lists too long for one the same in a body. */
+async function queryOf(c: Ask, limits: BodyLimits): Promise<URLSearchParams> {
+  const query = parseQuery(c.req.url)
+  if (c.req.method === 'GET' || c.req.method === 'HEAD') return query
+  sameOrigin(c)
+  const body = await readBody(c.req.raw, limits)
+  if (body.kind === 'none') return query
+  if (body.kind !== 'form')
+    throw new AppError(
+      'content_type_unsupported',
+      'Cannot subscribe with a body of this type: expected application/x-www-form-urlencoded, with what a query would hold',
+    )
+  for (const [name, value] of Object.entries(body.fields)) for (const one of [value].flat()) query.append(name, one)
+  return query
+}
+
+type Asked = ReturnType<typeof parseParameters<(typeof eventQuery)['entries']>>
+
+function optionsOf(asked: Asked, filter: Filter | undefined, header: string | undefined): SubscribeOptions {
+  const cannot = (why: string) => new AppError('parameter_invalid', `Cannot ${why}`)
+  const beginnings = (['from', 'last', 'since'] as const).filter((name) => asked[name] !== undefined)
+  if (beginnings.length > 1) throw cannot(`begin in two places: give one of ${beginnings.join(' and ')}`)
+  const [beginning] = beginnings
+  for (const name of [...beginnings, 'latest', 'gaps', 'repeat'] as const)
+    if (!filter && asked[name] !== undefined) throw cannot(`use ${name} here: it goes with a topic`)
+  if (asked.gaps && !asked.latest) throw cannot('use gaps here: it goes with latest=true')
+  const from = beginning && { from: 'earliest' as const, last: { last: asked.last! }, since: sinceOf(asked) }[beginning]
+  return {
+    lastEventId: lastEventIdOf(asked, header),
+    ...(from && { from }),
+    ...(asked.latest && { latest: true }),
+    ...(asked.gaps && { gaps: true }),
+    ...(asked.repeat !== undefined && { repeatMs: asked.repeat }),
+  }
+}
+
+function sinceOf({ since }: Asked) {
+  return { since: since === undefined ? 0 : timeOf(since, Date.now()) }
+}
+
+/** The header wins, because it is newer: a browser sends it with the URL it was once given. */
+function lastEventIdOf({ lastEventId, last_event_id: other }: Asked, header: string | undefined): string {
+  if (lastEventId !== undefined && other !== undefined && lastEventId !== other)
+    throw new AppError(
+      'parameter_repeated',
+      'Cannot use "lastEventId" and "last_event_id" with two values: give one of them',
+    )
+  return header || lastEventId || other || ''
+}
+
+/** A subscription, nothing where nothing can come any more, or the answer that says when to come back. */
+async function open(
+  c: Ask,
+  hub: Hub,
+  clients: Clients,
+  filter: Filter | undefined,
+  options: SubscribeOptions,
+): Promise<Subscription | Response | undefined> {
+  let leave = () => {}
+  try {
+    leave = clients.enter(c.env?.address)
+    const counted = { ...options, onEnd: leave }
+    const subscription = await (filter ? hub.subscribe(filter, counted) : hub.watch(counted))
+    if (!subscription) leave()
+    return subscription
+  } catch (cause) {
+    leave()
+    return comeBack(c, cause)
+  }
+}
+
+/** Any status but 200 ends a browser's EventSource for good, so it is told when to come back instead. */
+function comeBack(c: Ask, cause: unknown): Response {
+  if (!(cause instanceof AppError) || !passing.includes(cause.code)) throw cause
+  if (!c.req.header('accept')?.includes('text/event-stream')) throw cause
+  return c.body(encodeEnding(jitter(6000)) as Uint8Array<ArrayBuffer>, 200, headers)
+}
+
+/** Whether a client asks for one answer in the place of a stream. */
+function wantsJson(c: Ask): boolean {
+  const accept = c.req.header('accept') ?? ''
+  return accept.includes('application/json') && !accept.includes('text/event-stream')
+}
+
 /** The portable carrier: Hono's stream, given whole chunks. It neither frames nor encodes anything itself. */
-function carry(
-  c: Context<{ Bindings: Connection }>,
-  subscription: Subscription,
-  onCut: (cut: () => void) => void,
-): Response {
+function carry(c: Ask, subscription: Subscription, onCut: (cut: () => void) => void): Response {
   const { signal } = c.req.raw
   const close = () => subscription.close()
   const response = streamSSE(c, async (stream) => {
@@ -83,45 +168,4 @@ function carry(
   response.headers.delete('Connection')
   for (const [name, value] of Object.entries(headers)) response.headers.set(name, value)
   return response
-}
-
-/** Any status but 200 ends a browser's EventSource for good, so it is told when to come back instead. */
-function comeBack(c: Context, cause: unknown): Response {
-  if (!(cause instanceof AppError) || cause.code !== 'draining') throw cause
-  if (c.req.header('accept')?.includes('text/event-stream'))
-    return c.body(encodeEnding(jitter(6000)) as Uint8Array<ArrayBuffer>, 200, headers)
-  c.header('Retry-After', '5')
-  throw cause
-}
-
-/** What would change the answer and is not offered must not be passed over: a reader would wait for history that never comes. */
-function refuseUnknown(query: URLSearchParams): void {
-  for (const name of ['from', 'last', 'since', 'latest', 'gaps', 'wait'])
-    if (query.has(name))
-      throw new AppError('parameter_unknown', `Cannot use ${quote(name)} here: expected topic, lastEventId or repeat`)
-}
-
-/** The header wins, because it is newer: a browser sends it with the URL it was once given. */
-function lastEventIdOf(c: Context, query: URLSearchParams): string {
-  const header = c.req.header('last-event-id')
-  const asked = [single(query, 'lastEventId'), single(query, 'last_event_id')].filter((given) => given !== undefined)
-  if (asked.length > 1 && asked[0] !== asked[1])
-    throw new AppError(
-      'parameter_repeated',
-      'Cannot use "lastEventId" and "last_event_id" with two values: give one of them',
-    )
-  return header || asked[0] || ''
-}
-
-function repeatOf(query: URLSearchParams, filter: Filter | undefined): number | undefined {
-  const given = single(query, 'repeat')
-  if (given === undefined) return
-  const ms = /^\d{1,7}$/.test(given) ? Number(given) : 0
-  if (ms < MIN_REPEAT_MS || ms > MAX_REPEAT_MS)
-    throw new AppError(
-      'parameter_invalid',
-      `Cannot use ${quote(given)} as repeat: expected a whole number of ms from ${MIN_REPEAT_MS} to ${MAX_REPEAT_MS}`,
-    )
-  if (!filter) throw new AppError('parameter_invalid', 'Cannot repeat here: repeat goes with one topic')
-  return ms
 }

@@ -9,10 +9,15 @@ export interface File {
 /** Finds a file of the page by its exact path, `/` among them; nothing for what is no file of it. */
 export type Files = (path: string) => Promise<File | undefined>
 
+const policy =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+
+/** The description's page is a library's work: it styles inline, draws with data: URLs, and knows no trusted types. */
+const docsPolicy =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 const headers = {
   'Cache-Control': 'no-cache',
-  'Content-Security-Policy':
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'",
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Referrer-Policy': 'no-referrer',
@@ -23,6 +28,8 @@ const headers = {
 export function page(files: Files): Handler {
   return async (c, next) => {
     const file = await files(c.req.path)
-    return file ? c.body(file.bytes, 200, { ...headers, 'Content-Type': file.type }) : next()
+    if (!file) return next()
+    const csp = c.req.path === '/docs' ? docsPolicy : policy
+    return c.body(file.bytes, 200, { ...headers, 'Content-Security-Policy': csp, 'Content-Type': file.type })
   }
 }

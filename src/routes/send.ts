@@ -1,36 +1,52 @@
 import type { Context, Handler } from 'hono'
-import * as v from 'valibot'
 import { authorize, openGrant } from '../auth/authorize.ts'
+import type { Clients } from '../auth/clients.ts'
 import { sameOrigin } from '../auth/guard.ts'
-import { AppError, quote } from '../errors.ts'
-import type { Hub } from '../hub/hub.ts'
+import { AppError } from '../errors.ts'
+import type { Hub, Published } from '../hub/hub.ts'
 import type { Message } from '../log/log.ts'
-import { type Body, readBody } from './body.ts'
+import { type Body, type BodyLimits, readBody } from './body.ts'
+import type { Connection } from './connection.ts'
+import { ingest } from './ingest.ts'
+import { isObject, readMessage, topicOf, valuesOf, withKey } from './message.ts'
 import { parseQuery, single, toFields } from './query.ts'
+import { type StreamLimits, streamOf } from './streamed.ts'
 
-const message = v.strictObject({
-  topic: v.optional(v.string()),
-  data: v.string(),
-  event: v.optional(v.string()),
-  retry: v.optional(v.number()),
-  key: v.optional(v.string()),
-})
+type Ask = Context<{ Bindings: Connection }>
+
+export interface SendOptions {
+  readonly hub: Hub
+  readonly clients: Clients
+  readonly body: BodyLimits
+  /** Most messages of one list. */
+  readonly maxBatch: number
+  readonly stream: StreamLimits
+}
 
 /** `/send`: without a topic the seed's call, which sets the store; with one, publishes to it. */
-export function send(hub: Hub, maxBodyBytes: number): Handler {
+export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
+  const { hub, clients, body: limits, stream } = options
   return async (c) => {
     sameOrigin(c)
     const query = parseQuery(c.req.url)
-    const body: Body = c.req.method === 'POST' ? await readBody(c.req.raw, maxBodyBytes) : { kind: 'none' }
-    const topic = topicOf(query, body)
-    if (topic === undefined) return set(c, hub, query, body)
-    if (c.req.method === 'POST') return publish(c, hub, topic, body)
+    const asked = single(query, 'topic')
+    const isPost = c.req.method === 'POST'
+    const streamed = isPost ? streamOf(c.req.raw, { ...stream, maxItemBytes: limits.maxBodyBytes }) : undefined
+    if (streamed) {
+      refuseFields(query)
+      c.env?.keep?.()
+      const taken = await ingest(hub, clients, streamed, { topic: asked, key: keyOf(c), address: c.env?.address })
+      return answer(c, taken.lastId, { ...taken, ...(asked !== undefined && { topic: asked }) }, hub)
+    }
+    const body: Body = isPost ? await readBody(c.req.raw, limits) : { kind: 'none' }
+    if (asked === undefined && !namesTopic(body)) return set(c, options, query, body)
+    if (isPost) return publish(c, options, query, body)
     c.header('Allow', 'POST')
     throw new AppError('method_not_allowed', 'Cannot publish to a topic with GET: use POST')
   }
 }
 
-async function set(c: Context, hub: Hub, query: URLSearchParams, body: Body): Promise<Response> {
+async function set(c: Ask, { hub, clients }: SendOptions, query: URLSearchParams, body: Body): Promise<Response> {
   const fields = fieldsOf(body)
   const text = single(query, 'message') ?? messageOf(fields)
   if (text === undefined)
@@ -38,31 +54,94 @@ async function set(c: Context, hub: Hub, query: URLSearchParams, body: Body): Pr
       'message_missing',
       'Cannot send nothing: give message in the query or the body, or a topic to publish data to it',
     )
-  const { id } = await hub.set(text)
+  clients.spend(c.env?.address, 1)
+  const { id } = await hub.set(text, keyOf(c))
   return c.json({ query: toFields(query), body: fields, pathname: new URL(c.req.url).pathname, id })
 }
 
-async function publish(c: Context, hub: Hub, topic: string, body: Body): Promise<Response> {
-  authorize(openGrant, 'publish', topic)
-  const said: Message = { ...parseMessageBody(body), topic }
-  const [published] = await hub.publish([said])
-  const { id, duplicate } = published!
-  return c.json({ id, topic, durability: await hub.durability(), ...(duplicate && { duplicate }) })
+async function publish(c: Ask, options: SendOptions, query: URLSearchParams, body: Body): Promise<Response> {
+  const { hub, clients, maxBatch } = options
+  refuseFields(query)
+  const asked = single(query, 'topic')
+  const key = keyOf(c)
+  const given = messagesOf(body, asked)
+  if (given.length > maxBatch)
+    throw new AppError(
+      'batch_too_long',
+      `Cannot publish ${given.length} messages at once: a list holds at most ${maxBatch}; stream them as application/x-ndjson`,
+    )
+  const messages = given.map((message, i) => withKey(message, isBatch(body) && key !== undefined ? `${key}/${i}` : key))
+  for (const { topic } of messages) authorize(openGrant, 'publish', topic)
+  clients.spend(c.env?.address, messages.length)
+  const published = await hub.publish(messages)
+  const [first] = published
+  if (!isBatch(body)) {
+    const { id, duplicate } = first!
+    return answer(c, id, { id, topic: messages[0]!.topic, ...(duplicate && { duplicate }) }, hub)
+  }
+  const duplicates = published.filter(({ duplicate }) => duplicate).length
+  const taken = { ids: published.map(({ id }) => id), ...topicsOf(messages), ...(duplicates > 0 && { duplicates }) }
+  return answer(c, lastOf(published), taken, hub)
 }
 
-function topicOf(query: URLSearchParams, body: Body): string | undefined {
-  const asked = single(query, 'topic')
-  const fields = body.kind === 'json' && isObject(body.value) ? body.value : body.kind === 'form' ? body.fields : {}
-  const given = Object.hasOwn(fields, 'topic') ? fields.topic : undefined
-  if (given === undefined) return asked
-  if (typeof given !== 'string')
-    throw new AppError('topic_invalid', 'Cannot use this topic: expected one topic, a string')
-  if (asked !== undefined && asked !== given)
-    throw new AppError(
-      'topic_conflict',
-      `Cannot publish to ${quote(asked)} and ${quote(given)}: name one topic, in the query or the body`,
-    )
-  return given
+/** What was taken, or as little of it as the sender prefers (RFC 7240). */
+async function answer(c: Ask, lastId: string | null, taken: Record<string, unknown>, hub: Hub): Promise<Response> {
+  const prefers = c.req.header('prefer')?.split(/[,;]/) ?? []
+  if (!prefers.some((preference) => preference.trim().toLowerCase() === 'return=minimal'))
+    return c.json({ ...taken, durability: await hub.durability() })
+  c.header('Preference-Applied', 'return=minimal')
+  if (lastId !== null) c.header('Tidings-Id', lastId)
+  return c.body(null, 204)
+}
+
+function messagesOf(body: Body, asked: string | undefined): Message[] {
+  if (body.kind === 'text') return [{ topic: topicOf(asked, undefined), data: body.text }]
+  if (body.kind === 'form') return [readMessage(valuesOf(body.fields), asked)]
+  if (body.kind === 'none')
+    throw new AppError('data_missing', 'Cannot publish without a body: send text/plain, or JSON with data')
+  if (!Array.isArray(body.value)) return [readMessage(body.value, asked)]
+  if (body.value.length === 0) throw new AppError('data_missing', 'Cannot publish an empty list: add messages')
+  return body.value.map((given, i) => {
+    try {
+      return readMessage(given, asked)
+    } catch (error) {
+      throw error instanceof AppError ? error.at(`message ${i} of the list`) : error
+    }
+  })
+}
+
+function keyOf(c: Context): string | undefined {
+  const key = c.req.header('idempotency-key')
+  if (key === undefined || /^[\x20-\x7e]{1,180}$/.test(key)) return key
+  throw new AppError('key_invalid', 'Cannot use this Idempotency-Key: expected 1 to 180 visible ASCII characters')
+}
+
+function topicsOf(messages: readonly Message[]): { topic: string } | { topics: string[] } {
+  const topics = messages.map(({ topic }) => topic)
+  return new Set(topics).size === 1 ? { topic: topics[0]! } : { topics }
+}
+
+function lastOf(published: readonly Published[]): string {
+  return published.at(-1)!.id
+}
+
+function isBatch(body: Body): boolean {
+  return body.kind === 'json' && Array.isArray(body.value)
+}
+
+/** Whether a body asks for the hub's call: a message that names its topic, or a list of messages that do. */
+function namesTopic(body: Body): boolean {
+  if (body.kind === 'form') return Object.hasOwn(body.fields, 'topic')
+  if (body.kind !== 'json') return false
+  const [first] = Array.isArray(body.value) ? body.value : [body.value]
+  return isObject(first) && Object.hasOwn(first, 'topic')
+}
+
+/** Fields belong in the body; one in the query would be passed over. */
+function refuseFields(query: URLSearchParams): void {
+  for (const name of ['data', 'event', 'retry', 'key', 'close'])
+    if (query.has(name))
+      throw new AppError('parameter_unknown', `Cannot use ${name} in the query: put it in the body, as JSON or a form`)
 }
 
 function fieldsOf(body: Body): Record<string, unknown> {
@@ -83,56 +162,4 @@ function messageOf(fields: Record<string, unknown>): string | undefined {
   if (Array.isArray(given))
     throw new AppError('parameter_repeated', 'Cannot use "message" more than once: give it once')
   throw new AppError('message_invalid', 'Cannot use this message: expected a string')
-}
-
-function parseMessageBody(body: Body): Omit<Message, 'topic'> {
-  if (body.kind === 'text') return { data: body.text }
-  if (body.kind === 'none')
-    throw new AppError('data_missing', 'Cannot publish without a body: send text/plain, or JSON with data')
-  if (body.kind === 'form')
-    throw new AppError(
-      'content_type_unsupported',
-      'Cannot publish a form to a topic: send application/json with data, or text/plain (curl: -H "content-type: text/plain")',
-    )
-  if (!isObject(body.value))
-    throw new AppError('body_invalid', 'Cannot publish this JSON: expected an object with data')
-  const found = v.safeParse(message, body.value)
-  if (!found.success) throw refusal(found.issues[0], body.value)
-  const { topic: _, data, event, retry, key } = found.output
-  return {
-    data,
-    ...(event !== undefined && { event }),
-    ...(retry !== undefined && { retry }),
-    ...(key !== undefined && { key }),
-  }
-}
-
-function refusal(issue: v.BaseIssue<unknown>, given: Record<string, unknown>): AppError {
-  const field = String(issue.path?.[0]?.key)
-  if (field === 'message' || (field === 'data' && Object.hasOwn(given, 'message')))
-    return new AppError(
-      'field_unknown',
-      'Cannot publish "message" to a topic: call it data; message is what sets the store, without a topic',
-    )
-  if (!Object.hasOwn(message.entries, field))
-    return new AppError(
-      'field_unknown',
-      `Cannot publish ${quote(field)}: expected data and, if wanted, event, retry, key`,
-    )
-  if (!Object.hasOwn(given, field))
-    return new AppError('data_missing', 'Cannot publish without data: add it, "" is allowed')
-  const expected = field === 'retry' ? 'a number' : 'a string'
-  const code =
-    field === 'event'
-      ? 'event_invalid'
-      : field === 'retry'
-        ? 'retry_invalid'
-        : field === 'key'
-          ? 'key_invalid'
-          : 'body_invalid'
-  return new AppError(code, `Cannot use ${issue.received} as ${field}: expected ${expected}`)
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

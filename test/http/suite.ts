@@ -2,16 +2,19 @@ import fc from 'fast-check'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Reader } from '../reader.ts'
 import { runs, seed } from '../seed.ts'
+import { Conforms } from './conforms.ts'
 
 /** Something that answers like `fetch`, given a path. */
 export interface Target {
   readonly name: string
-  fetch(path: string, init?: RequestInit & { duplex?: 'half' }): Promise<Response>
+  fetch(path: string, init?: Init): Promise<Response>
   /** How long a reader that vanished may be counted: two heartbeats. 5 s unless told otherwise. */
   readonly goneWithinMs?: number
   /** Cases that this target cannot hold, by title, with the reason. */
   readonly skip?: Readonly<Record<string, string>>
 }
+
+type Init = RequestInit & { duplex?: 'half' }
 
 interface Stream {
   readonly response: Response
@@ -28,21 +31,36 @@ export function httpSuite(target: Target): void {
   let topics = 0
   let before = 0
 
-  const fetch = (path: string, init?: RequestInit) => target.fetch(path, init)
+  let description: Conforms | undefined
+  const fetch = async (path: string, init?: Init) => {
+    const response = await target.fetch(path, init)
+    await description?.check(path, init?.method ?? 'GET', response)
+    return response
+  }
   const json = async (response: Response) => (await response.json()) as Record<string, unknown>
   const freshTopic = () => `t/${Date.now().toString(36)}-${topics++}`
   const post = (path: string, body: BodyInit, type?: string) =>
     fetch(path, { method: 'POST', body, ...(type && { headers: { 'content-type': type } }) })
   const postJson = (path: string, value: unknown) => post(path, JSON.stringify(value), 'application/json')
+  const postKeyed = (path: string, key: string, value: unknown) =>
+    fetch(path, {
+      method: 'POST',
+      body: JSON.stringify(value),
+      headers: { 'content-type': 'application/json', 'idempotency-key': key },
+    })
   const publish = async (topic: string, ...data: string[]) => {
     const ids: string[] = []
     for (const one of data) ids.push((await json(await postJson(`/send?topic=${topic}`, { data: one }))).id as string)
     return ids
   }
 
-  async function stream(path: string, headers: Record<string, string> = {}): Promise<Stream> {
+  async function stream(path: string, headers: Record<string, string> = {}, init: Init = {}): Promise<Stream> {
     const abort = new AbortController()
-    const response = await fetch(path, { headers: { accept: 'text/event-stream', ...headers }, signal: abort.signal })
+    const response = await fetch(path, {
+      ...init,
+      headers: { accept: 'text/event-stream', ...headers },
+      signal: abort.signal,
+    })
     const reader = new Reader().follow(chunks(response))
     const made = { response, reader, close: () => abort.abort() }
     open.push(made)
@@ -61,7 +79,7 @@ export function httpSuite(target: Target): void {
   async function expectProblem(response: Response, status: number, code: string): Promise<Record<string, unknown>> {
     expect(response.headers.get('content-type')).toBe('application/problem+json')
     const problem = await json(response)
-    expect(problem).toEqual({
+    expect(problem).toMatchObject({
       type: 'about:blank',
       title: expect.any(String),
       status,
@@ -83,6 +101,7 @@ export function httpSuite(target: Target): void {
 
   beforeAll(async () => {
     before = await readers()
+    description = new Conforms(await json(await fetch('/openapi.json')))
   })
 
   afterEach(() => {
@@ -315,9 +334,95 @@ export function httpSuite(target: Target): void {
       ['a topic that is no string', () => postJson('/send', { topic: ['a'], data: 'x' }), 400, 'topic_invalid'],
       ['no data', () => postJson('/send?topic=a', {}), 400, 'data_missing'],
       ['no body', () => fetch('/send?topic=a', { method: 'POST' }), 400, 'data_missing'],
-      ['data that is no string', () => postJson('/send?topic=a', { data: 5 }), 400, 'body_invalid'],
+      [
+        'data with a number that no double holds',
+        () => post('/send?topic=a', '{"data":{"n":[1e400]}}', 'application/json'),
+        400,
+        'body_invalid',
+      ],
+      ['close that is neither true nor false', () => postJson('/send?topic=a', { close: 1 }), 400, 'body_invalid'],
       ['an unknown field', () => postJson('/send?topic=a', { data: 'x', evnet: 'y' }), 400, 'field_unknown'],
-      ['a list of messages, which comes later', () => postJson('/send?topic=a', [{ data: 'x' }]), 400, 'body_invalid'],
+      ['an empty list', () => postJson('/send?topic=a', []), 400, 'data_missing'],
+      ['a list of strings', () => postJson('/send?topic=a', ['x']), 400, 'body_invalid'],
+      [
+        'a list of which one is wrong',
+        () => postJson('/send?topic=a', [{ data: 'x' }, { data: 'y', retry: 1 }]),
+        400,
+        'retry_invalid',
+      ],
+      [
+        'a list that names no topic',
+        () => postJson('/send', [{ topic: 'a', data: 'x' }, { data: 'y' }]),
+        400,
+        'topic_missing',
+      ],
+      [
+        'a list of 1001 messages',
+        () =>
+          postJson(
+            '/send?topic=a',
+            Array.from({ length: 1001 }, () => ({ data: '' })),
+          ),
+        413,
+        'batch_too_long',
+      ],
+      ['a field in the query', () => post('/send?topic=a&event=e', 'x', 'text/plain'), 400, 'parameter_unknown'],
+      ['an unknown field of a form', () => post('/send?topic=a', new URLSearchParams('hello')), 400, 'field_unknown'],
+      [
+        'data given twice in a form',
+        () => post('/send?topic=a', new URLSearchParams('data=x&data=y')),
+        400,
+        'parameter_repeated',
+      ],
+      [
+        'a retry of a form that is no number',
+        () => post('/send?topic=a', new URLSearchParams('data=x&retry=soon')),
+        400,
+        'retry_invalid',
+      ],
+      [
+        'Idempotency-Key beside a key',
+        () => postKeyed('/send?topic=a', 'K', { data: 'x', key: 'k' }),
+        400,
+        'key_invalid',
+      ],
+      [
+        'Idempotency-Key beside a key in a list',
+        () => postKeyed('/send?topic=a', 'K', [{ data: 'x' }, { data: 'y', key: 'k' }]),
+        400,
+        'key_invalid',
+      ],
+      [
+        'an Idempotency-Key that is too long',
+        () => postKeyed('/send?topic=a', 'K'.repeat(181), { data: 'x' }),
+        400,
+        'key_invalid',
+      ],
+      ['NDJSON without a topic', () => post('/send', '{"data":"x"}\n', 'application/x-ndjson'), 400, 'topic_missing'],
+      [
+        'an event stream without a topic',
+        () => post('/send', 'data: x\n\n', 'text/event-stream'),
+        400,
+        'topic_missing',
+      ],
+      [
+        'an item of more than 64 KiB',
+        () => post('/send?topic=a', JSON.stringify({ data: 'x'.repeat(64 * KIB) }), 'application/x-ndjson'),
+        413,
+        'body_too_large',
+      ],
+      [
+        'an item of more than 64 KiB that has no end yet',
+        () =>
+          fetch('/send?topic=a', {
+            method: 'POST',
+            body: unannounced('data: '),
+            headers: { 'content-type': 'text/event-stream' },
+            duplex: 'half',
+          }),
+        413,
+        'body_too_large',
+      ],
       [
         'an event name with a line end',
         () => postJson('/send?topic=a', { data: 'x', event: 'a\nb' }),
@@ -355,7 +460,7 @@ export function httpSuite(target: Target): void {
       ['a topic with a space', () => post('/send?topic=a%20b', 'x', 'text/plain'), 400, 'topic_invalid'],
       ['a topic with a control character', () => post('/send?topic=a%0a', 'x', 'text/plain'), 400, 'topic_invalid'],
       ['an empty topic', () => post('/send?topic=', 'x', 'text/plain'), 400, 'topic_invalid'],
-      ['a topic of 201 bytes', () => post(`/send?topic=${'x'.repeat(201)}`, 'x', 'text/plain'), 400, 'topic_invalid'],
+      ['a topic of 201 bytes', () => post(`/send?topic=${'x'.repeat(201)}`, 'x', 'text/plain'), 413, 'topic_too_long'],
       ['another method', () => fetch('/send?message=x', { method: 'DELETE' }), 405, 'method_not_allowed'],
       [
         'a GET from another site',
@@ -420,8 +525,8 @@ export function httpSuite(target: Target): void {
 
     it('to say with a 405 what is allowed', async () => {
       expect((await fetch('/send?topic=a')).headers.get('allow')).toBe('POST')
-      const response = await fetch('/event', { method: 'POST' })
-      expect(response.headers.get('allow')).toBe('GET, HEAD')
+      const response = await fetch('/event', { method: 'DELETE' })
+      expect(response.headers.get('allow')).toBe('GET, HEAD, POST, QUERY')
       await expectProblem(response, 405, 'method_not_allowed')
     })
   })
@@ -468,6 +573,215 @@ export function httpSuite(target: Target): void {
         id,
       })
     })
+
+    it('carry any JSON value as compact JSON', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}`)
+      const values = [{ a: [1, null, 'x'] }, [], 5, true, null, '{"a": 1}']
+      for (const data of values) expect((await postJson(`/send?topic=${topic}`, { data })).status).toBe(200)
+      await reader.gets('{"a":[1,null,"x"]}', '[]', '5', 'true', 'null', '{"a": 1}')
+    })
+
+    const formData = new FormData()
+    for (const [name, value] of [
+      ['data', 'by multipart'],
+      ['event', 'e'],
+      ['retry', '2000'],
+    ] as const)
+      formData.append(name, value)
+    for (const [kind, body] of [
+      ['a url-encoded form', new URLSearchParams('data=by+form&event=e&retry=2000')],
+      ['a multipart form', formData],
+    ] as const)
+      it(`carry what is published as ${kind}`, async () => {
+        const topic = freshTopic()
+        const { reader } = await stream(`/event?topic=${topic}`)
+        const { id } = await json(await post(`/send?topic=${topic}`, body))
+        await expect.poll(() => reader.data.length).toBe(1)
+        expect(reader.events.at(-1)).toMatchObject({ event: 'e', id })
+        expect(reader.retries).toEqual([3000, 2000])
+        const named = new URLSearchParams({ topic, data: 'named in the form' })
+        expect(await json(await post('/send', named))).toMatchObject({ topic })
+      })
+
+    it('carry a list of messages, all or none, with an id each, in one place of the order', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}/*`)
+      const list = [
+        { topic: `${topic}/a`, data: '1' },
+        { topic: `${topic}/b`, data: '2', event: 'e' },
+        { topic: `${topic}/a`, data: '3', key: 'k' },
+      ]
+      const answer = await json(await postJson('/send', list))
+      const ids = answer.ids as string[]
+      expect(answer).toEqual({ ids, topics: list.map((m) => m.topic), durability: expect.any(String) })
+      await reader.gets('1', '2', '3')
+      expect(reader.events.slice(1).map(({ id }) => id)).toEqual(ids)
+      const seqs = ids.map((id) => Number(id.split('-')[1]))
+      expect(seqs).toEqual([seqs[0], seqs[0]! + 1, seqs[0]! + 2])
+      await expectProblem(
+        await postJson('/send', [...list.slice(0, 2), { topic: 'a b', data: 'x' }]),
+        400,
+        'topic_invalid',
+      )
+      await expectProblem(await postJson('/send', [list[0], { ...list[2], data: 'other' }]), 409, 'key_conflict')
+      expect(
+        await json(await postJson(`/send?topic=${topic}/a`, [{ data: '3', key: 'k' }, { data: '4' }])),
+      ).toMatchObject({
+        ids: [ids[2], expect.any(String)],
+        topic: `${topic}/a`,
+        duplicates: 1,
+      })
+      await reader.gets('1', '2', '3', '4')
+    })
+
+    it('take a list of exactly 1000 messages', async () => {
+      const topic = freshTopic()
+      const answer = await json(
+        await postJson(
+          `/send?topic=${topic}`,
+          Array.from({ length: 1000 }, () => ({ data: '' })),
+        ),
+      )
+      expect(answer.ids).toHaveLength(1000)
+    })
+
+    it('take Idempotency-Key for the key of one message, and of each of a list', async () => {
+      const topic = freshTopic()
+      const one = await json(await postKeyed(`/send?topic=${topic}`, 'K', { data: 'x' }))
+      expect(await json(await postKeyed(`/send?topic=${topic}`, 'K', { data: 'x' }))).toEqual({
+        ...one,
+        duplicate: true,
+      })
+      expect(await json(await postJson(`/send?topic=${topic}`, { data: 'x', key: 'K' }))).toEqual({
+        ...one,
+        duplicate: true,
+      })
+      const list = [{ data: '1' }, { data: '2' }]
+      const all = await json(await postKeyed(`/send?topic=${topic}`, 'L', list))
+      expect(await json(await postKeyed(`/send?topic=${topic}`, 'L', list))).toEqual({ ...all, duplicates: 2 })
+      const { id } = await json(await postJson(`/send?topic=${topic}`, { data: '2', key: 'L/1' }))
+      expect(id).toBe((all.ids as string[])[1])
+      await expectProblem(
+        await postKeyed(`/send?topic=${topic}`, 'L', [{ data: '1' }, { data: '?' }]),
+        409,
+        'key_conflict',
+      )
+      const set = () =>
+        fetch('/send?message=once', { method: 'POST', headers: { 'idempotency-key': topic } }).then(json)
+      expect((await set()).id).toBe((await set()).id)
+    })
+
+    it('answer with the id alone when the sender prefers so', async () => {
+      const topic = freshTopic()
+      const headers = { 'content-type': 'application/json', prefer: 'respond-async, return=minimal' }
+      for (const body of ['{"data":"x"}', '[{"data":"y"},{"data":"z"}]']) {
+        const response = await fetch(`/send?topic=${topic}`, { method: 'POST', headers, body })
+        expect([response.status, await response.text()]).toEqual([204, ''])
+        expect(response.headers.get('preference-applied')).toBe('return=minimal')
+        const { lastId } = await json(await fetch(`/topics/${topic}`))
+        expect(response.headers.get('tidings-id')).toBe(lastId)
+      }
+    })
+
+    it('can be closed: readers get all, hub.closed and the end, a return gets 204, and nothing can be published', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}`)
+      const pattern = await stream(`/event?topic=${topic}/**&topic=${topic}`)
+      await publish(topic, '1')
+      const { id } = await json(await postJson(`/send?topic=${topic}`, { data: '2', close: true }))
+      await reader.gets('1', '2')
+      await expect.poll(() => reader.ended).toBe(true)
+      expect(reader.lines.at(-1)).toBe(`hub.closed {"topic":"${topic}"} ${id}`)
+      await expect.poll(() => pattern.reader.control('closed')).toEqual([{ topic }])
+      expect(pattern.reader.ended).toBe(false)
+      await expectProblem(await postJson(`/send?topic=${topic}`, { data: '3' }), 409, 'topic_closed')
+      const back = await fetch(`/event?topic=${topic}`, { headers: { 'last-event-id': id as string } })
+      expect([back.status, await back.text()]).toEqual([204, ''])
+      const fresh = await stream(`/event?topic=${topic}`)
+      await expect.poll(() => fresh.reader.ended).toBe(true)
+      expect(fresh.reader.events.map(({ event }) => event)).toEqual(['hub.open', 'hub.closed'])
+      const history = await stream(`/event?topic=${topic}&last=1`)
+      await history.reader.gets('2')
+      await expect.poll(() => history.reader.ended).toBe(true)
+      const bare = freshTopic()
+      expect((await postJson(`/send?topic=${bare}`, { close: true })).status).toBe(200)
+      expect(await json(await fetch(`/topics/${bare}`))).toMatchObject({ closed: true, kept: 1 })
+    })
+
+    it('begin where their reader says: the newest so many, the earliest, a time', async () => {
+      const topic = freshTopic()
+      const ids = await publish(`${topic}/a`, '1', '2')
+      await publish(`${topic}/b`, '3')
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      const between = new Date(Date.now() - 10)
+      await publish(`${topic}/a`, '4')
+      const gets = async (query: string, ...data: string[]) => {
+        const { reader, close } = await stream(`/event?${query}`)
+        await expect.poll(() => reader.control('open')).toMatchObject([{ state: 'live' }])
+        await reader.gets(...data)
+        expect(reader.control('gap')).toEqual([])
+        close()
+      }
+      await gets(`topic=${topic}/a&last=1`, '4')
+      await gets(`topic=${topic}/*&last=2`, '3', '4')
+      await gets(`topic=${topic}/a&topic=${topic}/b&last=10000`, '1', '2', '3', '4')
+      await gets(`topic=${topic}/a&from=earliest`, '1', '2', '4')
+      await gets(`topic=${topic}/a&since=1h`, '1', '2', '4')
+      await gets(`topic=${topic}/*&since=${between.toISOString()}`, '4')
+      const local = new Date(between.getTime() + 3_600_000).toISOString().replace('Z', '+01:00')
+      await gets(`topic=${topic}/*&since=${local}`, '4') // a + that nobody escaped
+      await gets(`topic=${topic}/a&since=0s`)
+      for (const beginning of ['last=10', 'from=earliest', 'since=1h']) {
+        const { reader } = await stream(`/event?topic=${topic}/a&${beginning}`, { 'last-event-id': ids[1]! })
+        await reader.gets('4')
+        expect(reader.control('open')).toMatchObject([{ state: 'resumed' }])
+      }
+    })
+
+    it('give who wants the latest only the newest of each topic, and of what was passed over a gap if asked', async () => {
+      const topic = freshTopic()
+      const [id] = await publish(`${topic}/a`, '1', '2')
+      await publish(`${topic}/b`, '3', '4')
+      const passed = (await publish(`${topic}/a`, '5')) && (await json(await fetch(`/topics/${topic}/b`)))
+      const latest = await stream(`/event?topic=${topic}/*&latest=true&lastEventId=${id}`)
+      const told = await stream(`/event?topic=${topic}/*&latest=true&gaps=true`, { 'last-event-id': id! })
+      for (const { reader } of [latest, told]) await reader.gets('4', '5')
+      expect(latest.reader.control('gap')).toEqual([])
+      const to = (passed.lastId as string).replace(/\d+$/, (seq) => `${Number(seq) - 1}`)
+      expect(told.reader.control('gap')).toEqual([{ reason: 'conflated', from: id, to, exact: true }])
+      await publish(`${topic}/a`, '6')
+      for (const { reader } of [latest, told]) await reader.gets('4', '5', '6')
+      const snapshot = await stream(`/event?topic=${topic}/*&latest=true&from=earliest`)
+      await snapshot.reader.gets('4', '6')
+    })
+
+    for (const method of ['POST', 'QUERY'])
+      it(`are taken from the body of a ${method}, with those of the URL`, async () => {
+        const topic = freshTopic()
+        const topics = Array.from(
+          { length: 99 },
+          (_, i) => ['topic', `${topic}/${'x'.repeat(150)}/${i}`] as [string, string],
+        )
+        const body = new URLSearchParams([...topics, ['last', '3']])
+        await publish(`${topic}/in-url`, '1')
+        await publish(topics[98]![1], '2')
+        const init = { method, body: `${body}` }
+        const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+        const { reader } = await stream(`/event?topic=${topic}/in-url`, headers, init)
+        await reader.gets('1', '2')
+        await publish(topics[50]![1], '3')
+        await reader.gets('1', '2', '3')
+        const refused = (type: string, text: string, more = {}) =>
+          fetch(`/event?last=1`, { method, body: text, headers: { 'content-type': type, ...more } })
+        await expectProblem(await refused('application/json', '{"topic":"a"}'), 415, 'content_type_unsupported')
+        await expectProblem(await refused(headers['content-type'], 'topic=a&last=2'), 400, 'parameter_repeated')
+        await expectProblem(
+          await refused(headers['content-type'], 'topic=a', { origin: 'https://evil.example' }),
+          403,
+          'cross_site',
+        )
+      })
 
     it('are told apart: exact ones, patterns, and both on one stream, each event once', async () => {
       const topic = freshTopic()
@@ -592,11 +906,16 @@ export function httpSuite(target: Target): void {
       expect(reader.events.slice(1).map(({ id }) => id)).toEqual([undefined, undefined])
     })
 
+    it('refuse 101 topics, and take 100', async () => {
+      const query = (n: number) => Array.from({ length: n }, (_, i) => `topic=t/${i}`).join('&')
+      await expectProblem(await fetch(`/event?${query(101)}`), 413, 'too_many_topics')
+      expect((await fetch(`/event?${query(100)}`, { method: 'HEAD' })).status).toBe(200)
+    })
+
     const refused: [string, string, string][] = [
       ['a name with a space', 'topic=a%20b', 'topic_invalid'],
       ['an empty name', 'topic=', 'topic_invalid'],
       ['a bad pattern', 'topic=a/**/b', 'pattern_invalid'],
-      ['101 topics', Array.from({ length: 101 }, (_, i) => `topic=t/${i}`).join('&'), 'too_many_topics'],
       ['two positions', 'topic=a&lastEventId=x-1&lastEventId=x-2', 'parameter_repeated'],
       ['two positions by two names', 'topic=a&lastEventId=x-1&last_event_id=x-2', 'parameter_repeated'],
       ['repeat out of bounds', 'topic=a&repeat=10', 'parameter_invalid'],
@@ -604,13 +923,324 @@ export function httpSuite(target: Target): void {
       ['repeat of a pattern', 'topic=a/*&repeat=1000', 'parameter_invalid'],
       ['repeat of two topics', 'topic=a&topic=b&repeat=1000', 'parameter_invalid'],
       ['repeat of no topic', 'repeat=1000', 'parameter_invalid'],
-      ['history that is not offered yet', 'topic=a&last=10', 'parameter_unknown'],
+      ['last of none', 'topic=a&last=0', 'parameter_invalid'],
+      ['last of too many', 'topic=a&last=10001', 'parameter_invalid'],
+      ['last without a topic', 'last=1', 'parameter_invalid'],
+      ['two beginnings', 'topic=a&last=1&from=earliest', 'parameter_invalid'],
+      ['from anywhere else', 'topic=a&from=latest', 'parameter_invalid'],
+      ['since no time', 'topic=a&since=yesterday', 'parameter_invalid'],
+      ['since a time that is none', 'topic=a&since=2026-13-01T00:00:00Z', 'parameter_invalid'],
+      ['since a time without a zone', 'topic=a&since=2026-11-24T00:00:00', 'parameter_invalid'],
+      ['latest that is neither true nor false', 'topic=a&latest=1', 'parameter_invalid'],
+      ['gaps without latest', 'topic=a&gaps=true', 'parameter_invalid'],
+      ['to wait too long', 'topic=a&wait=61', 'parameter_invalid'],
       ['a query that is not UTF-8', 'topic=%c3%28', 'encoding_invalid'],
     ]
     for (const [what, query, code] of refused)
       it(`refuse ${what}: 400 ${code}`, async () => {
         await expectProblem(await fetch(`/event?${query}`), 400, code)
       })
+  })
+
+  describe(`over ${target.name}, what streams in`, () => {
+    const upload = (path: string, type: string, headers: Record<string, string> = {}) => {
+      const body = new TransformStream<Uint8Array, Uint8Array>()
+      const writer = body.writable.getWriter()
+      const answer = fetch(path, {
+        method: 'POST',
+        body: body.readable,
+        duplex: 'half',
+        headers: { 'content-type': type, ...headers },
+      })
+      answer.catch(() => {})
+      const write = (text: string | Uint8Array) =>
+        writer.write(typeof text === 'string' ? new TextEncoder().encode(text) : text)
+      return { answer, write, end: () => writer.close(), cut: () => writer.abort(new Error('cut')) }
+    }
+
+    it('is published line by line as it comes, and answered with how many were taken', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}`)
+      const { answer, write, end } = upload(`/send?topic=${topic}`, 'application/x-ndjson')
+      await write('{"data":"1"}\n{"data":{"n":2},"ev')
+      await reader.gets('1')
+      await write('ent":"e"}\r\n\n  \n')
+      await reader.gets('1', '{"n":2}')
+      await write('{"data":"é')
+      await write('"}')
+      await end()
+      await reader.gets('1', '{"n":2}', 'é')
+      expect(await json(await answer)).toEqual({
+        taken: 3,
+        lastId: reader.events.at(-1)!.id,
+        topic,
+        durability: expect.any(String),
+      })
+      expect(reader.events.at(-2)!.event).toBe('e')
+    })
+
+    it('is published event by event: its ids and retries are not ours, its names are unless they are reserved', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}`)
+      const { answer, write, end } = upload(`/send?topic=${topic}`, 'text/event-stream; charset=utf-8')
+      await write('\ufeff: a comment\nretry: 1\nid: 7\ndata: 1\n\n')
+      await reader.gets('1')
+      await write('event: tick\rdata: 2\rdata:  3\r\revent: hub.gap\r\ndata: 4\r\n\r\n')
+      await write('event: error\ndata: 5\n\ndata: cut off before its end\n')
+      await end()
+      expect(await json(await answer)).toMatchObject({ taken: 4, topic })
+      await reader.gets('1', '2\n 3', '4', '5')
+      expect(reader.events.slice(1).map(({ event }) => event)).toEqual([
+        undefined,
+        'tick',
+        'upstream.hub.gap',
+        'upstream.error',
+      ])
+      expect(reader.events.map(({ id }) => id)).not.toContain('7')
+      expect(reader.retries).toEqual([3000])
+    })
+
+    const bad: [string, string, number, string][] = [
+      ['is not JSON', '{"data":', 400, 'body_invalid'],
+      ['is no object', '"x"', 400, 'body_invalid'],
+      ['has no data', '{"event":"x"}', 400, 'data_missing'],
+      ['has a bad event name', '{"data":"x","event":"hub.open"}', 400, 'event_invalid'],
+      ['has a key that another message has', '{"data":"x","key":"k"}', 409, 'key_conflict'],
+      ['is for a topic of the hub', '{"data":"x","topic":"$store"}', 400, 'topic_conflict'],
+    ]
+    for (const [what, line, status, code] of bad)
+      it(`stops at an item that ${what}: what came before it is taken and stays, what follows is not`, async () => {
+        const topic = freshTopic()
+        const good = Array.from({ length: 5 }, (_, i) => `{"data":"${i}","key":"${i === 0 ? 'k' : i}"}`)
+        const body = [...good, line, '{"data":"after"}', ''].join('\n')
+        const problem = await expectProblem(
+          await post(`/send?topic=${topic}`, body, 'application/x-ndjson'),
+          status,
+          code,
+        )
+        expect(problem).toMatchObject({ taken: 5, detail: expect.stringContaining('item 5 of the stream') })
+        expect(await json(await fetch(`/topics/${topic}`))).toMatchObject({ kept: 5, lastId: problem.lastId })
+        const { reader } = await stream(`/event?topic=${topic}&from=earliest`)
+        await reader.gets('0', '1', '2', '3', '4')
+      })
+
+    it('is taken once however often it is sent with one Idempotency-Key, and goes on where it was cut', async () => {
+      const topic = freshTopic()
+      const lines = Array.from({ length: 300 }, (_, i) => `{"data":"${i}"}\n`)
+      const first = upload(`/send?topic=${topic}`, 'application/x-ndjson', { 'idempotency-key': 'K' })
+      await first.write(lines.slice(0, 100).join(''))
+      await expect.poll(async () => (await json(await fetch(`/topics/${topic}`))).kept).toBe(100)
+      await first.cut().catch(() => {})
+      await first.answer.catch(() => {})
+      const again = () =>
+        fetch(`/send?topic=${topic}`, {
+          method: 'POST',
+          body: lines.join(''),
+          headers: { 'content-type': 'application/x-ndjson', 'idempotency-key': 'K' },
+        }).then(json)
+      const second = await again()
+      expect(second).toMatchObject({ taken: 300, duplicates: 100 })
+      expect(await again()).toEqual({ ...second, duplicates: 300 })
+      const { reader } = await stream(`/event?topic=${topic}&from=earliest`)
+      await expect.poll(() => reader.data).toEqual(lines.map((_, i) => `${i}`))
+    })
+
+    it('may be very much, and is all there, in order', async () => {
+      const topic = freshTopic()
+      const count = runs(5000, 100_000)
+      const lines = Array.from({ length: count }, (_, i) => `{"data":"${i}"}\n`).join('')
+      expect(await json(await post(`/send?topic=${topic}`, lines, 'application/x-ndjson'))).toMatchObject({
+        taken: count,
+      })
+      const { reader } = await stream(`/event?topic=${topic}&last=10000`)
+      const last = Array.from(
+        { length: Math.min(count, 10_000) },
+        (_, i, { length } = { length: Math.min(count, 10_000) }) => `${count - length + i}`,
+      )
+      await expect.poll(() => reader.data.length, { timeout: 10_000 }).toBe(last.length)
+      expect(reader.data).toEqual(last)
+    })
+
+    it('of nothing is nothing taken', async () => {
+      for (const type of ['application/x-ndjson', 'text/event-stream'])
+        expect(await json(await post('/send?topic=a', '\n', type))).toMatchObject({ taken: 0, lastId: null })
+    })
+  })
+
+  describe(`over ${target.name}, a long poll`, () => {
+    const poll = async (query: string, headers: Record<string, string> = {}) => {
+      const response = await fetch(`/event?${query}`, { headers: { accept: 'application/json', ...headers } })
+      expect([response.status, response.headers.get('cache-control')]).toEqual([200, 'no-store'])
+      return (await response.json()) as { events: { data: string }[]; position: string }
+    }
+
+    it('is answered at once with what there is after its position, and from there goes on', async () => {
+      const topic = freshTopic()
+      const ids = await publish(topic, '1', '2')
+      await publish('other', 'x')
+      await postJson(`/send?topic=${topic}`, { data: '3', event: 'e' })
+      const first = await poll(`topic=${topic}&lastEventId=${ids[0]}&wait=20`)
+      expect(first.events).toEqual([
+        { id: ids[1], event: 'message', data: '2' },
+        { id: expect.any(String), event: 'e', data: '3' },
+      ])
+      expect(await poll(`topic=${topic}`, { 'last-event-id': first.position })).toEqual({
+        events: [],
+        position: expect.any(String),
+      })
+      expect((await poll(`topic=${topic}&last=2`)).events.map(({ data }) => data)).toEqual(['2', '3'])
+      expect((await poll(`topic=${topic}&from=earliest&latest=true`)).events.map(({ data }) => data)).toEqual(['3'])
+    })
+
+    it('waits for what comes, and no longer than asked', async () => {
+      const topic = freshTopic()
+      const { position } = await poll(`topic=${topic}`)
+      const waiting = poll(`topic=${topic}&wait=30&lastEventId=${position}`)
+      await expect.poll(async () => (await json(await fetch(`/topics/${topic}`))).readers).toBe(1)
+      const [id] = await publish(topic, 'now')
+      expect(await waiting).toEqual({ events: [{ id, event: 'message', data: 'now' }], position: id })
+      const began = performance.now()
+      expect((await poll(`topic=${topic}&wait=1&lastEventId=${id}`)).events).toEqual([])
+      expect(performance.now() - began).toBeGreaterThan(900)
+      await expect.poll(async () => (await json(await fetch(`/topics/${topic}`))).readers).toBe(0)
+    })
+
+    it('moves with the head when nothing was for it', async () => {
+      const topic = freshTopic()
+      const [id] = await publish(topic, 'x')
+      const [later] = await publish('other', 'y')
+      const { events, position } = await poll(`topic=${topic}&lastEventId=${id}`)
+      const seq = (text: string) => Number(text.split('-')[1])
+      expect(events).toEqual([])
+      expect(seq(position)).toBeGreaterThanOrEqual(seq(later!))
+    })
+
+    it('is told of a gap and of a close', async () => {
+      const topic = freshTopic()
+      await publish(topic, '1')
+      expect(await poll(`topic=${topic}&lastEventId=zzzzzzzzzz-3&wait=20`)).toMatchObject({
+        events: [{ data: '1' }],
+        gap: { reason: 'epoch', from: 'zzzzzzzzzz-3' },
+      })
+      const { id } = await json(await postJson(`/send?topic=${topic}`, { data: 'end', close: true }))
+      const last = await poll(`topic=${topic}&last=1&wait=20`)
+      expect(last).toMatchObject({ events: [{ data: 'end', id }], closed: [topic], position: id })
+      expect(await poll(`topic=${topic}&lastEventId=${id}&wait=20`)).toEqual({
+        events: [],
+        position: id,
+        closed: [topic],
+      })
+    })
+
+    it('gets everything, answer by answer, however much it is', async () => {
+      const topic = freshTopic()
+      const data = Array.from({ length: 40 }, (_, i) => `${i} ${'x'.repeat(20_000)}`)
+      for (const one of data) await post(`/send?topic=${topic}`, one, 'text/plain')
+      const got: string[] = []
+      let query = 'from=earliest'
+      for (let answers = 0; got.length < 40 && answers < 20; answers++) {
+        const { events, position } = await poll(`topic=${topic}&${query}`)
+        got.push(...events.map((event) => event.data))
+        query = `lastEventId=${position}`
+      }
+      expect(got).toEqual(data)
+    })
+
+    it('of the store gets its value', async () => {
+      await fetch('/send?message=polled')
+      const { events } = await poll('')
+      expect(JSON.parse(events[0]!.data).message).toBe('polled')
+    })
+  })
+
+  describe(`over ${target.name}, what there is`, () => {
+    it('is listed by prefix or pattern, a page at a time', async () => {
+      const topic = freshTopic()
+      for (const name of ['c', 'a', 'b/x']) await publish(`${topic}/${name}`, '1', '2')
+      const names = async (query: string) => {
+        const { topics, next } = await json(await fetch(`/topics?${query}`))
+        return [
+          (topics as { topic: string }[]).map((one) => one.topic.slice(topic.length + 1)),
+          (next as string)?.slice(topic.length + 1),
+        ]
+      }
+      expect(await names(`prefix=${topic}/`)).toEqual([['a', 'b/x', 'c'], undefined])
+      expect(await names(`topic=${topic}/*`)).toEqual([['a', 'c'], undefined])
+      expect(await names(`topic=${topic}/b/x`)).toEqual([['b/x'], undefined])
+      expect(await names(`prefix=${topic}/&limit=2`)).toEqual([['a', 'b/x'], 'b/x'])
+      expect(await names(`prefix=${topic}/&limit=2&after=${topic}/b/x`)).toEqual([['c'], undefined])
+      expect(await names(`prefix=${topic}/none`)).toEqual([[], undefined])
+      await fetch('/send?message=x')
+      const all = (await json(await fetch('/topics?limit=1000'))).topics as { topic: string }[]
+      expect(all.some((one) => one.topic.startsWith('$'))).toBe(false)
+      expect(await json(await fetch('/topics?topic=$store'))).toMatchObject({ topics: [{ topic: '$store' }] })
+      for (const query of ['limit=0', 'limit=1001', 'limit=x', 'topic=a&prefix=b'])
+        await expectProblem(await fetch(`/topics?${query}`), 400, 'parameter_invalid')
+    })
+
+    it('is told of one topic: its newest id, what is kept, who reads, whether it is closed', async () => {
+      const topic = freshTopic()
+      expect(await json(await fetch(`/topics/${topic}`))).toEqual({
+        topic,
+        lastId: null,
+        kept: 0,
+        readers: 0,
+        closed: false,
+      })
+      await stream(`/event?topic=${topic}`)
+      await stream(`/event?topic=${topic.split('/')[0]}/*&latest=true`)
+      const [, id] = await publish(topic, '1', '2')
+      expect(await json(await fetch(`/topics/${topic}`))).toEqual({
+        topic,
+        lastId: id,
+        kept: 2,
+        readers: 2,
+        closed: false,
+      })
+      expect(await json(await fetch(`/topics/${encodeURIComponent(topic)}`))).toMatchObject({ topic })
+      await expectProblem(await fetch('/topics/a*'), 400, 'topic_invalid')
+      await expectProblem(await fetch('/topics/a', { method: 'POST' }), 405, 'method_not_allowed')
+    })
+
+    it('loses one event that is erased: readers get the others, and its place stays taken', async () => {
+      const topic = freshTopic()
+      const ids = await publish(topic, '1', 'secret', '3')
+      const response = await fetch(`/topics/${topic}/${ids[1]}`, { method: 'DELETE' })
+      expect(await json(response)).toEqual({ topic, id: ids[1], erased: 1 })
+      const { reader } = await stream(`/event?topic=${topic}`, { 'last-event-id': ids[0]! })
+      await reader.gets('3')
+      expect(reader.control('gap')).toEqual([])
+      expect(await json(await fetch(`/topics/${topic}`))).toMatchObject({ kept: 2, lastId: ids[2] })
+      await expectProblem(await fetch(`/topics/${topic}/${ids[1]}`, { method: 'DELETE' }), 404, 'nothing_to_delete')
+      await expectProblem(
+        await fetch(`/topics/${freshTopic()}/${ids[2]}`, { method: 'DELETE' }),
+        404,
+        'nothing_to_delete',
+      )
+    })
+
+    it('loses a topic that is deleted: readers that were behind are told, and it can be published to again', async () => {
+      const topic = freshTopic()
+      const ids = await publish(topic, '1', '2')
+      await postJson(`/send?topic=${topic}`, { data: '3', close: true })
+      expect(await json(await fetch(`/topics/${topic}`, { method: 'DELETE' }))).toEqual({ topic, erased: 3 })
+      await publish(topic, 'new')
+      const { reader } = await stream(`/event?topic=${topic}`, { 'last-event-id': ids[0]! })
+      await reader.gets('new')
+      expect(reader.control('gap')).toMatchObject([{ reason: 'trimmed', from: ids[0], exact: true }])
+      const { reader: fresh } = await stream(`/event?topic=${topic}&from=earliest`)
+      await fresh.gets('new')
+      const refused: [string, RequestInit, number, string][] = [
+        [freshTopic(), {}, 404, 'nothing_to_delete'],
+        ['$store', {}, 403, 'forbidden'],
+        [topic, { headers: { 'sec-fetch-site': 'cross-site' } }, 403, 'cross_site'],
+        [`${topic}/zzzzzzzzzz-1`, {}, 404, 'nothing_to_delete'],
+        ['%ff', {}, 400, 'encoding_invalid'],
+      ]
+      for (const [name, init, status, code] of refused)
+        await expectProblem(await fetch(`/topics/${name}`, { ...init, method: 'DELETE' }), status, code)
+      expect(await json(await fetch(`/topics/${topic}`))).toMatchObject({ kept: 1 })
+    })
   })
 
   describe(`over ${target.name}, a stream`, () => {
@@ -665,10 +1295,30 @@ export function httpSuite(target: Target): void {
       })
     })
 
+    it('describes itself: every answer so far was of the description, and a page shows it', async (skip) => {
+      expect(description!.checked).toBeGreaterThan(100)
+      const response = await fetch('/docs')
+      skip(response.status === 404, 'the page is left out of the Workers bundle')
+      const html = await response.text()
+      for (const [, path] of html.matchAll(/(?:src|href)="(\/[^"]+)"/g))
+        expect([path, (await fetch(path!)).status]).toEqual([path, 200])
+    })
+
     it('never answers 500, and explains every refusal, whatever it is sent', async () => {
-      const path = fc.constantFrom('/send', '/event', '/', '/ready')
+      const path = fc.constantFrom('/send', '/event', '/', '/ready', '/topics', '/topics/a', '/topics/$x/%00')
       const pair = fc.tuple(
-        fc.constantFrom('topic', 'message', 'data', 'repeat', 'lastEventId', '__proto__', 'x'),
+        fc.constantFrom(
+          'topic',
+          'message',
+          'data',
+          'repeat',
+          'lastEventId',
+          'last',
+          'since',
+          'prefix',
+          '__proto__',
+          'x',
+        ),
         fc.string({ unit: 'binary', maxLength: 30 }).filter((s) => s.isWellFormed()),
       )
       const body = fc.oneof(
@@ -686,6 +1336,8 @@ export function httpSuite(target: Target): void {
         'text/plain',
         'application/x-www-form-urlencoded',
         'multipart/form-data; boundary=x',
+        'application/x-ndjson',
+        'text/event-stream',
         'APPLICATION/JSON ; charset=UTF-8',
         '',
         ';;',
@@ -695,12 +1347,12 @@ export function httpSuite(target: Target): void {
         fc.asyncProperty(
           path,
           fc.array(pair, { maxLength: 4 }),
-          fc.constantFrom('GET', 'POST', 'PUT', 'HEAD', 'OPTIONS'),
+          fc.constantFrom('GET', 'POST', 'PUT', 'HEAD', 'OPTIONS', 'QUERY', 'DELETE'),
           body,
           type,
           async (at, pairs, method, text, contentType) => {
             const abort = new AbortController()
-            const hasBody = method === 'POST' || method === 'PUT'
+            const hasBody = method === 'POST' || method === 'PUT' || method === 'QUERY'
             const response = await fetch(`${at}?${new URLSearchParams(pairs)}`, {
               method,
               signal: abort.signal,
@@ -708,7 +1360,8 @@ export function httpSuite(target: Target): void {
             })
             expect(response.status).toBeLessThan(500)
             const isStream = response.headers.get('content-type')?.startsWith('text/event-stream')
-            if (!isStream && response.status >= 400 && response.status !== 404 && method !== 'HEAD') {
+            const isPage = response.headers.get('content-type')?.startsWith('text/plain')
+            if (!isStream && response.status >= 400 && !isPage && method !== 'HEAD') {
               const problem = await json(response)
               expect(problem).toMatchObject({ status: response.status, code: expect.stringMatching(/^[a-z_]+$/) })
             }
@@ -726,12 +1379,13 @@ async function* chunks(response: Response): AsyncIterable<Uint8Array> {
   if (response.body) yield* response.body
 }
 
-/** 80 KiB that come in pieces and do not say so before. */
-function unannounced(): ReadableStream<Uint8Array> {
-  let left = 5
+/** More than 80 KiB that come in pieces and do not say so before. */
+function unannounced(begin = ''): ReadableStream<Uint8Array> {
+  let left = 6
   return new ReadableStream({
     pull(controller) {
-      if (left-- > 0) controller.enqueue(new Uint8Array(16 * KIB).fill(32))
+      if (left-- === 6) controller.enqueue(new TextEncoder().encode(begin || ' '))
+      else if (left >= 0) controller.enqueue(new Uint8Array(16 * KIB).fill(32))
       else controller.close()
     },
   })

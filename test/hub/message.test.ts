@@ -25,6 +25,7 @@ describe('a message', () => {
     ['an event name of 201 bytes', { event: 'x'.repeat(201) }, 'event_invalid'],
     ['the event name open', { event: 'open' }, 'event_invalid'],
     ['the event name error', { event: 'error' }, 'event_invalid'],
+    ['an event name behind a byte order mark', { event: '\ufeffhub.gap' }, 'event_invalid'],
     ["an event name of the hub's own", { event: 'hub.gap' }, 'event_invalid'],
     ['retry below its bound', { retry: 499 }, 'retry_invalid'],
     ['retry above its bound', { retry: 3_600_001 }, 'retry_invalid'],

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { openSqlite } from '../../src/adapters/sqlite.ts'
 import { Hub } from '../../src/hub/hub.ts'
-import { parsePosition } from '../../src/hub/position.ts'
+import { formatPosition, parsePosition } from '../../src/hub/position.ts'
 import type { Subscription } from '../../src/hub/subscription.ts'
 import { nextTurn } from '../../src/log/turn.ts'
 import { Filter } from '../../src/topic.ts'
@@ -18,7 +18,9 @@ const TOPICS = ['a', 'b', 'c/x', 'c/y']
 type Step =
   | { do: 'publish'; topics: number[] }
   | { do: 'close'; topic: number }
-  | { do: 'open'; names: string[] }
+  | { do: 'open'; names: string[]; latest: boolean }
+  | { do: 'erase'; entry: number }
+  | { do: 'forget'; topic: number }
   | { do: 'read'; reader: number; chunks: number }
   | { do: 'reconnect'; reader: number }
   | { do: 'restart' }
@@ -36,6 +38,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('open' as const),
       names: fc.subarray(['a', 'b', 'c/*', 'c/x', '**'], { minLength: 1, maxLength: 3 }),
+      latest: fc.boolean(),
     }),
   },
   {
@@ -49,48 +52,77 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ do: fc.constant('reconnect' as const), reader: fc.nat(9) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('close' as const), topic: fc.nat(3) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('erase' as const), entry: fc.nat(8) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('forget' as const), topic: fc.nat(3) }) },
 )
 
-/** The tiny model: everything that was ever acknowledged, and by the rule of retention what of it is kept. */
+interface Said {
+  readonly seq: number
+  readonly topic: string
+}
+
+/** The tiny model: everything that was ever acknowledged, what of it the rule of retention keeps, and what was erased. */
 class Model {
-  readonly said: { seq: number; topic: string }[] = []
+  readonly said: Said[] = []
+  readonly kept = new Map<number, Said>()
+  readonly erased = new Set<number>()
   readonly closed = new Map<string, number>()
 
-  isKept(seq: number): boolean {
-    const byTopic = TOPICS.flatMap((topic) => this.said.filter((e) => e.topic === topic).slice(-RETENTION.topicCount))
-    const kept = byTopic
-      .map((e) => e.seq)
-      .sort((x, y) => x - y)
-      .slice(-RETENTION.count)
-    return kept.includes(seq)
+  publish(batch: readonly Said[]): void {
+    this.said.push(...batch)
+    for (const one of batch) this.kept.set(one.seq, one)
+    for (const topic of TOPICS)
+      this.#trim(
+        [...this.kept.values()].filter((e) => e.topic === topic),
+        RETENTION.topicCount,
+      )
+    this.#trim([...this.kept.values()], RETENTION.count)
+  }
+
+  /** A close outlives its words: its entry is kept without them. */
+  erase(seq: number): void {
+    this.erased.add(seq)
+    if (![...this.closed.values()].includes(seq)) this.kept.delete(seq)
+  }
+
+  /** What is forgotten is gone like anything trimmed. */
+  forget(topic: string): void {
+    this.closed.delete(topic)
+    for (const { seq } of [...this.kept.values()].filter((e) => e.topic === topic)) this.kept.delete(seq)
+  }
+
+  #trim(entries: readonly Said[], count: number): void {
+    for (const { seq } of entries.slice(0, Math.max(0, entries.length - count))) this.kept.delete(seq)
   }
 }
 
 /** One reader over all its connections: what it was given, and what it was told it cannot have. */
 class Follower {
   readonly filter: Filter
+  readonly latest: boolean
   subscription: Subscription | undefined
   stream = new Reader()
   start: number | undefined
   readonly got: number[] = []
   readonly gaps: { from: number; to: number }[] = []
   /** What was said of topics, in order: their entries, and that they are closed. */
-  readonly heard: { topic: string; closed: boolean }[] = []
+  heard: { topic: string; closed: boolean }[] = []
   /** The hub has nothing left for this reader. */
   isDone = false
   lastEventId: string | undefined
 
-  constructor(names: string[]) {
+  constructor(names: string[], latest: boolean) {
     this.filter = Filter.parse(names)
+    this.latest = latest
   }
 
   async connect(hub: Hub): Promise<void> {
     this.subscription?.close()
     this.stream = new Reader()
-    this.subscription = await hub.subscribe(
-      this.filter,
-      this.lastEventId === undefined ? {} : { lastEventId: this.lastEventId },
-    )
+    this.subscription = await hub.subscribe(this.filter, {
+      latest: this.latest,
+      ...(this.lastEventId !== undefined && { lastEventId: this.lastEventId }),
+    })
     this.isDone = this.subscription === undefined
     await this.read(1) // the retry and, unless the log is asked first, the opening
     if (this.lastEventId === undefined) await this.read(1)
@@ -124,6 +156,7 @@ class Follower {
         if (model) this.checkGap(bounds, model)
       } else if (event === 'hub.closed') this.heard.push({ topic: JSON.parse(data).topic, closed: true })
       else {
+        if (model) expect([seq, model.erased.has(seq)]).toEqual([seq, false])
         this.got.push(seq)
         this.heard.push({ topic: data, closed: false })
       }
@@ -135,17 +168,17 @@ class Follower {
     const last = model.said.find(({ seq }) => seq === to)
     expect(from).toBeLessThan(to)
     expect(last && this.filter.matches(last.topic)).toBe(true)
-    expect(model.isKept(to)).toBe(false)
+    expect(model.kept.has(to)).toBe(false)
   }
 
   check(model: Model): void {
     expect(this.got).toEqual([...new Set(this.got)].sort((x, y) => x - y))
-    const owed = model.said
-      .filter(({ seq, topic }) => seq > this.start! && this.filter.matches(topic))
-      .map(({ seq }) => seq)
+    const all = model.said.filter(({ seq, topic }) => seq > this.start! && this.filter.matches(topic))
+    const isNewest = (one: Said) => all.findLast(({ topic }) => topic === one.topic) === one
+    const owed = all.filter((one) => !model.erased.has(one.seq) && (!this.latest || isNewest(one)))
     const told = (seq: number) => this.gaps.some(({ from, to }) => from < seq && seq <= to)
-    expect(owed.filter((seq) => !this.got.includes(seq) && !told(seq))).toEqual([])
-    expect(this.got.filter((seq) => !owed.includes(seq))).toEqual([])
+    expect(owed.filter(({ seq }) => !this.got.includes(seq) && !told(seq))).toEqual([])
+    expect(this.got.filter((seq) => !all.some((one) => one.seq === seq))).toEqual([])
     this.checkClosed(model)
   }
 
@@ -183,17 +216,32 @@ test('random publishing, stalling, reconnecting, trimming and restarting: each e
               const topics = now.topics.map((i) => TOPICS[i]!)
               if (topics.some((topic) => model.closed.has(topic))) continue
               const published = await hub.publish(topics.map((topic) => ({ topic, data: topic })))
-              for (const [i, { id }] of published.entries())
-                model.said.push({ seq: parsePosition(id)!.seq, topic: topics[i]! })
+              model.publish(published.map(({ id }, i) => ({ seq: parsePosition(id)!.seq, topic: topics[i]! })))
             } else if (now.do === 'close') {
               const topic = TOPICS[now.topic]!
               if (model.closed.has(topic)) continue
               const [published] = await hub.publish([{ topic, data: topic, close: true }])
               const { seq } = parsePosition(published!.id)!
-              model.said.push({ seq, topic })
               model.closed.set(topic, seq)
+              model.publish([{ seq, topic }])
+            } else if (now.do === 'erase') {
+              const one = [...model.kept.values()].at(-1 - now.entry)
+              if (!one || model.erased.has(one.seq)) continue
+              await hub.erase(one.topic, formatPosition('any', one.seq))
+              model.erase(one.seq)
+            } else if (now.do === 'forget') {
+              const topic = TOPICS[now.topic]!
+              const isThere = model.closed.has(topic) || [...model.kept.values()].some((e) => e.topic === topic)
+              if (!isThere) continue
+              await hub.erase(topic)
+              model.forget(topic)
+              for (const follower of followers) {
+                follower.heard = follower.heard.filter((heard) => heard.topic !== topic)
+                const isOver = follower.isDone || follower.subscription!.ended
+                if (isOver && follower.filter.matches(topic)) await follower.connect(hub)
+              }
             } else if (now.do === 'open') {
-              const follower = new Follower(now.names)
+              const follower = new Follower(now.names, now.latest)
               followers.push(follower)
               await follower.connect(hub)
             } else if (now.do === 'restart') {

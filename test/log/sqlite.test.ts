@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -76,6 +76,41 @@ describe('a log in an SQLite file', () => {
     reader.close()
     await log.close()
     await openSqlite(path).close()
+  })
+
+  test('leaves nothing of what was erased in its files, however long it was', async () => {
+    const path = file()
+    const log = openSqlite(path)
+    const canary = `canary${'x'.repeat(50_000)}yranac`
+    await log.append([
+      { topic: 'a', data: `short canary`, event: 'canary-event' },
+      { topic: 'a', data: canary },
+      { topic: 'forgotten', data: canary },
+      { topic: 'a', data: 'kept' },
+    ])
+    const holds = (text: string) =>
+      [path, `${path}-wal`].some((name) => existsSync(name) && readFileSync(name).includes(text))
+    expect([holds('canary'), holds('yranac'), holds('kept')]).toEqual([true, true, true])
+    for (const seq of [1, 2]) await log.erase('a', seq)
+    await log.erase('forgotten')
+    expect([holds('canary'), holds('yranac'), holds('kept')]).toEqual([false, false, true])
+    await log.append([{ topic: 'a', data: 'after' }])
+    await log.close()
+    expect(holds('canary')).toBe(false)
+  })
+
+  test('erases also while a backup reads, without waiting for it', async () => {
+    const path = file()
+    const log = openSqlite(path)
+    await log.append([{ topic: 'a', data: 'canary' }])
+    const reader = new DatabaseSync(path, { readOnly: true })
+    reader.exec('BEGIN')
+    reader.prepare('SELECT * FROM entry').all()
+    const began = performance.now()
+    expect(await log.erase('a', 1)).toBe(1)
+    expect(performance.now() - began).toBeLessThan(2000) // SQLite's own patience is 5 s
+    reader.close()
+    await log.close()
   })
 
   test('has another epoch where it is a copy, and the same history', async () => {

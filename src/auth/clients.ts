@@ -1,0 +1,91 @@
+import { AppError } from '../errors.ts'
+
+/** What one client may have of the hub at once; a missing bound is none. */
+export interface ClientLimits {
+  /** Open streams of one address. */
+  readonly maxReadersPerAddress?: number
+  /** Messages a second of one address: a bucket that holds so many, and fills in a second. */
+  readonly publishRate?: number
+}
+
+/** Addresses whose buckets are remembered before full ones are looked for. */
+const MAX_BUCKETS = 10_000
+
+/** Who is connected and how much each has said, by address. Where an adapter knows none, nobody is told apart and nothing bounded. */
+export class Clients {
+  readonly #limits: ClientLimits
+  readonly #readers = new Map<string, number>()
+  /** By address, when its bucket is full again, in ms of `performance.now()`. */
+  readonly #fullAt = new Map<string, number>()
+  #sweepAt = 0
+
+  constructor(limits: ClientLimits) {
+    this.#limits = limits
+  }
+
+  /** Counts a stream in, and out with what it returns, which may be called twice. @throws AppError `too_many_readers` */
+  enter(address: string | undefined): () => void {
+    const { maxReadersPerAddress } = this.#limits
+    if (address === undefined || maxReadersPerAddress === undefined) return () => {}
+    const readers = this.#readers.get(address) ?? 0
+    if (readers >= maxReadersPerAddress)
+      throw new AppError(
+        'too_many_readers',
+        `Cannot open a stream: ${maxReadersPerAddress} are open from your address, which is the most`,
+        { retryAfterS: 5 },
+      )
+    this.#readers.set(address, readers + 1)
+    let isIn = true
+    return () => {
+      if (!isIn) return
+      isIn = false
+      const left = this.#readers.get(address)! - 1
+      if (left > 0) this.#readers.set(address, left)
+      else this.#readers.delete(address)
+    }
+  }
+
+  /**
+   * Takes so many messages out of an address's bucket. One that holds any gives them all, and then owes them: a batch is not told
+   * to be smaller.
+   *
+   * @throws AppError `rate_limited`
+   */
+  spend(address: string | undefined, messages: number): void {
+    const waitMs = this.#wait(address)
+    if (waitMs > 0)
+      throw new AppError(
+        'rate_limited',
+        `Cannot publish now: at most ${this.#limits.publishRate} messages a second come from one address`,
+        { retryAfterS: Math.ceil(waitMs / 1000) },
+      )
+    this.#take(address, messages)
+  }
+
+  /** The same for who can wait: a stream that is being read. */
+  async pace(address: string | undefined, messages: number): Promise<void> {
+    for (let waitMs = this.#wait(address); waitMs > 0; waitMs = this.#wait(address))
+      await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMs)))
+    this.#take(address, messages)
+  }
+
+  /** How long until the bucket holds a message. */
+  #wait(address: string | undefined): number {
+    const { publishRate } = this.#limits
+    if (address === undefined || publishRate === undefined) return 0
+    const now = performance.now()
+    const held = (1000 - Math.max(0, (this.#fullAt.get(address) ?? now) - now)) * publishRate
+    return held > 999 ? 0 : (1000 - held) / publishRate // a message is 1000; what rounding may cost is let go
+  }
+
+  #take(address: string | undefined, messages: number): void {
+    const { publishRate } = this.#limits
+    if (address === undefined || publishRate === undefined) return
+    const now = performance.now()
+    if (this.#fullAt.size >= MAX_BUCKETS && now >= this.#sweepAt) {
+      this.#sweepAt = now + 1000
+      for (const [other, fullAt] of this.#fullAt) if (fullAt <= now) this.#fullAt.delete(other)
+    }
+    this.#fullAt.set(address, Math.max(now, this.#fullAt.get(address) ?? now) + (messages * 1000) / publishRate)
+  }
+}

@@ -1,0 +1,47 @@
+import { AppError, quote } from '../errors.ts'
+
+/** @throws AppError `body_invalid` (cut off) */
+export function next(reader: ReadableStreamDefaultReader<Uint8Array>) {
+  return reader.read().catch((cause) => {
+    throw new AppError('body_invalid', 'Cannot read the body: it was cut off', { cause })
+  })
+}
+
+/** @throws AppError `content_type_unsupported` */
+export function refuseCompressed(request: Request): void {
+  const encoding = request.headers.get('content-encoding')
+  if (!encoding || encoding === 'identity') return
+  throw new AppError(
+    'content_type_unsupported',
+    `Cannot read a body with content-encoding ${quote(encoding)}: send it uncompressed`,
+  )
+}
+
+/** A content type without its parameters. */
+export function essenceOf(type: string): string {
+  return type.split(';')[0]!.trim().toLowerCase()
+}
+
+export function concat(pieces: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+  if (pieces.length === 1) return pieces[0] as Uint8Array<ArrayBuffer>
+  const bytes = new Uint8Array(length)
+  let at = 0
+  for (const piece of pieces) {
+    bytes.set(piece, at)
+    at += piece.byteLength
+  }
+  return bytes
+}
+
+/** What a promise gives, if it does so in time. @throws `late` */
+export async function within<T>(promise: Promise<T>, ms: number, late: AppError): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late), Math.max(0, ms))
+  })
+  try {
+    return await Promise.race([promise, timeout])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,9 @@
+/** What an adapter tells of a connection, in the place where Workers have their bindings. */
+export interface Connection {
+  /** The address of the client, as the runtime or the platform in front of it knows it. */
+  readonly address?: string
+  /** Lets the connection be silent for as long as it likes: for a stream, in either direction. */
+  readonly keep?: () => void
+  /** Cuts the connection off, unsent bytes included: for a reader that does not drain. */
+  readonly cut?: () => void
+}

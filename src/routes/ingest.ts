@@ -1,0 +1,89 @@
+import { authorize, openGrant } from '../auth/authorize.ts'
+import type { Clients } from '../auth/clients.ts'
+import { AppError } from '../errors.ts'
+import type { Hub, Published } from '../hub/hub.ts'
+import type { Message } from '../log/log.ts'
+import type { Items } from './items.ts'
+import { readMessage, withKey } from './message.ts'
+
+/** Most items of one commit: a longer one would keep readers waiting. */
+const GROUP = 500
+
+export interface Sender {
+  /** The topic that the query names. */
+  readonly topic: string | undefined
+  /** `Idempotency-Key`: item n has the key `K/n`. */
+  readonly key: string | undefined
+  readonly address: string | undefined
+}
+
+/** How far a stream was taken. */
+export interface Taken {
+  /** Items that are in the log, those among them that were there before counted too. */
+  readonly taken: number
+  readonly duplicates?: number
+  readonly lastId: string | null
+}
+
+/**
+ * Publishes what streams in as it comes: what has arrived together goes into the log together, and nothing more is read meanwhile,
+ * which is what slows the sender down to what the log can take.
+ *
+ * @throws AppError of the first item that is refused, with `taken` and `lastId`: what came before it is in the log
+ */
+export async function ingest(hub: Hub, clients: Clients, items: Items, sender: Sender): Promise<Taken> {
+  let taken = 0
+  let duplicates = 0
+  let lastId: string | null = null
+  const note = (published: readonly Published[]) => {
+    taken += published.length
+    duplicates += published.filter(({ duplicate }) => duplicate).length
+    lastId = published.at(-1)?.id ?? lastId
+  }
+  const publish = async (messages: readonly Message[]) => note(await hub.publish(messages))
+  const publishAll = async (messages: readonly Message[]) => {
+    for (let i = 0; i < messages.length; i += GROUP) {
+      const group = messages.slice(i, i + GROUP)
+      await clients.pace(sender.address, group.length)
+      await publish(group).catch(async (error) => {
+        if (!isRefusal(error)) throw error
+        for (const message of group) await publish([message]) // up to the one at fault
+      })
+    }
+  }
+  try {
+    let count = 0
+    for await (const group of items) {
+      const messages: Message[] = []
+      const refused = firstRefused(group, (item) => messages.push(messageOf(item, sender, count++)))
+      await publishAll(messages)
+      if (refused) throw refused
+    }
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error
+    throw error.at(`item ${taken} of the stream`, { taken, lastId })
+  }
+  return { taken, ...(duplicates > 0 && { duplicates }), lastId }
+}
+
+/** Takes items until one throws, and returns what it threw. */
+function firstRefused<T>(items: readonly T[], take: (item: T) => void): unknown {
+  try {
+    for (const item of items) take(item)
+  } catch (error) {
+    return error
+  }
+  return
+}
+
+function messageOf(item: unknown, { topic, key }: Sender, index: number): Message {
+  if (item instanceof AppError) throw item
+  const message = readMessage(item, topic)
+  authorize(openGrant, 'publish', message.topic)
+  return withKey(message, key === undefined ? undefined : `${key}/${index}`)
+}
+
+/** Whether nothing of a batch was taken, for sure. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof AppError && error.status < 500
+}

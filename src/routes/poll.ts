@@ -1,0 +1,93 @@
+import { createParser } from 'eventsource-parser'
+import type { Context } from 'hono'
+import type { Subscription } from '../hub/subscription.ts'
+import type { Filter } from '../topic.ts'
+import type { Connection } from './connection.ts'
+
+/** Most characters of frames that one answer is made of. */
+const MAX_ANSWER = 256 * 1024
+
+/** One answer of a long poll. */
+interface Polled {
+  readonly events: { readonly id?: string; readonly event: string; readonly data: string }[]
+  /** Where to go on: the `lastEventId` of the next poll. */
+  position: string
+  gap?: unknown
+  /** Topics that were closed: nothing more comes of them. */
+  closed?: string[]
+}
+
+/**
+ * The carrier for what cannot stream: what the subscription has to say, read from its frames by a public parser, in one answer.
+ * At once if there is anything, else after `waitMs` at most.
+ */
+export async function poll(
+  c: Context<{ Bindings: Connection }>,
+  subscription: Subscription,
+  waitMs: number,
+): Promise<Response> {
+  const answer: Polled = { events: [], position: '' }
+  const decoder = new TextDecoder()
+  let length = 0
+  const parser = createParser({ onEvent: (event) => note(event, answer) })
+  const close = () => subscription.close()
+  c.req.raw.signal.addEventListener('abort', close, { once: true })
+  const isOut = deadline(waitMs, () => subscription.onReady())
+  try {
+    for (;;) {
+      const bytes = subscription.read()
+      if (bytes) {
+        const text = decoder.decode(bytes, { stream: true })
+        parser.feed(text)
+        length += text.length
+      }
+      if (subscription.ended || length > MAX_ANSWER) break
+      if (subscription.idle && (isSaying(answer) || isOut())) break
+      if (!bytes)
+        await new Promise<void>((ready) => {
+          subscription.onReady = ready
+        })
+    }
+    if (subscription.idle) answer.position = subscription.place
+    return json(c, answer)
+  } finally {
+    isOut.clear()
+    close()
+    c.req.raw.signal.removeEventListener('abort', close)
+  }
+}
+
+/** The answer where nothing can come any more. */
+export function over(c: Context<{ Bindings: Connection }>, position = '', filter?: Filter): Response {
+  return json(c, { events: [], position, closed: [...(filter?.topics ?? [])] })
+}
+
+function note(
+  { event = 'message', id, data }: { event?: string | undefined; id?: string | undefined; data: string },
+  answer: Polled,
+) {
+  if (id !== undefined) answer.position = id
+  if (event === 'hub.gap') answer.gap = JSON.parse(data)
+  else if (event === 'hub.closed') answer.closed = [...(answer.closed ?? []), JSON.parse(data).topic]
+  else if (!event.startsWith('hub.')) answer.events.push({ ...(id !== undefined && { id }), event, data })
+}
+
+function isSaying({ events, gap, closed }: Polled): boolean {
+  return events.length > 0 || gap !== undefined || closed !== undefined
+}
+
+function json(c: Context, answer: Polled): Response {
+  return c.json(answer, 200, { 'Cache-Control': 'no-store', Vary: 'Accept' })
+}
+
+/** Tells whether the time is out, and calls when it is. */
+function deadline(ms: number, call: () => void): { (): boolean; clear(): void } {
+  let isOut = ms === 0
+  const timer = isOut
+    ? undefined
+    : setTimeout(() => {
+        isOut = true
+        call()
+      }, ms)
+  return Object.assign(() => isOut, { clear: () => clearTimeout(timer) })
+}

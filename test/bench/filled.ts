@@ -1,0 +1,63 @@
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { openSqlite } from '../../src/adapters/sqlite.ts'
+import type { Message } from '../../src/log/log.ts'
+import { folder } from '../server/server.ts'
+import type { Progress } from './row.ts'
+
+/** A log in a file: half of it in the topics of `half/**`, but for ten entries of `quiet`, at equal distances. */
+export interface FilledLog {
+  readonly path: string
+  readonly epoch: string
+  /** Tells the file from a copy, which would have another epoch. */
+  readonly home: string
+  readonly size: number
+  /** How many are in `half/**`, and the seq of the last. */
+  readonly half: { readonly count: number; readonly last: number }
+}
+
+export const QUIET = 10
+/** What the data of every entry begins with. */
+export const MARK = '{"n":'
+/** More than is ever filled, and than is published to it later: nothing is to be trimmed. */
+export const RETENTION_COUNT = 100_000_000
+
+const BATCH = 1000
+const TOPICS = 500
+const PADDING = 'x'.repeat(80)
+
+const logs = new Map<number, Promise<FilledLog>>()
+
+/** Fills a log, once in the life of this process. One process at a time may open it. */
+export function filledLog(size: number, progress: Progress): Promise<FilledLog> {
+  const known = logs.get(size)
+  if (known) return known
+  const filling = fill(size, progress)
+  logs.set(size, filling)
+  return filling
+}
+
+async function fill(size: number, progress: Progress): Promise<FilledLog> {
+  const path = join(folder(), 'hub.db')
+  const log = openSqlite(path, { retention: { count: RETENTION_COUNT } })
+  const half = { count: 0, last: 0 }
+  for (let after = 0; after < size; after += BATCH) {
+    const messages = Array.from({ length: Math.min(BATCH, size - after) }, (_, i) => messageAt(after + i + 1, size))
+    for (const [i, { topic }] of messages.entries()) {
+      if (!topic.startsWith('half/')) continue
+      half.count++
+      half.last = after + i + 1
+    }
+    await log.append(messages)
+    progress(`fills a log of ${size.toLocaleString('en')} entries: ${Math.round((100 * after) / size)} %`)
+  }
+  await log.close()
+  const { dev, ino } = statSync(path)
+  return { path, epoch: log.epoch, home: `${dev}:${ino}`, size, half }
+}
+
+function messageAt(seq: number, size: number): Message {
+  const isQuiet = seq % (size / QUIET) === size / QUIET / 2
+  const topic = isQuiet ? 'quiet' : `${seq % 2 === 0 ? 'half' : 'rest'}/${Math.floor(seq / 2) % TOPICS}`
+  return { topic, data: `${MARK}${seq},"text":"${PADDING}"}` }
+}

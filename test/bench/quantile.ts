@@ -1,0 +1,9 @@
+/** The value below which such a share of them lies. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.floor(share * (sorted.length - 1))]!
+}
+
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5)
+}

@@ -1,0 +1,26 @@
+/** One thing that is measured: a file in `rows/`, listed in `bench.ts`. */
+export interface Row {
+  readonly name: string
+  /** What it measures, in a sentence. */
+  readonly says: string
+  run(progress: Progress): Promise<Measurements>
+}
+
+/** Says what goes on, to whoever waits. */
+export type Progress = (text: string) => void
+
+export interface Measurements {
+  /** What was measured, a line of a table each; all with the same columns. A cell that is missing could not be measured here. */
+  readonly lines: readonly Readonly<Record<string, string | number | undefined>>[]
+  /** What stays true on another machine. */
+  readonly ratios: readonly Ratio[]
+  /** What the figures do not say. */
+  readonly notes?: readonly string[]
+}
+
+export interface Ratio {
+  readonly of: string
+  readonly value: number
+  /** Where we want it, as people read it. Never a verdict: machines differ, and so do hours on one machine. */
+  readonly goal?: string
+}

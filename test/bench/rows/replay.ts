@@ -1,0 +1,130 @@
+import { once } from 'node:events'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import { type Server, start } from '../../server/server.ts'
+import { type FilledLog, filledLog, RETENTION_COUNT } from '../filled.ts'
+import { Live } from '../live.ts'
+import { median, quantile } from '../quantile.ts'
+import type { Replay, Replayed } from '../replayer.ts'
+import type { Measurements, Progress, Row } from '../row.ts'
+
+const SIZES = [100_000, 1_000_000] as const
+const READERS = 50
+const WARM_MS = 2000
+const ALONE_MS = 5000
+const ROUNDS = 3
+
+/** How fast one reader may be given history. */
+const paces = [
+  { pace: 'default', settings: {} },
+  { pace: 'as fast as it can', settings: { REPLAY_RATE: '1000000000' } },
+]
+
+export const replay: Row = {
+  name: 'replay',
+  says: `Replaying half of a log by a pattern, and what ${READERS} live readers of another topic notice of it.`,
+  async run(progress): Promise<Measurements> {
+    const logs: FilledLog[] = []
+    for (const size of SIZES) logs.push(await filledLog(size, progress))
+    const [small, large] = logs as [FilledLog, FilledLog]
+    const measured: Paced[] = []
+    for (const { pace, settings } of paces) {
+      const say: Progress = (text) => progress(`REPLAY_RATE ${pace}: ${text}`)
+      measured.push({ pace, short: await nobodyElse(small, settings, say), ...(await beside(large, settings, say)) })
+    }
+    return { lines: measured.flatMap(linesOf), ratios: measured.flatMap(ratiosOf) }
+  },
+}
+
+interface Paced extends Beside {
+  readonly pace: string
+  readonly short: Replayed
+}
+
+interface Beside {
+  readonly long: Replayed
+  /** Live latencies in ms without a replay and beside one, and that replay: one of each a round. */
+  readonly rounds: readonly {
+    readonly alone: readonly number[]
+    readonly live: readonly number[]
+    readonly replayed: Replayed
+  }[]
+}
+
+async function nobodyElse(log: FilledLog, settings: Record<string, string>, progress: Progress): Promise<Replayed> {
+  const server = await serve(log, settings)
+  progress(`replays half of ${log.size.toLocaleString('en')} entries`)
+  const replayed = await replayHalf(server, log)
+  await server.kill('SIGTERM')
+  return replayed
+}
+
+async function beside(log: FilledLog, settings: Record<string, string>, progress: Progress): Promise<Beside> {
+  const server = await serve(log, settings)
+  progress(`replays half of ${log.size.toLocaleString('en')} entries`)
+  const long = await replayHalf(server, log)
+  const live = await Live.of(server, READERS)
+  await live.during(pause(WARM_MS))
+  const rounds: Beside['rounds'][number][] = []
+  for (let n = 1; n <= ROUNDS; n++) {
+    progress(`live readers alone, round ${n} of ${ROUNDS}`)
+    const alone = await live.during(pause(ALONE_MS))
+    progress(`live readers beside a replay, round ${n} of ${ROUNDS}`)
+    const replaying = replayHalf(server, log)
+    rounds.push({ alone, live: await live.during(replaying), replayed: await replaying })
+  }
+  live.close()
+  await server.kill('SIGTERM')
+  return { long, rounds }
+}
+
+/** A server that has replayed already, so that its code is compiled. */
+async function serve(log: FilledLog, settings: Record<string, string>): Promise<Server> {
+  const server = await start({ LOG: `sqlite:${log.path}`, RETENTION_COUNT: `${RETENTION_COUNT}`, ...settings })
+  await replayFrom(server, log, 'last=20000')
+  return server
+}
+
+async function replayHalf(server: Server, log: FilledLog): Promise<Replayed> {
+  const replayed = await replayFrom(server, log, 'from=earliest')
+  if (replayed.events !== log.half.count)
+    throw new Error(`Cannot replay ${log.half.count} entries: ${replayed.events} came`)
+  return replayed
+}
+
+async function replayFrom({ port }: Server, { epoch, half }: FilledLog, beginning: string): Promise<Replayed> {
+  const workerData: Replay = { port, path: `/event?topic=half/**&${beginning}`, lastId: `${epoch}-${half.last}` }
+  const worker = new Worker(new URL('../replayer.ts', import.meta.url), { workerData })
+  const [replayed] = (await once(worker, 'message')) as [Replayed] // rejects if the worker fails
+  return replayed
+}
+
+function linesOf({ pace, short, long, rounds }: Paced): Measurements['lines'] {
+  const line = (what: string, replayed?: Replayed, late?: (round: Beside['rounds'][number]) => readonly number[]) => ({
+    REPLAY_RATE: pace,
+    what,
+    events: replayed?.events,
+    s: replayed && replayed.ms / 1000,
+    'events/s': replayed && (1000 * replayed.events) / replayed.ms,
+    'live p50, ms': late && median(rounds.map((round) => median(late(round)))),
+    'live p99, ms': late && median(rounds.map((round) => quantile(late(round), 0.99))),
+  })
+  const times = rounds.map(({ replayed }) => replayed.ms)
+  return [
+    line('half of 100,000, nobody else', short),
+    line('half of 1,000,000, nobody else', long),
+    line('live readers alone', undefined, ({ alone }) => alone),
+    line('half of 1,000,000, beside live readers', { events: long.events, ms: median(times) }, ({ live }) => live),
+  ]
+}
+
+function ratiosOf({ pace, short, long, rounds }: Paced): Measurements['ratios'] {
+  return [
+    { of: `time for 1,000,000 / 100,000, ${pace}`, value: long.ms / short.ms, goal: 'about 10' },
+    {
+      of: `live p99 beside a replay / alone, ${pace}`,
+      value: median(rounds.map(({ alone, live }) => quantile(live, 0.99) / quantile(alone, 0.99))),
+      goal: '≤ 2',
+    },
+  ]
+}

@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs'
+import { rssOf, withoutProc } from '../server/server.ts'
+
+/** What the kernel counts processor time in: USER_HZ, 100 on every Linux that Node runs on. */
+const TICK_US = 10_000
+const LOOK_MS = 10
+
+export interface Usage {
+  /** Processor time spent, by the process and by the kernel for it. */
+  readonly cpuUs: number
+  /** How much more memory it held at most than at the start. */
+  readonly peakBytes: number
+}
+
+/** What a process uses until the returned function is called, which gives nothing where there is no `/proc`. */
+export function watchUsage(pid: number): () => Usage | undefined {
+  if (withoutProc) return () => undefined
+  const began = cpuOf(pid)
+  const rss = rssOf(pid)
+  let peak = rss
+  const look = () => {
+    peak = Math.max(peak, rssOf(pid))
+  }
+  const timer = setInterval(look, LOOK_MS)
+  return () => {
+    clearInterval(timer)
+    look()
+    return { cpuUs: cpuOf(pid) - began, peakBytes: peak - rss }
+  }
+}
+
+function cpuOf(pid: number): number {
+  // proc(5): the name may hold anything, so fields are counted from behind its parenthesis; utime and stime are 14 and 15.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * TICK_US
+}

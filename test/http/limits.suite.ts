@@ -1,0 +1,229 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { Reader } from '../reader.ts'
+
+type Init = RequestInit & { duplex?: 'half' }
+type Fetch = (path: string, init?: Init) => Promise<Response>
+
+/** A way to run a hub with settings of a test's own. */
+export interface Runs {
+  readonly name: string
+  start(settings: Record<string, string>): Promise<Fetch>
+  stop(): Promise<void>
+}
+
+/** Every limit over HTTP, at its bound and one past it, on any runtime. */
+export function limitsSuite({ name, start, stop }: Runs): void {
+  let fetch: Fetch
+  const open: AbortController[] = []
+  afterAll(stop)
+
+  const with_ = (settings: Record<string, string>) =>
+    beforeAll(async () => {
+      fetch = await start({ HEARTBEAT: '500ms', ...settings })
+    })
+  const json = (value: unknown, init: Init = {}): Init => ({
+    ...init,
+    method: 'POST',
+    body: JSON.stringify(value),
+    headers: { 'content-type': 'application/json' },
+  })
+  const codeOf = async (response: Response) => [response.status, ((await response.json()) as { code?: string }).code]
+  const stream = async (query: string, accept = 'text/event-stream') => {
+    const abort = new AbortController()
+    open.push(abort)
+    const response = await fetch(`/event?${query}`, { headers: { accept }, signal: abort.signal })
+    const reader = new Reader()
+    if (response.status === 200) reader.follow(response.body as unknown as AsyncIterable<Uint8Array>)
+    return { response, reader, close: () => abort.abort() }
+  }
+  /** What somebody is told who may come back: by status, or as an EventSource, which only lives on after a 200. */
+  const expectLater = async (query: string, code: string) => {
+    const refused = await stream(query, '*/*')
+    expect(await codeOf(refused.response)).toEqual([429, code])
+    expect(Number(refused.response.headers.get('retry-after'))).toBeGreaterThan(0)
+    const later = await stream(query)
+    expect(later.response.status).toBe(200)
+    await expect.poll(() => later.reader.ended).toBe(true)
+    expect(later.reader.text).toMatch(/^retry: \d{4,5}\n$/)
+  }
+
+  afterEach(() => {
+    for (const abort of open.splice(0)) abort.abort()
+  })
+
+  describe(`over ${name}, the limits of one request`, () => {
+    with_({
+      MAX_TOPICS: '3',
+      MAX_TOPIC_BYTES: '20',
+      MAX_BATCH: '3',
+      MAX_STREAM_ITEMS: '4',
+      STREAM_IDLE: '600ms',
+      MAX_STREAM_TIME: '2s',
+      BODY_TIMEOUT: '600ms',
+      MAX_BODY_BYTES: '1KiB',
+      MAX_EVENT_BYTES: '100',
+    })
+
+    test('of topics, and of their length', async () => {
+      const names = (n: number) => Array.from({ length: n }, (_, i) => `topic=t/${i}`).join('&')
+      expect((await fetch(`/event?${names(3)}`, { method: 'HEAD' })).status).toBe(200)
+      expect(await codeOf(await fetch(`/event?${names(4)}`))).toEqual([413, 'too_many_topics'])
+      const [longest, longer] = ['x'.repeat(20), 'x'.repeat(21)]
+      expect((await fetch(`/send?topic=${longest}`, json({ data: 'x' }))).status).toBe(200)
+      for (const response of [
+        await fetch(`/send?topic=${longer}`, json({ data: 'x' })),
+        await fetch(`/event?topic=${longer}`),
+        await fetch(`/event?topic=${longer}/*`),
+        await fetch(`/topics/${longer}`),
+        await fetch(`/topics/${longer}`, { method: 'DELETE' }),
+      ])
+        expect(await codeOf(response)).toEqual([413, 'topic_too_long'])
+    })
+
+    test('of a list', async () => {
+      const list = (n: number) => Array.from({ length: n }, () => ({ data: '' }))
+      expect((await fetch('/send?topic=a', json(list(3)))).status).toBe(200)
+      expect(await codeOf(await fetch('/send?topic=a', json(list(4))))).toEqual([413, 'batch_too_long'])
+    })
+
+    test('of a body, an item of one that streams, and an event', async () => {
+      const send = async (type: string, body: string) =>
+        codeOf(await fetch('/send?topic=a', { method: 'POST', body, headers: { 'content-type': type } }))
+      const padded = (bytes: number) => `{"data":"x"${' '.repeat(bytes - 12)}}`
+      expect(await send('application/json', padded(1024))).toEqual([200, undefined])
+      expect(await send('application/json', padded(1025))).toEqual([413, 'body_too_large'])
+      expect(await send('application/x-ndjson', `${padded(1024)}\n${padded(1024)}\n`)).toEqual([200, undefined])
+      expect(await send('application/x-ndjson', `${padded(1025)}\n`)).toEqual([413, 'body_too_large'])
+      expect(await send('text/plain', 'x'.repeat(100))).toEqual([200, undefined])
+      expect(await send('text/plain', 'x'.repeat(101))).toEqual([413, 'event_too_large'])
+      expect(await send('text/event-stream', `data: ${'x'.repeat(101)}\n\n`)).toEqual([413, 'event_too_large'])
+    })
+
+    test('of the items of a stream: what came before is taken', async () => {
+      const send = (n: number) =>
+        fetch('/send?topic=items', {
+          method: 'POST',
+          body: '{"data":"x"}\n'.repeat(n),
+          headers: { 'content-type': 'application/x-ndjson' },
+        })
+      expect(await (await send(4)).json()).toMatchObject({ taken: 4 })
+      const response = await send(5)
+      expect(response.status).toBe(413)
+      expect(await response.json()).toMatchObject({ code: 'stream_too_long', taken: 4 })
+      expect(await (await fetch('/topics/items')).json()).toMatchObject({ kept: 8 })
+    })
+
+    const slow = (type: string, pieces: string[], everyMs: number) => {
+      let i = 0
+      const body = new ReadableStream<Uint8Array>({
+        async pull(controller) {
+          if (i > 0) await new Promise((resolve) => setTimeout(resolve, everyMs))
+          if (i < pieces.length) controller.enqueue(new TextEncoder().encode(pieces[i++]))
+          else controller.close()
+        },
+      })
+      return fetch('/send?topic=slow', { method: 'POST', body, duplex: 'half', headers: { 'content-type': type } })
+    }
+
+    test('of the time in which a body comes, which does not count for one that streams', async () => {
+      expect(await codeOf(await slow('application/json', ['{"data"', ':"x"}'], 2000))).toEqual([408, 'body_too_slow'])
+      expect(await codeOf(await slow('application/json', ['{"data"', ':"x"}'], 100))).toEqual([200, undefined])
+      const line = '{"data":"x"}\n'
+      expect(await (await slow('application/x-ndjson', [line, line, line, line], 400)).json()).toMatchObject({
+        taken: 4,
+      })
+    })
+
+    test('of the silence of a stream, and of its whole time: what came before is taken', async () => {
+      const idle = await slow('application/x-ndjson', ['{"data":"x"}\n', '{"data":"y"}\n'], 3000)
+      expect(idle.status).toBe(408)
+      expect(await idle.json()).toMatchObject({ code: 'stream_idle', taken: 1 })
+      const long = await slow('text/event-stream', ['data: x\n\n', ...Array.from({ length: 40 }, () => ':\n')], 100)
+      expect(long.status).toBe(408)
+      expect(await long.json()).toMatchObject({ code: 'stream_too_slow', taken: 1 })
+    })
+  })
+
+  describe(`over ${name}, the limits of readers`, () => {
+    with_({ MAX_READERS: '3' })
+
+    test('in total', async () => {
+      const all = [await stream('topic=a'), await stream(''), await stream('topic=b/*')]
+      for (const { response } of all) expect(response.status).toBe(200)
+      await expectLater('topic=a', 'too_many_readers')
+      await expectLater('', 'too_many_readers')
+      const poll = await fetch('/event?topic=a', { headers: { accept: 'application/json' } })
+      expect(await codeOf(poll)).toEqual([429, 'too_many_readers'])
+      all[0]!.close()
+      await expect
+        .poll(async () => (await stream('topic=a', '*/*')).response.status, { timeout: 8000, interval: 200 })
+        .toBe(200)
+    })
+  })
+
+  describe(`over ${name}, the limits of one address`, () => {
+    with_({ MAX_READERS_PER_ADDRESS: '2', PUBLISH_RATE: '5' })
+
+    test('on open readers', async () => {
+      const all = [await stream('topic=a'), await stream('')]
+      for (const { response } of all) expect(response.status).toBe(200)
+      await expectLater('topic=a', 'too_many_readers')
+      all[0]!.close()
+      await expect
+        .poll(async () => (await stream('topic=a', '*/*')).response.status, { timeout: 8000, interval: 200 })
+        .toBe(200)
+    })
+
+    test('on what is published: five at once, then one every 200 ms; a stream is slowed down', async () => {
+      const began = performance.now()
+      const codes: unknown[] = []
+      for (let i = 0; i < 20; i++) codes.push((await codeOf(await fetch('/send?topic=rate', json({ data: 'x' }))))[1])
+      const tookMs = performance.now() - began
+      const taken = codes.filter((code) => code === undefined).length
+      expect(codes.slice(0, 5)).toEqual(Array(5).fill(undefined))
+      expect(codes.filter((code) => code !== undefined && code !== 'rate_limited')).toEqual([])
+      expect(taken).toBeLessThanOrEqual(5 + Math.ceil(tookMs / 200))
+      expect(taken).toBeLessThan(20)
+      const refused = await fetch('/send?message=x')
+      expect(await codeOf(refused)).toEqual([429, 'rate_limited'])
+      expect(refused.headers.get('retry-after')).toBe('1')
+      const streamed = performance.now()
+      const body = '{"data":"x"}\n'.repeat(6)
+      const response = await fetch('/send?topic=rate', {
+        method: 'POST',
+        body,
+        headers: { 'content-type': 'application/x-ndjson' },
+      })
+      expect(await response.json()).toMatchObject({ taken: 6 })
+      const again = await fetch('/send?topic=rate', {
+        method: 'POST',
+        body,
+        headers: { 'content-type': 'application/x-ndjson' },
+      })
+      expect(await again.json()).toMatchObject({ taken: 6 })
+      expect(performance.now() - streamed).toBeGreaterThan(1000) // the second waits for what the first one owes
+    })
+  })
+
+  describe(`over ${name}, the limits of history`, () => {
+    with_({ MAX_REPLAYS: '1', REPLAY_RATE: '100', WINDOW_COUNT: '1' })
+
+    test('on replays at once, and on the events a second of one', async () => {
+      await fetch('/send?topic=a', json(Array.from({ length: 1000 }, () => ({ data: 'x' }))))
+      await fetch('/send?topic=b', json({ data: 'y' }))
+      const began = performance.now()
+      const replay = await stream('topic=a&from=earliest')
+      await expect.poll(() => replay.reader.data.length).toBeGreaterThan(100)
+      await expectLater('topic=a&last=100', 'too_many_replays')
+      const live = await stream('topic=a')
+      await fetch('/send?topic=a', json({ data: 'live' }))
+      await live.reader.gets('live')
+      expect(replay.reader.data.length).toBeLessThan(600 + (performance.now() - began) / 10)
+      expect(replay.reader.data).not.toContain('live')
+      replay.close()
+      await expect
+        .poll(async () => (await stream('topic=a&last=2', '*/*')).response.status, { timeout: 8000, interval: 200 })
+        .toBe(200)
+    })
+  })
+}

@@ -1,0 +1,64 @@
+import { connect } from 'node:net'
+import { expect, test } from 'vitest'
+import { createApp } from '../../src/app.ts'
+import { parseConfig } from '../../src/config.ts'
+import { Hub } from '../../src/hub/hub.ts'
+import { memoryLog } from '../../src/log/memory.ts'
+import { runtimes } from '../server/runtimes.ts'
+import { cleanUp, folder, start } from '../server/server.ts'
+import { limitsSuite } from './limits.suite.ts'
+
+limitsSuite({
+  name: 'app.request()',
+  async start(settings) {
+    const config = parseConfig(settings)
+    const app = createApp({ hub: new Hub(() => memoryLog(config.logOptions), config.hub), config })
+    return async (path, init) => app.request(path, init, { address: '192.0.2.1' })
+  },
+  async stop() {},
+})
+
+for (const runtime of runtimes)
+  limitsSuite({
+    name: runtime.name,
+    async start(settings) {
+      const { url } = await start({ LOG: `sqlite:${folder()}/hub.db`, ...settings }, runtime)
+      return (path, init) => fetch(url + path, init)
+    },
+    stop: cleanUp,
+  })
+
+test('over Node, a body that streams outlives what the runtime gives a request, and one that no route reads does not', async () => {
+  const { port } = await start({ BODY_TIMEOUT: '100ms' }) // Node's own limit is 10 s more
+  const began = performance.now()
+  const head = (path: string, type: string) =>
+    `POST ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: ${type}\r\nTransfer-Encoding: chunked\r\n\r\n`
+  const piece = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n`
+  const streamed = connection(port, head('/send?topic=a', 'application/x-ndjson'))
+  const unread = connection(port, head('/nowhere', 'text/plain'))
+  const line = piece('{"data":"x"}\n')
+  while (performance.now() - began < 16_500) {
+    streamed.socket.write(line)
+    unread.socket.write(line)
+    await new Promise((resolve) => setTimeout(resolve, 500))
+  }
+  expect(unread.isClosed()).toBe(true)
+  streamed.socket.write(`${line}0\r\n\r\n`)
+  await expect.poll(streamed.received).toMatch(/^HTTP\/1.1 200 [\s\S]*"taken":3\d,/)
+  await cleanUp()
+}, 30_000)
+
+function connection(port: number, sent: string) {
+  const socket = connect(port, '127.0.0.1')
+  let received = ''
+  let isClosed = false
+  socket.setEncoding('utf8').on('data', (text) => {
+    received += text
+  })
+  socket.on('error', () => {})
+  socket.on('close', () => {
+    isClosed = true
+  })
+  socket.write(sent)
+  return { socket, received: () => received, isClosed: () => isClosed }
+}

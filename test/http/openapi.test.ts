@@ -1,0 +1,35 @@
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { expect, test } from 'vitest'
+import { statuses } from '../../src/errors.ts'
+import app from '../../src/index.ts'
+
+const document = (await (await app.request('/openapi.json')).json()) as {
+  paths: Record<string, Record<string, { responses: Record<string, { description: string }> }>>
+}
+
+test('the description is valid OpenAPI 3.1, says a public validator', async () => {
+  const { valid, errors } = await new Validator().validate(structuredClone(document) as never)
+  expect(errors).toBeUndefined()
+  expect(valid).toBe(true)
+  expect(document).toMatchObject({ openapi: expect.stringMatching(/^3\.1\./) })
+})
+
+test('it describes every route', () => {
+  const routes = app.routes.filter(({ method, path }) => method !== 'ALL' && path !== '/*')
+  expect(routes.length).toBeGreaterThan(10)
+  for (const { method, path } of routes) {
+    if (method === 'QUERY') continue // OpenAPI 3.1 has no word for it
+    const template = path.replace(/:(\w+)\{[^}]*\}/, '{$1}')
+    expect(document.paths[template]?.[method.toLowerCase()], `${method} ${path}`).toBeDefined()
+  }
+})
+
+test('it describes every code that a request can be refused with, and what every parameter is for', () => {
+  const text = JSON.stringify(Object.values(document.paths).flatMap((path) => Object.values(path)))
+  const never = ['config_invalid', 'log_locked'] // they end a start, not a request
+  for (const code of Object.keys(statuses))
+    expect([code, text.includes(`\`${code}\``)]).toEqual([code, !never.includes(code)])
+  for (const path of Object.values(document.paths))
+    for (const { parameters = [] } of Object.values(path) as { parameters?: Record<string, unknown>[] }[])
+      for (const parameter of parameters) expect(parameter, `${parameter.name}`).toHaveProperty('description')
+})
