@@ -1,4 +1,4 @@
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { cleanUp } from '../server/server.ts'
 import { clearProgress, progressOf } from './progress.ts'
@@ -28,7 +28,8 @@ if (values.help) {
   process.exit()
 }
 const wanted = positionals.length === 0 ? rows : positionals.map(rowNamed)
-const machine = `Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model ?? 'CPU'}`
+/** The load is what others had it do before. */
+const machine = `Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model ?? 'CPU'}, load ${loadavg()[0]!.toFixed(1)}`
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => cleanUp().finally(() => process.exit(1)))

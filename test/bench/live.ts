@@ -49,7 +49,9 @@ export class Live {
     const began = performance.now()
     while (!isOver) {
       await pause(Math.max(0, began + posts.length * (1000 / RATE) - performance.now()))
-      posts.push(this.#poster.post(JSON.stringify({ data: `${performance.now()}` })))
+      const post = this.#poster.post(JSON.stringify({ data: `${performance.now()}` }))
+      post.catch(stop) // and thrown below
+      posts.push(post)
     }
     await Promise.all(posts)
     const wanted = posts.length * this.#streams.length

@@ -11,19 +11,28 @@ export class Poster {
   }
 
   /** Resolves when it has been answered with 200, and the answer been read. */
-  post(body: string): Promise<void> {
+  async post(body: string): Promise<void> {
+    while (!(await this.#tried(body)));
+  }
+
+  /** Whether it was taken: a server may hang up on a kept connection just when it is used again, and has read nothing then. */
+  #tried(body: string): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
-      request(this.#url, { method: 'POST', agent: this.#agent, headers }, (answer) => {
+      const posting = request(this.#url, { method: 'POST', agent: this.#agent, headers }, (answer) => {
         answer
           .on('end', () => {
-            if (answer.statusCode === 200) resolve()
+            if (answer.statusCode === 200) resolve(true)
             else reject(new Error(`Cannot publish to ${this.#url}: status ${answer.statusCode}`))
           })
           .on('error', reject)
           .resume()
       })
-        .on('error', reject)
+      posting
+        .on('error', (error: NodeJS.ErrnoException) => {
+          if (posting.reusedSocket && error.code === 'ECONNRESET') resolve(false)
+          else reject(error)
+        })
         .end(body)
     })
   }

@@ -8,7 +8,7 @@ const LOOK_MS = 10
 export interface Usage {
   /** Processor time spent, by the process and by the kernel for it. */
   readonly cpuUs: number
-  /** How much more memory it held at most than at the start. */
+  /** The most memory it was seen to hold. */
   readonly peakBytes: number
 }
 
@@ -16,8 +16,7 @@ export interface Usage {
 export function watchUsage(pid: number): () => Usage | undefined {
   if (withoutProc) return () => undefined
   const began = cpuOf(pid)
-  const rss = rssOf(pid)
-  let peak = rss
+  let peak = 0
   const look = () => {
     peak = Math.max(peak, rssOf(pid))
   }
@@ -25,7 +24,7 @@ export function watchUsage(pid: number): () => Usage | undefined {
   return () => {
     clearInterval(timer)
     look()
-    return { cpuUs: cpuOf(pid) - began, peakBytes: peak - rss }
+    return { cpuUs: cpuOf(pid) - began, peakBytes: peak }
   }
 }
 

@@ -1,9 +1,114 @@
 import { DatabaseSync } from 'node:sqlite'
-import { describe, expect, test } from 'vitest'
-import { type Log, type Message } from '../../src/log/log.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Log } from '../../src/log/log.ts'
 import { sqlLog } from '../../src/log/sql.ts'
 import { Filter } from '../../src/topic.ts'
 import { type Cost, costOf, countedSql, planOf } from '../bench/counted.ts'
 import { runs } from '../seed.ts'
 
-console.log('todo')
+const SHORT = 2000
+const LONG = runs(20_000, 1_000_000)
+const BATCH = 1000
+/** Events of the quiet topic, at equal distances: what a reader that comes back is owed. */
+const QUIET = 10
+/** Rows for what a read asks beside entries: what was trimmed of its topics, say. */
+const ASIDE = 10
+/** Rows that one read with a pattern looks at, at most. */
+const SCANNED = 1000
+
+/** What a subscription asks for at once. */
+const limit = { count: 256, bytes: 64 * 1024 }
+const quiet = Filter.parse(['quiet'])
+const three = Filter.parse(['quiet', 'busy/1', 'busy/2'])
+
+interface Filled {
+  readonly size: number
+  readonly log: Log
+  readonly database: DatabaseSync
+  cost(run: () => Promise<unknown>): Promise<Cost>
+}
+
+let short: Filled
+let long: Filled
+
+beforeAll(async () => {
+  short = await filled(SHORT)
+  long = await filled(LONG)
+}, 300_000)
+
+afterAll(() => Promise.all([short.log.close(), long.log.close()]))
+
+describe(`out of a log of ${LONG.toLocaleString('en')} entries`, () => {
+  test.each<[string, number, (of: Filled) => Promise<void>]>([
+    [
+      `${QUIET} events of a quiet topic are resumed`,
+      3 * QUIET + ASIDE,
+      async ({ log }) => {
+        expect((await log.read(0, limit, quiet)).entries).toHaveLength(QUIET)
+      },
+    ],
+    [
+      `the last ${QUIET} of a quiet topic are found`,
+      3 * QUIET + ASIDE,
+      async ({ log, size }) => {
+        expect(await log.seek({ last: QUIET }, quiet)).toBe(size / QUIET - 1)
+      },
+    ],
+    [
+      'the newest of each of three topics are read',
+      3 * three.topics.size + ASIDE,
+      async ({ log, size }) => {
+        const { entries } = await log.read(0, { ...limit, latest: true }, three)
+        expect(entries.map(({ seq }) => seq)).toEqual([size - 99, size - 98, size])
+      },
+    ],
+  ])(`%s at the cost of what is returned, as out of ${SHORT.toLocaleString('en')}`, async (_, rows, read) => {
+    const cost = await long.cost(() => read(long))
+    expect(cost.rows).toBeLessThanOrEqual(rows)
+    expect(cost).toEqual(await short.cost(() => read(short)))
+    looksUp(cost)
+  })
+
+  test.each([
+    ['that matches nothing', 'other/**', 0],
+    ['that matches one topic of a hundred', '*/7', 10],
+    ['that matches all', '**', limit.count],
+  ])(
+    `a pattern %s looks at ${SCANNED.toLocaleString('en')} rows at most, and tells how far it got`,
+    async (_, pattern, count) => {
+      const filter = Filter.parse([pattern])
+      const cost = await long.cost(async () => {
+        const { entries, scannedTo } = await long.log.read(500, limit, filter)
+        expect(entries).toHaveLength(count)
+        expect(scannedTo).toBe(count < limit.count ? 500 + SCANNED : 500 + count)
+      })
+      expect(cost.rows).toBeLessThanOrEqual(SCANNED + count + ASIDE)
+      looksUp(cost)
+    },
+  )
+})
+
+/** A log of so many entries, in a hundred topics and the quiet one, that counts the rows it is given. */
+async function filled(size: number): Promise<Filled> {
+  const database = new DatabaseSync(':memory:')
+  const sql = countedSql(database)
+  const log = sqlLog(sql, { durability: 'memory', home: 'test', retention: {} })
+  const topicOf = (seq: number) => (seq % (size / QUIET) === 0 ? 'quiet' : `busy/${seq % 100}`)
+  for (let after = 0; after < size; after += BATCH) {
+    const seqs = Array.from({ length: BATCH }, (_, i) => after + i + 1)
+    await log.append(seqs.map((seq) => ({ topic: topicOf(seq), data: `${seq}` })))
+  }
+  return { size, log, database, cost: (run) => costOf(sql, run) }
+}
+
+/** Rows that come back are counted; that SQLite passes over no others on the way to them is in its plans. */
+function looksUp({ calls }: Cost): void {
+  expect(calls.size).toBeGreaterThan(0)
+  for (const text of calls.keys()) {
+    const plan = planOf(long.database, text)
+    expect(plan, text).not.toMatch(/SCAN|TEMP B-TREE/)
+    // A search by seq alone would do without a scan too, and pass over all other topics.
+    for (const [, column] of text.matchAll(/(\w+) = \?/g))
+      expect(plan, text).toContain(`${column === 'seq' ? 'rowid' : column}=?`)
+  }
+}

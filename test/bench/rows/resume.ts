@@ -1,12 +1,12 @@
 import { DatabaseSync } from 'node:sqlite'
-import { type SqlLogOptions, sqlLog } from '../../../src/log/sql.ts'
+import { sqlLog } from '../../../src/log/sql.ts'
 import { Filter } from '../../../src/topic.ts'
 import { start } from '../../server/server.ts'
 import { Stream } from '../../server/stream.ts'
 import { costOf, countedSql, planOf } from '../counted.ts'
 import { type FilledLog, filledLog, QUIET, RETENTION_COUNT } from '../filled.ts'
 import { median, quantile } from '../quantile.ts'
-import type { Measurements, Progress, Row } from '../row.ts'
+import type { Measurements, Row } from '../row.ts'
 
 const SIZES = [10_000, 1_000_000] as const
 const READS = 500
@@ -78,8 +78,7 @@ async function alternately(places: readonly Place[], times: number, progress: (n
 function reading({ path, home, size }: FilledLog) {
   const database = new DatabaseSync(path)
   const sql = countedSql(database)
-  const options: SqlLogOptions | object = { retention: { count: RETENTION_COUNT } }
-  const log = sqlLog(sql, { ...options, durability: 'disk', home })
+  const log = sqlLog(sql, { durability: 'disk', home })
   const filter = Filter.parse(['quiet'])
   const read = async () => {
     const { entries } = await log.read(0, limit, filter)
