@@ -1,6 +1,7 @@
 import { createComposer } from './composer.js'
 import { heardWords } from './heard.js'
 import { createList } from './list.js'
+import { createLogin } from './login.js'
 import { closedRow, dayOf, dayRow, gapRow, messageRow } from './row.js'
 import { createStateView } from './state.js'
 import { openStream } from './stream.js'
@@ -11,6 +12,10 @@ const byId = (id) => document.getElementById(id)
 const stateView = createStateView(byId('state'))
 const list = createList({ log: byId('log'), list: byId('messages'), newest: byId('newest') })
 const composer = createComposer(byId('send'), list.follow)
+const login = createLogin(byId('login'), () => {
+  byId('options').open = false
+  watch(parseList(byId('topic').value), parseList(byId('names').value))
+})
 let stream
 let heardAt = null
 let day
@@ -56,6 +61,10 @@ function watch(topics, names) {
         add(gapRow(gap))
       },
       closed: (topic) => add(closedRow(topic)),
+      locked() {
+        login.show()
+        byId('options').open = true
+      },
     },
   )
 }

@@ -9,7 +9,7 @@ export async function readProblem(response) {
 
 /**
  * EventSource hides why it was turned away, so the same address is asked once more in a way that tells.
- * Gives `{ closed, detail }`; both are empty when the stream is there again or nobody answers.
+ * Gives `{ closed, detail, code }`; all are empty when the stream is there again or nobody answers.
  */
 export async function askWhy(address) {
   const asking = new AbortController()
@@ -20,11 +20,11 @@ export async function askWhy(address) {
       cache: 'no-store',
       signal: asking.signal,
     })
-    if (response.status === 204) return { closed: true, detail: '' }
-    if (response.ok) return { closed: false, detail: '' }
-    return { closed: false, detail: (await readProblem(response)).detail }
+    if (response.status === 204) return { closed: true, detail: '', code: '' }
+    if (response.ok) return { closed: false, detail: '', code: '' }
+    return { closed: false, ...(await readProblem(response)) }
   } catch {
-    return { closed: false, detail: '' }
+    return { closed: false, detail: '', code: '' }
   } finally {
     clearTimeout(patience)
     asking.abort()

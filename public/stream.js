@@ -10,7 +10,7 @@ const retryDelay = () => 1_000 + Math.random() * 4_000
 
 /**
  * Watches topics (none: the public stream) through one EventSource at a time, for as long as it takes.
- * Tells its watcher: state(state, detail), heard(), entry(entry), gap(gap), closed(topic).
+ * Tells its watcher: state(state, detail), heard(), entry(entry), gap(gap), closed(topic), and locked() where a token is needed.
  */
 export function openStream({ topics, names }, tell) {
   const read = topics.length === 0 ? readPublic : readTopic
@@ -71,7 +71,7 @@ export function openStream({ topics, names }, tell) {
   /** Asked once per outage: a server in trouble needs no second caller. */
   async function explain(failedSource) {
     refusal = ''
-    const { closed, detail } = await askWhy(eventAddress(topics, position))
+    const { closed, detail, code } = await askWhy(eventAddress(topics, position))
     if (ended || source !== failedSource) return
     if (closed) {
       end()
@@ -79,6 +79,7 @@ export function openStream({ topics, names }, tell) {
     } else if (detail) {
       refusal = `The server refused: ${detail}`
       tell.state('reconnecting', refusal)
+      if (code.startsWith('token_') || code === 'forbidden') tell.locked()
     }
   }
 

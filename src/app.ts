@@ -1,22 +1,31 @@
 import { type Context, Hono } from 'hono'
+import { cors } from 'hono/cors'
+import { Auth } from './auth/auth.ts'
 import { Clients } from './auth/clients.ts'
-import { loopbackOnly } from './auth/guard.ts'
+import { loopbackOnly, sameOrigin } from './auth/guard.ts'
+import { secured } from './auth/headers.ts'
 import { type Config, parseConfig } from './config.ts'
-import { AppError } from './errors.ts'
+import { AppError, type Code, quote } from './errors.ts'
 import type { Hub } from './hub/hub.ts'
+import { requests, type TellRequest } from './requests.ts'
 import type { Connection } from './routes/connection.ts'
 import { event } from './routes/event.ts'
 import { health, ready } from './routes/health.ts'
 import { openapi } from './routes/openapi.ts'
 import { type Files, page } from './routes/page.ts'
 import { send } from './routes/send.ts'
+import { login, logout, renew, revoke, ticket } from './routes/session.ts'
 import { erase, list, show } from './routes/topics.ts'
 
 export interface AppOptions {
   readonly hub: Hub
   readonly config?: Config
+  /** Who may do what, where an adapter reads keys anew; else of the config. */
+  readonly auth?: Auth
   /** The page's files, where no platform serves them. */
   readonly files?: Files
+  /** Takes note of requests: of which, the config says. */
+  readonly tell?: TellRequest
 }
 
 /**
@@ -26,25 +35,45 @@ export interface AppOptions {
  * import { serve } from '@hono/node-server'
  * serve({ fetch: createApp({ hub: new Hub(memoryLog) }).fetch, hostname: '127.0.0.1', port: 3000 })
  */
-export function createApp({ hub, config = parseConfig(), files }: AppOptions): Hono<{ Bindings: Connection }> {
+export function createApp({
+  hub,
+  config = parseConfig(),
+  auth = new Auth(hub, config.auth),
+  files,
+  tell,
+}: AppOptions): Hono<{ Bindings: Connection }> {
   const app = new Hono<{ Bindings: Connection }>()
   const clients = new Clients(config.clients)
   const { hub: limits, body, maxBatch, stream } = config
-  if (!config.open) app.use(loopbackOnly)
+  const { corsOrigins, requestLog } = config
+  if (tell && requestLog !== 'none') app.use(requests(tell, requestLog, (c) => clients.addressOf(c)))
+  app.use(secured(corsOrigins.length > 0))
+  if (corsOrigins.length > 0) app.use(cors(shared(corsOrigins)))
+  if (!config.open && !auth.isClosed) app.use(loopbackOnly)
   allow(app, '/send', ['GET', 'POST'])
   allow(app, '/event', ['GET', 'HEAD', 'POST', 'QUERY'])
   allow(app, '/topics', ['GET', 'HEAD'])
   allow(app, '/topics/:topic{.+}', ['GET', 'HEAD', 'DELETE'])
+  allow(app, '/login', ['POST', 'DELETE'])
+  allow(app, '/ticket', ['POST'])
+  allow(app, '/streams/:stream', ['POST'])
+  allow(app, '/revoke', ['POST'])
   allow(app, '/health', ['GET', 'HEAD'])
   allow(app, '/ready', ['GET', 'HEAD'])
   allow(app, '/openapi.json', ['GET', 'HEAD'])
-  app.on(['GET', 'POST'], '/send', send({ hub, clients, body, maxBatch, stream }))
-  app.on(['GET', 'POST', 'QUERY'], '/event', event({ hub, clients, body, limits }))
-  app.get('/topics', list(hub, limits))
-  app.get('/topics/:topic{.+}', show(hub, limits))
-  app.delete('/topics/:topic{.+}', erase(hub, limits))
+  app.use(sameOrigin(corsOrigins))
+  app.on(['GET', 'POST'], '/send', send({ hub, auth, clients, body, maxBatch, stream }))
+  app.on(['GET', 'POST', 'QUERY'], '/event', event({ hub, auth, clients, body, limits }))
+  app.get('/topics', list(hub, auth, limits))
+  app.get('/topics/:topic{.+}', show(hub, auth, limits))
+  app.delete('/topics/:topic{.+}', erase(hub, auth, limits))
+  app.post('/login', login(auth))
+  app.delete('/login', logout())
+  app.post('/ticket', ticket(auth))
+  app.post('/streams/:stream', renew(hub, auth, body, limits))
+  app.post('/revoke', revoke(auth, body))
   app.get('/health', health)
-  app.get('/ready', ready(hub))
+  app.get('/ready', ready(hub, auth))
   app.get('/openapi.json', openapi())
   if (files) app.get('*', page(files))
   app.notFound((c) => c.text('Page not found', 404))
@@ -52,12 +81,24 @@ export function createApp({ hub, config = parseConfig(), files }: AppOptions): H
   return app
 }
 
+/** For pages of listed origins, with what they are logged in by; the answer to a preflight is always the same. */
+function shared(origins: readonly string[]) {
+  return {
+    origin: [...origins],
+    credentials: true,
+    allowMethods: ['GET', 'POST', 'DELETE', 'QUERY'],
+    allowHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'Last-Event-ID', 'Prefer'],
+    exposeHeaders: ['Tidings-Id', 'Retry-After'],
+    maxAge: 600,
+  }
+}
+
 /** Other methods of a known path change nothing and say which would be right. Hono turns HEAD into GET, so it is refused by name. */
 function allow(app: Hono<{ Bindings: Connection }>, path: string, methods: readonly string[]): void {
   app.use(path, async (c, next) => {
     if (methods.includes(c.req.method)) return next()
     c.header('Allow', methods.join(', '))
-    throw new AppError('method_not_allowed', `Cannot ${c.req.method} ${c.req.path}: use ${methods.join(' or ')}`)
+    throw new AppError('method_not_allowed', `Cannot ${c.req.method} ${quote(c.req.path)}: use ${methods.join(' or ')}`)
   })
 }
 
@@ -71,6 +112,8 @@ function problem(error: Error, c: Context): Response {
   const { status, code, message, more, retryAfterS = status === 503 ? 5 : undefined } = known
   c.header('Cache-Control', 'no-store')
   if (retryAfterS !== undefined) c.header('Retry-After', `${retryAfterS}`)
+  const challenge = challenges[code]
+  if (challenge !== undefined) c.header('WWW-Authenticate', `Bearer realm="tidings"${challenge}`)
   const answer = { type: 'about:blank', title: titles[status], status, code, detail: message, ...more }
   return c.body(JSON.stringify(answer), status, {
     'Content-Type': 'application/problem+json',
@@ -78,8 +121,17 @@ function problem(error: Error, c: Context): Response {
   })
 }
 
+/** What a client is told that has to show something, or something else (RFC 6750, 3). */
+const challenges: Partial<Record<Code, string>> = {
+  token_missing: '',
+  token_invalid: ', error="invalid_token"',
+  ticket_invalid: ', error="invalid_token"',
+  forbidden: ', error="insufficient_scope"',
+}
+
 const titles = {
   400: 'Bad Request',
+  401: 'Unauthorized',
   403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',

@@ -1,8 +1,11 @@
 import * as v from 'valibot'
+import { parseTrusted } from './auth/address.ts'
 import type { ClientLimits } from './auth/clients.ts'
+import { type ApiKey, type AuthOptions, isClosed } from './auth/options.ts'
 import { AppError, quote } from './errors.ts'
 import { defaultHubOptions, type HubOptions } from './hub/hub.ts'
 import { defaultLogOptions, type LogOptions } from './log/log.ts'
+import { Filter } from './topic.ts'
 
 /** Everything that can be set, parsed. */
 export interface Config {
@@ -18,6 +21,13 @@ export interface Config {
   /** Bounds of a body that is published as it streams in. */
   readonly stream: { readonly maxStreamItems: number; readonly streamIdleMs: number; readonly maxStreamMs: number }
   readonly clients: ClientLimits
+  /** Origins whose pages may use this hub, as a browser says them. */
+  readonly corsOrigins: readonly string[]
+  /** Which requests the log tells of. */
+  readonly requestLog: 'all' | 'refused' | 'none'
+  /** Part of the heap that is taken when new streams are turned away. */
+  readonly heapWatermark: number
+  readonly auth: AuthOptions
   readonly hub: HubOptions
   readonly logOptions: LogOptions
 }
@@ -40,6 +50,45 @@ export const settings = {
     text(/^(memory:|sqlite:.+)$/, 'memory: or sqlite:PATH'),
   ),
   OPEN: setting('true serves everybody who can reach HOST, without asking who they are', 'false', yesOrNo()),
+  AUTH_SECRET: setting(
+    'secret of at least 32 bytes that tokens are signed with (HS256)',
+    'none',
+    optionalText(isLong, 'at least 32 bytes'),
+  ),
+  AUTH_PUBLIC_KEY: setting(
+    'public key that tokens are signed for: PEM or JWK',
+    'none',
+    optionalText((given) => /^\s*(\{|-----BEGIN PUBLIC KEY-----)/.test(given), 'a PEM (BEGIN PUBLIC KEY) or a JWK'),
+  ),
+  AUTH_JWKS_URL: setting('where the set of such keys is', 'none', optionalText(isSafeUrl, 'an https: URL')),
+  AUTH_ISSUER: setting(
+    'iss that a token must have',
+    'none',
+    optionalText(() => true, 'a text'),
+  ),
+  AUTH_AUDIENCE: setting(
+    'aud that a token must have',
+    'none',
+    optionalText(() => true, 'a text'),
+  ),
+  AUTH_MAX_TTL: setting('longest time that a token may have left', '24h', duration(1000, 30 * DAY_MS)),
+  AUTH_RELOAD: setting('after how long keys are looked at again', '1m', duration(1000, DAY_MS)),
+  API_KEYS: setting(
+    'keys for servers and scripts: name:sha256:publish,…:subscribe,…, one a line or a space apart',
+    'none',
+    apiKeys(),
+  ),
+  ANONYMOUS_PUBLISH: setting('topics and patterns for those who show nothing, of a hub with keys', 'none', patterns()),
+  ANONYMOUS_SUBSCRIBE: setting('the same for subscribing', 'none', patterns()),
+  CORS_ORIGINS: setting('origins whose pages may use this hub, with commas between them', 'none', origins()),
+  TRUSTED_PROXIES: setting('addresses and CIDR ranges of proxies whose X-Forwarded-For is believed', 'none', proxies()),
+  REQUEST_LOG: setting(
+    'which requests are logged, a JSON line each: all, refused or none',
+    'refused',
+    v.picklist(['all', 'refused', 'none'], 'all, refused or none'),
+  ),
+  HEAP_WATERMARK: setting('percent of the heap that is taken when new streams are turned away', '85', whole(10, 100)),
+  MAX_READERS_PER_TOKEN: setting('open streams of one subject of tokens, or one API key', '100', whole(1)),
   RETENTION_COUNT: setting('entries kept in the whole log; 100000 with LOG=memory:', '1000000', whole(1)),
   RETENTION_BYTES: setting('bytes of entries kept in the whole log; 64MiB with LOG=memory:', '1GiB', bytes(KIB)),
   RETENTION_AGE: setting('age after which entries go; none keeps them', 'none', optional(duration(1000))),
@@ -68,7 +117,7 @@ export const settings = {
   ),
   PUBLISH_RATE: setting('messages a second of one client address; 1000 with OPEN=true', 'none', optional(whole(1))),
   MAX_REPLAYS: setting('readers that are given history from the log at once', '1000', whole(1)),
-  REPLAY_RATE: setting('events a second that one reader is given from the log', '50000', whole(100)),
+  REPLAY_RATE: setting('events a second that one reader is given from the log', '10000', whole(100)),
   MAX_CHUNK_BYTES: setting('most bytes given to a reader at once', '64KiB', bytes(KIB, 16 * MIB)),
   WINDOW_COUNT: setting('newest entries kept in memory for readers to catch up from', '10000', whole(1, 10_000_000)),
   WINDOW_BYTES: setting('bytes of entries kept in memory for the same', '8MiB', bytes(KIB)),
@@ -79,6 +128,9 @@ export const settings = {
 }
 
 type Setting = keyof typeof settings
+
+/** What is told to nobody, wrong or not. */
+const secrets: readonly Setting[] = ['AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS']
 
 /** What is safe to keep on a disk is not in memory. */
 const memoryInitials: Partial<Record<Setting, string>> = { RETENTION_COUNT: '100000', RETENTION_BYTES: '64MiB' }
@@ -97,7 +149,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
     const { schema, initial } = settings[name]
     const fallbacks = { ...(env.LOG === 'memory:' && memoryInitials), ...(env.OPEN === 'true' && openInitials) }
     const found = v.safeParse(schema, env[name] || (fallbacks[name] ?? initial))
-    if (!found.success) mistakes.push(`${name}=${quote(env[name]!)}: expected ${found.issues[0].message}`)
+    const given = secrets.includes(name) ? '' : `=${quote(env[name] ?? '')}`
+    if (!found.success) mistakes.push(`${name}${given}: expected ${found.issues[0].message}`)
     return found.output as v.InferOutput<(typeof settings)[Name]['schema']>
   }
   const retention = {
@@ -119,10 +172,28 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       streamIdleMs: get('STREAM_IDLE'),
       maxStreamMs: get('MAX_STREAM_TIME'),
     },
+    auth: {
+      ...present({
+        secret: get('AUTH_SECRET'),
+        publicKey: get('AUTH_PUBLIC_KEY'),
+        jwksUrl: get('AUTH_JWKS_URL'),
+        issuer: get('AUTH_ISSUER'),
+        audience: get('AUTH_AUDIENCE'),
+      }),
+      maxTokenMs: get('AUTH_MAX_TTL'),
+      reloadMs: get('AUTH_RELOAD'),
+      maxStreamsPerToken: get('MAX_READERS_PER_TOKEN'),
+      apiKeys: get('API_KEYS'),
+      anonymous: { publish: get('ANONYMOUS_PUBLISH'), subscribe: get('ANONYMOUS_SUBSCRIBE') },
+    },
     clients: present({
       maxReadersPerAddress: get('MAX_READERS_PER_ADDRESS'),
       publishRate: get('PUBLISH_RATE'),
+      trustedProxies: get('TRUSTED_PROXIES'),
     }),
+    corsOrigins: get('CORS_ORIGINS') ?? [],
+    requestLog: get('REQUEST_LOG'),
+    heapWatermark: get('HEAP_WATERMARK') / 100,
     hub: {
       ...defaultHubOptions,
       maxEventBytes: get('MAX_EVENT_BYTES'),
@@ -146,10 +217,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       keyAgeMs: get('KEY_AGE'),
     },
   }
-  if (mistakes.length === 0 && !config.open && !isLoopback(config.host))
-    mistakes.push(
-      `HOST=${quote(config.host)}: expected a loopback address (127.0.0.1, ::1, localhost), or OPEN=true to serve everybody who can reach it`,
-    )
+  if (mistakes.length === 0) mistakes.push(...contradictions(config))
   if (mistakes.length > 0)
     throw new AppError(
       'config_invalid',
@@ -158,11 +226,28 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
   return config
 }
 
+/** What cannot be meant. */
+function contradictions({ open, host, auth }: Config): string[] {
+  if (isClosed(auth)) {
+    const why = 'expected false with keys: ANONYMOUS_PUBLISH and ANONYMOUS_SUBSCRIBE open parts of a hub that has them'
+    return open ? [`OPEN="true": ${why}`] : []
+  }
+  const { publish, subscribe } = auth.anonymous
+  if (publish.length + subscribe.length > 0)
+    return [
+      'ANONYMOUS_…: expected keys beside it (AUTH_SECRET, AUTH_PUBLIC_KEY, AUTH_JWKS_URL or API_KEYS): a hub without is open',
+    ]
+  if (open || isLoopback(host)) return []
+  const loopback = 'a loopback address (127.0.0.1, ::1, localhost)'
+  return [
+    `HOST=${quote(host)}: expected ${loopback}, or OPEN=true to serve everybody who can reach it, or keys that say who may`,
+  ]
+}
+
 /** The bounds that there are. */
-function present<Bounds extends Record<string, number | undefined>>(
-  bounds: Bounds,
-): { [Name in keyof Bounds]?: number } {
-  return Object.fromEntries(Object.entries(bounds).filter(([, bound]) => bound !== undefined)) as Bounds
+function present<Bounds extends Record<string, unknown>>(bounds: Bounds) {
+  const there = Object.entries(bounds).filter(([, bound]) => bound !== undefined)
+  return Object.fromEntries(there) as { [Name in keyof Bounds]?: NonNullable<Bounds[Name]> }
 }
 
 /** Whether a host name or address can only mean this machine. */
@@ -176,6 +261,111 @@ function setting<Schema extends v.GenericSchema<string, unknown>>(says: string, 
 
 function text(pattern: RegExp, expected: string) {
   return v.pipe(v.string(), v.regex(pattern, expected))
+}
+
+function optionalText(isGood: (given: string) => boolean, expected: string) {
+  return v.union([absent(), v.pipe(v.string(), v.check(isGood, expected))], expected)
+}
+
+function absent() {
+  return v.pipe(
+    v.literal('none'),
+    v.transform(() => undefined),
+  )
+}
+
+function isLong(secret: string): boolean {
+  return new TextEncoder().encode(secret).byteLength >= 32
+}
+
+function isSafeUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { protocol, hostname } = new URL(text)
+  return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))
+}
+
+function origins() {
+  const expected = 'origins like https://app.example, with commas between them, never * or null'
+  const isOrigin = (text: string) => URL.canParse(text) && new URL(text).origin === text && !/[*]|^null$/.test(text)
+  return list(isOrigin, expected)
+}
+
+function proxies() {
+  const isRange = (text: string) => {
+    try {
+      return parseTrusted([text]).length === 1
+    } catch {
+      return false
+    }
+  }
+  return list(isRange, 'addresses or CIDR ranges like 10.0.0.0/8, with commas between them')
+}
+
+function list(isGood: (text: string) => boolean, expected: string) {
+  const parts = (given: string) => given.split(',').map((part) => part.trim())
+  return v.union(
+    [
+      absent(),
+      v.pipe(
+        v.string(),
+        v.check((given) => parts(given).every(isGood), expected),
+        v.transform(parts),
+      ),
+    ],
+    expected,
+  )
+}
+
+function patterns() {
+  const expected = 'topics and patterns with commas between them'
+  return v.pipe(
+    v.string(),
+    v.check((given) => given === 'none' || areNames(given), expected),
+    v.transform(namesOf),
+  )
+}
+
+function namesOf(list: string): string[] {
+  return list === 'none' ? [] : list.split(',').filter((name) => name !== '')
+}
+
+function areNames(list: string): boolean {
+  try {
+    for (const name of namesOf(list)) Filter.parse([name])
+    return true
+  } catch {
+    return false
+  }
+}
+
+function apiKeys() {
+  const expected =
+    'lines of name:sha256:publish:subscribe: a name of letters, digits and . _ -, 64 hex digits, and twice topics and patterns without : and with commas between them'
+  return v.pipe(
+    v.string(),
+    v.check((given) => given === 'none' || linesOf(given).every(isApiKey), expected),
+    v.transform((given): readonly ApiKey[] => (given === 'none' ? [] : linesOf(given).map(apiKeyOf))),
+  )
+}
+
+function linesOf(keys: string): string[] {
+  return keys.split(/\s+/).filter((line) => line !== '')
+}
+
+function isApiKey(line: string): boolean {
+  const [name = '', hash = '', publish = '', subscribe = '', ...more] = line.split(':')
+  return (
+    /^[\w.-]{1,100}$/.test(name) &&
+    /^[0-9a-f]{64}$/i.test(hash) &&
+    areNames(publish) &&
+    areNames(subscribe) &&
+    more.length === 0
+  )
+}
+
+function apiKeyOf(line: string): ApiKey {
+  const [name, hash, publish, subscribe = ''] = line.split(':') as [string, string, string, string?]
+  return { name, sha256: hash.toLowerCase(), publish: namesOf(publish), subscribe: namesOf(subscribe) }
 }
 
 function yesOrNo() {

@@ -18,6 +18,7 @@ export const statuses = {
   internal: 500,
   key_conflict: 409,
   key_invalid: 400,
+  keys_unavailable: 503,
   log_locked: 500,
   log_unusable: 500,
   message_invalid: 400,
@@ -35,6 +36,10 @@ export const statuses = {
   stream_idle: 408,
   stream_too_long: 413,
   stream_too_slow: 408,
+  stream_unknown: 404,
+  ticket_invalid: 401,
+  token_invalid: 401,
+  token_missing: 401,
   topic_closed: 409,
   topic_conflict: 400,
   topic_invalid: 400,
@@ -89,9 +94,10 @@ export class AppError extends Error {
   }
 }
 
-/** A value as an error message may quote it: cut to 60 characters, control characters and broken UTF-16 escaped. */
+/** A value as an error message may quote it: cut to 60 characters, control characters and broken UTF-16 escaped, no tokens. */
 export function quote(value: string): string {
-  const cut = value.length > 60 ? `${value.slice(0, 60)}…` : value
+  const safe = value.replace(/eyJ[\w-]{8,}(\.[\w-]*){1,4}/g, '[token]')
+  const cut = safe.length > 60 ? `${safe.slice(0, 60)}…` : safe
   return JSON.stringify(cut).replace(
     /[\u007f-\u009f\u2028\u2029]/g,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,

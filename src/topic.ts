@@ -74,6 +74,19 @@ export function matches(pattern: readonly string[], topic: readonly string[]): b
   return topic.length === pattern.length
 }
 
+/** Whether one pattern, or topic, matches every topic that the other does. */
+export function covers(granted: string, asked: string): boolean {
+  const [ours, theirs] = [granted.split('/'), asked.split('/')]
+  if (isOwn(asked) && ours[0] !== theirs[0]) return false
+  for (const [i, segment] of ours.entries()) {
+    const other = theirs[i]
+    if (other === undefined) return false
+    if (segment === '**') return true
+    if (other === '**' || (segment !== '*' && segment !== other)) return false
+  }
+  return ours.length === theirs.length
+}
+
 /** A set of topics and patterns: what a reader asks for. Equal sets have equal keys. */
 export class Filter {
   readonly topics: ReadonlySet<string>

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { defaultAuthOptions } from '../src/auth/options.ts'
 import { isLoopback, parseConfig, settings } from '../src/config.ts'
 import { defaultHubOptions } from '../src/hub/hub.ts'
 import { defaultLogOptions } from '../src/log/log.ts'
@@ -15,6 +16,10 @@ describe('the configuration', () => {
       maxBatch: 1000,
       stream: { maxStreamItems: 1_000_000, streamIdleMs: 60_000, maxStreamMs: 3_600_000 },
       clients: {},
+      auth: defaultAuthOptions,
+      corsOrigins: [],
+      requestLog: 'refused',
+      heapWatermark: 0.85,
       hub: defaultHubOptions,
       logOptions: defaultLogOptions,
     })

@@ -2,8 +2,10 @@ import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import { store } from '../store.ts'
 import { readFile } from './files.ts'
-import { openLog } from './open.ts'
+import { shortOf } from './machine.ts'
+import { openAuth, openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
+import { tell } from './tell.ts'
 
 /** What we call of Bun's own server. */
 interface BunServer {
@@ -29,8 +31,8 @@ declare const Bun: {
  * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
  */
 export async function serve(config: Config): Promise<Running> {
-  await store.use(openLog(config), config.hub)
-  const app = createApp({ hub: store, config, files: readFile })
+  await store.use(openLog(config), { ...config.hub, isShort: shortOf(config.heapWatermark) })
+  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
   const server = await listen(config, (request, own) => {
     const address = own.requestIP(request)?.address
     return app.fetch(request, {

@@ -1,16 +1,20 @@
 import { once } from 'node:events'
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { type HttpBindings, serve as listen } from '@hono/node-server'
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import { store } from '../store.ts'
 import { readFile } from './files.ts'
-import { openLog } from './open.ts'
+import { shortOf } from './machine.ts'
+import { openAuth, openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
+import { tell } from './tell.ts'
 
 /** Longest time in which a request's headers have to come. */
 const HEADERS_MS = 10_000
+/** Most bytes of them: more than any token that is answered with what is wrong with it. */
+const HEADERS_BYTES = 32 * 1024
 
 /**
  * Serves the store of this process over HTTP on Node until `stop`.
@@ -18,14 +22,16 @@ const HEADERS_MS = 10_000
  * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
  */
 export async function serve(config: Config): Promise<Running> {
-  await store.use(openLog(config), config.hub)
-  const app = createApp({ hub: store, config, files: readFile })
+  await store.use(openLog(config), { ...config.hub, isShort: shortOf(config.heapWatermark) })
+  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
   const requestTimeout = config.body.bodyTimeoutMs + HEADERS_MS // a second guard, for bodies that no route reads
   const streaming = new WeakMap<Socket, IncomingMessage>()
+  const answers = new WeakMap<Socket, ServerResponse>()
   const server = listen({
     fetch: (request, env) => {
-      const { incoming } = env as HttpBindings
+      const { incoming, outgoing } = env as HttpBindings
       const { socket } = incoming
+      answers.set(socket, outgoing as ServerResponse)
       return app.fetch(request, {
         ...(socket.remoteAddress && { address: socket.remoteAddress }),
         keep: () => streaming.set(socket, incoming),
@@ -34,13 +40,22 @@ export async function serve(config: Config): Promise<Running> {
     },
     hostname: config.host,
     port: config.port,
-    serverOptions: { headersTimeout: HEADERS_MS, requestTimeout, connectionsCheckingInterval: 5000 },
+    serverOptions: {
+      headersTimeout: HEADERS_MS,
+      requestTimeout,
+      connectionsCheckingInterval: 5000,
+      maxHeaderSize: HEADERS_BYTES,
+    },
   }) as Server
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // A body that is published as it streams in may take its time: the route bounds it. Node tells of a timeout once.
     const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
     if (isLate && streaming.get(socket)?.complete === false) return
-    refuse(socket, isLate ? '408 Request Timeout' : (refusals[error.code ?? ''] ?? '400 Bad Request'))
+    const status = isLate ? '408 Request Timeout' : (refusals[error.code ?? ''] ?? '400 Bad Request')
+    const answer = answers.get(socket)
+    const isMidway = answer?.headersSent && !answer.writableFinished
+    if (socket.writable && !isMidway) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
+    socket.destroySoon()
   })
   await once(server, 'listening').catch(async (cause) => {
     throw await cannotListen(config, cause)
@@ -49,15 +64,10 @@ export async function serve(config: Config): Promise<Running> {
   return { url: urlOf(config.host, port), stop: () => stop(server) }
 }
 
+/** What is said to a request that cannot be read. */
 const refusals: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large',
-}
-
-/** Says what was wrong with a request that could not be read, unless an answer has begun, and hangs up. */
-function refuse(socket: Socket, status: string): void {
-  if (socket.writable && socket.bytesWritten === 0) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
-  socket.destroySoon()
 }
 
 async function stop(server: Server): Promise<void> {

@@ -1,7 +1,10 @@
 import process from 'node:process'
-import { type Config, parseConfig, settings } from '../config.ts'
+import { styleText } from 'node:util'
+import { isClosed } from '../auth/options.ts'
+import { type Config, settings } from '../config.ts'
 import { AppError } from '../errors.ts'
 import { store } from '../store.ts'
+import { readConfig } from './open.ts'
 
 /** Longest wait for streams to end and requests to be answered before connections are cut. */
 export const DRAIN_MS = 5000
@@ -18,10 +21,16 @@ export interface Running {
 export async function run(serve: (config: Config) => Promise<Running>): Promise<void> {
   try {
     if (process.argv.includes('--help') || process.argv.includes('-h')) return console.log(help())
-    const config = parseConfig(process.env)
+    const config = readConfig()
     const running = await serve(config)
     stopOnSignals(running) // before the line below: whoever reads it may stop us at once
-    const reach = config.open ? 'open to everybody who can reach it' : 'open to this machine only'
+    if (config.open)
+      console.warn(styleText('red', 'OPEN=true: whoever reaches this hub may read, write and delete everything in it'))
+    const reach = isClosed(config.auth)
+      ? 'closed: who wants in needs a token or a key'
+      : config.open
+        ? 'open to everybody who can reach it'
+        : 'open to this machine only'
     console.log(
       `Tidings listens on ${running.url} (${reach}); log ${config.log}, durability ${await store.durability()}`,
     )
@@ -64,5 +73,5 @@ function help(): string {
   const rows = Object.entries(settings).map(
     ([name, { says, initial }]) => `  ${name.padEnd(24)}${initial.padEnd(26)}${says}`,
   )
-  return `Tidings, a Server-Sent Events hub. Settings are environment variables:\n\n${rows.join('\n')}\n`
+  return `Tidings, a Server-Sent Events hub. Settings are environment variables:\n\n${rows.join('\n')}\n\nAUTH_SECRET_FILE, AUTH_PUBLIC_KEY_FILE and API_KEYS_FILE name files that hold these; SIGHUP reads them anew.\n`
 }

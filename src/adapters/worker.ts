@@ -1,4 +1,5 @@
 import { createApp } from '../app.ts'
+import { isClosed } from '../auth/options.ts'
 import { isLoopback, parseConfig } from '../config.ts'
 import { Hub } from '../hub/hub.ts'
 import type { File } from '../routes/page.ts'
@@ -21,9 +22,9 @@ interface Fetcher {
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     const isLocal = isLoopback(new URL(request.url).hostname)
-    if (!isLocal && env.OPEN !== 'true')
+    if (!isLocal && env.OPEN !== 'true' && !isClosed(parseConfig(settingsOf(env)).auth))
       return new Response(
-        'This hub is closed: set OPEN = "true" under [vars] in wrangler.toml to serve everybody who knows its address\n',
+        'This hub serves nobody: give it keys (npx wrangler secret put AUTH_SECRET), or set OPEN = "true" under [vars] in wrangler.toml to serve everybody who knows its address\n',
         {
           status: 503,
           headers: { 'Content-Type': 'text/plain', 'Cache-Control': 'no-store' },
@@ -38,9 +39,14 @@ export class TidingsHub {
   readonly #app: ReturnType<typeof createApp>
 
   constructor(state: ObjectState, env: Env) {
-    const config = parseConfig(env as unknown as Record<string, string | undefined>)
+    const config = parseConfig(settingsOf(env))
     const hub = new Hub(() => openObject(state, config.logOptions), config.hub)
-    this.#app = createApp({ hub, config, files: (path) => asset(env, path) })
+    this.#app = createApp({
+      hub,
+      config,
+      files: (path) => asset(env, path),
+      tell: (line) => console.log(JSON.stringify(line)),
+    })
   }
 
   fetch(request: Request): Response | Promise<Response> {
@@ -48,6 +54,11 @@ export class TidingsHub {
     const address = request.headers.get('cf-connecting-ip')
     return this.#app.fetch(request, address === null ? {} : { address })
   }
+}
+
+/** Bindings that are text: variables and secrets. */
+function settingsOf(env: Env): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => typeof value === 'string'))
 }
 
 /** The platform keeps and serves the page's files; they come this way so that they have the headers they have everywhere. */

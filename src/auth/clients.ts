@@ -1,4 +1,6 @@
+import type { Context } from 'hono'
 import { AppError } from '../errors.ts'
+import { clientOf, parseTrusted, type Trusted } from './address.ts'
 
 /** What one client may have of the hub at once; a missing bound is none. */
 export interface ClientLimits {
@@ -6,6 +8,8 @@ export interface ClientLimits {
   readonly maxReadersPerAddress?: number
   /** Messages a second of one address: a bucket that holds so many, and fills in a second. */
   readonly publishRate?: number
+  /** Addresses and CIDR ranges of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies?: readonly string[]
 }
 
 /** Addresses whose buckets are remembered before full ones are looked for. */
@@ -14,6 +18,7 @@ const MAX_BUCKETS = 10_000
 /** Who is connected and how much each has said, by address. Where an adapter knows none, nobody is told apart and nothing bounded. */
 export class Clients {
   readonly #limits: ClientLimits
+  readonly #trusted: Trusted
   readonly #readers = new Map<string, number>()
   /** By address, when its bucket is full again, in ms of `performance.now()`. */
   readonly #fullAt = new Map<string, number>()
@@ -21,6 +26,13 @@ export class Clients {
 
   constructor(limits: ClientLimits) {
     this.#limits = limits
+    this.#trusted = parseTrusted(limits.trustedProxies ?? [])
+  }
+
+  /** Whom a request is from. */
+  addressOf(c: Context): string | undefined {
+    const peer = (c.env as { address?: string } | undefined)?.address
+    return clientOf(peer, c.req.header('x-forwarded-for'), this.#trusted)
   }
 
   /** Counts a stream in, and out with what it returns, which may be called twice. @throws AppError `too_many_readers` */

@@ -19,22 +19,34 @@ export const loopbackOnly: MiddlewareHandler = async (c, next) => {
 }
 
 /**
- * Refuses what another site makes a browser do: unsafe methods from any other origin, and the one GET that changes something
- * from another site or ahead of a click. Clients that are no browsers send none of these headers.
+ * Refuses what another site makes a browser do: unsafe methods from any other origin but those that are listed, and the one GET
+ * that changes something from any other origin or ahead of a click. Clients that are no browsers send none of these headers.
  *
  * @throws AppError `cross_site`
  */
-export function sameOrigin(c: Context): void {
+export function sameOrigin(origins: readonly string[]): MiddlewareHandler {
+  return async (c, next) => {
+    if (c.req.method === 'GET' || c.req.method === 'HEAD') refuseGet(c)
+    else refuseForeign(c, origins)
+    await next()
+  }
+}
+
+function refuseGet(c: Context): void {
+  if (c.req.path !== '/send') return
+  // Another port or a sibling domain is of the same site, so that its requests have the cookie of this one's visitor.
+  const site = c.req.header('sec-fetch-site')
+  if (site === 'cross-site' || site === 'same-site')
+    throw new AppError('cross_site', 'Cannot send from another origin: use POST from a page of this hub')
+  const purpose = ['sec-purpose', 'purpose', 'x-moz'].map((name) => c.req.header(name)).join()
+  if (/prefetch|preview|prerender/i.test(purpose))
+    throw new AppError('cross_site', 'Cannot send ahead of a click: this request is a prefetch')
+}
+
+function refuseForeign(c: Context, origins: readonly string[]): void {
   const site = c.req.header('sec-fetch-site')
   const origin = c.req.header('origin')
-  if (c.req.method === 'GET') {
-    if (site === 'cross-site')
-      throw new AppError('cross_site', 'Cannot send from another site: use POST from a page of this hub')
-    const purpose = ['sec-purpose', 'purpose', 'x-moz'].map((name) => c.req.header(name)).join()
-    if (/prefetch|preview|prerender/i.test(purpose))
-      throw new AppError('cross_site', 'Cannot send ahead of a click: this request is a prefetch')
-    return
-  }
+  if (origin !== undefined && origins.includes(origin)) return
   const isForeign =
     site === undefined ? origin !== undefined && !isSame(origin, hostOf(c)) : site !== 'same-origin' && site !== 'none'
   if (isForeign)

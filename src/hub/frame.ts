@@ -24,6 +24,8 @@ export interface Controls {
   gap: { reason: GapReason; from: string | null; to: string; exact: boolean }
   checkpoint: Record<string, never>
   closed: { topic: string }
+  /** The stream ends at `at` (RFC 3339), unless it is renewed. */
+  expiring: { at: string }
 }
 
 const encoder = new TextEncoder()

@@ -6,7 +6,7 @@ import { type Group, Interests } from './interests.ts'
 import { checkKey, checkText, type MessageLimits, MIN_RETRY_MS, parseMessage } from './message.ts'
 import { formatPosition, type Position, parsePosition } from './position.ts'
 import { Repeats } from './repeats.ts'
-import { type Feed, type Start, Subscription } from './subscription.ts'
+import { type Feed, randomName, type Start, Subscription } from './subscription.ts'
 import { Wheel } from './wheel.ts'
 import { Window } from './window.ts'
 
@@ -27,6 +27,8 @@ export interface HubOptions extends MessageLimits {
   readonly retryMs: number
   /** Most open streams. */
   readonly maxReaders: number
+  /** Whether memory is so short that no new stream is taken, where somebody can tell. */
+  readonly isShort?: () => boolean
   /** Most readers that are given history from the log at once. One that falls behind while it is open is not counted out. */
   readonly maxReplays: number
   /** Most events a second that one reader is given from the log, so that history does not starve who is live. */
@@ -45,7 +47,7 @@ export const defaultHubOptions: HubOptions = {
   retryMs: 3000,
   maxReaders: 50_000,
   maxReplays: 1000,
-  replayRate: 50_000,
+  replayRate: 10_000,
 }
 
 /** Readers that may come back in one second after a drain, and the longest they are spread over. */
@@ -69,7 +71,9 @@ export interface SubscribeOptions {
   /** Called when the hub gives up on a reader that does not drain: cut its connection. */
   readonly drop?: () => void
   /** Called once when the stream has ended, for whatever reason. */
-  readonly onEnd?: () => void
+  readonly onEnd?: (subscription: Subscription) => void
+  /** When it may not go on any longer, in ms since 1970, of which it is told before. */
+  readonly expiresAt?: number
 }
 
 /** A published message's place. */
@@ -128,6 +132,7 @@ export class Hub {
   readonly #wheel = new Wheel()
   readonly #readers = new Set<Subscription>()
   readonly #replays = { open: 0 }
+  readonly #observers: { readonly prefix: string; readonly tell: (entry: Entry) => void }[] = []
   #joining = 0
 
   /** @param openLog called at the first use, unless `use` gave a log before: making a hub does nothing */
@@ -241,6 +246,57 @@ export class Hub {
     return parsePosition(text)?.epoch === (await this.#opened()).log.epoch
   }
 
+  /** Says something in a topic of the hub's own; with a key it is said once, on whatever node. */
+  async own(topic: string, data: string, key?: string): Promise<Published> {
+    const [published] = await this.#append([{ topic, data, ...(key !== undefined && { key }) }])
+    return published!
+  }
+
+  /** Forgets what the hub itself said in a topic of its own. */
+  async forget(topic: string): Promise<void> {
+    await (await this.#opened()).log.erase(topic)
+  }
+
+  /** A random text that this hub made once, under this name, and keeps in its log. Nobody may subscribe to it. */
+  async secret(name: string): Promise<string> {
+    const { log } = await this.#opened()
+    const topic = `$secrets/${name}`
+    const kept = await newestOf(topic, log)
+    if (kept) return kept.data!
+    // Of two nodes that make one at the same time, one has the key, and the other takes what that one made.
+    await this.own(topic, randomName() + randomName(), name).catch((error) => {
+      if (!(error instanceof AppError && error.code === 'key_conflict')) throw error
+    })
+    return (await newestOf(topic, log))!.data!
+  }
+
+  /** Tells of the newest entry of each of the hub's own topics with a prefix, and of all that come. Resolves when the former are told. */
+  async observe(prefix: string, tell: (entry: Entry) => void): Promise<void> {
+    const { log } = await this.#opened()
+    this.#observers.push({ prefix, tell })
+    for (let after = ''; ; ) {
+      const page = await log.topics({ prefix, after, limit: LISTED })
+      for (const { topic } of page) {
+        const entry = await newestOf(topic, log)
+        if (entry) tell(entry)
+      }
+      if (page.length < LISTED) return
+      after = page.at(-1)!.topic
+    }
+  }
+
+  /** Goes on with other topics at the place where a stream is. @throws AppError `log_unusable` */
+  async change(subscription: Subscription, filter: Filter): Promise<void> {
+    const { log } = await this.#opened()
+    const group = this.#interests.join({ filter, latest: subscription.latest })
+    try {
+      subscription.change(group, await closedOf(filter, log))
+    } catch (cause) {
+      this.#interests.leave(group)
+      throw cause
+    }
+  }
+
   /** Throws unless the hub can take messages and readers now. @throws AppError `draining`, `log_unusable` */
   async check(): Promise<void> {
     if (this.#draining) throw draining()
@@ -287,7 +343,11 @@ export class Hub {
 
   async #subscribe(filter: Filter, options: SubscribeOptions, seed: boolean): Promise<Subscription | undefined> {
     if (this.#draining) throw draining()
-    const { maxReaders } = this.#options
+    const { maxReaders, isShort } = this.#options
+    if (isShort?.())
+      throw new AppError('overloaded', 'Cannot open a stream: memory is short; come back in a moment', {
+        retryAfterS: 5,
+      })
     if (this.#readers.size + this.#joining >= maxReaders)
       throw new AppError('too_many_readers', `Cannot open a stream: ${maxReaders} are open, which is the most`, {
         retryAfterS: 5,
@@ -310,14 +370,13 @@ export class Hub {
     const [topic] = filter.topics
     const repeated = options.repeatMs === undefined ? undefined : topic
     const leave = (subscription?: Subscription) => {
-      this.#leave(group, repeated, subscription)
-      if (subscription) options.onEnd?.()
+      this.#leave(subscription?.group ?? group, repeated, subscription)
+      if (subscription) options.onEnd?.(subscription)
     }
     try {
       const repeat = repeated === undefined ? undefined : await this.#repeatOf(repeated, log, initial)
       const history = asked === undefined ? await this.#historyOf(options.from, filter, log) : undefined
-      const states = await log.topics({ names: filter.topics })
-      const closed = new Map(states.filter((state) => state.closed > 0).map((state) => [state.topic, state.closed]))
+      const closed = await closedOf(filter, log)
       if (this.#draining) throw draining()
       if (isOver(filter, asked, closed, log.epoch)) {
         leave()
@@ -326,7 +385,9 @@ export class Hub {
       this.#checkReplays(asked, history?.after, window, log)
       const subscription = new Subscription(feed, {
         ...{ group, asked, closed, seed, leave, gaps: options.gaps === true },
+        change: (before) => this.#interests.leave(before),
         ...(history && { history }),
+        ...(options.expiresAt !== undefined && { expiresAt: options.expiresAt }),
         ...(repeat && { repeat: { of: repeat, everyMs: options.repeatMs! } }),
         lifetimeMs: this.#options.lifetimeMs * (0.8 + Math.random() * 0.4),
         drop: options.drop ?? (() => {}),
@@ -420,6 +481,7 @@ export class Hub {
       window.push(encodeEntry(entry, log.epoch))
       this.#repeats.note(entry)
       topics.add(entry.topic)
+      for (const { prefix, tell } of this.#observers) if (entry.topic.startsWith(prefix)) tell(entry)
     }
     const concerned = new Set<Group>()
     for (const topic of topics) this.#interests.concerned(topic, concerned)
@@ -427,7 +489,13 @@ export class Hub {
   }
 }
 
-type WatchOptions = Pick<SubscribeOptions, 'lastEventId' | 'drop' | 'onEnd'>
+/** Of the topics that a filter names those that are closed, with the seq of their close. */
+async function closedOf(filter: Filter, log: Log): Promise<Map<string, number>> {
+  const states = await log.topics({ names: filter.topics })
+  return new Map(states.filter((state) => state.closed > 0).map((state) => [state.topic, state.closed]))
+}
+
+type WatchOptions = Pick<SubscribeOptions, 'lastEventId' | 'drop' | 'onEnd' | 'expiresAt'>
 
 async function newestOf(topic: string, log: Log): Promise<Entry | undefined> {
   const { entries } = await log.read(0, { count: 1, bytes: 1, latest: true }, Filter.parse([topic]))

@@ -1,3 +1,4 @@
+import { AppError } from '../errors.ts'
 import type { Log, Page } from '../log/log.ts'
 import type { GapReason } from './frame.ts'
 import { encodeControl, encodeEnding, encodeEntry, encodeOpening, HEARTBEAT, join } from './frame.ts'
@@ -13,6 +14,9 @@ const READ_COUNT = 256
 const REPLAY_BURST_MS = 100
 
 const NEVER = Number.POSITIVE_INFINITY
+
+/** How long before its end a stream is told of it. */
+const WARNING_MS = 30_000
 
 /** What a subscription needs of its hub. */
 export interface Feed {
@@ -44,6 +48,10 @@ export interface Start {
   /** The seed's stream: the current value first, no `hub.open`, no checkpoints. */
   readonly seed: boolean
   readonly lifetimeMs: number
+  /** When it may not go on any longer, in ms since 1970. */
+  readonly expiresAt?: number
+  /** Takes this subscription out of a group that it has left. */
+  readonly change: (before: Group) => void
   /** Takes this subscription off the hub. */
   readonly leave: (subscription: Subscription) => void
   /** Cuts off the reader: it has not taken what it was given for `stallMs`. */
@@ -64,6 +72,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   readonly #feed: Feed
   readonly #start: Start
+  #group: Group
   #position: number
   /** Seq of the last id sent. */
   #sent: number
@@ -85,7 +94,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #fetching = false
   /** End of the last gap that the reader was told of. */
   #gapTo = 0
-  readonly #unclosed: Set<string>
+  #unclosed: Set<string>
   /** Last words, due once everything up to `head` is sent. */
   #ending: { readonly bytes: Uint8Array; readonly head: number } | undefined
   #final = false
@@ -96,10 +105,14 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #beatAt: number
   #repeatAt: number
   #diesAt: number
+  /** When it may not go on any longer, and when that is to be said: on the clock of `performance.now()`. */
+  #expiresAt = NEVER
+  #warnsAt = NEVER
 
   constructor(feed: Feed, start: Start) {
     this.#feed = feed
     this.#start = start
+    this.#group = start.group
     this.#position = this.#sent = feed.window.head
     this.#unclosed = new Set(start.group.selection.filter.topics)
     this.#owed = [{ bytes: encodeOpening(feed.retryMs) }]
@@ -107,6 +120,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#beatAt = now + feed.heartbeatMs
     this.#repeatAt = now + (start.repeat?.everyMs ?? NEVER)
     this.#diesAt = now + start.lifetimeMs
+    if (start.expiresAt !== undefined) this.#expire(start.expiresAt)
     this.#begin()
   }
 
@@ -131,7 +145,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const stallsAt = performance.now() + this.#feed.stallMs
     const isDueAgain = this.#resting ? this.#paidUntil - REPLAY_BURST_MS : NEVER
     const handedLong = this.#handedAt + this.#feed.stallMs
-    return Math.min(this.#beatAt, this.#repeatAt, this.#diesAt, stallsAt, handedLong, isDueAgain)
+    const ends = Math.min(this.#diesAt, this.#warnsAt, this.#expiresAt)
+    return Math.min(this.#beatAt, this.#repeatAt, ends, stallsAt, handedLong, isDueAgain)
   }
 
   /** It has been given all there is. */
@@ -172,16 +187,19 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#owed = []
     this.#page = undefined
     this.#replay(false)
-    this.#start.group.waiting.delete(this)
+    this.#group.waiting.delete(this)
     this.#start.leave(this)
     this.onReady()
   }
 
-  /** Ends the stream once what is due by now is sent; the reader is to come back after `retryMs`. */
-  finish(retryMs: number): void {
-    this.#diesAt = NEVER
-    if (this.#ended || this.#ending) return
-    this.#ending = { bytes: encodeEnding(retryMs), head: this.#feed.window.head }
+  /**
+   * Ends the stream once what is due by now is sent, or at once with nothing more; the reader is to come back after `retryMs`.
+   */
+  finish(retryMs: number, isAtOnce = false): void {
+    this.#diesAt = this.#expiresAt = this.#warnsAt = NEVER
+    if (this.#ended || (this.#ending && !isAtOnce)) return
+    this.#ending = { bytes: encodeEnding(retryMs), head: isAtOnce ? 0 : this.#feed.window.head }
+    if (isAtOnce) this.#owed = []
     this.#rouse()
   }
 
@@ -198,6 +216,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
       return NEVER
     }
     if (now >= this.#diesAt) this.finish(jitter(this.#feed.retryMs))
+    if (now >= this.#expiresAt) this.finish(this.#feed.retryMs, true)
+    if (now >= this.#warnsAt) this.#warn(now)
     if (now >= this.#beatAt) {
       this.#beatAt = now + this.#feed.heartbeatMs
       this.#beatDue = this.#waiting
@@ -215,9 +235,44 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     return this.nextTick
   }
 
+  /** Another end, in the place of the one it had; none if it is missing. */
+  renew(expiresAt: number | undefined): void {
+    this.#expiresAt = this.#warnsAt = NEVER
+    if (expiresAt !== undefined) this.#expire(expiresAt)
+    this.#feed.wheel.add(this, this.nextTick)
+  }
+
+  get latest(): boolean {
+    return this.#group.selection.latest
+  }
+
+  /** Whom it shares its wake-ups with. */
+  get group(): Group {
+    return this.#group
+  }
+
+  /** Goes on at its place with what another group is of, which it leaves in the place of its own. */
+  change(group: Group, closed: ReadonlyMap<string, number>): void {
+    if (this.#ended) throw new AppError('stream_unknown', 'Cannot change this stream: it has ended')
+    this.#position = this.position // it has all that the old group had for it, if it was waiting
+    const wasWaiting = this.#waiting
+    this.#waiting = false
+    this.#group.waiting.delete(this)
+    this.#page = undefined
+    this.#repeatAt = NEVER // what it repeated may be none of its topics any more
+    this.#repeatDue = false
+    const before = this.#group
+    this.#group = group
+    this.#start.change(before)
+    const told = new Set([...before.selection.filter.topics].filter((topic) => !this.#unclosed.has(topic)))
+    this.#unclosed = new Set([...group.selection.filter.topics].filter((topic) => !told.has(topic)))
+    for (const [topic, seq] of closed) if (seq <= this.#position) this.#oweClosed(topic)
+    if (wasWaiting) this.onReady()
+  }
+
   /** A topic that was closed has been deleted, and may be published to again. */
   reopen(topic: string): void {
-    if (!this.#start.group.selection.filter.topics.has(topic)) return
+    if (!this.#group.selection.filter.topics.has(topic)) return
     this.#unclosed.add(topic)
     this.#start.closed.delete(topic)
     this.#owed = this.#owed.filter(({ closes }) => closes !== topic)
@@ -241,7 +296,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     if (this.#repeatDue) return this.#repeat()
     if (this.#beatDue) return this.#beat()
     this.#waiting = true
-    this.#start.group.waiting.add(this)
+    this.#group.waiting.add(this)
     return
   }
 
@@ -252,7 +307,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** Whether nothing can ever come: all topics are closed, and a pattern never completes. */
   #isComplete(): boolean {
-    return this.#opened && this.#unclosed.size === 0 && this.#start.group.selection.filter.patterns.length === 0
+    return this.#opened && this.#unclosed.size === 0 && this.#group.selection.filter.patterns.length === 0
   }
 
   #take(): Chunk {
@@ -260,7 +315,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#page = undefined
     if (page) return page.chunk
     const { window, maxChunkBytes } = this.#feed
-    const { group } = this.#start
+    const group = this.#group
     const shared = group.last
     if (shared?.from === this.#position && (shared.chunk.full || shared.chunk.to === window.head)) return shared.chunk
     const chunk = window.chunk(this.#position, group.selection, maxChunkBytes)
@@ -306,7 +361,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   #rouse(): void {
     if (!this.#waiting) return
-    this.#start.group.waiting.delete(this)
+    this.#group.waiting.delete(this)
     this.wake(this.#feed.window.head)
   }
 
@@ -367,6 +422,20 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#owed.push({ bytes })
   }
 
+  #expire(expiresAt: number): void {
+    this.#expiresAt = performance.now() + expiresAt - Date.now()
+    this.#warnsAt = this.#expiresAt - WARNING_MS
+  }
+
+  #warn(now: number): void {
+    this.#warnsAt = NEVER
+    if (this.#start.seed || now >= this.#expiresAt || !this.#opened) return
+    const at = new Date(Date.now() + this.#expiresAt - now).toISOString()
+    this.#rouse() // first, so that the position is where the reader stands
+    this.#owe(encodeControl('expiring', { at }, this.#id(this.#position)))
+    this.onReady()
+  }
+
   #replay(isBehind: boolean): void {
     if (this.#replaying === isBehind) return
     this.#replaying = isBehind
@@ -399,10 +468,11 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** Learns from the log what comes next, and what can no longer come. */
   async #ask(): Promise<void> {
     const { log, window, maxChunkBytes, replayRate } = this.#feed
-    const { filter, latest } = this.#start.group.selection
+    const { filter, latest } = this.#group.selection
     const { edition } = window
     const page = await log.read(this.#position, { count: READ_COUNT, bytes: maxChunkBytes, latest }, filter)
-    if (this.#ended || edition !== window.edition) return // in the second case to be read again
+    // Where something was erased meanwhile, or other topics are asked for, it is to be read again.
+    if (this.#ended || edition !== window.edition || filter !== this.#group.selection.filter) return
     if (this.#opened) this.#tellOf(page)
     else this.#openFrom(page)
     this.#gapTo = Math.max(this.#gapTo, page.trimmed?.to ?? 0)
@@ -470,7 +540,8 @@ function placeOf({ entries, scannedTo }: Page): number {
   return entries.length > 0 ? entries[0]!.seq - 1 : scannedTo
 }
 
-function randomName(): string {
+/** 128 random bits, in hex. */
+export function randomName(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 

@@ -1,15 +1,16 @@
 import type { Context, Handler } from 'hono'
 import { streamSSE } from 'hono/streaming'
-import { authorize, openGrant } from '../auth/authorize.ts'
+import type { Auth } from '../auth/auth.ts'
+import { authorize, type Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
-import { sameOrigin } from '../auth/guard.ts'
 import { AppError, type Code } from '../errors.ts'
 import { encodeEnding } from '../hub/frame.ts'
 import type { Hub, SubscribeOptions } from '../hub/hub.ts'
 import { jitter, type Subscription } from '../hub/subscription.ts'
-import { Filter, type TopicLimits } from '../topic.ts'
+import { Filter, STORE, type TopicLimits } from '../topic.ts'
 import { type BodyLimits, readBody } from './body.ts'
 import type { Connection } from './connection.ts'
+import { grantOf } from './grant.ts'
 import { over, poll } from './poll.ts'
 import { parseQuery } from './query.ts'
 import { eventQuery, parseParameters, timeOf } from './schema.ts'
@@ -18,6 +19,7 @@ type Ask = Context<{ Bindings: Connection }>
 
 export interface EventOptions {
   readonly hub: Hub
+  readonly auth: Auth
   readonly clients: Clients
   readonly body: BodyLimits
   readonly limits: TopicLimits
@@ -33,38 +35,41 @@ const headers = {
 }
 
 /** What passes by itself: worth coming back for. */
-const passing: readonly Code[] = ['draining', 'too_many_readers', 'too_many_replays']
+const passing: readonly Code[] = ['draining', 'keys_unavailable', 'overloaded', 'too_many_readers', 'too_many_replays']
 
 /** `/event`: without a topic the seed's stream of the store; with topics and patterns, their entries as they come. */
-export function event({ hub, clients, body, limits }: EventOptions): Handler<{ Bindings: Connection }> {
-  return async (c) => {
-    const query = await queryOf(c, body)
-    const asked = parseParameters(eventQuery, query)
-    const filter = asked.topic ? Filter.parse(asked.topic, limits) : undefined
-    for (const name of filter ? [...filter.topics, ...filter.patterns] : ['$store'])
-      authorize(openGrant, 'subscribe', name)
-    const options = optionsOf(asked, filter, c.req.header('last-event-id'))
-    // Hono runs this for HEAD too, and drops the body with its reader: a subscription would never end.
-    if (c.req.method === 'HEAD') return c.body(null, 200, headers)
+export function event(options: EventOptions): Handler<{ Bindings: Connection }> {
+  return (c) => answer(c, options).catch((cause: unknown) => comeBack(c, cause))
+}
 
-    c.env?.keep?.()
-    let cut = () => {}
-    const opened = await open(c, hub, clients, filter, { ...options, drop: () => cut() })
-    if (opened instanceof Response) return opened
-    const isPoll = wantsJson(c)
-    if (!opened) return isPoll ? over(c, options.lastEventId, filter) : c.body(null, 204)
-    if (isPoll) return poll(c, opened, 1000 * (asked.wait ?? 0))
-    return carry(c, opened, (given) => {
-      cut = given
-    })
-  }
+async function answer(c: Ask, { hub, auth, clients, body, limits }: EventOptions): Promise<Response> {
+  const asked = parseParameters(eventQuery, await queryOf(c, body))
+  const filter = asked.topic ? Filter.parse(asked.topic, limits) : undefined
+  const options = optionsOf(asked, filter, c.req.header('last-event-id'))
+  const isHead = c.req.method === 'HEAD'
+  const { grant, cookie } = await grantOf(c, auth, isHead ? undefined : asked.ticket)
+  for (const name of filter ? [...filter.topics, ...filter.patterns] : [STORE]) authorize(grant, 'subscribe', name)
+  // Hono runs this for HEAD too, and drops the body with its reader: a subscription would never end.
+  if (isHead) return c.body(null, 200, headers)
+
+  c.env?.keep?.()
+  let cut = () => {}
+  const { expiresAt } = grant
+  const until = { ...options, drop: () => cut(), ...(expiresAt !== undefined && { expiresAt }) }
+  const subscription = await open(c, { hub, auth, clients }, grant, filter, until)
+  if (cookie !== undefined) c.header('Set-Cookie', cookie)
+  const isPoll = wantsJson(c)
+  if (!subscription) return isPoll ? over(c, options.lastEventId, filter) : c.body(null, 204)
+  if (isPoll) return poll(c, subscription, 1000 * (asked.wait ?? 0))
+  return carry(c, subscription, (given) => {
+    cut = given
+  })
 }
 
 /** The query, and for lists too long for one the same in a body. */
 async function queryOf(c: Ask, limits: BodyLimits): Promise<URLSearchParams> {
   const query = parseQuery(c.req.url)
   if (c.req.method === 'GET' || c.req.method === 'HEAD') return query
-  sameOrigin(c)
   const body = await readBody(c.req.raw, limits)
   if (body.kind === 'none') return query
   if (body.kind !== 'form')
@@ -110,24 +115,30 @@ function lastEventIdOf({ lastEventId, last_event_id: other }: Asked, header: str
   return header || lastEventId || other || ''
 }
 
-/** A subscription, nothing where nothing can come any more, or the answer that says when to come back. */
+/** A subscription, counted in and out, or nothing where nothing can come any more. */
 async function open(
   c: Ask,
-  hub: Hub,
-  clients: Clients,
+  { hub, auth, clients }: Pick<EventOptions, 'hub' | 'auth' | 'clients'>,
+  grant: Grant,
   filter: Filter | undefined,
   options: SubscribeOptions,
-): Promise<Subscription | Response | undefined> {
-  let leave = () => {}
+): Promise<Subscription | undefined> {
+  auth.checkStreams(grant)
+  const leave = clients.enter(clients.addressOf(c))
+  const onEnd = (subscription: Subscription) => {
+    leave()
+    auth.unwatch(subscription)
+  }
   try {
-    leave = clients.enter(c.env?.address)
-    const counted = { ...options, onEnd: leave }
-    const subscription = await (filter ? hub.subscribe(filter, counted) : hub.watch(counted))
-    if (!subscription) leave()
+    const subscription = await (filter
+      ? hub.subscribe(filter, { ...options, onEnd })
+      : hub.watch({ ...options, onEnd }))
+    if (subscription) await auth.watch(subscription, filter, grant)
+    else leave()
     return subscription
   } catch (cause) {
     leave()
-    return comeBack(c, cause)
+    throw cause
   }
 }
 
@@ -163,9 +174,15 @@ function carry(c: Ask, subscription: Subscription, onCut: (cut: () => void) => v
     }
     signal.removeEventListener('abort', close)
   })
-  // HTTP/2 dies of these two (honojs/hono#4041); HTTP/1.1 frames the body all the same.
-  response.headers.delete('Transfer-Encoding')
-  response.headers.delete('Connection')
-  for (const [name, value] of Object.entries(headers)) response.headers.set(name, value)
+  // HTTP/2 dies of these two (honojs/hono#4041); HTTP/1.1 frames the body all the same. What streamSSE says it says in two places:
+  // in its response, and, where a middleware has begun one, in that of the context.
+  for (const name of ['Transfer-Encoding', 'Connection']) {
+    response.headers.delete(name)
+    c.header(name, undefined)
+  }
+  for (const [name, value] of Object.entries(headers)) {
+    response.headers.set(name, value)
+    c.header(name, value)
+  }
   return response
 }

@@ -1,4 +1,5 @@
 import type { Handler } from 'hono'
+import type { Auth } from '../auth/auth.ts'
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 
@@ -6,12 +7,17 @@ import type { Hub } from '../hub/hub.ts'
 export const health: Handler = (c) => c.json({ status: 'ok' }, 200, { 'Cache-Control': 'no-store' })
 
 /** `/ready`: it takes messages and readers: the log can be written, and the hub is not draining. Else 503, with the reason. */
-export function ready(hub: Hub): Handler {
+export function ready(hub: Hub, auth: Auth): Handler {
   return async (c) => {
     c.header('Cache-Control', 'no-store')
     try {
       await hub.check()
-      return c.json({ status: 'ready', durability: await hub.durability(), readers: hub.readers })
+      // How many listen is nobody's business where everybody has to say who they are.
+      return c.json({
+        status: 'ready',
+        durability: await hub.durability(),
+        ...(!auth.isClosed && { readers: hub.readers }),
+      })
     } catch (cause) {
       if (!(cause instanceof AppError)) throw cause
       return c.json({ status: cause.code, detail: cause.message }, 503)

@@ -1,15 +1,16 @@
-import { authorize, openGrant } from '../auth/authorize.ts'
+import type { Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
 import { AppError } from '../errors.ts'
 import type { Hub, Published } from '../hub/hub.ts'
 import type { Message } from '../log/log.ts'
 import type { Items } from './items.ts'
-import { readMessage, withKey } from './message.ts'
+import { authorizeSaying, readMessage, withKey } from './message.ts'
 
 /** Most items of one commit: a longer one would keep readers waiting. */
 const GROUP = 500
 
 export interface Sender {
+  readonly grant: Grant
   /** The topic that the query names. */
   readonly topic: string | undefined
   /** `Idempotency-Key`: item n has the key `K/n`. */
@@ -76,10 +77,10 @@ function firstRefused<T>(items: readonly T[], take: (item: T) => void): unknown 
   return
 }
 
-function messageOf(item: unknown, { topic, key }: Sender, index: number): Message {
+function messageOf(item: unknown, { grant, topic, key }: Sender, index: number): Message {
   if (item instanceof AppError) throw item
   const message = readMessage(item, topic)
-  authorize(openGrant, 'publish', message.topic)
+  authorizeSaying(grant, message.topic)
   return withKey(message, key === undefined ? undefined : `${key}/${index}`)
 }
 

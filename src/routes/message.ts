@@ -1,6 +1,8 @@
 import * as v from 'valibot'
+import { authorize, type Grant } from '../auth/authorize.ts'
 import { AppError, quote } from '../errors.ts'
 import type { Message } from '../log/log.ts'
+import { isOwn, parseTopic } from '../topic.ts'
 import { fieldCodes, message } from './schema.ts'
 
 /**
@@ -38,6 +40,11 @@ export function topicOf(asked: string | undefined, given: string | undefined): s
   return topic
 }
 
+/** Whether a grant lets somebody say something in a topic: nobody may in the hub's own. @throws AppError of `parseTopic`, `authorize` */
+export function authorizeSaying(grant: Grant, topic: string): void {
+  if (!isOwn(parseTopic(topic))) authorize(grant, 'publish', topic)
+}
+
 /** The message with the key that `Idempotency-Key` gives it. @throws AppError `key_invalid` if it has one of its own */
 export function withKey(message: Message, key: string | undefined): Message {
   if (key === undefined) return message
@@ -70,7 +77,7 @@ function refusal(issue: v.BaseIssue<unknown>, given: Record<string, unknown>): A
   const field = String(issue.path?.[0]?.key)
   const code = Object.hasOwn(fieldCodes, field) ? fieldCodes[field] : undefined
   if (code !== undefined)
-    return new AppError(code, `Cannot use ${issue.received} as ${field}: expected ${issue.message}`)
+    return new AppError(code, `Cannot use ${quote(issue.received)} as ${field}: expected ${issue.message}`)
   if (field === 'message') return missing(given)
   const isForm = Object.keys(given).length === 1 && given[field] === ''
   const hint = isForm ? '; for plain text say so (curl: -H "content-type: text/plain")' : ''

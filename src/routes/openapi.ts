@@ -2,14 +2,14 @@ import { type JsonSchema, toJsonSchema } from '@valibot/to-json-schema'
 import type { Handler } from 'hono'
 import * as v from 'valibot'
 import { type Code, statuses } from '../errors.ts'
-import { eventQuery, message, seedBody, sendQuery, topicsQuery } from './schema.ts'
+import { eventQuery, message, revocation, seedBody, sendQuery, streamBody, topicsQuery } from './schema.ts'
 
 /** `GET /openapi.json`: the whole interface, as OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1), made of the schemas that check it. */
 export function openapi(): Handler {
   let text: string | undefined
   return (c) => {
     text ??= JSON.stringify(describe())
-    return c.body(text, 200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-cache' })
+    return c.body(text, 200, { 'Content-Type': 'application/json' })
   }
 }
 
@@ -25,11 +25,12 @@ const readsBody: readonly Code[] = [
   'encoding_invalid',
 ]
 const reads: readonly Code[] = ['encoding_invalid', 'parameter_invalid', 'parameter_repeated']
-const namesTopics: readonly Code[] = ['forbidden', 'topic_invalid', 'topic_too_long']
+const asks: readonly Code[] = ['forbidden', 'keys_unavailable', 'log_unusable', 'token_invalid', 'token_missing']
+const namesTopics: readonly Code[] = [...asks, 'topic_invalid', 'topic_too_long']
 const appends: readonly Code[] = ['event_too_large', 'key_conflict', 'key_invalid', 'message_invalid']
 const appendsLate: readonly Code[] = ['outcome_unknown', 'overloaded', 'log_unusable', 'rate_limited']
 const opens: readonly Code[] = [
-  ...(['draining', 'log_unusable', 'too_many_readers', 'too_many_replays'] as const),
+  ...(['ticket_invalid', 'draining', 'log_unusable', 'too_many_readers', 'too_many_replays'] as const),
   ...(['pattern_invalid', 'too_many_topics', 'topic_missing'] as const),
 ]
 
@@ -65,6 +66,7 @@ function describe() {
       { name: 'publish', description: 'What goes into the log' },
       { name: 'subscribe', description: 'What comes out of it' },
       { name: 'topics', description: 'What there is' },
+      { name: 'auth', description: 'Who may do what, of a hub that has keys' },
       { name: 'operate', description: 'For those who run it' },
     ],
     paths: {
@@ -82,7 +84,15 @@ function describe() {
           {
             parameters: parametersOf(sendQuery),
             responses: { 200: json('What was sent, and its place', ref('Set')) },
-            codes: [...reads, ...appends, ...appendsLate, 'cross_site', 'message_missing', 'method_not_allowed'],
+            codes: [
+              ...asks,
+              ...reads,
+              ...appends,
+              ...appendsLate,
+              'cross_site',
+              'message_missing',
+              'method_not_allowed',
+            ],
           },
         ),
         post: operation(
@@ -202,6 +212,94 @@ function describe() {
           ],
         }),
       },
+      '/login': {
+        post: operation(
+          'login',
+          'auth',
+          'Log a page in',
+          'A token becomes a cookie that no script sees, until it ends.',
+          {
+            responses: { 200: json('Until when', object({ expiresAt: ref('Time') }, ['expiresAt'])) },
+            codes: [...asks, 'cross_site'],
+          },
+        ),
+        delete: operation('logout', 'auth', 'Log a page out', 'Takes the cookie away.', {
+          responses: { 204: { description: 'It is gone' } },
+          codes: ['cross_site'],
+        }),
+      },
+      '/ticket': {
+        post: operation(
+          'ticket',
+          'auth',
+          'Get a ticket',
+          'A token becomes a string for `GET /event?ticket=…`: good for one stream, within a minute, and for what the token may subscribe to until it ends.',
+          {
+            responses: {
+              200: json(
+                'The ticket',
+                object({ ticket: { type: 'string' }, expiresAt: ref('Time') }, ['ticket', 'expiresAt']),
+              ),
+            },
+            codes: [...asks, 'cross_site', 'outcome_unknown', 'overloaded'],
+          },
+        ),
+      },
+      '/streams/{stream}': {
+        parameters: [
+          {
+            name: 'stream',
+            in: 'path',
+            required: true,
+            description: 'Its name, of hub.open',
+            schema: { type: 'string' },
+          },
+        ],
+        post: operation(
+          'renew',
+          'auth',
+          'Keep a stream going',
+          'With a fresh token of the same sub, and if wanted with other topics: the very same stream goes on, at its place.',
+          {
+            requestBody: {
+              content: { 'application/json': { schema: schemaOf(streamBody), example: { topics: ['chat/*'] } } },
+            },
+            responses: {
+              200: json(
+                'How it goes on',
+                object(
+                  {
+                    stream: { type: 'string' },
+                    topics: { type: 'array', items: { type: 'string' } },
+                    expiresAt: ref('Time'),
+                  },
+                  ['stream'],
+                ),
+              ),
+            },
+            codes: [
+              ...namesTopics,
+              ...readsBody,
+              ...(['cross_site', 'parameter_invalid', 'pattern_invalid', 'stream_unknown', 'too_many_topics'] as const),
+            ],
+          },
+        ),
+      },
+      '/revoke': {
+        post: operation(
+          'revoke',
+          'auth',
+          'Revoke tokens',
+          'One by its jti, or all that a sub was given until now, for those who may publish to `$revoked`. Their streams end within seconds.',
+          {
+            requestBody: {
+              content: { 'application/json': { schema: schemaOf(revocation), example: { jti: 'token-1' } } },
+            },
+            responses: { 204: { description: 'It is in the log' } },
+            codes: [...asks, ...readsBody, 'cross_site', 'outcome_unknown', 'overloaded'],
+          },
+        ),
+      },
       '/health': {
         get: operation('health', 'operate', 'Alive', 'The process answers.', {
           responses: {
@@ -228,12 +326,25 @@ function describe() {
         }),
       },
     },
-    components: { schemas: schemas() },
+    components: {
+      schemas: schemas(),
+      securitySchemes: {
+        token: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'A JSON Web Token with the claim tidings, or an API key',
+        },
+        cookie: { type: 'apiKey', in: 'cookie', name: '__Host-tidings', description: 'Of POST /login' },
+        ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'Of POST /ticket, for GET /event' },
+      },
+    },
+    security: [{}, { token: [] }, { cookie: [] }],
   }
 }
 
 const schemas = () => ({
   Id: { type: 'string', pattern: '^[A-Za-z0-9._~]{1,40}-[0-9]{1,16}$', examples: [ID] },
+  Time: { type: 'string', format: 'date-time' },
   Message: schemaOf(message),
   Batch: { type: 'array', items: ref('Message'), minItems: 1 },
   Seed: schemaOf(seedBody),
@@ -312,7 +423,7 @@ const schemas = () => ({
   ]),
   Ready: object(
     { status: { const: 'ready' }, durability: ref('Durability'), readers: { type: 'integer', minimum: 0 } },
-    ['status', 'durability', 'readers'],
+    ['status', 'durability'],
   ),
   NotReady: object({ status: { enum: ['draining', 'log_unusable'] }, detail: { type: 'string' } }, [
     'status',

@@ -50,6 +50,7 @@ export const eventQuery = v.object({
       'news',
     ]),
   ),
+  ticket: v.optional(says(v.string(), 'A ticket of POST /ticket, in the place of a token')),
   lastEventId: v.optional(says(v.string(), 'Where to go on, as Last-Event-ID, which wins', 'k3v9x0q2ab-17')),
   last_event_id: v.optional(says(v.string(), 'The same by another name')),
   from: v.optional(says(v.literal('earliest', 'earliest'), 'Begins with the oldest event that is kept', 'earliest')),
@@ -75,6 +76,22 @@ export const eventQuery = v.object({
     ),
   ),
   wait: v.optional(whole('With Accept: application/json: seconds to wait when nothing is due', 0, MAX_WAIT_S, 30)),
+})
+
+/** What somebody revokes. */
+export const revocation = v.pipe(
+  v.union([
+    v.strictObject({ jti: revoked('A token, by its jti') }),
+    v.strictObject({ sub: revoked('All that a sub has until now') }),
+  ]),
+  v.description('What is revoked: one token, or all that somebody was given until now'),
+)
+
+/** Other topics for an open stream. */
+export const streamBody = v.strictObject({
+  topics: v.optional(
+    says(v.pipe(v.array(v.string()), v.minLength(1)), 'Topics and patterns, in the place of those it has'),
+  ),
 })
 
 export const topicsQuery = v.object({
@@ -146,6 +163,10 @@ function isList(schema: v.GenericSchema): boolean {
 
 function says<Schema extends v.GenericSchema>(schema: Schema, description: string, example?: unknown) {
   return v.pipe(schema, v.description(description), v.metadata(example === undefined ? {} : { examples: [example] }))
+}
+
+function revoked(description: string) {
+  return says(v.pipe(v.string(), v.minLength(1), v.maxLength(200)), description)
 }
 
 function whole(description: string, minimum: number, maximum: number, example: number) {

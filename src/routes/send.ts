@@ -1,14 +1,16 @@
 import type { Context, Handler } from 'hono'
-import { authorize, openGrant } from '../auth/authorize.ts'
+import type { Auth } from '../auth/auth.ts'
+import { authorize, type Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
-import { sameOrigin } from '../auth/guard.ts'
 import { AppError } from '../errors.ts'
 import type { Hub, Published } from '../hub/hub.ts'
 import type { Message } from '../log/log.ts'
+import { STORE } from '../topic.ts'
 import { type Body, type BodyLimits, readBody } from './body.ts'
 import type { Connection } from './connection.ts'
+import { grantOf } from './grant.ts'
 import { ingest } from './ingest.ts'
-import { isObject, readMessage, topicOf, valuesOf, withKey } from './message.ts'
+import { authorizeSaying, isObject, readMessage, topicOf, valuesOf, withKey } from './message.ts'
 import { parseQuery, single, toFields } from './query.ts'
 import { type StreamLimits, streamOf } from './streamed.ts'
 
@@ -16,6 +18,7 @@ type Ask = Context<{ Bindings: Connection }>
 
 export interface SendOptions {
   readonly hub: Hub
+  readonly auth: Auth
   readonly clients: Clients
   readonly body: BodyLimits
   /** Most messages of one list. */
@@ -25,9 +28,9 @@ export interface SendOptions {
 
 /** `/send`: without a topic the seed's call, which sets the store; with one, publishes to it. */
 export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
-  const { hub, clients, body: limits, stream } = options
+  const { hub, auth, clients, body: limits, stream } = options
   return async (c) => {
-    sameOrigin(c)
+    const { grant } = await grantOf(c, auth)
     const query = parseQuery(c.req.url)
     const asked = single(query, 'topic')
     const isPost = c.req.method === 'POST'
@@ -35,18 +38,30 @@ export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
     if (streamed) {
       refuseFields(query)
       c.env?.keep?.()
-      const taken = await ingest(hub, clients, streamed, { topic: asked, key: keyOf(c), address: c.env?.address })
+      const taken = await ingest(hub, clients, streamed, {
+        grant,
+        topic: asked,
+        key: keyOf(c),
+        address: clients.addressOf(c),
+      })
       return answer(c, taken.lastId, { ...taken, ...(asked !== undefined && { topic: asked }) }, hub)
     }
     const body: Body = isPost ? await readBody(c.req.raw, limits) : { kind: 'none' }
-    if (asked === undefined && !namesTopic(body)) return set(c, options, query, body)
-    if (isPost) return publish(c, options, query, body)
+    if (asked === undefined && !namesTopic(body)) return set(c, options, grant, query, body)
+    if (isPost) return publish(c, options, grant, query, body)
     c.header('Allow', 'POST')
     throw new AppError('method_not_allowed', 'Cannot publish to a topic with GET: use POST')
   }
 }
 
-async function set(c: Ask, { hub, clients }: SendOptions, query: URLSearchParams, body: Body): Promise<Response> {
+async function set(
+  c: Ask,
+  { hub, clients }: SendOptions,
+  grant: Grant,
+  query: URLSearchParams,
+  body: Body,
+): Promise<Response> {
+  authorize(grant, 'publish', STORE)
   const fields = fieldsOf(body)
   const text = single(query, 'message') ?? messageOf(fields)
   if (text === undefined)
@@ -54,12 +69,18 @@ async function set(c: Ask, { hub, clients }: SendOptions, query: URLSearchParams
       'message_missing',
       'Cannot send nothing: give message in the query or the body, or a topic to publish data to it',
     )
-  clients.spend(c.env?.address, 1)
+  clients.spend(clients.addressOf(c), 1)
   const { id } = await hub.set(text, keyOf(c))
   return c.json({ query: toFields(query), body: fields, pathname: new URL(c.req.url).pathname, id })
 }
 
-async function publish(c: Ask, options: SendOptions, query: URLSearchParams, body: Body): Promise<Response> {
+async function publish(
+  c: Ask,
+  options: SendOptions,
+  grant: Grant,
+  query: URLSearchParams,
+  body: Body,
+): Promise<Response> {
   const { hub, clients, maxBatch } = options
   refuseFields(query)
   const asked = single(query, 'topic')
@@ -71,8 +92,8 @@ async function publish(c: Ask, options: SendOptions, query: URLSearchParams, bod
       `Cannot publish ${given.length} messages at once: a list holds at most ${maxBatch}; stream them as application/x-ndjson`,
     )
   const messages = given.map((message, i) => withKey(message, isBatch(body) && key !== undefined ? `${key}/${i}` : key))
-  for (const { topic } of messages) authorize(openGrant, 'publish', topic)
-  clients.spend(c.env?.address, messages.length)
+  for (const { topic } of messages) authorizeSaying(grant, topic)
+  clients.spend(clients.addressOf(c), messages.length)
   const published = await hub.publish(messages)
   const [first] = published
   if (!isBatch(body)) {

@@ -1,9 +1,10 @@
 import type { Context, Handler } from 'hono'
-import { authorize, isAllowed, openGrant } from '../auth/authorize.ts'
-import { sameOrigin } from '../auth/guard.ts'
+import type { Auth } from '../auth/auth.ts'
+import { authorize, isAllowed } from '../auth/authorize.ts'
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import { Filter, isOwn, parseTopic, type TopicLimits } from '../topic.ts'
+import { grantOf } from './grant.ts'
 import { parseQuery } from './query.ts'
 import { parseParameters, topicsQuery } from './schema.ts'
 
@@ -11,15 +12,16 @@ const PAGE = 100
 const headers = { 'Cache-Control': 'no-store' }
 
 /** `GET /topics`: what there is, by name, a page at a time. */
-export function list(hub: Hub, limits: TopicLimits): Handler {
+export function list(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
   return async (c) => {
+    const { grant } = await grantOf(c, auth)
     const { topic, prefix, after = '', limit = PAGE } = parseParameters(topicsQuery, parseQuery(c.req.url))
     if (topic !== undefined && prefix !== undefined)
       throw new AppError('parameter_invalid', 'Cannot list by topic and by prefix: give one of them')
     const filter = topic === undefined ? undefined : Filter.parse([topic], limits)
     // The hub's own are listed for who names them.
     const isAsked = (name: string) => (filter ? filter.matches(name) : prefix?.startsWith('$') || !isOwn(name))
-    const isShown = (name: string) => isAsked(name) && isAllowed(openGrant, 'subscribe', name)
+    const isShown = (name: string) => isAsked(name) && isAllowed(grant, 'subscribe', name)
     const topics = await hub.topics({ prefix: prefix ?? filter?.prefix ?? '', isShown, after, limit })
     const next = topics.length === limit ? topics.at(-1)!.topic : undefined
     return c.json({ topics, ...(next !== undefined && { next }) }, 200, headers)
@@ -27,25 +29,26 @@ export function list(hub: Hub, limits: TopicLimits): Handler {
 }
 
 /** `GET /topics/<topic>`: one, whether anything was ever published to it or not. */
-export function show(hub: Hub, limits: TopicLimits): Handler {
+export function show(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
   return async (c) => {
+    const { grant } = await grantOf(c, auth)
     const name = parseTopic(pathOf(c), limits)
-    authorize(openGrant, 'subscribe', name)
+    authorize(grant, 'subscribe', name)
     return c.json(await hub.topic(name), 200, headers)
   }
 }
 
 /** `DELETE /topics/<topic>` forgets a topic's history and reopens it, `DELETE /topics/<topic>/<id>` erases one event of it. */
-export function erase(hub: Hub, limits: TopicLimits): Handler {
+export function erase(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
   return async (c) => {
-    sameOrigin(c)
+    const { grant } = await grantOf(c, auth)
     const path = pathOf(c)
     const cut = path.lastIndexOf('/')
     const last = path.slice(cut + 1)
     // A topic may end in what looks like an id, but not in one of this log's: its epoch is random.
     const id = cut > 0 && (await hub.isId(last)) ? last : undefined
     const topic = parseTopic(id === undefined ? path : path.slice(0, cut), limits)
-    authorize(openGrant, 'publish', topic)
+    if (!isOwn(topic)) authorize(grant, 'publish', `$topics/${topic}`)
     const erased = await hub.erase(topic, id)
     return c.json({ topic, ...(id !== undefined && { id }), erased }, 200, headers)
   }

@@ -11,9 +11,14 @@ test.each(['/', '/event', '/send?message=x', '/health', '/app.js'])(
   async (path) => {
     const response = await ask(`https://hub.example${path}`)
     expect(response.status).toBe(503)
-    expect(await response.text()).toMatch(/^This hub is closed: set OPEN = "true"/)
+    expect(await response.text()).toMatch(/^This hub serves nobody: give it keys .* or set OPEN = "true"/)
   },
 )
+
+test('deployed with a key it serves, and asks for a token', async () => {
+  const response = await ask('https://hub.example/event', { AUTH_SECRET: 'x'.repeat(32) })
+  expect(response.status).not.toBe(503)
+})
 
 test('on this machine it serves', async () => {
   const response = await ask('http://localhost:3000/health')

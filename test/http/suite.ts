@@ -469,6 +469,12 @@ export function httpSuite(target: Target): void {
         'cross_site',
       ],
       [
+        'a GET from another origin of this site',
+        () => fetch('/send?message=x', { headers: { 'sec-fetch-site': 'same-site' } }),
+        403,
+        'cross_site',
+      ],
+      [
         'a prefetch',
         () => fetch('/send?message=x', { headers: { 'sec-purpose': 'prefetch;prerender' } }),
         403,
@@ -1270,6 +1276,26 @@ export function httpSuite(target: Target): void {
       expect(await readers()).toBe(before + 10)
       for (const { close } of all) close()
       await expect.poll(readers, { timeout: target.goneWithinMs ?? 5000 }).toBe(before)
+    })
+
+    it('is given other topics without being dropped, at its place, by its name', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}/a`)
+      await publish(`${topic}/a`, '1')
+      await reader.gets('1')
+      const name = reader.control('open')[0]!.stream as string
+      const topics = [`${topic}/b`, `${topic}/c/*`]
+      expect(await json(await postJson(`/streams/${name}`, { topics }))).toEqual({ stream: name, topics })
+      await publish(`${topic}/a`, 'not any more')
+      await publish(`${topic}/b`, '2')
+      await publish(`${topic}/c/d`, '3')
+      await reader.gets('1', '2', '3')
+      expect(reader.control('gap')).toEqual([])
+      await expectProblem(await postJson(`/streams/${name}`, { topics: ['a b'] }), 400, 'topic_invalid')
+      await expectProblem(await postJson(`/streams/${name}`, { topics: [] }), 400, 'body_invalid')
+      await expectProblem(await postJson('/streams/0', { topics: ['a'] }), 404, 'stream_unknown')
+      await publish(`${topic}/b`, '4')
+      await reader.gets('1', '2', '3', '4')
     })
 
     it('gives a reader that reads late everything, in order', async () => {

@@ -1,0 +1,196 @@
+import { AppError } from '../errors.ts'
+import type { Hub } from '../hub/hub.ts'
+import type { Subscription } from '../hub/subscription.ts'
+import type { Filter } from '../topic.ts'
+import { authorize, type Grant, openGrant } from './authorize.ts'
+import { bearerOf, COOKIE, cookieOf, isEqual, setCookie, sha256 } from './credentials.ts'
+import { type AuthOptions, isClosed } from './options.ts'
+import { Revocations, type Revoked } from './revocations.ts'
+import { Streams } from './streams.ts'
+import { EVENT_COOKIE, Tickets } from './tickets.ts'
+import { Tokens } from './tokens.ts'
+
+/** What a stream whose grant has gone tells its reader to wait before it comes back, and is told why it may not. */
+const RETURN_MS = 1000
+
+/** How a request says who sends it. */
+export interface Credentials {
+  readonly authorization: string | undefined
+  readonly cookie: string | undefined
+  /** Of the query, where a stream is asked for. */
+  readonly ticket?: string | undefined
+}
+
+/** A grant, and for a ticket's first use the cookie by which a browser comes back. */
+export interface Granted {
+  readonly grant: Grant
+  readonly cookie?: string
+}
+
+/** Who somebody is and what they may do; and which streams are open by what. */
+export class Auth {
+  readonly tickets: Tickets
+  readonly #read: () => AuthOptions | Promise<AuthOptions>
+  #options: AuthOptions
+  readonly #tokens: Tokens
+  readonly #revocations: Revocations
+  readonly #streams = new Streams()
+  readonly #maxStreamsOf: number
+  /** Streams that some key vouches for: while there are any, keys are read anew. */
+  #vouched = 0
+  #timer: ReturnType<typeof setInterval> | undefined
+  /** Whether somebody has to say who they are. A hub that has keys never becomes an open one. */
+  readonly isClosed: boolean
+  #readAt = performance.now()
+  #turns = 0
+  #reading: Promise<void> | undefined
+
+  /** @param read the options as they are now, for keys that change while we run */
+  constructor(hub: Hub, options: AuthOptions, read: () => AuthOptions | Promise<AuthOptions> = () => options) {
+    this.#options = options
+    this.isClosed = isClosed(options)
+    this.#read = read
+    this.#tokens = new Tokens(options)
+    this.tickets = new Tickets(hub)
+    this.#revocations = new Revocations(hub, options.maxTokenMs)
+    this.#revocations.onRevoked = () => void this.#closeRevoked()
+    this.#maxStreamsOf = options.maxStreamsPerToken
+  }
+
+  /** Resolves when the keys can be used. @throws AppError `config_invalid` */
+  async check(): Promise<void> {
+    await this.#tokens.check()
+  }
+
+  /**
+   * What a request may do. Whoever shows something is what it says or is refused: nobody falls back to anonymous in silence.
+   *
+   * @throws AppError `token_invalid`, `ticket_invalid`, `keys_unavailable`
+   */
+  async grantOf({ authorization, cookie, ticket }: Credentials): Promise<Granted> {
+    if (!this.isClosed) return { grant: openGrant }
+    await this.#refresh()
+    const bearer = bearerOf(authorization)
+    if (bearer === undefined && ticket !== undefined) return this.#redeemed(ticket, cookieOf(cookie, EVENT_COOKIE))
+    const token = bearer ?? cookieOf(cookie, COOKIE)
+    if (token === undefined) return { grant: this.#options.anonymous }
+    const apiKey = bearer === undefined ? undefined : await this.#apiKeyOf(bearer)
+    return { grant: await this.#unrevoked(apiKey ?? (await this.#tokens.verify(token))) }
+  }
+
+  /** The grant of a token that somebody sends on purpose. @throws AppError as `grantOf`, `token_missing` */
+  async tokenOf(authorization: string | undefined): Promise<{ readonly token: string; readonly grant: Grant }> {
+    const token = bearerOf(authorization)
+    if (token === undefined)
+      throw new AppError('token_missing', 'Cannot do this without a token: send it as Authorization: Bearer')
+    return { token, grant: await this.#unrevoked(await this.#tokens.verify(token)) }
+  }
+
+  /** @throws AppError `token_invalid` (an API key) and those of `authorize` */
+  async revoke(grant: Grant, revoked: Revoked): Promise<void> {
+    authorize(grant, 'publish', '$revoked')
+    await this.#revocations.revoke(revoked)
+  }
+
+  /** @throws AppError `too_many_readers` if one subject has as many streams as one may */
+  checkStreams({ subject }: Grant): void {
+    if (subject === undefined || this.#streams.count(subject) < this.#maxStreamsOf) return
+    throw new AppError(
+      'too_many_readers',
+      `Cannot open a stream: ${this.#maxStreamsOf} are open by this grant, which is the most`,
+      {
+        retryAfterS: 5,
+      },
+    )
+  }
+
+  /** Keeps an eye on a stream for as long as it is open. One whose grant went while it was opened ends at once. */
+  async watch(subscription: Subscription, filter: Filter | undefined, grant: Grant): Promise<void> {
+    this.#streams.add({ subscription, filter, grant })
+    if (grant.source === undefined) return
+    this.#vouched++
+    this.#timer ??= setInterval(() => void this.reload().catch(() => {}), this.#options.reloadMs)
+    const isGone = (await this.#revocations.isRevoked(grant)) || !(await this.#isThere(grant.source))
+    if (isGone) subscription.finish(RETURN_MS, true)
+  }
+
+  /** The stream has ended. */
+  unwatch(subscription: Subscription): void {
+    const ended = this.#streams.delete(subscription)
+    if (ended?.grant.source === undefined || --this.#vouched > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  /**
+   * The open stream of this name, if it is of this subject; one that a key vouches for is never left to nobody.
+   *
+   * @throws AppError `stream_unknown`, the same for those of others
+   */
+  streamOf(name: string, { subject, source }: Grant) {
+    const stream = this.#streams.get(name)
+    const isTheirs =
+      stream?.grant.subject === subject && (stream?.grant.source === undefined) === (source === undefined)
+    if (stream && isTheirs) return stream
+    throw new AppError('stream_unknown', 'Cannot find this stream: it is not open here, or not yours; open another')
+  }
+
+  /** Reads the keys anew and ends the streams of those that are gone. @throws AppError `config_invalid`, and nothing changes */
+  async reload(): Promise<void> {
+    this.#readAt = performance.now()
+    const turn = ++this.#turns
+    const options = await this.#read()
+    if (!isClosed(options))
+      throw new AppError('config_invalid', 'Cannot take away all keys while running: stop the hub instead')
+    await this.#tokens.reload(options)
+    if (turn !== this.#turns) return // a later reading knows better
+    this.#options = options
+    for (const { subscription, grant } of this.#streams)
+      if (grant.source !== undefined && !(await this.#isThere(grant.source))) subscription.finish(RETURN_MS, true)
+  }
+
+  /** Keys are looked at again also where no stream is open; whoever comes meanwhile waits for it once. */
+  async #refresh(): Promise<void> {
+    if (performance.now() - this.#readAt < this.#options.reloadMs) return
+    this.#reading ??= this.reload()
+      .catch(() => {}) // they stay as they were
+      .finally(() => {
+        this.#reading = undefined
+      })
+    await this.#reading
+  }
+
+  async #isThere(source: string): Promise<boolean> {
+    if (!source.startsWith('api:')) return this.#tokens.isThere(source)
+    return this.#options.apiKeys.some(({ name, sha256 }) => source === `api:${name}:${sha256}`)
+  }
+
+  async #closeRevoked(): Promise<void> {
+    for (const { subscription, grant } of this.#streams)
+      if (await this.#revocations.isRevoked(grant)) subscription.finish(RETURN_MS, true)
+  }
+
+  async #redeemed(ticket: string, cookie: string | undefined): Promise<Granted> {
+    const { grant, isFirst } = await this.tickets.redeem(ticket, cookie)
+    await this.#unrevoked(grant)
+    if (grant.expiresAt! <= Date.now() || !(await this.#isThere(grant.source!)))
+      throw new AppError('ticket_invalid', 'Cannot accept this ticket: what it was made with has ended')
+    if (!isFirst) return { grant }
+    return { grant, cookie: setCookie(EVENT_COOKIE, await this.tickets.cookie(grant), '/event', grant.expiresAt!) }
+  }
+
+  async #unrevoked(grant: Grant): Promise<Grant> {
+    if (!(await this.#revocations.isRevoked(grant))) return grant
+    throw new AppError('token_invalid', 'Cannot accept this token: it has been revoked')
+  }
+
+  /** Every key is compared, and by its hash, so that the time taken tells nothing. */
+  async #apiKeyOf(key: string): Promise<Grant | undefined> {
+    if (this.#options.apiKeys.length === 0) return
+    const hash = await sha256(key)
+    let found: Grant | undefined
+    for (const { name, sha256, publish, subscribe } of this.#options.apiKeys)
+      if (isEqual(sha256, hash)) found = { publish, subscribe, subject: name, source: `api:${name}:${sha256}` }
+    return found
+  }
+}

@@ -1,0 +1,150 @@
+import {
+  type CryptoKey,
+  decodeProtectedHeader,
+  errors,
+  type JWSHeaderParameters,
+  type JWTPayload,
+  jwtVerify,
+} from 'jose'
+import * as v from 'valibot'
+import { AppError } from '../errors.ts'
+import { Filter } from '../topic.ts'
+import type { Grant } from './authorize.ts'
+import { readKeys, type Verifier } from './keys.ts'
+import type { AuthOptions } from './options.ts'
+
+const MAX_TOKEN_BYTES = 8192
+const MAX_PATTERNS = 100
+/** How far clocks may differ, in seconds. */
+const CLOCK_TOLERANCE_S = 5
+
+const claim = v.strictObject({ publish: v.optional(patterns(), []), subscribe: v.optional(patterns(), []) })
+
+/** Grants out of tokens: JSON Web Tokens (RFC 7519) signed by a key of ours, that say what they allow in the claim `tidings`. */
+export class Tokens {
+  #options: AuthOptions
+  #keys: Promise<readonly Verifier[]>
+  #turns = 0
+
+  constructor(options: AuthOptions) {
+    this.#options = options
+    this.#keys = readKeys(options)
+    this.#keys.catch(() => {}) // Whoever verifies is told.
+  }
+
+  /** Takes other options and keys once these have been read. @throws AppError `config_invalid`, and nothing changes */
+  async reload(options: AuthOptions): Promise<void> {
+    const turn = ++this.#turns
+    const keys = await readKeys(options, await this.#keys.catch(() => []))
+    if (turn !== this.#turns) return // a later reading knows better
+    this.#options = options
+    this.#keys = Promise.resolve(keys)
+  }
+
+  /** Resolves when the keys can be used. @throws AppError `config_invalid` */
+  async check(): Promise<void> {
+    await this.#keys
+  }
+
+  /** Whether the key that vouched is still there. */
+  async isThere(source: string): Promise<boolean> {
+    for (const verifier of await this.#keys) if (await verifier.isThere(source)) return true
+    return false
+  }
+
+  /** @throws AppError `token_invalid` that tells what is wrong and nothing of the token, `keys_unavailable` */
+  async verify(token: string): Promise<Grant> {
+    if (token.length > MAX_TOKEN_BYTES) throw invalid(`it is longer than ${MAX_TOKEN_BYTES} bytes`)
+    const { payload, source } = await this.#verified(token)
+    const { exp, iat, nbf, sub, jti } = payload
+    for (const [name, time] of Object.entries({ exp, iat, nbf }))
+      if (time !== undefined && !Number.isSafeInteger(time)) throw invalid(`its ${name} is no whole number of seconds`)
+    const expiresAt = 1000 * exp!
+    const { maxTokenMs } = this.#options
+    if (expiresAt - Date.now() > maxTokenMs + 1000 * CLOCK_TOLERANCE_S)
+      throw invalid(`it is good for longer than ${maxTokenMs / 1000} s`)
+    for (const [name, text] of Object.entries({ sub, jti }))
+      if (text !== undefined && (typeof text !== 'string' || text === '' || text.length > 200))
+        throw invalid(`its ${name} is no string of 1 to 200 characters`)
+    const said = v.safeParse(claim, payload.tidings)
+    if (!said.success)
+      throw invalid(
+        `its claim tidings is not { publish: […], subscribe: […] }, up to ${MAX_PATTERNS} topics and patterns each`,
+      )
+    return {
+      ...said.output,
+      ...(sub !== undefined && { subject: sub }),
+      ...(jti !== undefined && { id: jti }),
+      ...(iat !== undefined && { issuedAt: 1000 * iat }),
+      expiresAt,
+      source,
+    }
+  }
+
+  async #verified(token: string): Promise<{ payload: JWTPayload; source: string }> {
+    const { issuer, audience } = this.#options
+    const header = headerOf(token)
+    let why = 'its algorithm is none of those of our keys'
+    for (const verifier of await this.#keys) {
+      if (!verifier.algorithms.includes(header.alg)) continue
+      try {
+        const { payload, key } = await jwtVerify(token, async (given) => verifier.key(given), {
+          algorithms: [header.alg],
+          requiredClaims: ['exp'],
+          clockTolerance: CLOCK_TOLERANCE_S,
+          ...(issuer !== undefined && { issuer }),
+          ...(audience !== undefined && { audience }),
+        })
+        return { payload, source: await verifier.source(key as CryptoKey | Uint8Array) }
+      } catch (error) {
+        why = reasonOf(error)
+      }
+    }
+    throw invalid(why)
+  }
+}
+
+function headerOf(token: string): JWSHeaderParameters & { alg: string } {
+  try {
+    const { alg, kid } = decodeProtectedHeader(token)
+    if (typeof alg === 'string') return { alg, ...(typeof kid === 'string' && { kid }) }
+  } catch {
+    // Below.
+  }
+  throw invalid('it is no signed JSON Web Token')
+}
+
+/** What jose says, in words of ours: its own may tell of the token. @throws AppError `keys_unavailable` */
+function reasonOf(error: unknown): string {
+  if (error instanceof errors.JWTExpired) return 'it has expired'
+  if (error instanceof errors.JWTClaimValidationFailed)
+    return `its claim ${error.claim} is missing, or not as it must be`
+  if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof errors.JWKSNoMatchingKey)
+    return 'its signature is of no key of ours'
+  // A key set that cannot be read says nothing of the token: it is not to end anybody's stream for good.
+  const isForeign = !(error instanceof errors.JOSEError) || error.code === 'ERR_JOSE_GENERIC'
+  if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid || isForeign)
+    throw new AppError('keys_unavailable', 'Cannot verify tokens now: the key set cannot be read', {
+      cause: error,
+      retryAfterS: 5,
+    })
+  return 'it is no signed JSON Web Token with a key of ours'
+}
+
+function invalid(why: string): AppError {
+  return new AppError('token_invalid', `Cannot accept this token: ${why}`)
+}
+
+function patterns() {
+  const name = v.pipe(v.string(), v.check(isName))
+  return v.pipe(v.array(name), v.maxLength(MAX_PATTERNS))
+}
+
+function isName(text: string): boolean {
+  try {
+    Filter.parse([text])
+    return true
+  } catch {
+    return false
+  }
+}

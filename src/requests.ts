@@ -1,0 +1,46 @@
+import type { Context, MiddlewareHandler } from 'hono'
+
+/** What is told of a request: never its query, a header, or its body, where secrets are. */
+export interface RequestLine {
+  readonly method: string
+  readonly path: string
+  readonly status: number
+  /** Of a refusal. */
+  readonly code?: string
+  readonly ms: number
+  readonly address?: string
+}
+
+export type TellRequest = (line: RequestLine) => void
+
+/** Tells of every request that is answered, or of those that are refused. */
+export function requests(
+  tell: TellRequest,
+  which: 'all' | 'refused',
+  addressOf: (c: Context) => string | undefined,
+): MiddlewareHandler {
+  return async (c, next) => {
+    const began = performance.now()
+    await next()
+    const { status } = c.res
+    if (which === 'refused' && status < 400) return
+    const address = addressOf(c)
+    const code = c.error && 'code' in c.error ? String(c.error.code) : undefined
+    tell({
+      method: safe(c.req.method, 20),
+      path: safe(c.req.path, 200),
+      status,
+      ...(code !== undefined && { code }),
+      ms: Math.round(10 * (performance.now() - began)) / 10,
+      ...(address !== undefined && { address }),
+    })
+  }
+}
+
+/** Without what could end a line or move a cursor, not too long, and without what looks like a token. */
+function safe(text: string, length: number): string {
+  return text
+    .replace(/eyJ[\w-]{8,}(\.[\w-]*){1,4}/g, '[token]')
+    .slice(0, length)
+    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}

@@ -1,0 +1,318 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { readFile } from '../../src/adapters/files.ts'
+import { createApp } from '../../src/app.ts'
+import { parseConfig } from '../../src/config.ts'
+import { Hub } from '../../src/hub/hub.ts'
+import { memoryLog } from '../../src/log/memory.ts'
+import { cleanUp, start } from '../server/server.ts'
+import { type Fetch, SECRET, token } from './suite.ts'
+
+const LISTED = 'https://app.example'
+const ALSO_LISTED = 'http://localhost:5173'
+const OTHERS = [
+  'null',
+  'https://good.app.example',
+  'http://app.example',
+  'https://app.example.evil',
+  'https://app.example:8443',
+  'https://APP.example',
+  'https://app.example/',
+  'https://app.exampl',
+  'https://app.example, https://app.example',
+  '*',
+  'https://evil.example',
+]
+
+function hubWith(settings: Record<string, string>): Fetch {
+  const config = parseConfig(settings)
+  const app = createApp({ hub: new Hub(() => memoryLog(config.logOptions), config.hub), config, files: readFile })
+  return async (path, init) => app.request(path, init)
+}
+
+const accessControl = (response: Response) =>
+  [...response.headers].filter(([name]) => name.startsWith('access-control-')).map(([name]) => name)
+const varies = (response: Response) => (response.headers.get('vary') ?? '').split(/,\s*/)
+const post = (headers: Record<string, string> = {}): RequestInit => ({
+  method: 'POST',
+  body: '{"data":"x"}',
+  headers: { 'content-type': 'application/json', ...headers },
+})
+const preflight = (origin: string, headers: Record<string, string> = {}): RequestInit => ({
+  method: 'OPTIONS',
+  headers: { origin, 'access-control-request-method': 'POST', ...headers },
+})
+
+/** Every operation of the description, and what is none: answered as far as its head. */
+async function everyAnswer(fetch: Fetch, headers: Record<string, string> = {}) {
+  const description = (await (await fetch('/openapi.json')).json()) as { paths: Record<string, object> }
+  const asks = Object.entries(description.paths).flatMap(([template, operations]) => {
+    const path = template.replace('{topic}', 'a/b').replace('{stream}', 'none').replace('{id}', 'abcdefghij-1')
+    const methods = Object.keys(operations).filter((name) => name !== 'parameters')
+    return [...methods.map((method) => method.toUpperCase()), 'HEAD', 'PUT', 'OPTIONS'].map((method) => [method, path])
+  })
+  expect(asks.length).toBeGreaterThan(40)
+  asks.push(['GET', '/event?topic=a'], ['QUERY', '/event'], ['GET', '/event?topic=a%2f%2f'], ['POST', '/send?topic=a'])
+  asks.push(['GET', '/app.js'], ['GET', '/docs.js'], ['GET', '/send?message=x'], ['GET', '/nowhere'])
+  asks.push(['DELETE', '/nowhere'], ['GET', '/%00'])
+  const answers: { what: string; response: Response }[] = []
+  for (const [method, path] of asks as [string, string][]) {
+    const response = await fetch(path, { method, headers })
+    await response.body?.cancel()
+    answers.push({ what: `${method} ${path} → ${response.status}`, response })
+  }
+  return answers
+}
+
+afterEach(cleanUp)
+
+describe('without CORS_ORIGINS', () => {
+  test('no answer has any Access-Control header, also to a preflight', async () => {
+    for (const settings of [{}, { AUTH_SECRET: SECRET }] as const) {
+      const fetch = hubWith(settings)
+      const asked = { origin: LISTED, 'access-control-request-method': 'POST', 'access-control-request-headers': 'x' }
+      for (const { what, response } of await everyAnswer(fetch, asked))
+        expect([what, accessControl(response)]).toEqual([what, []])
+    }
+  })
+
+  test('a preflight is refused as any other method that is none', async () => {
+    const response = await hubWith({})('/send?topic=a', preflight(LISTED))
+    expect(response.status).toBe(405)
+    expect(response.headers.get('allow')).toBe('GET, POST')
+  })
+
+  test('unsafe requests of pages of other origins are refused', async () => {
+    const fetch = hubWith({})
+    for (const origin of [LISTED, ...OTHERS])
+      for (const more of [{}, { 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'same-site' }]) {
+        const response = await fetch('/send?topic=a', post({ origin, ...more }))
+        expect([origin, response.status]).toEqual([origin, 403])
+        expect(await response.json()).toMatchObject({ code: 'cross_site' })
+      }
+  })
+})
+
+/** What holds of a hub whose CORS_ORIGINS names both listed origins, and of which a token may do anything. */
+function sharedSuite(name: string, start: () => Promise<Fetch>): void {
+  describe(`with CORS_ORIGINS, over ${name}`, () => {
+    test('a listed origin, exactly so, may read every answer, with credentials; no other may', async () => {
+      const fetch = await start()
+      for (const origin of [LISTED, ALSO_LISTED])
+        for (const { what, response } of await everyAnswer(fetch, { origin })) {
+          expect([what, response.headers.get('access-control-allow-origin')]).toEqual([what, origin])
+          expect([what, response.headers.get('access-control-allow-credentials')]).toEqual([what, 'true'])
+          expect([what, response.headers.get('access-control-expose-headers')]).toEqual([
+            what,
+            expect.stringMatching(/Tidings-Id.*Retry-After/),
+          ])
+        }
+      for (const origin of OTHERS)
+        for (const path of ['/topics', '/event?topic=a', '/nowhere', '/health'])
+          for (const init of [{ headers: { origin } }, { ...post({ origin }) }, preflight(origin)]) {
+            const response = await fetch(path, init)
+            await response.body?.cancel()
+            expect([origin, path, response.headers.get('access-control-allow-origin')]).toEqual([origin, path, null])
+          }
+    })
+
+    test('every answer says that it varies by Origin, whoever asks', async () => {
+      const fetch = await start()
+      for (const headers of [{}, { origin: LISTED }, { origin: 'https://evil.example' }])
+        for (const { what, response } of await everyAnswer(fetch, headers as Record<string, string>))
+          expect([what, varies(response)]).toEqual([what, expect.arrayContaining(['Origin'])])
+      const stream = await fetch('/event?topic=a', { headers: { authorization: `Bearer ${await all()}` } })
+      expect(stream.status).toBe(200)
+      await stream.body?.cancel()
+      expect(varies(stream)).toEqual(expect.arrayContaining(['Accept', 'Origin']))
+    })
+
+    test('a preflight is answered the same whatever headers it asks for, also 16 KB of them', async () => {
+      const fetch = await start()
+      const answers = []
+      for (const asked of [
+        undefined,
+        '',
+        'last-event-id',
+        'x-evil, x-other',
+        '*',
+        ','.repeat(16_000),
+        `a${' '.repeat(16_000)}b`,
+        `${'a, '.repeat(5000)}b`,
+      ]) {
+        const headers = asked === undefined ? {} : { 'access-control-request-headers': asked }
+        const response = await fetch('/send?topic=a', preflight(LISTED, headers))
+        expect([asked?.slice(0, 20), response.status]).toEqual([asked?.slice(0, 20), 204])
+        answers.push([...response.headers].filter(([header]) => !['date', 'connection', 'keep-alive'].includes(header)))
+      }
+      for (const answer of answers) expect(answer).toEqual(answers[0])
+      const found = new Map(answers[0])
+      expect(found.get('access-control-allow-origin')).toBe(LISTED)
+      const names = found.get('access-control-allow-headers')!.toLowerCase().split(/,\s*/)
+      expect(names).toEqual(
+        expect.arrayContaining(['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'prefer']),
+      )
+      expect(names).not.toContain('*')
+      const methods = found.get('access-control-allow-methods')!.split(/,\s*/)
+      expect(methods).toEqual(expect.arrayContaining(['GET', 'POST', 'DELETE']))
+    })
+
+    test('a preflight changes nothing, and needs no token', async () => {
+      const fetch = await start()
+      const authorization = `Bearer ${await all()}`
+      for (const path of ['/send?message=x', '/topics/a', '/revoke', '/login', '/nowhere'])
+        expect((await fetch(path, preflight(LISTED))).status).toBe(204)
+      expect(await (await fetch('/topics', { headers: { authorization } })).json()).toEqual({ topics: [] })
+    })
+
+    test('unsafe requests of pages of a listed origin are accepted, those of others refused', async () => {
+      const fetch = await start()
+      const authorization = `Bearer ${await all()}`
+      for (const site of ['cross-site', 'same-site', undefined]) {
+        const from = { authorization, ...(site && { 'sec-fetch-site': site }) }
+        for (const origin of [LISTED, ALSO_LISTED])
+          expect([origin, site, (await fetch('/send?topic=a', post({ ...from, origin }))).status]).toEqual([
+            origin,
+            site,
+            200,
+          ])
+        for (const origin of OTHERS) {
+          const response = await fetch('/send?topic=a', post({ ...from, origin }))
+          expect([origin, site, response.status]).toEqual([origin, site, 403])
+          expect(await response.json()).toMatchObject({ code: 'cross_site' })
+        }
+      }
+      const nameless = await fetch('/send?topic=a', post({ authorization, 'sec-fetch-site': 'cross-site' }))
+      expect([nameless.status, ((await nameless.json()) as { code: string }).code]).toEqual([403, 'cross_site'])
+      const deleted = await fetch('/topics/a', { method: 'DELETE', headers: { authorization, origin: LISTED } })
+      expect(deleted.status).toBe(200)
+    })
+
+    test('a page of a listed origin goes on without a token where it is logged in by cookie', async () => {
+      const fetch = await start()
+      const from = { origin: LISTED, 'sec-fetch-site': 'cross-site' }
+      const cookie = `__Host-tidings=${await all()}`
+      const response = await fetch('/event?topic=a', { headers: { ...from, cookie } })
+      await response.body?.cancel()
+      expect(response.status).toBe(200)
+      expect(response.headers.get('access-control-allow-credentials')).toBe('true')
+      expect(response.headers.get('cross-origin-resource-policy')).toBe('cross-origin')
+    })
+  })
+}
+
+const all = () => token({ publish: ['**', '$store', '$topics/**'], subscribe: ['**', '$store'] }, { sub: 'admin' })
+const shared = { AUTH_SECRET: SECRET, CORS_ORIGINS: `${LISTED}, ${ALSO_LISTED}` }
+
+sharedSuite('app.request()', async () => hubWith(shared))
+sharedSuite('Node', async () => {
+  const { url } = await start(shared)
+  return (path, init) => fetch(url + path, init)
+})
+
+test('a preflight that asks for 64 KB of headers is answered as any other', async () => {
+  const fetch = hubWith(shared)
+  const small = await fetch('/event', preflight(LISTED))
+  for (const huge of [',', 'a,', ' ,\t', 'x-a, '].map((part) => part.repeat(65_536 / part.length))) {
+    const response = await fetch('/event', preflight(LISTED, { 'access-control-request-headers': `a${huge}a` }))
+    expect(response.status).toBe(204)
+    expect([...response.headers]).toEqual([...small.headers])
+  }
+})
+
+describe.each([
+  ['an open hub', {}],
+  ['a hub with keys', { AUTH_SECRET: SECRET }],
+  ['a hub that is shared', shared],
+])('every answer of %s', (_, settings: Record<string, string>) => {
+  test('has the headers that keep it out of caches, frames, sniffers and Referers', async () => {
+    const fetch = hubWith(settings)
+    const asks: Record<string, string>[] = [{}, { authorization: 'Bearer x' }]
+    if (settings.AUTH_SECRET) asks.push({ authorization: `Bearer ${await all()}` })
+    const seen = new Set<number>()
+    for (const headers of asks)
+      for (const { what, response } of await everyAnswer(fetch, headers)) {
+        seen.add(response.status)
+        const has = (name: string) => response.headers.get(name)
+        expect([what, has('x-content-type-options'), has('referrer-policy')]).toEqual([what, 'nosniff', 'no-referrer'])
+        expect([what, has('content-security-policy')]).toEqual([
+          what,
+          expect.stringMatching(/^default-src 'none'.*frame-ancestors 'none'/),
+        ])
+        expect([what, has('cross-origin-resource-policy')]).toEqual([
+          what,
+          expect.stringMatching(settings.CORS_ORIGINS ? /^(cross|same)-origin$/ : /^same-origin$/),
+        ])
+        const isStream = has('content-type')?.startsWith('text/event-stream')
+        if (!isStream) expect([what, has('cache-control')]).toEqual([what, 'no-store'])
+      }
+    for (const status of settings.AUTH_SECRET ? [200, 401, 404, 405] : [200, 400, 404, 405])
+      expect(seen).toContain(status)
+  })
+
+  test('that is a stream has besides what keeps it from being stored, changed or held up, and nothing of HTTP/1.1', async () => {
+    const fetch = hubWith(settings)
+    const authorization = `Bearer ${await all()}`
+    for (const [method, path] of [
+      ['GET', '/event'],
+      ['GET', '/event?topic=a'],
+      ['HEAD', '/event?topic=a'],
+      ['POST', '/event?topic=a'],
+    ] as const)
+      for (const from of [{}, { origin: settings.CORS_ORIGINS ? LISTED : 'http://localhost' }]) {
+        const response = await fetch(path, { method, headers: { authorization, ...from } })
+        await response.body?.cancel()
+        const what = `${method} ${path} → ${response.status}`
+        const headers = Object.fromEntries(response.headers)
+        expect([what, headers]).toEqual([
+          `${method} ${path} → 200`,
+          expect.objectContaining({
+            'content-type': 'text/event-stream; charset=utf-8',
+            'cache-control': 'no-store, no-transform',
+            'x-accel-buffering': 'no',
+            'x-content-type-options': 'nosniff',
+            'referrer-policy': 'no-referrer',
+          }),
+        ])
+        // HTTP/2 dies of these two (honojs/hono#4041).
+        expect([what, headers.connection, headers['transfer-encoding']]).toEqual([what, undefined, undefined])
+      }
+  })
+})
+
+describe('CORS_ORIGINS', () => {
+  test('takes origins as a browser says them', () => {
+    expect(parseConfig({ CORS_ORIGINS: `${LISTED}, ${ALSO_LISTED}` }).corsOrigins).toEqual([LISTED, ALSO_LISTED])
+    expect(parseConfig({ CORS_ORIGINS: 'https://[::1]:8443' }).corsOrigins).toEqual(['https://[::1]:8443'])
+    for (const none of [{}, { CORS_ORIGINS: '' }, { CORS_ORIGINS: 'none' }])
+      expect(parseConfig(none).corsOrigins).toEqual([])
+  })
+
+  test('takes no wildcard in a name either: it would match nothing, and look as if it did', () => {
+    for (const bad of ['https://*.example', 'https://*.app.example', 'https://*'])
+      expect(() => parseConfig({ CORS_ORIGINS: bad }), bad).toThrow(/CORS_ORIGINS=.*: expected .*never \* or null/)
+  })
+
+  test('takes no wildcard, no null, and nothing that no browser would say', () => {
+    for (const bad of [
+      '*',
+      'null',
+      'https://app.example/',
+      'https://app.example/path',
+      'https://app.example?x',
+      'https://app.example#x',
+      'https://user@app.example',
+      'https://app.example:443',
+      'https://APP.example',
+      'app.example',
+      'app.example:8443',
+      'file:///',
+      'data:text/html,x',
+      'https://',
+      `${LISTED},*`,
+      `${LISTED},null`,
+      `${LISTED},`,
+      `${LISTED} ${ALSO_LISTED}`,
+    ])
+      expect(() => parseConfig({ CORS_ORIGINS: bad }), bad).toThrow(/CORS_ORIGINS=.*: expected .*never \* or null/)
+  })
+})

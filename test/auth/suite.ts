@@ -1,0 +1,481 @@
+import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { base64url, SignJWT } from 'jose'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { Reader } from '../reader.ts'
+
+export type Fetch = (path: string, init?: RequestInit) => Promise<Response>
+
+/** A way to run a hub with settings of a test's own. */
+export interface Runs {
+  readonly name: string
+  start(settings: Record<string, string>): Promise<Fetch>
+  stop(): Promise<void>
+}
+
+export const SECRET = 'a secret of these tests, of more than 32 bytes'
+const API_KEY = 'an-api-key-of-these-tests'
+const RSA = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const PEM = RSA.publicKey.export({ type: 'spki', format: 'pem' }) as string
+const ISSUER = 'https://issuer.example'
+const AUDIENCE = 'tidings-tests'
+
+interface Claims {
+  readonly publish?: readonly string[]
+  readonly subscribe?: readonly string[]
+}
+
+/** A token as an issuer would make it; what is given beside the claims replaces what it would have. */
+export async function token(
+  tidings: Claims | undefined,
+  more: Record<string, unknown> = {},
+  key: Uint8Array | KeyObject = new TextEncoder().encode(SECRET),
+  header: Record<string, unknown> = {},
+): Promise<string> {
+  const now = Math.floor(Date.now() / 1000)
+  const payload = { iss: ISSUER, aud: AUDIENCE, iat: now, exp: now + 600, ...(tidings && { tidings }), ...more }
+  const alg = key instanceof Uint8Array ? 'HS256' : 'RS256'
+  return new SignJWT(payload).setProtectedHeader({ alg, ...header }).sign(key as never)
+}
+
+/** A token of parts that no honest library would sign. */
+function forged(header: unknown, payload: string, signature = 'AAAA'): string {
+  return [JSON.stringify(header), payload]
+    .map((part) => base64url.encode(part))
+    .concat(signature)
+    .join('.')
+}
+
+/** Everything that is promised of a hub that has keys, on any runtime. */
+export function authSuite({ name, start, stop }: Runs): void {
+  let fetch: Fetch
+  const open: AbortController[] = []
+  const settings = {
+    AUTH_SECRET: SECRET,
+    AUTH_PUBLIC_KEY: PEM,
+    AUTH_ISSUER: ISSUER,
+    AUTH_AUDIENCE: AUDIENCE,
+    API_KEYS: `script:${createHash('sha256').update(API_KEY).digest('hex')}:news/**,$store:news/*`,
+    ANONYMOUS_SUBSCRIBE: 'public/*,$store',
+    MAX_READERS_PER_TOKEN: '3',
+    HEARTBEAT: '500ms',
+  }
+
+  beforeAll(async () => {
+    fetch = await start(settings)
+  })
+  afterAll(stop)
+  afterEach(() => {
+    for (const abort of open.splice(0)) abort.abort()
+  })
+
+  const bearer = (text: string) => ({ authorization: `Bearer ${text}` })
+  const codeOf = async (response: Response) => [response.status, ((await response.json()) as { code?: string }).code]
+  const post = async (path: string, value: unknown, headers: Record<string, string> = {}) =>
+    fetch(path, {
+      method: 'POST',
+      body: JSON.stringify(value),
+      headers: { 'content-type': 'application/json', ...headers },
+    })
+  const publish = async (topic: string, data: string, text: string) => {
+    const response = await post(`/send?topic=${topic}`, { data }, bearer(text))
+    expect(response.status).toBe(200)
+    return ((await response.json()) as { id: string }).id
+  }
+  const stream = async (query: string, headers: Record<string, string> = {}) => {
+    const abort = new AbortController()
+    open.push(abort)
+    const response = await fetch(`/event?${query}`, {
+      headers: { accept: 'text/event-stream', ...headers },
+      signal: abort.signal,
+    })
+    const reader = new Reader()
+    if (response.status === 200) reader.follow(response.body as unknown as AsyncIterable<Uint8Array>)
+    return { response, reader, close: () => abort.abort() }
+  }
+  const all = () => token({ publish: ['**', '$revoked', '$topics/**'], subscribe: ['**'] }, { sub: 'admin' })
+
+  describe(`over ${name}, a hub that has keys`, () => {
+    test('lets nobody do anything without a grant, and says the same of topics that exist and that do not', async () => {
+      await publish('there', 'x', await all())
+      const granted = bearer(await token({ publish: ['mine'], subscribe: ['mine'] }, { sub: 'me' }))
+      for (const [headers, status, code] of [
+        [{}, 401, 'token_missing'],
+        [granted, 403, 'forbidden'],
+      ] as const) {
+        for (const topic of ['there', 'absent']) {
+          const asks: [string, RequestInit][] = [
+            [
+              `/send?topic=${topic}`,
+              { method: 'POST', body: '{"data":"x"}', headers: { 'content-type': 'application/json', ...headers } },
+            ],
+            [
+              `/send?topic=${topic}`,
+              { method: 'POST', body: '{"data":"x"}', headers: { 'content-type': 'application/x-ndjson', ...headers } },
+            ],
+            [`/event?topic=${topic}`, { headers }],
+            [`/event?topic=${topic}&lastEventId=x-1`, { headers: { ...headers, accept: 'application/json' } }],
+            [`/event?topic=mine&topic=${topic}`, { headers }],
+            ['/event?topic=**', { headers }],
+            [`/topics/${topic}`, { headers }],
+            [`/topics/${topic}`, { method: 'DELETE', headers }],
+          ]
+          const answers = []
+          for (const [path, init] of asks) {
+            const response = await fetch(path, init)
+            expect(response.headers.get('www-authenticate')).toBe(
+              status === 401 ? 'Bearer realm="tidings"' : 'Bearer realm="tidings", error="insufficient_scope"',
+            )
+            answers.push(await codeOf(response))
+          }
+          expect(answers).toEqual(asks.map(() => [status, code]))
+        }
+      }
+      expect(await codeOf(await fetch('/send?message=x', { headers: granted }))).toEqual([403, 'forbidden'])
+    })
+
+    test('lets a token do what it says, and no more', async () => {
+      const mine = await token({ publish: ['chat/*'], subscribe: ['chat/*', 'chat/*/log'] }, { sub: 'me' })
+      const { reader } = await stream('topic=chat/*&topic=chat/a', bearer(mine))
+      const id = await publish('chat/a', 'hello', mine)
+      await publish('other', 'not for it', await all())
+      await publish('chat/b', 'world', await all())
+      await reader.gets('hello', 'world')
+      const rest = await stream('topic=chat/a/log&topic=chat/b', { ...bearer(mine), 'last-event-id': id })
+      await rest.reader.gets('world')
+      const list = (await (await fetch('/topics', { headers: bearer(mine) })).json()) as { topics: { topic: string }[] }
+      expect(list.topics.map(({ topic }) => topic)).toEqual(['chat/a', 'chat/b'])
+      for (const path of [
+        '/event?topic=chat/**',
+        '/event?topic=*/a',
+        '/event?topic=chat/a/b',
+        '/event?topic=$store',
+        '/event',
+      ])
+        expect([path, (await fetch(path, { headers: bearer(mine), method: 'HEAD' })).status]).toEqual([
+          path,
+          path.includes('store') || path === '/event' ? 403 : 403,
+        ])
+      expect(await codeOf(await fetch('/topics/chat/a', { method: 'DELETE', headers: bearer(mine) }))).toEqual([
+        403,
+        'forbidden',
+      ])
+    })
+
+    test('lets those in who show nothing where it is said that it does', async () => {
+      await publish('public/a', 'x', await all())
+      const { reader } = await stream('topic=public/*&from=earliest')
+      await reader.gets('x')
+      expect((await stream('')).response.status).toBe(200)
+      expect(await codeOf(await post('/send?topic=public/a', { data: 'y' }))).toEqual([401, 'token_missing'])
+    })
+
+    test('lets an API key do what its line says', async () => {
+      const key = bearer(API_KEY)
+      expect((await post('/send?topic=news/a/b', { data: 'x' }, key)).status).toBe(200)
+      expect((await fetch('/send?message=by+a+script', { headers: key })).status).toBe(200)
+      expect(await codeOf(await post('/send?topic=other', { data: 'x' }, key))).toEqual([403, 'forbidden'])
+      expect((await fetch('/event?topic=news/a', { headers: key, method: 'HEAD' })).status).toBe(200)
+      expect(await codeOf(await fetch('/event?topic=news/a/b', { headers: key }))).toEqual([403, 'forbidden'])
+      expect(await codeOf(await fetch('/event?topic=news/a', { headers: bearer(`${API_KEY}x`) }))).toEqual([
+        401,
+        'token_invalid',
+      ])
+    })
+
+    test('keeps its own topics to itself, whatever a token says', async () => {
+      const wild = bearer(
+        await token(
+          { publish: ['$store', '$x', '$secrets/**', '$tickets'], subscribe: ['$secrets/**', '$tickets', '$store'] },
+          { sub: 'x' },
+        ),
+      )
+      expect((await post('/ticket', undefined, wild)).status).toBe(200)
+      for (const topic of ['$x', '$store', '$secrets/tickets', '$tickets'])
+        expect(await codeOf(await post(`/send?topic=${topic}`, { data: 'x' }, wild))).toEqual([403, 'forbidden'])
+      for (const topic of ['$secrets/*', '$secrets/tickets', '$tickets'])
+        expect(await codeOf(await fetch(`/event?topic=${topic}&from=earliest`, { headers: wild }))).toEqual([
+          403,
+          'forbidden',
+        ])
+      expect(await (await fetch('/topics?prefix=$', { headers: wild })).json()).toEqual({
+        topics: [expect.objectContaining({ topic: '$store' })],
+      })
+    })
+
+    test('says nothing of how many listen, and its page is there for whoever comes', async () => {
+      expect(await (await fetch('/ready')).json()).not.toHaveProperty('readers')
+      expect((await fetch('/health')).status).toBe(200)
+      expect((await fetch('/openapi.json')).status).toBe(200)
+    })
+  })
+
+  describe(`over ${name}, a token that is not one of ours`, () => {
+    const now = () => Math.floor(Date.now() / 1000)
+    const good = { subscribe: ['public/a'] }
+    const body = (more: object = {}) =>
+      JSON.stringify({ iss: ISSUER, aud: AUDIENCE, exp: now() + 600, tidings: good, ...more })
+    const huge = (exp: string) => body().replace(/"exp":\d+/, `"exp":${exp}`)
+    const signed = async (payload: string) => {
+      const text = [JSON.stringify({ alg: 'HS256' }), payload].map((part) => base64url.encode(part)).join('.')
+      const key = await crypto.subtle.importKey(
+        'raw',
+        new TextEncoder().encode(SECRET),
+        { name: 'HMAC', hash: 'SHA-256' },
+        false,
+        ['sign'],
+      )
+      const signature = await crypto.subtle.sign('HMAC', key, new TextEncoder().encode(text))
+      return `${text}.${base64url.encode(new Uint8Array(signature))}`
+    }
+    const bad: [string, () => string | Promise<string>][] = [
+      ['alg none', () => forged({ alg: 'none' }, body(), '')],
+      ['alg None with a signature', () => forged({ alg: 'None' }, body())],
+      ['no alg', () => forged({ typ: 'JWT' }, body())],
+      ['a list of algs', () => forged({ alg: ['HS256'] }, body())],
+      ['HS256 signed with the public key', () => token(good, {}, new TextEncoder().encode(PEM))],
+      ['HS256 signed with the public key, trimmed', () => token(good, {}, new TextEncoder().encode(PEM.trim()))],
+      ['another secret', () => token(good, {}, new TextEncoder().encode(`${SECRET}!`))],
+      ['another private key', () => token(good, {}, generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey)],
+      [
+        'a kid that is a path, and another secret',
+        () => token(good, {}, new TextEncoder().encode('x'.repeat(40)), { kid: '../../dev/null' }),
+      ],
+      [
+        'a key of its own',
+        () =>
+          token(good, {}, generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey, {
+            jwk: { kty: 'RSA' },
+            jku: 'http://127.0.0.1:9/',
+            x5u: 'http://127.0.0.1:9/',
+          }),
+      ],
+      ['an unknown critical header', () => forged({ alg: 'HS256', crit: ['x'], x: 1 }, body())],
+      ['another issuer', () => token(good, { iss: 'https://evil.example' })],
+      ['no issuer', () => token(good, { iss: undefined })],
+      ['another audience', () => token(good, { aud: 'somebody-else' })],
+      ['no audience', () => token(good, { aud: undefined })],
+      ['an end in the past', () => token(good, { exp: now() - 60 })],
+      ['no end', () => token(good, { exp: undefined })],
+      ['an end too far away', () => token(good, { exp: now() + 25 * 3600 })],
+      ['an end as text', () => signed(huge('"9999999999"'))],
+      ['an endless end', () => signed(huge('1e400'))],
+      ['an end that is no whole number', () => signed(huge(`${now() + 60}.5`))],
+      ['a beginning in the future', () => token(good, { nbf: now() + 600 })],
+      ['no claim', () => token(undefined)],
+      ['a claim that is a list', () => token(['public/a'] as never)],
+      ['a pattern that is none', () => token({ subscribe: ['a/**/b'] })],
+      ['101 patterns', () => token({ subscribe: Array.from({ length: 101 }, (_, i) => `t/${i}`) })],
+      ['a sub that is no string', () => token(good, { sub: 5 as never })],
+      ['a length of 20 KB', () => token(good, { pad: 'x'.repeat(20_000) })],
+      ['only its first two parts', async () => (await token(good)).split('.').slice(0, 2).join('.')],
+      ['a changed payload', async () => (await token(good)).replace(/\.(.)/, (_, c) => `.${c === 'a' ? 'b' : 'a'}`)],
+    ]
+    for (const [what, make] of bad)
+      test(`is refused for ${what}: 401, on every route, and not taken for nobody`, async () => {
+        const headers = bearer(await make())
+        const asks = [
+          fetch('/event?topic=public/a', { headers }),
+          post('/send?topic=public/a', { data: 'x' }, headers),
+          fetch('/topics', { headers }),
+          post('/ticket', undefined, headers),
+          post('/login', undefined, headers),
+        ]
+        for (const response of await Promise.all(asks)) {
+          // Some runtimes refuse a header of that length before we see it.
+          if (response.status === 431) continue
+          expect(response.headers.get('www-authenticate')).toBe('Bearer realm="tidings", error="invalid_token"')
+          expect(await codeOf(response)).toEqual([401, 'token_invalid'])
+        }
+      })
+
+    test('is refused for another scheme, a list, or two of them', async () => {
+      const mine = await token(good)
+      for (const authorization of [
+        `Basic ${mine}`,
+        mine,
+        `Bearer ${mine}, Bearer ${mine}`,
+        `Bearer  `,
+        `Bearer ${mine} x`,
+        `Token ${mine}`,
+      ])
+        expect([
+          authorization.slice(0, 8),
+          ...(await codeOf(await fetch('/topics', { headers: { authorization } }))),
+        ]).toEqual([authorization.slice(0, 8), 401, 'token_invalid'])
+      const twice = new Headers([
+        ['authorization', `Bearer ${mine}`],
+        ['authorization', `Bearer ${mine}`],
+      ])
+      expect(await codeOf(await fetch('/topics', { headers: twice }))).toEqual([401, 'token_invalid'])
+    })
+
+    test('and one that is, is taken by either key, in any case of the scheme', async () => {
+      for (const text of [
+        await token(good, {}, RSA.privateKey),
+        await token(good),
+        await token(good, { nbf: now() - 5, jti: 'x' }),
+      ])
+        for (const scheme of ['Bearer', 'bearer', 'BEARER'])
+          expect(
+            (await fetch('/event?topic=public/a', { method: 'HEAD', headers: { authorization: `${scheme} ${text}` } }))
+              .status,
+          ).toBe(200)
+    })
+  })
+
+  describe(`over ${name}, a page`, () => {
+    test('logs in with a token, and goes by its cookie until it logs out', async () => {
+      const mine = await token({ subscribe: ['room'] }, { sub: 'me' })
+      const response = await post('/login', undefined, bearer(mine))
+      expect(response.status).toBe(200)
+      const cookie = response.headers.get('set-cookie')!
+      expect(cookie).toMatch(/^__Host-tidings=[\w.-]+; Path=\/; Max-Age=\d+; HttpOnly; Secure; SameSite=Strict$/)
+      const [pair] = cookie.split(';')
+      expect((await fetch('/event?topic=room', { method: 'HEAD', headers: { cookie: pair! } })).status).toBe(200)
+      expect((await fetch('/event?topic=other', { method: 'HEAD', headers: { cookie: pair! } })).status).toBe(403)
+      for (const bad of [`${pair}x`, '__Host-tidings=', `\u00a0${pair}`, `${pair}; ${pair}`, `x${pair}`])
+        expect((await fetch('/event?topic=room', { method: 'HEAD', headers: { cookie: bad } })).status).toBe(401)
+      const out = await fetch('/login', { method: 'DELETE' })
+      expect(out.headers.get('set-cookie')).toMatch(/^__Host-tidings=; Path=\/; Max-Age=0;/)
+      expect(await codeOf(await post('/login', undefined, { cookie: pair! }))).toEqual([401, 'token_missing'])
+    })
+  })
+
+  describe(`over ${name}, a ticket`, () => {
+    const ticketOf = async (text: string) =>
+      ((await (await post('/ticket', undefined, bearer(text))).json()) as { ticket: string }).ticket
+
+    test('opens one stream for what its token may subscribe to, and none after that but with the cookie it left', async () => {
+      const mine = await token({ subscribe: ['room/*'], publish: ['room/*'] }, { sub: 'me', jti: 'ticketed' })
+      const ticket = await ticketOf(mine)
+      const id = await publish('room/a', 'one', mine)
+      const first = await stream(`topic=room/*&ticket=${ticket}&lastEventId=${id.replace(/\d+$/, '0')}`)
+      await first.reader.gets('one')
+      const cookie = first.response.headers.get('set-cookie')!
+      expect(cookie).toMatch(
+        /^__Secure-tidings-event=[\w.-]+; Path=\/event; Max-Age=(59\d|600); HttpOnly; Secure; SameSite=Strict$/,
+      )
+      const headers = { cookie: cookie.split(';')[0]! }
+      expect(await codeOf((await stream(`topic=room/*&ticket=${ticket}`)).response)).toEqual([401, 'ticket_invalid'])
+      const again = await stream(`topic=room/*&ticket=${ticket}`, { ...headers, 'last-event-id': id })
+      await publish('room/b', 'two', mine)
+      await again.reader.gets('two')
+      const other = await ticketOf(mine)
+      expect(await codeOf(await fetch(`/event?topic=else&ticket=${other}`, { headers }))).toEqual([403, 'forbidden'])
+      const stranger = await ticketOf(await token({ subscribe: ['room/*'] }, { sub: 'somebody else' }))
+      expect((await stream(`topic=room/*&ticket=${stranger}`)).response.status).toBe(200)
+      expect(await codeOf((await stream(`topic=room/*&ticket=${stranger}`, headers)).response)).toEqual([
+        401,
+        'ticket_invalid',
+      ])
+      expect(await codeOf(await fetch('/topics', { headers }))).toEqual([200, undefined])
+    })
+
+    test('that was never issued, or is a token, opens nothing', async () => {
+      const mine = await token({ subscribe: ['room/*'] }, { sub: 'me' })
+      for (const text of [
+        'x',
+        mine,
+        forged({ alg: 'none', typ: 'tidings-ticket' }, '{"grant":{"subscribe":["**"]},"exp":9999999999,"jti":"x"}', ''),
+      ])
+        expect(await codeOf(await fetch(`/event?topic=room/a&ticket=${text}`))).toEqual([401, 'ticket_invalid'])
+      expect(await codeOf(await post('/ticket', undefined))).toEqual([401, 'token_missing'])
+      expect(await codeOf(await post('/ticket', undefined, bearer(API_KEY)))).toEqual([401, 'token_missing'])
+    })
+
+    test('is used once, however many try at once', async () => {
+      const ticket = await ticketOf(await token({ subscribe: ['race'] }, { sub: 'racer' }))
+      const tries = await Promise.all(Array.from({ length: 10 }, () => stream(`topic=race&ticket=${ticket}`)))
+      expect(tries.filter(({ response }) => response.status === 200)).toHaveLength(1)
+      expect(tries.filter(({ response }) => response.status === 401)).toHaveLength(9)
+    })
+  })
+
+  describe(`over ${name}, a stream`, () => {
+    const streamName = (reader: Reader) => reader.control('open')[0]!.stream as string
+
+    test('is told that its token ends, and ends with it', async () => {
+      const exp = Math.floor(Date.now() / 1000) + 3
+      const { reader } = await stream('topic=room', bearer(await token({ subscribe: ['room'] }, { sub: 'brief', exp })))
+      await expect.poll(() => reader.control('expiring')).toEqual([{ at: expect.stringMatching(/^\d{4}-/) }])
+      await expect.poll(() => reader.ended, { timeout: 6000 }).toBe(true)
+      expect(Date.now() / 1000).toBeGreaterThan(exp - 0.3)
+      expect(Date.now() / 1000).toBeLessThan(exp + 2)
+    })
+
+    test('goes on under a fresh token, the very same one, also with other topics; never for another or for more', async () => {
+      const exp = Math.floor(Date.now() / 1000) + 4
+      const first = await token({ subscribe: ['room/*'] }, { sub: 'renewer', exp })
+      const { reader } = await stream('topic=room/1', bearer(first))
+      await expect.poll(() => reader.control('open').length).toBe(1)
+      const path = `/streams/${streamName(reader)}`
+      const fresh = await token({ subscribe: ['room/*', 'hall'] }, { sub: 'renewer' })
+      const others = await token({ subscribe: ['**'] }, { sub: 'somebody else' })
+      expect(await codeOf(await post(path, {}, bearer(others)))).toEqual([404, 'stream_unknown'])
+      expect(await codeOf(await post(path, {}))).toEqual([404, 'stream_unknown'])
+      expect(await codeOf(await post('/streams/none', {}, bearer(fresh)))).toEqual([404, 'stream_unknown'])
+      expect(await codeOf(await post(path, { topics: ['room/1', 'cellar'] }, bearer(fresh)))).toEqual([
+        403,
+        'forbidden',
+      ])
+      const narrow = await token({ subscribe: ['hall'] }, { sub: 'renewer' })
+      expect(await codeOf(await post(path, {}, bearer(narrow)))).toEqual([403, 'forbidden'])
+      await publish('room/1', 'before', await all())
+      await reader.gets('before')
+      const renewed = await post(path, { topics: ['hall', 'room/2'] }, bearer(fresh))
+      expect(await renewed.json()).toEqual({
+        stream: streamName(reader),
+        topics: ['hall', 'room/2'],
+        expiresAt: expect.any(String),
+      })
+      await publish('room/1', 'no more', await all())
+      await publish('hall', 'after', await all())
+      await reader.gets('before', 'after')
+      await new Promise((resolve) => setTimeout(resolve, 1000 * exp - Date.now() + 1500))
+      expect(reader.ended).toBe(false)
+      await publish('room/2', 'still', await all())
+      await reader.gets('before', 'after', 'still')
+    })
+
+    test('ends when its token or all of its sub are revoked, and is not let in again', async () => {
+      const one = await token({ subscribe: ['room'] }, { sub: 'first', jti: `jti-${name}` })
+      const two = await token({ subscribe: ['room'] }, { sub: 'second' })
+      const other = await token({ subscribe: ['room'] }, { sub: 'third', jti: 'other' })
+      const streams = [
+        await stream('topic=room', bearer(one)),
+        await stream('topic=room', bearer(two)),
+        await stream('topic=room', bearer(other)),
+      ]
+      for (const { reader } of streams) await expect.poll(() => reader.control('open').length).toBe(1)
+      expect(await codeOf(await post('/revoke', { jti: 'x' }, bearer(two)))).toEqual([403, 'forbidden'])
+      expect(await codeOf(await post('/revoke', { nothing: 'x' }, bearer(await all())))).toEqual([400, 'body_invalid'])
+      expect((await post('/revoke', { jti: `jti-${name}` }, bearer(await all()))).status).toBe(204)
+      expect((await post('/revoke', { sub: 'second' }, bearer(await all()))).status).toBe(204)
+      await expect.poll(() => streams.map(({ reader }) => reader.ended), { timeout: 5000 }).toEqual([true, true, false])
+      for (const text of [one, two])
+        expect(await codeOf(await fetch('/event?topic=room', { headers: bearer(text) }))).toEqual([
+          401,
+          'token_invalid',
+        ])
+      expect((await fetch('/event?topic=room', { method: 'HEAD', headers: bearer(other) })).status).toBe(200)
+    })
+
+    test('is one of so many that a subject may have', async () => {
+      const mine = bearer(await token({ subscribe: ['room'] }, { sub: 'many' }))
+      const three = [
+        await stream('topic=room', mine),
+        await stream('topic=room', mine),
+        await stream('topic=room', mine),
+      ]
+      for (const { response } of three) expect(response.status).toBe(200)
+      expect(await codeOf(await fetch('/event?topic=room', { headers: mine }))).toEqual([429, 'too_many_readers'])
+      three[0]!.close()
+      await expect
+        .poll(async () => (await stream('topic=room', { ...mine, accept: '*/*' })).response.status, {
+          timeout: 8000,
+          interval: 200,
+        })
+        .toBe(200)
+    })
+  })
+}
