@@ -108,7 +108,8 @@ function problem(error: Error, c: Context): Response {
     error instanceof AppError
       ? error
       : new AppError('internal', 'Cannot answer: something went wrong here', { cause: error })
-  if (known.status >= 500 && known.code !== 'draining') console.error(error)
+  // What passes by itself is told in the request log, if at all: anybody may cause it, again and again.
+  if (known.status >= 500 && !passing.includes(known.code)) console.error(error)
   const { status, code, message, more, retryAfterS = status === 503 ? 5 : undefined } = known
   c.header('Cache-Control', 'no-store')
   if (retryAfterS !== undefined) c.header('Retry-After', `${retryAfterS}`)
@@ -120,6 +121,8 @@ function problem(error: Error, c: Context): Response {
     'X-Content-Type-Options': 'nosniff',
   })
 }
+
+const passing: readonly Code[] = ['draining', 'keys_unavailable', 'overloaded']
 
 /** What a client is told that has to show something, or something else (RFC 6750, 3). */
 const challenges: Partial<Record<Code, string>> = {
