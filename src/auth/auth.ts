@@ -110,6 +110,12 @@ export class Auth {
     if (grant.source === undefined) return
     this.#vouched++
     this.#timer ??= setInterval(() => void this.reload().catch(() => {}), this.#options.reloadMs)
+    await this.recheck(subscription, grant)
+  }
+
+  /** Ends a stream whose grant has gone while it was given. */
+  async recheck(subscription: Subscription, grant: Grant): Promise<void> {
+    if (grant.source === undefined) return
     const isGone = (await this.#revocations.isRevoked(grant)) || !(await this.#isThere(grant.source))
     if (isGone) subscription.finish(RETURN_MS, true)
   }

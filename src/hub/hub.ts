@@ -187,14 +187,8 @@ export class Hub {
   }
 
   /** Opens the seed's stream: the store's value at once, every second, and whenever it changes. @throws AppError `draining` */
-  async watch({ lastEventId, drop, onEnd }: WatchOptions = {}): Promise<Subscription> {
-    const options = {
-      repeatMs: 1000,
-      ...(lastEventId && { lastEventId }),
-      ...(drop && { drop }),
-      ...(onEnd && { onEnd }),
-    }
-    return (await this.#subscribe(Filter.parse([STORE]), options, true))!
+  async watch(options: WatchOptions = {}): Promise<Subscription> {
+    return (await this.#subscribe(Filter.parse([STORE]), { ...options, repeatMs: 1000 }, true))!
   }
 
   /** A page of the topics that are shown, by name, of those that have kept entries or are closed; there may be more if it is full. */

@@ -237,6 +237,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** Another end, in the place of the one it had; none if it is missing. */
   renew(expiresAt: number | undefined): void {
+    this.#checkGoing()
     this.#expiresAt = this.#warnsAt = NEVER
     if (expiresAt !== undefined) this.#expire(expiresAt)
     this.#feed.wheel.add(this, this.nextTick)
@@ -253,12 +254,16 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** Goes on at its place with what another group is of, which it leaves in the place of its own. */
   change(group: Group, closed: ReadonlyMap<string, number>): void {
-    if (this.#ended) throw new AppError('stream_unknown', 'Cannot change this stream: it has ended')
+    this.#checkGoing()
     this.#position = this.position // it has all that the old group had for it, if it was waiting
     const wasWaiting = this.#waiting
     this.#waiting = false
     this.#group.waiting.delete(this)
     this.#page = undefined
+    // What was still to be told of the old topics is none of the new ones' business.
+    this.#owed = this.#owed.filter(({ closes }) => closes === undefined || group.selection.filter.matches(closes))
+    this.#passed = undefined
+    this.#gapTo = 0
     this.#repeatAt = NEVER // what it repeated may be none of its topics any more
     this.#repeatDue = false
     const before = this.#group
@@ -422,6 +427,10 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#owed.push({ bytes })
   }
 
+  #checkGoing(): void {
+    if (this.#ended || this.#ending) throw new AppError('stream_unknown', 'Cannot change this stream: it has ended')
+  }
+
   #expire(expiresAt: number): void {
     this.#expiresAt = performance.now() + expiresAt - Date.now()
     this.#warnsAt = this.#expiresAt - WARNING_MS
@@ -472,7 +481,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const { edition } = window
     const page = await log.read(this.#position, { count: READ_COUNT, bytes: maxChunkBytes, latest }, filter)
     // Where something was erased meanwhile, or other topics are asked for, it is to be read again.
-    if (this.#ended || edition !== window.edition || filter !== this.#group.selection.filter) return
+    const isStale = edition !== window.edition || filter !== this.#group.selection.filter
+    if (this.#ended || this.#ending?.head === 0 || isStale) return
     if (this.#opened) this.#tellOf(page)
     else this.#openFrom(page)
     this.#gapTo = Math.max(this.#gapTo, page.trimmed?.to ?? 0)

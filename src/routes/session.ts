@@ -53,6 +53,7 @@ export function renew(hub: Hub, auth: Auth, body: BodyLimits, limits: TopicLimit
     if (topics) await hub.change(subscription, filter!)
     subscription.renew(grant.expiresAt)
     Object.assign(stream, { grant, filter })
+    await auth.recheck(subscription, grant)
     return c.json(
       {
         stream: subscription.stream,

@@ -398,6 +398,8 @@ export function authSuite({ name, start, stop }: Runs): void {
       const exp = Math.floor(Date.now() / 1000) + 3
       const { reader } = await stream('topic=room', bearer(await token({ subscribe: ['room'] }, { sub: 'brief', exp })))
       await expect.poll(() => reader.control('expiring')).toEqual([{ at: expect.stringMatching(/^\d{4}-/) }])
+      const seed = await stream('', bearer(await token({ subscribe: ['$store'] }, { sub: 'brief', exp })))
+      await expect.poll(() => seed.reader.ended, { timeout: 6000 }).toBe(true)
       await expect.poll(() => reader.ended, { timeout: 6000 }).toBe(true)
       expect(Date.now() / 1000).toBeGreaterThan(exp - 0.3)
       expect(Date.now() / 1000).toBeLessThan(exp + 2)
