@@ -19,9 +19,10 @@ describe.each(servers)('a server on $name says at its start', (runtime) => {
     )
     const file = join(folder(), 'made', 'hub.db')
     const disk = await start({ LOG: `sqlite:${file}`, OPEN: 'true' }, runtime)
-    expect(disk.output).toBe(
+    expect(disk.output).toContain(
       `Tidings listens on http://localhost:${disk.port} (open to everybody who can reach it); log sqlite:${file}, durability disk\n`,
     )
+    expect(disk.output).toContain('OPEN=true: whoever reaches this hub may read, write and delete everything in it\n')
   })
 
   test('every setting there is, when asked with --help', async () => {
