@@ -9,8 +9,8 @@ const common = {
 }
 /** Runs inside workerd, where a Durable Object's storage is. */
 const insideWorkerd = ['test/log/object.test.ts', 'test/adapters/worker.test.ts']
-/** Browsers and killed servers of four runtimes, which in CI share two cores: there such a test may fail once. */
-const processes = ['test/browser/**/*.test.ts', 'test/fault/**/*.test.ts']
+/** Browsers, and servers of four runtimes that are killed or signalled, which in CI share two cores: there such a test may fail once. */
+const processes = ['test/browser/**/*.test.ts', 'test/fault/**/*.test.ts', 'test/auth/keys.test.ts']
 
 export default defineConfig({
   root,

@@ -1,0 +1,671 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createParser, type EventSourceMessage } from 'eventsource-parser'
+import { vi } from 'vitest'
+import { openSqlite } from '../../src/adapters/sqlite.ts'
+import { createApp } from '../../src/app.ts'
+import { Auth } from '../../src/auth/auth.ts'
+import { parseConfig } from '../../src/config.ts'
+import { Hub } from '../../src/hub/hub.ts'
+import { Subscription } from '../../src/hub/subscription.ts'
+import type { Log, Retention } from '../../src/log/log.ts'
+import { memoryLog } from '../../src/log/memory.ts'
+import { nextTurn } from '../../src/log/turn.ts'
+import { SECRET, token } from './suite.ts'
+
+/** Topics by names that no text of the hub's own holds, so that one that is found in an answer is a topic's. */
+export const TOPICS = [
+  'quince',
+  'birch',
+  'maple/red',
+  'maple/silver',
+  'maple/old/gnarled',
+  'willow',
+  'willow/weeping',
+] as const
+/** Of every number of segments one that is never published to. */
+export const ABSENT = ['larch', 'larch/never', 'larch/never/was', 'larch/never/was/here'] as const
+/** What the foreign topics of another world may be called. */
+export const OTHERS = ['cedar', 'cedar/blue', 'spruce/sitka/tall', 'maple/black', 'willow/white'] as const
+/** Topics of the hub's own that there may be. */
+const OWN = ['$store', '$tickets', '$secrets/tickets', '$revoked/jti/x', '$revoked/sub/x']
+/** What the hub keeps to itself, whatever is granted. */
+const KEPT = ['$secrets', '$tickets']
+
+/** Who shows nothing may read this. */
+export const ANONYMOUS = 'willow'
+
+/**
+ * Whether a pattern, or a topic, matches a topic, by the words of the README and by nothing of src: `*` stands for one segment, a
+ * last `**` for one or more, and what is the hub's own is matched by its first segment alone.
+ */
+export function matches(pattern: string, topic: string): boolean {
+  if (ownerOf(pattern) !== ownerOf(topic)) return false
+  const segments = pattern.split('/').map((segment) => {
+    if (segment === '**') return '[^/]+(?:/[^/]+)*'
+    return segment === '*' ? '[^/]+' : RegExp.escape(segment)
+  })
+  return new RegExp(`^${segments.join('/')}$`).test(topic)
+}
+
+function ownerOf(name: string): string | undefined {
+  return name.startsWith('$') ? name.split('/')[0] : undefined
+}
+
+export function mayRead(granted: readonly string[], topic: string): boolean {
+  return !KEPT.includes(topic.split('/')[0]!) && granted.some((pattern) => matches(pattern, topic))
+}
+
+/** Whether all that a name can ever match is of one thing that is granted: tried on every topic of up to four of the segments in use. */
+export function mayAsk(granted: readonly string[], asked: string, action: 'publish' | 'subscribe' = 'subscribe') {
+  if (action === 'subscribe' && KEPT.includes(asked.split('/')[0]!)) return false
+  if (!asked.includes('*')) return granted.some((pattern) => matches(pattern, asked))
+  const wanted = [...reach(asked)]
+  return granted.some((pattern) => wanted.every((topic) => reach(pattern).has(topic)))
+}
+
+const reaches = new Map<string, ReadonlySet<string>>()
+
+function reach(pattern: string): ReadonlySet<string> {
+  const known = reaches.get(pattern)
+  if (known) return known
+  const found = new Set(UNIVERSE.filter((topic) => matches(pattern, topic)))
+  reaches.set(pattern, found)
+  return found
+}
+
+const SEGMENTS = [...new Set([...TOPICS, ...OTHERS].flatMap((topic) => topic.split('/')))]
+const UNIVERSE = [
+  ...[1, 2, 3, 4].flatMap((length) => combinations(length, length < 4 ? SEGMENTS : SEGMENTS.slice(0, 6))),
+  ...OWN.flatMap((topic) => [topic, `$topics/${topic}`]),
+  ...[...TOPICS, ...OTHERS, ...ABSENT].map((topic) => `$topics/${topic}`),
+]
+
+function combinations(length: number, segments: readonly string[]): string[] {
+  if (length === 1) return [...segments]
+  return combinations(length - 1, segments).flatMap((start) => segments.map((segment) => `${start}/${segment}`))
+}
+
+/** The topics that a text names, those of other worlds among them. */
+export function topicsIn(text: string): string[] {
+  const names: readonly string[] = [...TOPICS, ...OTHERS]
+  return [...new Set(text.match(/[a-z]+(?:(?:\/|%2F)[a-z]+)*/gi) ?? [])]
+    .map((name) => name.replaceAll('%2F', '/').replace(/^topics\//, ''))
+    .filter((name) => names.includes(name))
+}
+
+/** Somebody with a token, or with nothing to show. */
+export interface Credential {
+  /** Missing for who shows nothing. */
+  readonly text?: string
+  readonly publish: readonly string[]
+  readonly subscribe: readonly string[]
+  readonly sub?: string
+  readonly jti?: string
+  /** In ms. */
+  readonly issuedAt: number
+  readonly expiresAt: number
+}
+
+/** What opens a stream in the place of a token; and by the cookie that it leaves, that token's next ones. */
+export interface Ticket {
+  readonly text: string
+  readonly credential: Credential
+  cookie: string | undefined
+}
+
+/** Whom tokens are made for, and of what. */
+export interface Person {
+  readonly publish: readonly string[]
+  readonly subscribe: readonly string[]
+  readonly sub: string | undefined
+  readonly hasId: boolean
+  /** How long a token is good for; 0 for who shows nothing. */
+  readonly lifeS: number
+}
+
+/** Who does something: with the token they have, if it is still good or even if it is not; or with a fresh one. */
+export interface By {
+  readonly person: number
+  readonly shows: 'good' | 'old' | 'fresh'
+}
+
+/** People, the tokens they have, and which of them were taken back. */
+export class Cast {
+  readonly #people: readonly Person[]
+  readonly #credentials = new Map<Person, Credential>()
+  readonly #revoked = { jti: new Set<string>(), sub: new Map<string, number>() }
+  #made = 0
+
+  constructor(people: readonly Person[]) {
+    this.#people = people
+  }
+
+  async credentialOf({ person, shows }: By): Promise<Credential> {
+    const one = this.#people[person % this.#people.length]!
+    const known = this.#credentials.get(one)
+    const isGood = known && Date.now() < known.expiresAt && !this.isRevoked(known)
+    if (known && (shows === 'old' || (shows === 'good' && isGood))) return known
+    const made = await this.#make(one)
+    this.#credentials.set(one, made)
+    return made
+  }
+
+  async #make({ publish, subscribe, sub, hasId, lifeS }: Person): Promise<Credential> {
+    if (lifeS === 0) return { publish: [], subscribe: [ANONYMOUS], issuedAt: 0, expiresAt: Number.POSITIVE_INFINITY }
+    const iat = Math.floor(Date.now() / 1000)
+    const exp = iat + lifeS
+    const names = { ...(sub !== undefined && { sub }), ...(hasId && { jti: `token-${++this.#made}` }) }
+    const text = await token({ publish, subscribe }, { iat, exp, ...names })
+    return { text, publish, subscribe, ...names, issuedAt: 1000 * iat, expiresAt: 1000 * exp }
+  }
+
+  revoke(what: { readonly jti?: string; readonly sub?: string }): void {
+    if (what.jti !== undefined) this.#revoked.jti.add(what.jti)
+    if (what.sub !== undefined) this.#revoked.sub.set(what.sub, Date.now())
+  }
+
+  isRevoked({ jti, sub, issuedAt }: Credential): boolean {
+    const at = sub === undefined ? undefined : this.#revoked.sub.get(sub)
+    return (jti !== undefined && this.#revoked.jti.has(jti)) || (at !== undefined && issuedAt <= at)
+  }
+
+  /** How somebody may be answered; clocks may differ by seconds, so just after its end a token may still be good. */
+  statuses(credential: Credential, isGranted: boolean): readonly number[] {
+    const refused = credential.text === undefined ? [401] : [403]
+    const answers = isGranted ? [200, 204, 404, 409] : refused
+    if (this.isRevoked(credential) || Date.now() >= credential.expiresAt + 6000) return [401]
+    return Date.now() >= credential.expiresAt - 1000 ? [401, ...answers] : answers
+  }
+}
+
+/** What was published, and where it ended up. */
+interface Said {
+  readonly topic: string
+  readonly event: string | undefined
+  seq?: number
+  /** The last of its batch: what a reader who has all there is has for its place. */
+  isHead?: boolean
+}
+
+export interface Saying {
+  readonly topic: string
+  readonly event?: string
+  readonly close?: boolean
+}
+
+export interface Setting {
+  readonly log: 'memory' | 'sqlite'
+  /** Turns of the event loop that the log takes to answer, twice: any disk or network could. */
+  readonly lag: number
+  readonly windowCount: number
+  readonly retention: Retention
+  /** Emptied topics whose last trimmed place is remembered: below that, gaps are not exact. */
+  readonly trimmedCount: number
+}
+
+/** How late the hub's clock may look at who has ended: its grain, and half a one of ours. */
+const LATE_MS = 300
+
+function late(log: Log, lag: number): Log {
+  if (lag === 0) return log
+  const around = async <T>(call: () => Promise<T>) => {
+    await turns(lag)
+    const result = await call()
+    await turns(lag)
+    return result
+  }
+  return {
+    ...log,
+    read: (...given) => around(() => log.read(...given)),
+    seek: (...given) => around(() => log.seek(...given)),
+    topics: (query) => around(() => log.topics(query)),
+  }
+}
+
+/** One hub, an admin who may do everything, everybody else, and a record of what is wrong. */
+export class World {
+  readonly faults: string[] = []
+  readonly listeners: Listener[] = []
+  /** What a topic is called here. */
+  nameOf: (topic: number) => string = (topic) => TOPICS[topic]!
+  /** What is said in a topic besides. */
+  accentOf: (topic: string) => string = () => ''
+  readonly #folder = mkdtempSync(join(tmpdir(), 'tidings-'))
+  readonly #hub: Hub
+  readonly #app: ReturnType<typeof createApp>
+  readonly #said = new Map<number, Said>()
+  readonly #places = new Map<number, Said>()
+  #checks: (() => void)[] = []
+  #admin = ''
+  #serial = 0
+  #epoch = ''
+
+  private constructor({ log, lag, windowCount, retention, trimmedCount }: Setting) {
+    const config = parseConfig({ AUTH_SECRET: SECRET, ANONYMOUS_SUBSCRIBE: ANONYMOUS, MAX_READERS_PER_TOKEN: '10000' })
+    const options = { ...config.logOptions, retention, trimmedCount }
+    const open = () => (log === 'memory' ? memoryLog(options) : openSqlite(join(this.#folder, 'hub.db'), options))
+    this.#hub = new Hub(
+      () => late(open(), lag),
+      // Chunks of a frame or two; and no end but those that are tested.
+      { ...config.hub, windowCount, maxChunkBytes: 60, replayRate: 1e9, lifetimeMs: 1e9, stallMs: 1e9 },
+    )
+    this.#app = createApp({ hub: this.#hub, config, auth: new Auth(this.#hub, config.auth) })
+  }
+
+  static async open(setting: Setting): Promise<World> {
+    const world = new World(setting)
+    world.#admin = await token(
+      { publish: ['**', '$store', '$revoked', '$topics/**'], subscribe: ['**', '$store', '$revoked/**'] },
+      { sub: 'admin', exp: Math.floor(Date.now() / 1000) + 24 * 3600 },
+    )
+    world.#epoch = (await world.head()).split('-')[0]!
+    return world
+  }
+
+  async close(): Promise<void> {
+    await this.#hub.close()
+    rmSync(this.#folder, { recursive: true })
+  }
+
+  /** A request with what somebody has to show. */
+  async ask(path: string, { text }: { readonly text?: string }, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers)
+    if (text !== undefined && !headers.has('cookie')) headers.set('authorization', `Bearer ${text}`)
+    if (typeof init.body === 'string' && !headers.has('content-type')) headers.set('content-type', 'application/json')
+    return this.#app.request(path, { ...init, headers })
+  }
+
+  admin(path: string, init?: RequestInit): Promise<Response> {
+    return this.ask(path, { text: this.#admin }, init)
+  }
+
+  /** Where the newest entry is, of whatever topic. */
+  async head(): Promise<string> {
+    const response = await this.admin('/event?topic=**', { headers: { accept: 'application/json' } })
+    return ((await response.json()) as { position: string }).position
+  }
+
+  async publish(sayings: readonly Saying[]): Promise<Response> {
+    const batch = sayings.map((saying) => ({ ...saying, data: this.note(saying) }))
+    const response = await this.admin('/send', { method: 'POST', body: JSON.stringify(batch) })
+    if (response.status === 200)
+      this.place(
+        batch.map(({ data }) => data),
+        ((await response.clone().json()) as { ids: string[] }).ids,
+      )
+    return response
+  }
+
+  /** The data of a message: it names its topic, and itself. */
+  note({ topic, event }: Saying): string {
+    this.#said.set(++this.#serial, { topic, event })
+    return `${topic}#${this.#serial}${this.accentOf(topic)}`
+  }
+
+  place(data: readonly string[], ids: readonly string[]): void {
+    for (const [i, text] of data.entries()) {
+      const said = this.#said.get(serialOf(text)!)!
+      said.seq = seqOf(ids[i]!)
+      said.isHead = i === data.length - 1
+      this.#places.set(said.seq, said)
+    }
+  }
+
+  /** What was published as the last but so many. */
+  newest(back: number): { readonly topic: string; readonly id: string } | undefined {
+    const said = [...this.#places.values()].at(-1 - back)
+    return said && { topic: said.topic, id: this.idOf(said.seq!) }
+  }
+
+  idOf(seq: number): string {
+    return `${this.#epoch}-${seq}`
+  }
+
+  said(serial: number): Said | undefined {
+    return this.#said.get(serial)
+  }
+
+  at(seq: number): Said | undefined {
+    return this.#places.get(seq)
+  }
+
+  /** Looks at something when what is being published has its place. */
+  later(check: () => void): void {
+    this.#checks.push(check)
+  }
+
+  /** What was wrong since the last time, and nothing is left to look at. */
+  judged(): readonly string[] {
+    for (const check of this.#checks.splice(0)) check()
+    return this.faults
+  }
+
+  /** A text without what is random in it, so that it can be compared with that of another world. */
+  plain(text: string): string {
+    const streams = this.listeners.map(({ subscription }) => subscription?.stream)
+    return text
+      .replaceAll(this.#epoch, 'EPOCH')
+      .replace(/[0-9a-f]{32}/g, (name) => `STREAM-${streams.indexOf(name)}`)
+      .replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, 'JWT')
+  }
+}
+
+export function serialOf(data: string): number | undefined {
+  const [, serial] = /#(\d+)/.exec(data) ?? []
+  return serial === undefined ? undefined : Number(serial)
+}
+
+function seqOf(id: string): number {
+  return Number(id.slice(id.lastIndexOf('-') + 1))
+}
+
+/** What somebody may be handed: what is of these names, and of these grants. */
+interface Terms {
+  readonly credential: Credential
+  readonly names: readonly string[]
+}
+
+/** Whose subscription is being opened. */
+let opening: Listener | undefined
+const listeners = new WeakMap<Subscription, Listener>()
+
+/**
+ * Lets each listener see what is handed to it at that very moment. Between a subscription and its reader is a pipe that holds some
+ * chunks, and what counts is what a grant allowed when a chunk went into it.
+ */
+export function tap(): void {
+  const { read } = Subscription.prototype
+  vi.spyOn(Subscription.prototype, 'read').mockImplementation(function (this: Subscription) {
+    if (opening && !listeners.has(this)) {
+      listeners.set(this, opening)
+      opening.begin(this)
+    }
+    const bytes = read.call(this)
+    if (bytes) listeners.get(this)?.hand(bytes)
+    return bytes
+  })
+}
+
+/** One request to `/event`, and all that comes of it. */
+export class Listener {
+  readonly world: World
+  readonly asked: Asked
+  readonly ticket: Ticket | undefined
+  readonly names: readonly string[]
+  readonly isPoll: boolean
+  /** `since` begins where the hub was at a time: at the place of whatever was there. */
+  readonly isSince: boolean
+  terms: readonly Terms[]
+  subscription: Subscription | undefined
+  status = 0
+  /** The cookie that came with it. */
+  cookie: string | undefined
+  /** Set when it was due to end: nothing may be handed to it any more. */
+  isOver = false
+  endsAt: number
+  handed = ''
+  received = ''
+  isEnded = false
+  readonly repeats: boolean
+  readonly #asked: number | undefined
+  readonly #past: Terms[] = []
+  readonly #events: EventSourceMessage[] = []
+  readonly #parser = createParser({ onEvent: (event) => this.#judge(event) })
+  readonly #decoder = new TextDecoder()
+  #body: ReadableStreamDefaultReader<Uint8Array> | undefined
+  #pending: Promise<void> | undefined
+  #lastEventId: string | undefined
+  #position: string | undefined
+
+  constructor(world: World, credential: Credential, asked: Asked, ticket: Ticket | undefined) {
+    this.world = world
+    this.asked = asked
+    this.ticket = ticket
+    this.names = asked.names.length > 0 ? asked.names : ['$store']
+    this.terms = [{ credential, names: this.names }]
+    this.endsAt = endOf(credential)
+    this.isPoll = asked.polls
+    this.isSince = asked.query.includes('since=')
+    this.repeats = asked.names.length === 0 || asked.query.includes('repeat=')
+    const isOurs = asked.lastEventId !== undefined && asked.lastEventId === world.idOf(seqOf(asked.lastEventId))
+    this.#asked = isOurs ? seqOf(asked.lastEventId!) : undefined
+    world.listeners.push(this)
+  }
+
+  get credential(): Credential {
+    return this.terms.at(-1)!.credential
+  }
+
+  /** What a browser would send when it comes back. */
+  get lastEventId(): string | undefined {
+    return this.#position || this.#lastEventId
+  }
+
+  /** A token that ends meanwhile ends it a moment after it began. */
+  begin(subscription: Subscription): void {
+    this.subscription = subscription
+    this.endsAt = endOf(this.credential)
+  }
+
+  /** Marks it as ended, once it is time. */
+  look(): void {
+    if (Date.now() >= this.endsAt) this.isOver = true
+  }
+
+  /** Other terms, in the place of those that it has. */
+  renew(terms: Terms): void {
+    this.look()
+    this.#past.push(...this.terms)
+    this.terms = [terms]
+    this.endsAt = endOf(terms.credential)
+  }
+
+  /** Resolves with the answer, or with nothing while it waits. */
+  async open(ask: () => Promise<Response>): Promise<Response | undefined> {
+    opening = this
+    let response: Response | undefined
+    const answer = ask().then((given) => {
+      response = given
+      return this.#answered(given)
+    })
+    try {
+      for (let idle = 0; !response && idle < IDLE_TURNS; await nextTurn()) if (this.subscription) idle++
+    } finally {
+      opening = undefined
+    }
+    if (response) await answer
+    else this.#pending = answer
+    return response
+  }
+
+  async #answered(response: Response): Promise<void> {
+    this.status = response.status
+    this.cookie = response.headers.get('set-cookie')?.split(';')[0]
+    if (response.headers.get('content-type')?.startsWith('text/event-stream')) {
+      this.#body = response.body!.getReader()
+      return
+    }
+    this.isEnded = true
+    if (response.status !== 200) return
+    const polled = (await response.clone().json()) as Polled
+    this.received = JSON.stringify(polled)
+    this.#judgePolled(polled)
+  }
+
+  /** Takes up to so many chunks; fewer when nothing more comes. */
+  async take(chunks: number): Promise<string> {
+    const before = this.received.length
+    for (let taken = 0; taken < chunks && !this.isEnded; taken++) {
+      this.#pending ??= this.#next()
+      if (!(await isDone(this.#pending))) break
+      this.#pending = undefined
+    }
+    return this.received.slice(before)
+  }
+
+  async #next(): Promise<void> {
+    const { done, value } = await this.#body!.read()
+    if (done) this.isEnded = true
+    else this.#receive(value)
+  }
+
+  #receive(bytes: Uint8Array): void {
+    this.received += this.#decoder.decode(bytes, { stream: true })
+    const [, id] = [...this.received.matchAll(/^id: (.*)\n\n/gm)].at(-1) ?? []
+    this.#lastEventId = id ?? this.#lastEventId
+    if (!this.handed.startsWith(this.received)) this.#fault('It received what it was not handed', this.received)
+  }
+
+  /** Resolves when the hub has noticed. */
+  async leave(): Promise<void> {
+    this.#body?.cancel().catch(() => {})
+    this.isEnded = true
+    await turns()
+  }
+
+  /** @see tap */
+  hand(bytes: Uint8Array): void {
+    const text = new TextDecoder().decode(bytes)
+    this.handed += text
+    this.look()
+    this.#parser.feed(text)
+  }
+
+  #judge({ event = 'message', data, id }: EventSourceMessage): void {
+    const { terms } = this
+    this.#events.push({ event, data, id })
+    const said = JSON.stringify({ event, data, id })
+    if (this.isOver) this.#fault('It was handed something after its end', said)
+    const topics = topicsIn(`${event} ${data} ${id}`)
+    for (const topic of topics) if (!isDue(topic, terms)) this.#fault(`It was told of ${topic}`, said)
+    if (event.startsWith('hub.')) this.#judgeControl(event, data, id!, terms)
+    else this.#judgeEntry(event, data, id)
+  }
+
+  #judgeControl(event: string, data: string, id: string, terms: readonly Terms[]): void {
+    const said = `${event} ${data} ${id}`
+    // It goes on from where it stood, whatever its terms were there.
+    const ever = [...this.#past, ...terms]
+    const place = (of: string, what: string, those: readonly Terms[]) =>
+      this.world.later(() => {
+        if (!this.#isPlace(seqOf(of), those)) this.#fault(`${what} is the place of what it may not know of`, said)
+      })
+    if (!this.isSince) place(id, 'Its id', ever)
+    if (event !== 'hub.gap') return
+    const gap = JSON.parse(data) as Gap
+    place(gap.to, 'The end of its gap', terms)
+    if (gap.reason !== 'conflated' && !(gap.reason === 'trimmed' && gap.exact)) return
+    this.world.later(() => {
+      if (!this.#isOf(seqOf(gap.to), terms)) this.#fault('Its exact gap ends at what it may not know of', said)
+    })
+  }
+
+  /** Whether a place is one that it gave itself, its own event's, the one before it, or what was the hub's head at some time. */
+  #isPlace(seq: number, terms: readonly Terms[]): boolean {
+    const at = this.world.at(seq)
+    if (seq === 0 || seq === this.#asked || !at || at.isHead) return true
+    return this.#isOf(seq, terms) || this.#isOf(seq + 1, terms)
+  }
+
+  /** What is not published by anybody is of the hub's own topics. */
+  #isOf(seq: number, terms: readonly Terms[]): boolean {
+    const said = this.world.at(seq)
+    return said ? isDue(said.topic, terms) : OWN.some((topic) => isDue(topic, terms))
+  }
+
+  #judgeEntry(event: string, data: string, id: string | undefined): void {
+    const said = JSON.stringify({ event, data, id })
+    const serial = serialOf(data)
+    if (serial === undefined) {
+      this.#judgeOwn(data, said)
+      return
+    }
+    if (id === undefined && !this.repeats) this.#fault('It was handed an event without an id', said)
+    this.world.later(() => {
+      const known = this.world.said(serial)
+      const isTrue = known && data.startsWith(`${known.topic}#`) && event === (known.event ?? 'message')
+      if (!isTrue || (id !== undefined && id !== this.world.idOf(known.seq!)))
+        this.#fault('It was handed what was never said', said)
+    })
+  }
+
+  /** What the hub says in topics of its own. */
+  #judgeOwn(data: string, said: string): void {
+    const value = data.startsWith('{') ? (JSON.parse(data) as object) : {}
+    const topic = 'timestamp' in value ? '$store' : 'jti' in value ? '$revoked/jti/x' : '$revoked/sub/x'
+    if (!isDue(topic, this.terms)) this.#fault(`It was told of ${topic}`, said)
+  }
+
+  /** One answer holds what the frames said, and nothing else. */
+  #judgePolled({ events, position, gap, closed = [] }: Polled): void {
+    this.#position = position
+    const heard = this.#events.map(({ event, data, id }) => JSON.stringify({ id, event, data }))
+    for (const { id, event, data } of events)
+      if (!heard.includes(JSON.stringify({ id, event, data }))) this.#fault('It was polled what was not said', data)
+    if (gap && !this.#events.some((one) => one.event === 'hub.gap' && one.data === JSON.stringify(gap)))
+      this.#fault('It was polled a gap that was not said', JSON.stringify(gap))
+    for (const topic of closed)
+      if (!isDue(topic, this.terms)) this.#fault(`It was told of ${topic}`, JSON.stringify(closed))
+    const { terms } = this
+    this.world.later(() => {
+      if (position !== '' && !this.isSince && !this.#isPlace(seqOf(position), terms))
+        this.#fault('Its position is the place of what it may not know of', position)
+    })
+  }
+
+  #fault(what: string, said: string): void {
+    const terms = this.terms.map(({ names, credential }) => ({ names, ...credential, text: undefined }))
+    this.world.faults.push(`${what}: ${said} for ${JSON.stringify(terms)}`)
+  }
+}
+
+/** What is asked of `/event`. */
+export interface Asked {
+  /** Topics and patterns; none for the stream of the store. */
+  readonly names: readonly string[]
+  readonly query: string
+  readonly lastEventId: string | undefined
+  readonly polls: boolean
+}
+
+interface Gap {
+  readonly reason: string
+  readonly to: string
+  readonly exact: boolean
+}
+
+interface Polled {
+  readonly events: readonly { readonly id?: string; readonly event: string; readonly data: string }[]
+  readonly position: string
+  readonly gap?: Gap
+  readonly closed?: readonly string[]
+}
+
+function isDue(topic: string, terms: readonly Terms[]): boolean {
+  return terms.some(
+    ({ credential, names }) =>
+      mayRead(credential.subscribe, topic) && names.some((name) => name === topic || matches(name, topic)),
+  )
+}
+
+function endOf({ expiresAt }: Credential): number {
+  return Math.max(expiresAt, Date.now()) + LATE_MS
+}
+
+/** Turns of the event loop in which anything that is due has come: a read of the log takes one. */
+const IDLE_TURNS = 20
+
+async function isDone(promise: Promise<void>): Promise<boolean> {
+  let done = false
+  promise.then(() => {
+    done = true
+  })
+  for (let turns = 0; turns < IDLE_TURNS && !done; turns++) await nextTurn()
+  return done
+}
+
+export async function turns(count = IDLE_TURNS): Promise<void> {
+  for (let i = 0; i < count; i++) await nextTurn()
+}
