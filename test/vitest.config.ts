@@ -10,7 +10,12 @@ const common = {
 /** Runs inside workerd, where a Durable Object's storage is. */
 const insideWorkerd = ['test/log/object.test.ts', 'test/adapters/worker.test.ts']
 /** Browsers, and servers of four runtimes that are killed or signalled, which in CI share two cores: there such a test may fail once. */
-const processes = ['test/browser/**/*.test.ts', 'test/fault/**/*.test.ts', 'test/auth/keys.test.ts']
+const processes = [
+  'test/browser/**/*.test.ts',
+  'test/clients/**/*.test.ts',
+  'test/fault/**/*.test.ts',
+  'test/auth/keys.test.ts',
+]
 
 export default defineConfig({
   root,

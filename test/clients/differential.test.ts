@@ -89,7 +89,7 @@ describe('random events of any Unicode', () => {
     const said = new Set(messages.filter(isAcceptable).map(({ event = 'message' }) => event))
     const names = ['hub.open', 'hub.gap', 'hub.checkpoint', 'hub.closed', ...said]
     const streams = await Promise.all(present.map((client) => client.listen(url, names)))
-    await vi.waitFor(async () => expect(await server.readers()).toBe(present.length), 10_000)
+    await vi.waitFor(async () => expect(await server.readers()).toBe(present.length), 30_000)
     await meanwhile()
     const heard = await Promise.all(streams.map((stream) => upTo(accepted.at(-1)?.[2], stream)))
     for (const stream of streams) await stream.close()
