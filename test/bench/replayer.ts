@@ -1,8 +1,9 @@
+import { once } from 'node:events'
 import { parentPort, workerData } from 'node:worker_threads'
 import { Stream } from '../server/stream.ts'
 import { MARK } from './filled.ts'
 
-/** What a replaying reader is to read: until this id has come. */
+/** What a replaying reader is to read: until this id has come, or it is told that it is enough. */
 export interface Replay {
   readonly port: number
   readonly path: string
@@ -28,7 +29,8 @@ const stream = new Stream(port, path, {
     isOver ||= chunk.includes(end)
   },
 })
-await stream.until(() => isOver)
+await Promise.race([stream.until(() => isOver), once(parentPort!, 'message')])
 const replayed: Replayed = { events, ms: performance.now() - began }
 stream.socket.destroy()
 parentPort!.postMessage(replayed)
+parentPort!.close()
