@@ -11,7 +11,7 @@ import { Hub } from '../../src/hub/hub.ts'
 import { Subscription } from '../../src/hub/subscription.ts'
 import type { Log, Retention } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
-import { nextTurn } from '../../src/log/turn.ts'
+import { nextTurn } from '../../src/turn.ts'
 import { SECRET, token } from './suite.ts'
 
 /** Topics by names that no text of the hub's own holds, so that one that is found in an answer is a topic's. */
@@ -208,12 +208,12 @@ export interface Setting {
 /** How late the hub's clock may look at who has ended: its grain, and half a one of ours. */
 const LATE_MS = 300
 
-function late(log: Log, lag: number): Log {
-  if (lag === 0) return log
+/** A log that does something before it looks, and again before it answers. */
+function late(log: Log, pause: () => Promise<void>): Log {
   const around = async <T>(call: () => Promise<T>) => {
-    await turns(lag)
+    await pause()
     const result = await call()
-    await turns(lag)
+    await pause()
     return result
   }
   return {
@@ -232,6 +232,10 @@ export class World {
   nameOf: (topic: number) => string = (topic) => TOPICS[topic]!
   /** What is said in a topic besides. */
   accentOf: (topic: string) => string = () => ''
+  /** What the log waits for when it is asked, and again when it answers. */
+  pause: () => Promise<void>
+  /** Turns of the event loop in which all that is due has come: a read of the log takes one, or longer if it lags. */
+  readonly idle: number
   readonly #folder = mkdtempSync(join(tmpdir(), 'tidings-'))
   readonly #hub: Hub
   readonly #app: ReturnType<typeof createApp>
@@ -245,9 +249,11 @@ export class World {
   private constructor({ log, lag, windowCount, retention, trimmedCount }: Setting) {
     const config = parseConfig({ AUTH_SECRET: SECRET, ANONYMOUS_SUBSCRIBE: ANONYMOUS, MAX_READERS_PER_TOKEN: '10000' })
     const options = { ...config.logOptions, retention, trimmedCount }
+    this.idle = 20 + 4 * lag
+    this.pause = () => turns(lag)
     const open = () => (log === 'memory' ? memoryLog(options) : openSqlite(join(this.#folder, 'hub.db'), options))
     this.#hub = new Hub(
-      () => late(open(), lag),
+      () => late(open(), () => this.pause()),
       // Chunks of a frame or two; and no end but those that are tested.
       { ...config.hub, windowCount, maxChunkBytes: 60, replayRate: 1e9, lifetimeMs: 1e9, stallMs: 1e9 },
     )
@@ -471,7 +477,7 @@ export class Listener {
       return this.#answered(given)
     })
     try {
-      for (let idle = 0; !response && idle < IDLE_TURNS; await nextTurn()) if (this.subscription) idle++
+      for (let idle = 0; !response && idle < this.world.idle; await nextTurn()) if (this.subscription) idle++
     } finally {
       opening = undefined
     }
@@ -499,7 +505,7 @@ export class Listener {
     const before = this.received.length
     for (let taken = 0; taken < chunks && !this.isEnded; taken++) {
       this.#pending ??= this.#next()
-      if (!(await isDone(this.#pending))) break
+      if (!(await isDone(this.#pending, this.world.idle))) break
       this.#pending = undefined
     }
     return this.received.slice(before)
@@ -522,7 +528,7 @@ export class Listener {
   async leave(): Promise<void> {
     this.#body?.cancel().catch(() => {})
     this.isEnded = true
-    await turns()
+    await turns(this.world.idle)
   }
 
   /** @see tap */
@@ -654,18 +660,15 @@ function endOf({ expiresAt }: Credential): number {
   return Math.max(expiresAt, Date.now()) + LATE_MS
 }
 
-/** Turns of the event loop in which anything that is due has come: a read of the log takes one. */
-const IDLE_TURNS = 20
-
-async function isDone(promise: Promise<void>): Promise<boolean> {
+async function isDone(promise: Promise<void>, idle: number): Promise<boolean> {
   let done = false
   promise.then(() => {
     done = true
   })
-  for (let turns = 0; turns < IDLE_TURNS && !done; turns++) await nextTurn()
+  for (let turns = 0; turns < idle && !done; turns++) await nextTurn()
   return done
 }
 
-export async function turns(count = IDLE_TURNS): Promise<void> {
+export async function turns(count: number): Promise<void> {
   for (let i = 0; i < count; i++) await nextTurn()
 }
