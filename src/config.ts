@@ -109,6 +109,7 @@ export const settings = {
   MAX_STREAM_TIME: setting('how long it may take in all', '1h', duration(100, DAY_MS)),
   MAX_TOPICS: setting('topics and patterns of one stream', '100', whole(1, 10_000)),
   MAX_TOPIC_BYTES: setting('longest topic or pattern', '200', bytes(1, 200)),
+  MAX_TOPIC_SEGMENTS: setting('most segments of one', '10', whole(1, 100)),
   MAX_READERS: setting('open streams', '50000', whole(1)),
   MAX_READERS_PER_ADDRESS: setting(
     'open streams of one client address; 1000 with OPEN=true',
@@ -199,6 +200,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       maxEventBytes: get('MAX_EVENT_BYTES'),
       maxTopics: get('MAX_TOPICS'),
       maxTopicBytes: get('MAX_TOPIC_BYTES'),
+      maxTopicSegments: get('MAX_TOPIC_SEGMENTS'),
       maxReaders: get('MAX_READERS'),
       maxReplays: get('MAX_REPLAYS'),
       replayRate: get('REPLAY_RATE'),

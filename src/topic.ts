@@ -7,25 +7,27 @@ export const STORE = '$store'
 export interface TopicLimits {
   /** Longest topic or pattern, in bytes (its alphabet is ASCII). */
   readonly maxTopicBytes: number
+  /** Most segments of one. Patterns whose segments are words or `*` can fit a topic in 2 to the power of its segments ways. */
+  readonly maxTopicSegments: number
   /** Most topics and patterns of one filter. */
   readonly maxTopics: number
 }
 
-export const defaultTopicLimits: TopicLimits = { maxTopicBytes: 200, maxTopics: 100 }
+export const defaultTopicLimits: TopicLimits = { maxTopicBytes: 200, maxTopicSegments: 10, maxTopics: 100 }
 
 const SEGMENT = /^[A-Za-z0-9._~@:-]+$/
 const OWN_SEGMENT = /^\$[A-Za-z0-9._~@:-]+$/
 const ALPHABET = 'segments of letters, digits, . _ ~ @ : - joined by /'
 
 /**
- * Returns `text` if it is a topic: 1…200 bytes, segments of `[A-Za-z0-9._~@:-]` joined by `/`.
+ * Returns `text` if it is a topic: 1…200 bytes, 1…10 segments of `[A-Za-z0-9._~@:-]` joined by `/`.
  * A first segment that starts with `$` marks the hub's own topics.
  *
  * @throws AppError `topic_invalid`, `topic_too_long`
  */
-export function parseTopic(text: string, { maxTopicBytes } = defaultTopicLimits): string {
-  checkLength('topic', 'topic_invalid', text, maxTopicBytes)
-  for (const [i, segment] of text.split('/').entries()) {
+export function parseTopic(text: string, limits = defaultTopicLimits): string {
+  const segments = split('topic', 'topic_invalid', text, limits)
+  for (const [i, segment] of segments.entries()) {
     if (isWord(segment, i)) continue
     if (segment === '*' || segment === '**')
       throw new AppError('topic_invalid', `Cannot use ${quote(text)} as a topic: it is a pattern, name one topic`)
@@ -39,9 +41,8 @@ export function parseTopic(text: string, { maxTopicBytes } = defaultTopicLimits)
  *
  * @throws AppError `pattern_invalid`, `topic_too_long`
  */
-export function parsePattern(text: string, { maxTopicBytes } = defaultTopicLimits): string {
-  checkLength('pattern', 'pattern_invalid', text, maxTopicBytes)
-  const segments = text.split('/')
+export function parsePattern(text: string, limits = defaultTopicLimits): string {
+  const segments = split('pattern', 'pattern_invalid', text, limits)
   for (const [i, segment] of segments.entries()) {
     if (segment === '*' || isWord(segment, i)) continue
     if (segment === '**' && i === segments.length - 1) continue
@@ -67,7 +68,8 @@ export function isOwn(topic: string): boolean {
 /** Whether a pattern matches a topic, both parsed and split. A `$` topic is matched only by a pattern that names its first segment. */
 export function matches(pattern: readonly string[], topic: readonly string[]): boolean {
   if (isOwn(topic[0]!) && pattern[0] !== topic[0]) return false
-  for (const [i, segment] of pattern.entries()) {
+  for (let i = 0; i < pattern.length; i++) {
+    const segment = pattern[i]
     if (segment === '**') return topic.length > i
     if (i >= topic.length || (segment !== '*' && segment !== topic[i])) return false
   }
@@ -141,11 +143,14 @@ function isWord(segment: string, index: number): boolean {
   return SEGMENT.test(segment) || (index === 0 && OWN_SEGMENT.test(segment))
 }
 
-function checkLength(noun: string, code: Code, text: string, maxBytes: number): void {
-  if (text === '') throw new AppError(code, `Cannot use "" as a ${noun}: it is empty, expected ${ALPHABET}`)
-  if (text.length > maxBytes)
-    throw new AppError(
-      'topic_too_long',
-      `Cannot use ${quote(text)} as a ${noun}: it has ${text.length} characters, at most ${maxBytes}`,
-    )
+function split(noun: string, code: Code, text: string, limits: Omit<TopicLimits, 'maxTopics'>): readonly string[] {
+  const { maxTopicBytes, maxTopicSegments } = limits
+  const cannot = (code: Code, why: string) => new AppError(code, `Cannot use ${quote(text)} as a ${noun}: ${why}`)
+  if (text === '') throw cannot(code, `it is empty, expected ${ALPHABET}`)
+  if (text.length > maxTopicBytes)
+    throw cannot('topic_too_long', `it has ${text.length} characters, at most ${maxTopicBytes}`)
+  const segments = text.split('/')
+  if (segments.length > maxTopicSegments)
+    throw cannot('topic_too_long', `it has ${segments.length} segments, at most ${maxTopicSegments}`)
+  return segments
 }

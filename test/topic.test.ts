@@ -20,9 +20,18 @@ describe('a topic', () => {
   test('and a pattern are of at most so many bytes', () => {
     for (const parse of [parseTopic, parsePattern]) {
       expect(() => parse('x'.repeat(201))).toThrow(expect.objectContaining({ code: 'topic_too_long' }))
-      const limits = { maxTopicBytes: 5, maxTopics: 1 }
+      const limits = { maxTopicBytes: 5, maxTopicSegments: 3, maxTopics: 1 }
       expect(parse('a/234', limits)).toBe('a/234')
       expect(() => parse('a/2345', limits)).toThrow(expect.objectContaining({ code: 'topic_too_long' }))
+    }
+  })
+
+  test('and a pattern are of at most so many segments', () => {
+    for (const parse of [parseTopic, parsePattern]) {
+      expect(parse('1/2/3/4/5/6/7/8/9/10')).toBe('1/2/3/4/5/6/7/8/9/10')
+      expect(() => parse('1/2/3/4/5/6/7/8/9/10/11')).toThrow('it has 11 segments, at most 10')
+      const limits = { maxTopicBytes: 99, maxTopicSegments: 3, maxTopics: 1 }
+      expect(() => parse('a/b/c/d', limits)).toThrow(expect.objectContaining({ code: 'topic_too_long' }))
     }
   })
 
@@ -85,7 +94,9 @@ describe('a filter', () => {
     expect(() => Filter.parse([])).toThrow(expect.objectContaining({ code: 'topic_missing' }))
     expect(Filter.parse(names(100)).topics.size).toBe(100)
     expect(() => Filter.parse(names(101))).toThrow(expect.objectContaining({ code: 'too_many_topics' }))
-    expect(() => Filter.parse(names(3), { maxTopicBytes: 9, maxTopics: 2 })).toThrow('at most 2 on one stream')
+    expect(() => Filter.parse(names(3), { maxTopicBytes: 9, maxTopicSegments: 3, maxTopics: 2 })).toThrow(
+      'at most 2 on one stream',
+    )
   })
 
   test('knows what all that it matches begins with, or part of it', () => {

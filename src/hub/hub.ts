@@ -1,6 +1,7 @@
 import { AppError, quote } from '../errors.ts'
 import type { Beginning, Entry, Log, Message, Receipt, TopicState } from '../log/log.ts'
 import { defaultTopicLimits, Filter, isOwn, STORE } from '../topic.ts'
+import { Turns } from '../turn.ts'
 import { DEFAULT_MESSAGE, encodeEntry, storeData } from './frame.ts'
 import { type Group, Interests } from './interests.ts'
 import { checkKey, checkText, type MessageLimits, MIN_RETRY_MS, parseMessage } from './message.ts'
@@ -453,7 +454,7 @@ export class Hub {
     )
     window = new Window(head, windowCount, windowBytes)
     const initial: Entry = { topic: STORE, data: DEFAULT_MESSAGE, seq: 0, time: Date.now() }
-    const feed: Feed = { ...this.#options, log, window, replays: this.#replays, wheel: this.#wheel }
+    const feed: Feed = { ...this.#options, log, window, replays: this.#replays, wheel: this.#wheel, turns: new Turns() }
     return { log, window, initial, feed }
   }
 

@@ -1,5 +1,6 @@
 import { AppError } from '../errors.ts'
 import type { Log, Page } from '../log/log.ts'
+import type { Turns } from '../turn.ts'
 import type { GapReason } from './frame.ts'
 import { encodeControl, encodeEnding, encodeEntry, encodeOpening, HEARTBEAT, join } from './frame.ts'
 import type { Group, Waiter } from './interests.ts'
@@ -31,6 +32,8 @@ export interface Feed {
   /** Readers that are behind the window, and read from the log. */
   readonly replays: { open: number }
   readonly wheel: Wheel
+  /** For those that go through what is not for them. */
+  readonly turns: Turns
 }
 
 /** How a subscription begins. */
@@ -92,6 +95,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** What was passed over for newer entries and not yet told, for readers that asked. */
   #passed: { readonly from: number; readonly to: number } | undefined
   #fetching = false
+  /** Waits for a turn in which to look for more in the window. */
+  #looking = false
   /** End of the last gap that the reader was told of. */
   #gapTo = 0
   #unclosed: Set<string>
@@ -288,6 +293,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     if (this.#isComplete()) return this.#endWith(encodeEnding(this.#feed.retryMs))
     if (this.#ending && (this.#position >= this.#ending.head || this.#isBehind()))
       return this.#endWith(this.#ending.bytes)
+    if (this.#looking) return
     // Some of what the log gave has been erased since, and nobody is to get it any more.
     if (this.#page && this.#page.edition !== this.#feed.window.edition) this.#page = undefined
     if (this.#isBehind() && !this.#page) return this.#fetch()
@@ -297,6 +303,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#position = chunk.to
     if (!this.#isBehind()) this.#replay(false)
     if (chunk.bytes) return this.#hand(chunk, chunk.bytes)
+    if (chunk.full) return this.#lookOn()
     if (this.#position < this.#feed.window.head || this.#ending) return this.#next()
     if (this.#repeatDue) return this.#repeat()
     if (this.#beatDue) return this.#beat()
@@ -326,6 +333,15 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const chunk = window.chunk(this.#position, group.selection, maxChunkBytes)
     if (group.size > 1) group.last = { from: this.#position, chunk } // nobody to share it with: not worth keeping
     return chunk
+  }
+
+  /** Nothing was for it as far as one look goes: the next is another turn's. */
+  #lookOn(): undefined {
+    this.#looking = true
+    this.#feed.turns.next().then(() => {
+      this.#looking = false
+      this.onReady()
+    })
   }
 
   #hand(chunk: Chunk, bytes: Uint8Array): Uint8Array {

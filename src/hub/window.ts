@@ -1,5 +1,6 @@
 import type { Filter } from '../topic.ts'
 import { type Frame, join } from './frame.ts'
+import { Frames } from './frames.ts'
 
 /** Whole frames that a reader is owed after some position. */
 export interface Chunk {
@@ -9,7 +10,7 @@ export interface Chunk {
   readonly to: number
   /** Seq of the last frame; `to` where there is none. */
   readonly sent: number
-  /** Cut by the size limit: there is more. */
+  /** Cut by a limit: there may be more. */
   readonly full: boolean
   /** Topics that these frames close. */
   readonly closes: readonly string[]
@@ -23,12 +24,16 @@ export interface Selection {
   readonly latest: boolean
 }
 
+/** Frames of any topic that one look with a pattern compares with it, at most: what it costs does not grow with the window. */
+const LOOKED_AT = 1000
+
 /** The newest frames, by seq without a hole, bounded in count and bytes. */
 export class Window {
   readonly #maxCount: number
   readonly #maxBytes: number
-  #frames: Frame[] = []
-  #start = 0
+  #frames = new Frames()
+  /** The same by topic, so that readers of some topics pass over none of the others. */
+  #byTopic = new Map<string, Frames>()
   #bytes = 0
   #head: number
   #edition = 0
@@ -46,32 +51,24 @@ export class Window {
 
   /** The seq before the oldest frame: a position below it has to be read from the log. */
   get floor(): number {
-    return this.#head - (this.#frames.length - this.#start)
+    return this.#head - this.#frames.size
   }
 
   push(frame: Frame): void {
     // A log that skipped told us too little: what is missing is to be read from it, never passed over.
-    if (frame.seq !== this.#head + 1) {
-      this.#frames = []
-      this.#start = this.#bytes = 0
-    }
-    this.#frames.push(frame)
+    if (frame.seq !== this.#head + 1) this.#forget()
     this.#head = frame.seq
+    this.#frames.push(frame)
+    const own = this.#byTopic.get(frame.topic) ?? new Frames()
+    own.push(frame)
+    this.#byTopic.set(frame.topic, own)
     this.#bytes += frame.bytes.byteLength
-    while (this.#frames.length - this.#start > this.#maxCount || this.#bytes > this.#maxBytes) {
-      this.#bytes -= this.#frames[this.#start]!.bytes.byteLength
-      delete this.#frames[this.#start++]
-    }
-    if (this.#start > 1024 && this.#start * 2 > this.#frames.length) {
-      this.#frames = this.#frames.slice(this.#start)
-      this.#start = 0
-    }
+    while (this.#frames.size > this.#maxCount || this.#bytes > this.#maxBytes) this.#drop()
   }
 
   /** Forgets every frame, for some say what has been erased: whoever is behind the head asks the log. */
   clear(): void {
-    this.#frames = []
-    this.#start = this.#bytes = 0
+    this.#forget()
     this.#edition++
   }
 
@@ -83,33 +80,61 @@ export class Window {
   /** What is due after `position`, which is not below the floor; it may be above the head. */
   chunk(position: number, { filter, latest }: Selection, maxBytes: number): Chunk {
     const head = Math.max(position, this.#head)
-    const frames = this.#after(position, filter)
-    if (!latest) return chunkOf(frames, head, maxBytes)
-    const { newest, passed } = newestOfEach([...frames])
-    const chunk = chunkOf(newest, head, maxBytes)
-    const conflated = passed.find((seq) => seq <= chunk.to)
-    return conflated === undefined ? chunk : { ...chunk, conflated }
+    const to = filter.patterns.length > 0 ? Math.min(head, position + LOOKED_AT) : head
+    const passed: number[] = []
+    const frames = this.#after(position, to, filter)
+    const chunk = chunkOf(latest ? this.#standing(frames, passed) : frames, to, maxBytes)
+    const conflated = passed.findLast((seq) => seq <= chunk.to)
+    return { ...chunk, full: chunk.full || to < head, ...(conflated !== undefined && { conflated }) }
   }
 
-  *#after(position: number, filter: Filter): Iterable<Frame> {
-    for (let i = this.#frames.length - (this.#head - position); i < this.#frames.length; i++) {
-      const frame = this.#frames[i]!
+  *#after(position: number, to: number, filter: Filter): Generator<Frame, void, undefined> {
+    const { topics, patterns } = filter
+    if (patterns.length === 0 && topics.size < to - position) {
+      yield* merged(
+        Array.from(topics, (topic) => this.#byTopic.get(topic)?.after(position)).filter((of) => of !== undefined),
+      )
+      return
+    }
+    for (const frame of this.#frames.after(position)) {
+      if (frame.seq > to) return
       if (filter.matches(frame.topic)) yield frame
     }
   }
+
+  /** Of each topic what says how it stands; notes what is passed over for that. */
+  *#standing(frames: Iterable<Frame>, passed: number[]): Generator<Frame, void, undefined> {
+    for (const frame of frames)
+      if (this.#byTopic.get(frame.topic)!.isStanding(frame)) yield frame
+      else passed.push(frame.seq)
+  }
+
+  #drop(): void {
+    const { topic, bytes } = this.#frames.shift()
+    this.#bytes -= bytes.byteLength
+    const own = this.#byTopic.get(topic)!
+    own.shift()
+    if (own.size === 0) this.#byTopic.delete(topic)
+  }
+
+  #forget(): void {
+    this.#frames = new Frames()
+    this.#byTopic = new Map()
+    this.#bytes = 0
+  }
 }
 
-/** Of each topic the newest frame, and with a close that says nothing the one before; of the others the seqs, newest first. */
-function newestOfEach(frames: readonly Frame[]): { newest: readonly Frame[]; passed: readonly number[] } {
-  const seen = new Set<string>()
-  const newest: Frame[] = []
-  const passed: number[] = []
-  for (const frame of frames.toReversed()) {
-    if (seen.has(frame.topic)) passed.push(frame.seq)
-    else newest.push(frame)
-    if (frame.says) seen.add(frame.topic)
+/** Several lists, each in order, as one. */
+function* merged(lists: readonly Iterator<Frame, void, undefined>[]): Generator<Frame, void, undefined> {
+  const heads = lists.map((list) => ({ list, next: list.next() }))
+  for (;;) {
+    let first: (typeof heads)[number] | undefined
+    for (const head of heads)
+      if (!head.next.done && (!first || head.next.value.seq < first.next.value!.seq)) first = head
+    if (!first) return
+    yield first.next.value!
+    first.next = first.list.next()
   }
-  return { newest: newest.reverse(), passed }
 }
 
 /** Frames up to `maxBytes`, or the first one, as one chunk. @param scannedTo the position if none is cut off */

@@ -1,5 +1,5 @@
+import { afterTurn } from '../turn.ts'
 import type { Deliver, Entry, Erased } from './log.ts'
-import { afterTurn } from './turn.ts'
 
 interface Follower {
   readonly deliver: Deliver

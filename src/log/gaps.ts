@@ -1,6 +1,6 @@
 import type { Filter } from '../topic.ts'
+import { nextTurn } from '../turn.ts'
 import type { Tables } from './tables.ts'
-import { nextTurn } from './turn.ts'
 
 /** What is known of one filter: of its entries after `after`, the last that was trimmed, kept up to date since. */
 interface Known {

@@ -1,6 +1,6 @@
 import { AppError } from '../errors.ts'
+import { nextTurn } from '../turn.ts'
 import type { Message, Receipt } from './log.ts'
-import { nextTurn } from './turn.ts'
 
 /** One call of `append`, waiting for its commit. */
 export interface Batch {

@@ -1,5 +1,6 @@
 import { AppError, quote } from '../errors.ts'
 import { type Filter, isOwn } from '../topic.ts'
+import { nextTurn, Turns } from '../turn.ts'
 import { Followers } from './followers.ts'
 import { Gaps } from './gaps.ts'
 import { type Batch, GroupCommit } from './group.ts'
@@ -23,7 +24,6 @@ import { merge, scan } from './scan.ts'
 import { seekLast, seekSince } from './seek.ts'
 import type { EntryRow, State, Tables, TopicRow } from './tables.ts'
 import { Touched } from './touched.ts'
-import { nextTurn } from './turn.ts'
 
 /** Rows looked at beyond what was appended when a commit trims: a lowered limit costs many small steps, not one long one. */
 const TRIM_STEP = 64
@@ -44,6 +44,8 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   const followers = new Followers()
   const gaps = new Gaps(tables)
   const commits = new GroupCommit(commit)
+  /** A scan costs what it looks at, whatever it returns: one a turn, so that others run. */
+  const scans = new Turns()
   /** What is durable. While a commit is being flushed the tables are ahead of it. */
   let state = tables.state()
   let flushing: Promise<void> | undefined
@@ -65,7 +67,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     },
 
     async read(after: number, limit: ReadLimit, filter: Filter): Promise<Page> {
-      await nextTurn()
+      await (filter.patterns.length > 0 ? scans.next() : nextTurn())
       while (flushing || !gaps.knows(filter, after)) await (flushing ?? gaps.learn(filter, after))
       if (closing) throw closed()
       const read = filter.patterns.length > 0 ? scan : merge

@@ -1,7 +1,7 @@
 import type { Filter } from '../topic.ts'
+import { nextTurn } from '../turn.ts'
 import { isBareClose, newestFirst } from './scan.ts'
 import type { EntryRow, Tables } from './tables.ts'
-import { nextTurn } from './turn.ts'
 
 /** Rows that one turn looks at. */
 const PAGE = 1000

@@ -55,6 +55,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
     with_({
       MAX_TOPICS: '3',
       MAX_TOPIC_BYTES: '20',
+      MAX_TOPIC_SEGMENTS: '3',
       MAX_BATCH: '3',
       MAX_STREAM_ITEMS: '4',
       STREAM_IDLE: '600ms',
@@ -64,20 +65,22 @@ export function limitsSuite({ name, start, stop }: Runs): void {
       MAX_EVENT_BYTES: '100',
     })
 
-    test('of topics, and of their length', async () => {
+    test('of topics, of their length and of their segments', async () => {
       const names = (n: number) => Array.from({ length: n }, (_, i) => `topic=t/${i}`).join('&')
       expect((await fetch(`/event?${names(3)}`, { method: 'HEAD' })).status).toBe(200)
       expect(await codeOf(await fetch(`/event?${names(4)}`))).toEqual([413, 'too_many_topics'])
       const [longest, longer] = ['x'.repeat(20), 'x'.repeat(21)]
       expect((await fetch(`/send?topic=${longest}`, json({ data: 'x' }))).status).toBe(200)
-      for (const response of [
-        await fetch(`/send?topic=${longer}`, json({ data: 'x' })),
-        await fetch(`/event?topic=${longer}`),
-        await fetch(`/event?topic=${longer}/*`),
-        await fetch(`/topics/${longer}`),
-        await fetch(`/topics/${longer}`, { method: 'DELETE' }),
-      ])
-        expect(await codeOf(response)).toEqual([413, 'topic_too_long'])
+      expect((await fetch('/send?topic=1/2/3', json({ data: 'x' }))).status).toBe(200)
+      for (const long of [longer, '1/2/3/4'])
+        for (const response of [
+          await fetch(`/send?topic=${long}`, json({ data: 'x' })),
+          await fetch(`/event?topic=${long}`),
+          await fetch(`/event?topic=${long}/*`),
+          await fetch(`/topics/${long}`),
+          await fetch(`/topics/${long}`, { method: 'DELETE' }),
+        ])
+          expect(await codeOf(response)).toEqual([413, 'topic_too_long'])
     })
 
     test('of a list', async () => {

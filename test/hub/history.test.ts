@@ -3,8 +3,8 @@ import { Hub, type HubOptions, type SubscribeOptions } from '../../src/hub/hub.t
 import type { Subscription } from '../../src/hub/subscription.ts'
 import type { Log, LogOptions } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
-import { nextTurn } from '../../src/log/turn.ts'
 import { Filter } from '../../src/topic.ts'
+import { nextTurn } from '../../src/turn.ts'
 import { Reader } from '../reader.ts'
 
 let log: Log

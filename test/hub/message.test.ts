@@ -3,7 +3,7 @@ import { parseMessage } from '../../src/hub/message.ts'
 import { formatPosition, parsePosition } from '../../src/hub/position.ts'
 import type { Message } from '../../src/log/log.ts'
 
-const limits = { maxEventBytes: 100, maxTopicBytes: 10, maxTopics: 1 }
+const limits = { maxEventBytes: 100, maxTopicBytes: 10, maxTopicSegments: 3, maxTopics: 1 }
 const parse = (more: Partial<Message>) => parseMessage({ topic: 'a', data: 'x', ...more }, limits)
 
 describe('a message', () => {

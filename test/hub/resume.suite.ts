@@ -2,8 +2,8 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { Hub, type HubOptions } from '../../src/hub/hub.ts'
 import { parsePosition } from '../../src/hub/position.ts'
 import type { Log, LogOptions } from '../../src/log/log.ts'
-import { nextTurn } from '../../src/log/turn.ts'
 import { Filter } from '../../src/topic.ts'
+import { nextTurn } from '../../src/turn.ts'
 import { Reader } from '../reader.ts'
 
 interface Past {

@@ -4,6 +4,7 @@ import type { Subscription } from '../../src/hub/subscription.ts'
 import type { Log, LogOptions } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 import { Filter } from '../../src/topic.ts'
+import { nextTurn } from '../../src/turn.ts'
 import { Reader } from '../reader.ts'
 
 let log: Log
@@ -66,6 +67,32 @@ describe('a stream begins', () => {
     expect(reader.events[0]).toMatchObject({ event: 'hub.open', id: id(1) })
     expect(reader.control('open')).toMatchObject([{ state: 'resumed' }])
     expect(reader.control('gap')).toEqual([])
+  })
+
+  test('with a pattern that little is for, looking for it in a turn of its own for every thousand events', async () => {
+    await say('a', ...Array.from({ length: 3500 }, (_, i) => `${i}`))
+    await say('c/d', 'for us')
+    const [one, other] = [
+      await subscribe(['c/*'], { lastEventId: id(0) }),
+      await subscribe(['*/d'], { lastEventId: id(0) }),
+    ]
+    const places = () => [one.position, other.position]
+    let given = 0
+    for (const subscription of [one, other]) {
+      expect(take(subscription).events.map(({ event }) => event)).toEqual(['hub.open'])
+      subscription.onReady = () => {
+        if (take(subscription).events.length > 0) given++
+      }
+    }
+    const seen = new Set<string>()
+    for (let turns = 0; turns < 20; turns++) {
+      seen.add(`${places()}`)
+      await nextTurn()
+    }
+    expect(seen).toContain('1000,1000')
+    for (const turn of ['2000,1000', '2000,2000', '3000,2000', '3000,3000', '3501,3000', '3501,3501'])
+      expect(seen).toContain(turn)
+    expect(given).toBe(2)
   })
 
   test('after a trimmed gap at the oldest kept entry of its topics', async () => {

@@ -1,0 +1,97 @@
+import { Agent, request } from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Stream } from '../../server/stream.ts'
+import { answers } from './answers.ts'
+
+const RATE = 100
+/** So long after it was sent, an event will not come any more. */
+const LOST_MS = 15_000
+
+const port = Number(process.argv[2])
+/** As many connections as it takes for none to wait for another, and few when all is well. */
+const agent = new Agent({ keepAlive: true, maxFreeSockets: 2 })
+/** From the moment when an event was sent until the reader had it, by number of the event. */
+const late: number[] = []
+const complaints: string[] = []
+let sent = 0
+let from = 0
+let lastSeq = 0
+
+const stream = new Stream(port, '/event?topic=healthy', {
+  take(bytes) {
+    const now = performance.now()
+    const { reader } = stream
+    reader.feed(bytes)
+    reader.text = ''
+    for (const { event, data, id } of reader.events.splice(0)) {
+      if (event === 'hub.open' || event === 'hub.checkpoint') continue
+      const [number, sentAt] = data.split(' ').map(Number) as [number, number]
+      const seq = Number(id!.slice(id!.lastIndexOf('-') + 1))
+      if (event !== undefined) complaints.push(`${event} ${data}`)
+      else if (seq <= lastSeq) complaints.push(`event ${number} came at ${seq}, after ${lastSeq}`)
+      else if (late[number] !== undefined) complaints.push(`event ${number} came twice`)
+      lastSeq = seq
+      late[number] = now - sentAt
+    }
+  },
+})
+
+function publish(number: number): void {
+  const options = {
+    port,
+    path: '/send?topic=healthy',
+    method: 'POST',
+    agent,
+    headers: { 'content-type': 'text/plain' },
+  }
+  const failed = (why: unknown) => complaints.push(`event ${number} was not taken: ${why}`)
+  request(options, (answer) => {
+    if (answer.statusCode !== 200) failed(answer.statusCode)
+    answer.resume()
+  })
+    .on('error', failed)
+    .end(`${number} ${performance.now()}`)
+}
+
+/** Publishes when it is due, and not when the last one was answered. */
+async function publishAll(): Promise<never> {
+  const began = performance.now()
+  for (;;) {
+    await pause(Math.max(0, began + sent * (1000 / RATE) - performance.now()))
+    publish(sent++)
+  }
+}
+
+/** Waits for events that were sent, and tells how late they were. */
+async function lateOf(begin: number, end: number): Promise<readonly number[]> {
+  const came = () => late.slice(begin, end).filter((ms) => ms !== undefined)
+  const until = performance.now() + LOST_MS
+  while (came().length < end - begin && !stream.closed && performance.now() < until) await pause(10)
+  return came()
+}
+
+const calls = {
+  /** Resolves when the reader is there and the publisher has begun. */
+  async start() {
+    await stream.until(() => stream.status === 200)
+    void publishAll()
+  },
+  begin() {
+    from = sent
+  },
+  /** How late what was sent since `begin` has come, in ms. */
+  end: () => lateOf(from, sent),
+  /** What is not as it should be: all that was sent has come, once, in the order of the log, on one stream, without a gap. */
+  async complaints(): Promise<readonly string[]> {
+    const all = sent
+    await lateOf(0, all)
+    const lost = Array.from({ length: all }, (_, i) => i).filter((i) => late[i] === undefined)
+    if (lost.length > 0) complaints.push(`${lost.length} events did not come, the first is ${lost[0]}`)
+    if (stream.closed) complaints.push('the stream was cut')
+    return complaints.slice(0, 20)
+  },
+}
+
+export type Healthy = typeof calls
+
+answers(calls)

@@ -1,0 +1,114 @@
+import { request } from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
+import { random } from '../../server/random.ts'
+import { Stream } from '../../server/stream.ts'
+import { attacks } from './answers.ts'
+
+/** As many segments as a topic of 200 bytes has, and fewer where a hub does not take so many. */
+const DEPTHS = [100, 50, 20, 10, 5]
+const PATTERNS = 100
+const PATIENCE_MS = 500
+
+const port = Number(process.argv[2])
+const numbers = random(11)
+let depth = 0
+let streams: Stream[] = []
+
+/** Each segment fits the deep topic in two ways, so that all patterns have to be followed to their ends, where some miss. */
+function pattern(ends: readonly string[]): string {
+  const segments = Array.from({ length: depth - 1 }, () => numbers.pick(['a', '*']))
+  return [...segments, numbers.pick(ends)].join('/')
+}
+
+function query(ends: readonly string[], patterns = PATTERNS): string {
+  return Array.from({ length: patterns }, () => `topic=${pattern(ends)}`).join('&')
+}
+
+function topic(last: number): string {
+  return [...Array(depth - 1).fill('a'), last].join('/')
+}
+
+/** Status and body. */
+function ask(
+  method: string,
+  path: string,
+  body?: string,
+  signal?: AbortSignal,
+): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const headers = { accept: 'application/json', ...(body && { 'content-type': 'application/json' }) }
+    request({ port, method, path, headers, ...(signal && { signal }) }, (answer) => {
+      let text = ''
+      answer
+        .setEncoding('utf8')
+        .on('data', (piece) => {
+          text += piece
+        })
+        .on('end', () => resolve({ status: answer.statusCode!, text }))
+        .on('error', reject)
+    })
+      .on('error', reject)
+      .end(body)
+  })
+}
+
+async function publish(messages: readonly unknown[]): Promise<string> {
+  const { status, text } = await ask('POST', '/send', JSON.stringify(messages))
+  if (status !== 200) throw new Error(`Cannot publish: ${text}`)
+  return JSON.parse(text).ids.at(-1)
+}
+
+const calls = {
+  /** Finds out how deep the hub lets patterns and topics be. */
+  async prepare(): Promise<number> {
+    for (depth of DEPTHS) {
+      const said = await ask('GET', `/event?${query(['b'], 1)}`)
+      if (said.status === 200 && (await ask('POST', `/send?topic=${topic(0)}`, '{"data":"x"}')).status === 200) break
+    }
+    return depth
+  },
+  /** Opens so many streams of as many patterns as one may have. */
+  async begin(count: number) {
+    for (let i = 0; i < count; i++) {
+      const stream = new Stream(port, `/event?${query(['b', '**'])}`, { take() {} }) // reads, and throws it away
+      streams.push(stream)
+      await stream.until(() => stream.status > 0)
+      if (stream.status !== 200) throw new Error(`Cannot subscribe: ${stream.status}`)
+    }
+  },
+  /** Publishes to deep topics, one event after another, so many a second, for so long. */
+  async publish(rate: number, ms: number) {
+    const began = performance.now()
+    for (let n = 1; performance.now() - began < ms; n++) {
+      await publish([{ topic: topic(n % 10), data: 'x' }])
+      await pause(Math.max(0, began + (n * 1000) / rate - performance.now()))
+    }
+  },
+  /**
+   * Asks for so long what has been said, by patterns that all nearly match: from a place so many events back, in the window, and
+   * from the beginning of the log. Whoever is not answered at once goes.
+   */
+  async resume(events: number, ms: number) {
+    const began = performance.now()
+    while (performance.now() - began < ms) {
+      const [epoch, seq] = (await publish([{ topic: topic(0), data: 'x' }])).split('-') as [string, string]
+      for (const beginning of [`lastEventId=${epoch}-${Number(seq) - events}`, 'from=earliest'])
+        await ask('GET', `/event?${beginning}&${query(['b'])}`, undefined, AbortSignal.timeout(PATIENCE_MS)).catch(
+          () => {},
+        )
+    }
+  },
+  /** Fills the log and the window with so many events of deep topics. */
+  async fill(events: number) {
+    for (let n = 0; n < events; n += 100)
+      await publish(Array.from({ length: 100 }, (_, i) => ({ topic: topic(i % 10), data: 'x' })))
+  },
+  end() {
+    for (const { socket } of streams) socket.destroy()
+    streams = []
+  },
+}
+
+export type Patterns = typeof calls
+
+attacks(calls)

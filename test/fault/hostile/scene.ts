@@ -1,0 +1,211 @@
+import { readFileSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
+import { expect, onTestFinished } from 'vitest'
+import { median, quantile } from '../../bench/quantile.ts'
+import { runs, soak } from '../../seed.ts'
+import { deno, node, type Runtime } from '../../server/runtimes.ts'
+import { fdsOf, folder, rssOf, type Server, start } from '../../server/server.ts'
+import type { Calls } from './answers.ts'
+import { type Aside, aside } from './aside.ts'
+import type { Deaf } from './deaf.ts'
+import type { Healthy } from './healthy.ts'
+
+const MIB = 1024 ** 2
+const QUIET_MS = runs(500, 5000)
+/** What the end of an attack costs is not to count as quiet. */
+const SETTLE_MS = runs(200, 2000)
+const ROUNDS = runs(3, 5)
+/** A round more for each that does not hold or does not tell, up to so many. */
+const MAX_ROUNDS = 2 * ROUNDS
+const MAX_RATIO = soak ? 1.5 : 3
+/**
+ * So late is not late, whatever the ratio. Where nobody else wants the machine's two cores, p99 is 3 to 8 ms when it is quiet and
+ * 8 to 20 in an attack that does no harm; beside other tests 91 was measured for the same, and what does harm is far beyond.
+ */
+const FLOOR_MS = runs(100, 20)
+/**
+ * A hub that waited for a processor for more of the time was kept by the machine: a round in which it was tells nothing. It waits
+ * for 3 to 20 % on two cores by themselves, because the attacker is there too, and for 35 to 75 beside other tests.
+ */
+const MAX_WAITED = 0.25
+/** Nobody can tell Deno's V8 to collect. */
+const maxMemory = (runtime: Runtime) => (runtime === deno ? 1.5 : 1.2)
+const MAX_RETURN_MS = runs(10_000, 60_000)
+/** Sockets of those who publish and ask beside the attack. */
+const SPARE_FDS = 10
+
+export const limits = { bodyMs: 2000, streamMs: 4000, stallMs: 2500, entries: 5000 }
+
+/** What a hub holds by itself is little, so that what an attack leaves shows. */
+export const settings = {
+  WINDOW_BYTES: '1MiB',
+  RETENTION_BYTES: '2MiB',
+  RETENTION_COUNT: `${limits.entries}`,
+  STALL: `${limits.stallMs}ms`,
+  BODY_TIMEOUT: `${limits.bodyMs}ms`,
+  MAX_STREAM_TIME: `${limits.streamMs}ms`,
+  HEARTBEAT: '5m', // so that who is gone is not found out by it
+  LIFETIME: '1h',
+  MALLOC_ARENA_MAX: '1', // the C library's, where it is glibc: with more of them it is chance how much each holds
+}
+
+/** How to attack, again and again. */
+export interface Attack {
+  /** Before it is measured. */
+  prepare?(): Promise<unknown>
+  /** While it is measured. */
+  make(): Promise<unknown>
+  /** When it has been. */
+  end?(): Promise<unknown>
+}
+
+interface Round {
+  /** p99 of the healthy reader before the attack and during it, in ms. */
+  readonly quiet: number
+  readonly attacked: number
+  readonly longest: number
+  /** Part of the time in which the hub could have run and was not let. */
+  readonly waited: number
+}
+
+/** A hub that is attacked, with a publisher and a healthy reader who are always there. */
+export class Scene {
+  readonly server: Server
+  readonly #healthy: Aside<Healthy>
+  readonly #runtime: Runtime
+
+  /** @param readers the most that will attack */
+  static async of(runtime: Runtime, readers: number): Promise<Scene> {
+    const collect = pathToFileURL(`${import.meta.dirname}/collect.ts`)
+    const log = { LOG: `sqlite:${folder()}/hub.db` }
+    const collected = runtime === node && { NODE_OPTIONS: `--expose-gc --import=${collect}` }
+    const scene = new Scene(runtime, await start({ ...settings, ...log, ...collected }, runtime))
+    await scene.#warm(readers)
+    return scene
+  }
+
+  private constructor(runtime: Runtime, server: Server) {
+    this.#runtime = runtime
+    this.server = server
+    this.#healthy = aside<Healthy>('healthy.ts', server.port)
+  }
+
+  /** Somebody who attacks until the end of the test. */
+  attacker<Known extends Calls>(module: string): Aside<Known> {
+    const attacker = aside<Known>(module, this.server.port)
+    onTestFinished(attacker.stop)
+    return attacker
+  }
+
+  /** Attacks in turn with leaving it alone: the healthy reader hardly minds, nothing is left of it, and a line tells the figures. */
+  async withstands(what: string, { prepare, make, end }: Attack): Promise<void> {
+    const { serves, child } = this.server
+    const before = { rss: await this.#memory(), fds: fdsOf(serves) }
+    const rounds: Round[] = []
+    let peak = 0
+    for (let isFine = false; rounds.length < MAX_ROUNDS && !isFine; ) {
+      const quiet = await this.late(() => pause(QUIET_MS))
+      await prepare?.()
+      const attacked = await this.late(make)
+      peak = Math.max(peak, rssOf(serves))
+      rounds.push({ quiet: quiet.p99, attacked: attacked.p99, longest: attacked.longest, waited: attacked.waited })
+      await end?.()
+      await this.#isAlone(before.fds)
+      await pause(SETTLE_MS)
+      const telling = rounds.filter(tells)
+      isFine = telling.length >= ROUNDS && p99Of('attacked', telling) <= boundOf(telling)
+    }
+    const most = maxMemory(this.#runtime) * before.rss
+    const after = await this.#memory(most)
+    const telling = rounds.filter(tells)
+    const each = rounds.map(({ attacked, waited }) => `${attacked} (${Math.round(100 * waited)} %)`)
+    console.log(
+      `${this.#runtime.name}, ${what}: the healthy reader's p99 is ${p99Of('attacked', rounds)} ms, and ${p99Of('quiet', rounds)} without them; ` +
+        `in each round, and for how much of it the hub waited for a processor: ${each.join(', ')}; the longest wait ${Math.max(...rounds.map(({ longest }) => longest))} ms; ` +
+        `RSS ${mib(before.rss)} → ${mib(peak)} → ${mib(after)}${telling.length > 0 ? '' : '; this machine was too busy to tell'}`,
+    )
+    expect(child.exitCode).toBeNull()
+    expect(await this.#healthy.ask('complaints')).toEqual([])
+    expect(after).toBeLessThan(most)
+    if (soak) expect(telling.length).toBeGreaterThan(0)
+    if (telling.length > 0) expect(p99Of('attacked', telling)).toBeLessThanOrEqual(boundOf(telling))
+  }
+
+  /** How late events come to the healthy reader meanwhile, in ms. */
+  async late(meanwhile: () => Promise<unknown>): Promise<{ p99: number; longest: number; waited: number }> {
+    const { serves } = this.server
+    await this.#healthy.ask('begin')
+    const [began, waited] = [performance.now(), waitedOf(serves)]
+    await meanwhile()
+    const part = (waitedOf(serves) - waited) / (performance.now() - began)
+    const late = await this.#healthy.ask('end')
+    return { p99: tenth(quantile(late, 0.99)), longest: tenth(Math.max(...late)), waited: part }
+  }
+
+  stop(): void {
+    this.#healthy.stop()
+  }
+
+  /** Nobody is left but the healthy reader. */
+  async #isAlone(fds: number): Promise<void> {
+    const { readers, serves } = this.server
+    await expect.poll(readers, { timeout: 20_000, interval: 50 }).toBe(1)
+    await expect.poll(() => fdsOf(serves), { timeout: 20_000, interval: 50 }).toBeLessThanOrEqual(fds + SPARE_FDS)
+  }
+
+  /**
+   * Fills the window and the log, has the code compiled that everybody uses, and as many readers come and go as will attack. What
+   * that leaves is not the attack's: 5,000 of them, when their buffers were full, leave 50 MiB in the heap of the C library, where
+   * JavaScript's is back at 16, and the next 5,000 hardly more (measured: 114 MiB before, then 167, 170, 171).
+   */
+  async #warm(readers: number): Promise<void> {
+    await this.#healthy.ask('start')
+    const others = aside<Deaf>('deaf.ts', this.server.port)
+    await others.ask('begin', readers)
+    await expect.poll(this.server.readers, { timeout: 20_000 }).toBe(readers + 1)
+    await others.ask('flood', 16 * MIB, 2000)
+    others.stop()
+    await expect.poll(this.server.readers, { timeout: 20_000 }).toBe(1)
+    await this.#memory()
+  }
+
+  /** Resident memory, of Node when what can be given back has been; polls for a while if it is more than it should be. */
+  async #memory(most = Number.POSITIVE_INFINITY): Promise<number> {
+    const { serves } = this.server
+    const until = performance.now() + MAX_RETURN_MS
+    for (;;) {
+      if (this.#runtime === node) process.kill(serves, 'SIGUSR2')
+      await pause(300)
+      const rss = rssOf(serves)
+      if (rss < most || performance.now() > until) return rss
+    }
+  }
+}
+
+/** Whether the figures of a round are of the hub's making. */
+function tells({ waited }: Round): boolean {
+  return waited <= MAX_WAITED
+}
+
+function p99Of(name: 'quiet' | 'attacked', rounds: readonly Round[]): number {
+  return median(rounds.map((round) => round[name]))
+}
+
+function boundOf(rounds: readonly Round[]): number {
+  return Math.max(FLOOR_MS, MAX_RATIO * p99Of('quiet', rounds))
+}
+
+/** How long a process's main thread was ready to run and did not, since it began, in ms; 0 where the kernel does not count it. */
+function waitedOf(pid: number): number {
+  const [, waitedNs] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')
+  return Number(waitedNs) / 1e6
+}
+
+function tenth(ms: number): number {
+  return Math.round(10 * ms) / 10
+}
+
+function mib(bytes: number): string {
+  return `${Math.round(bytes / MIB)} MiB`
+}

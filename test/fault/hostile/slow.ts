@@ -1,0 +1,102 @@
+import { once } from 'node:events'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Stream } from '../../server/stream.ts'
+import { attacks } from './answers.ts'
+
+const EVERY_MS = 1000
+/** Not all at the same moment. */
+const SHARES = 10
+
+const head = (type: string) =>
+  `POST /send?topic=slow HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: ${type}\r\nContent-Length: 1000\r\n\r\n`
+
+/** What is sent at once, and what then comes a byte a second. */
+const kinds = {
+  headers: { sent: 'GET /event?topic=slow HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ', slowly: 'x' },
+  json: { sent: head('application/json'), slowly: ' ' },
+  ndjson: { sent: head('application/x-ndjson'), slowly: ' ' },
+}
+
+export type Kind = keyof typeof kinds
+
+/** How connections of a kind ended. */
+export interface Ending {
+  /** How many were answered with what; 0 is nothing. */
+  readonly statuses: Readonly<Record<string, number>>
+  /** After how long the first one was. */
+  readonly answeredMs: number
+  /** How many were closed, and after how long the last one was. */
+  readonly closed: number
+  readonly lastMs: number
+}
+
+interface Sender {
+  readonly kind: Kind
+  readonly stream: Stream
+  readonly openedAt: number
+  answeredAt?: number
+  closedAt?: number
+}
+
+const port = Number(process.argv[2])
+let senders: Sender[] = []
+let share = 0
+
+setInterval(() => {
+  share = (share + 1) % SHARES
+  for (const [i, { kind, stream }] of senders.entries())
+    if (i % SHARES === share && stream.socket.writable) stream.socket.write(kinds[kind].slowly)
+}, EVERY_MS / SHARES)
+
+const calls = {
+  /** Opens so many of each kind. */
+  async begin(count: number) {
+    for (const kind of Object.keys(kinds) as Kind[])
+      for (let i = 0; i < count; i++) {
+        const stream = new Stream(port, '', { sent: kinds[kind].sent })
+        const sender: Sender = { kind, stream, openedAt: performance.now() }
+        stream
+          .until(() => stream.status > 0)
+          .then(
+            () => {
+              sender.answeredAt = performance.now()
+            },
+            () => {}, // It was closed without.
+          )
+        stream.gone().then(() => {
+          sender.closedAt = performance.now()
+        })
+        senders.push(sender)
+        if (i % 50 === 49) await once(stream.socket, 'connect')
+      }
+    while (senders.some(({ stream }) => stream.socket.connecting)) await pause(10)
+  },
+  /** Resolves when the server has ended all of them, or after so long. */
+  async endings(withinMs: number): Promise<Record<Kind, Ending>> {
+    const until = performance.now() + withinMs
+    while (senders.some(({ closedAt }) => closedAt === undefined) && performance.now() < until) await pause(50)
+    const of = (kind: Kind): Ending => {
+      const all = senders.filter((sender) => sender.kind === kind)
+      const statuses: Record<string, number> = {}
+      for (const { stream } of all) statuses[stream.status] = (statuses[stream.status] ?? 0) + 1
+      const after = (name: 'answeredAt' | 'closedAt') =>
+        all.filter((sender) => sender[name] !== undefined).map((sender) => Math.round(sender[name]! - sender.openedAt))
+      const closed = after('closedAt')
+      return {
+        statuses,
+        answeredMs: Math.min(...after('answeredAt')),
+        closed: closed.length,
+        lastMs: Math.max(...closed),
+      }
+    }
+    return { headers: of('headers'), json: of('json'), ndjson: of('ndjson') }
+  },
+  end() {
+    for (const { stream } of senders) stream.socket.destroy()
+    senders = []
+  },
+}
+
+export type Slow = typeof calls
+
+attacks(calls)

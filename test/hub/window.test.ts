@@ -1,0 +1,67 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { Frame } from '../../src/hub/frame.ts'
+import { Window } from '../../src/hub/window.ts'
+import { Filter } from '../../src/topic.ts'
+import { runs, seed } from '../seed.ts'
+
+const TOPICS = ['a', 'b', 'c/1', 'c/2']
+
+const frame = (topic: string, seq: number, says = true): Frame => ({
+  ...{ topic, seq, says },
+  bytes: new TextEncoder().encode(`${seq} `),
+  closes: !says,
+})
+
+/** All that comes, chunk after chunk, as seqs. */
+function taken(window: Window, after: number, names: readonly string[], latest: boolean, maxBytes: number) {
+  const seqs: number[] = []
+  let text = ''
+  for (let at = after; at < window.head; ) {
+    const chunk = window.chunk(at, { filter: Filter.parse(names), latest }, maxBytes)
+    expect(chunk.to).toBeGreaterThan(at)
+    expect(chunk.full || chunk.to === window.head).toBe(true)
+    text += new TextDecoder().decode(chunk.bytes)
+    at = chunk.to
+  }
+  for (const seq of text.split(' ')) if (seq) seqs.push(Number(seq))
+  return seqs
+}
+
+/** The same by looking at every frame. */
+function wanted(frames: readonly Frame[], after: number, names: readonly string[], latest: boolean): number[] {
+  const filter = Filter.parse(names)
+  const due = frames.filter(({ seq, topic }) => seq > after && filter.matches(topic))
+  const isStanding = ({ topic, seq }: Frame) => due.every((one) => one.topic !== topic || one.seq <= seq || !one.says)
+  return (latest ? due.filter(isStanding) : due).map(({ seq }) => seq)
+}
+
+test('a window gives what a look at each of its frames would', () => {
+  const said = fc.record({ topic: fc.constantFrom(...TOPICS), says: fc.boolean() })
+  const names = fc.subarray([...TOPICS, 'c/*', '**', 'none'], { minLength: 1 })
+  const property = fc.property(
+    ...[fc.array(said, { maxLength: 60, size: 'max' }), names, fc.boolean()],
+    ...[fc.integer({ min: 1, max: 40 }), fc.nat(60), fc.integer({ min: 1, max: 30 })],
+    (all, names, latest, maxCount, back, maxBytes) => {
+      const window = new Window(7, maxCount, 1e6)
+      // A topic is closed by its last frame only.
+      const isLast = (i: number) => all.findLastIndex(({ topic }) => topic === all[i]!.topic) === i
+      const frames = all.map(({ topic, says }, i) => frame(topic, 8 + i, says || !isLast(i)))
+      for (const one of frames) window.push(one)
+      expect(window.floor).toBe(7 + Math.max(0, all.length - maxCount))
+      const after = Math.max(window.floor, window.head - back)
+      expect(taken(window, after, names, latest, maxBytes)).toEqual(wanted(frames, after, names, latest))
+    },
+  )
+  fc.assert(property, { seed, numRuns: runs(300, 30_000) })
+})
+
+test('one look with a pattern compares it with a thousand frames at most, wherever the next one is', () => {
+  const window = new Window(0, 10_000, 1e6)
+  for (let seq = 1; seq <= 2500; seq++) window.push(frame('other', seq))
+  window.push(frame('c/1', 2501))
+  const look = (after: number) => window.chunk(after, { filter: Filter.parse(['c/*']), latest: false }, 100)
+  expect(look(0)).toEqual({ to: 1000, sent: 1000, full: true, closes: [] })
+  expect(look(1000)).toMatchObject({ to: 2000, full: true })
+  expect(look(2000)).toMatchObject({ to: 2501, sent: 2501, full: false })
+})
