@@ -87,7 +87,11 @@ export const settings = {
     'refused',
     v.picklist(['all', 'refused', 'none'], 'all, refused or none'),
   ),
-  HEAP_WATERMARK: setting('percent of the heap that is taken when new streams are turned away', '85', whole(10, 100)),
+  HEAP_WATERMARK: setting(
+    'percent of the heap that is taken when new streams are turned away; Bun tells of no bound',
+    '85',
+    whole(1, 100),
+  ),
   MAX_READERS_PER_TOKEN: setting('open streams of one subject of tokens, or one API key', '100', whole(1)),
   RETENTION_COUNT: setting('entries kept in the whole log; 100000 with LOG=memory:', '1000000', whole(1)),
   RETENTION_BYTES: setting('bytes of entries kept in the whole log; 64MiB with LOG=memory:', '1GiB', bytes(KIB)),
