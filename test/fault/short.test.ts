@@ -1,0 +1,89 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { deno, node, type Runtime, servers } from '../server/runtimes.ts'
+import { cleanUp, type Server, start, withoutProc } from '../server/server.ts'
+import { Stream } from '../server/stream.ts'
+
+const FILES = 200
+/** What is left of them for streams, by `adapters/machine.ts`. */
+const STREAMS = 160
+
+/** How to have a runtime run with a heap of so many MiB, where it can be told. */
+const withHeap = new Map<Runtime, (mib: number) => Record<string, string>>([
+  [node, (mib) => ({ NODE_OPTIONS: `--max-old-space-size=${mib}` })],
+  [deno, (mib) => ({ DENO_V8_FLAGS: `--max-old-space-size=${mib}` })],
+])
+
+afterEach(cleanUp)
+
+describe.each(servers)('a hub on $name that is short of', (runtime) => {
+  const told = withHeap.get(runtime)
+
+  const why = told ? '' : ' (skipped: its heap has no bound that it tells)'
+  test.skipIf(!told)(`memory turns new streams away, and nothing else${why}`, async () => {
+    const isRefused = async (settings: Record<string, string>) => {
+      const server = await start({ ...told!(64), ...settings }, runtime)
+      expect((await publish(server)).status).toBe(200)
+      const [browser, script] = await open(server)
+      await server.kill('SIGTERM')
+      return [browser, script]
+    }
+    const refused = ['200 retry: ', '503 5 overloaded']
+    expect(await isRefused({ HEAP_WATERMARK: '1' })).toEqual(refused)
+    expect(await isRefused({ HEAP_WATERMARK: '100' })).toEqual(['200 event: hub.open', '200 event: hub.open'])
+  })
+
+  test.skipIf(withoutProc)('open files has as many streams as leave some for whoever publishes', async () => {
+    const server = await start({}, few(runtime))
+    const streams: Stream[] = []
+    for (let i = 0; i < STREAMS; i++) {
+      const stream = new Stream(server.port, '/event?topic=news')
+      streams.push(stream)
+      await stream.until(() => stream.status === 200)
+    }
+    expect(await server.readers()).toBe(STREAMS)
+    expect(await open(server)).toEqual(['200 retry: ', '429 5 too_many_readers'])
+    expect((await publish(server)).status).toBe(200)
+    for (const stream of streams) await stream.until(() => stream.reader.text.includes('It works'))
+    streams[0]!.socket.destroy()
+    await expect.poll(server.readers).toBe(STREAMS - 1)
+    expect((await open(server))[0]).toBe('200 event: hub.open')
+    for (const { socket } of streams) socket.destroy()
+  })
+})
+
+/** The same runtime with few open files. */
+function few(runtime: Runtime): Runtime {
+  const command: Runtime['command'] = (...given) => [
+    ...['sh', '-c', `ulimit -n ${FILES}; exec "$0" "$@"`],
+    ...runtime.command(...given),
+  ]
+  return { ...runtime, command }
+}
+
+function publish({ url }: Server): Promise<Response> {
+  return fetch(`${url}/send?topic=news`, {
+    method: 'POST',
+    body: 'It works',
+    headers: { 'content-type': 'text/plain' },
+  })
+}
+
+/** What a browser's EventSource is answered, and what a script is. */
+async function open({ url }: Server): Promise<readonly string[]> {
+  return Promise.all(['text/event-stream', '*/*'].map((accept) => answered(`${url}/event?topic=news`, accept)))
+}
+
+async function answered(url: string, accept: string): Promise<string> {
+  const response = await fetch(url, { headers: { accept } })
+  const { status, headers } = response
+  if (!headers.get('content-type')!.startsWith('text/event-stream'))
+    return `${status} ${headers.get('retry-after')} ${((await response.json()) as { code: string }).code}`
+  let text = ''
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    text += part.value
+    if (/event: hub\.open/.test(text)) break
+  }
+  await reader.cancel()
+  return `${status} ${/event: hub\.open|retry: (?=\d+\n$)/.exec(text)}`
+}
