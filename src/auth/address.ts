@@ -6,7 +6,7 @@ export type Trusted = readonly (readonly [ipaddr.IPv4 | ipaddr.IPv6, number])[]
 /** @throws if one is neither */
 export function parseTrusted(list: readonly string[]): Trusted {
   return list.map((range) => {
-    if (range.includes('/')) return ipaddr.parseCIDR(range)
+    if (range.includes('/')) return canonical(ipaddr.parseCIDR(range))
     const address = ipaddr.process(range)
     return [address, address.kind() === 'ipv4' ? 32 : 128]
   })
@@ -34,9 +34,18 @@ export function clientOf(
   return client ? nameOf(client) : peer
 }
 
+/** An IPv4 range that is written as IPv6 (`::ffff:10.0.0.0/104`) is one of IPv4, as its addresses are. */
+function canonical([address, bits]: [ipaddr.IPv4 | ipaddr.IPv6, number]): Trusted[number] {
+  if (address.kind() === 'ipv4' || bits < 96 || !(address as ipaddr.IPv6).isIPv4MappedAddress()) return [address, bits]
+  return [(address as ipaddr.IPv6).toIPv4Address(), bits - 96]
+}
+
+/** An address, also as some proxies write it: in brackets, with a port. What only C would read as one (`7`, `0x7f.1`) is none. */
 function parse(text: string | undefined): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
-  const bare = text?.replace(/%.*$/, '')
-  return bare !== undefined && ipaddr.isValid(bare) ? ipaddr.process(bare) : undefined
+  if (text === undefined) return
+  const [, inBrackets, beforePort] = /^\[(.*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text) ?? []
+  const bare = (inBrackets ?? beforePort ?? text).replace(/%.*$/, '')
+  if (ipaddr.IPv4.isValidFourPartDecimal(bare) || ipaddr.IPv6.isValid(bare)) return ipaddr.process(bare)
 }
 
 function isTrusted(address: ipaddr.IPv4 | ipaddr.IPv6, trusted: Trusted): boolean {

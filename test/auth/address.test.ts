@@ -41,6 +41,13 @@ describe('the client of a request', () => {
     expect(behindProxy('garbage, , %%%, 203.0.113.1')).toBe('203.0.113.1')
   })
 
+  test('is whom a range of IPv4 that is written as IPv6 speaks for', () => {
+    const mapped = parseTrusted(['::ffff:10.0.0.0/104'])
+    expect(clientOf(PROXY, '203.0.113.1', mapped)).toBe('203.0.113.1')
+    expect(clientOf('::ffff:10.0.0.9', '203.0.113.1', mapped)).toBe('203.0.113.1')
+    expect(clientOf('11.0.0.1', '203.0.113.1', mapped)).toBe('11.0.0.1')
+  })
+
   test('is the farthest trusted proxy where all are trusted', () => {
     expect(behindProxy('10.3.3.3, 10.2.2.2')).toBe('10.3.3.3')
     expect(behindProxy(undefined)).toBe(PROXY)
@@ -55,6 +62,10 @@ describe('the client of a request', () => {
       '999.1.1.1',
       '1.2.3.0400',
       '1.2.3.4.5',
+      '7',
+      '0x7f.1',
+      '203.0.113.1:',
+      '[203.0.113.1',
       'localhost',
       '203.0.113.1 1.1.1.1',
       '203.0.113.1;1.1.1.1',
@@ -71,13 +82,13 @@ describe('the client of a request', () => {
     }
   })
 
-  test('is the address or the proxy where a port stands behind it, never another', () => {
+  test('is the address that a port stands behind, or brackets around', () => {
     for (const [hop, address] of [
       ['203.0.113.1:4711', '203.0.113.1'],
       ['[2001:db8:1:2::3]:4711', '2001:db8:1:2::/64'],
       ['[2001:db8:1:2::3]', '2001:db8:1:2::/64'],
     ] as const)
-      expect([address, PROXY]).toContain(behindProxy(`1.1.1.1, ${hop}`))
+      expect([hop, behindProxy(`1.1.1.1, ${hop}`)]).toEqual([hop, address])
   })
 
   test('has one name for all spellings of its address', () => {
