@@ -25,6 +25,8 @@ export interface Config {
   readonly corsOrigins: readonly string[]
   /** Which requests the log tells of. */
   readonly requestLog: 'all' | 'refused' | 'none'
+  /** What writes the streams of topics. */
+  readonly carrier: 'native' | 'stream'
   /** Part of the heap that is taken when new streams are turned away. */
   readonly heapWatermark: number
   readonly auth: AuthOptions
@@ -123,6 +125,11 @@ export const settings = {
   PUBLISH_RATE: setting('messages a second of one client address; 1000 with OPEN=true', 'none', optional(whole(1))),
   MAX_REPLAYS: setting('readers that are given history from the log at once', '1000', whole(1)),
   REPLAY_RATE: setting('events a second that one reader is given from the log', '10000', whole(100)),
+  CARRIER: setting(
+    'what writes streams: native is what the runtime does best, stream is portable',
+    'native',
+    v.picklist(['native', 'stream'], 'native or stream'),
+  ),
   MAX_CHUNK_BYTES: setting('most bytes given to a reader at once', '64KiB', bytes(KIB, 16 * MIB)),
   WINDOW_COUNT: setting('newest entries kept in memory for readers to catch up from', '10000', whole(1, 10_000_000)),
   WINDOW_BYTES: setting('bytes of entries kept in memory for the same', '8MiB', bytes(KIB)),
@@ -198,6 +205,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
     }),
     corsOrigins: get('CORS_ORIGINS') ?? [],
     requestLog: get('REQUEST_LOG'),
+    carrier: get('CARRIER'),
     heapWatermark: get('HEAP_WATERMARK') / 100,
     hub: {
       ...defaultHubOptions,

@@ -19,6 +19,7 @@ describe('the configuration', () => {
       auth: defaultAuthOptions,
       corsOrigins: [],
       requestLog: 'refused',
+      carrier: 'native',
       heapWatermark: 0.85,
       hub: defaultHubOptions,
       logOptions: defaultLogOptions,

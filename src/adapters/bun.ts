@@ -1,6 +1,8 @@
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
+import type { Connection } from '../routes/connection.ts'
 import { store } from '../store.ts'
+import { pulled } from './carrier.ts'
 import { readFile } from './files.ts'
 import { shortOf } from './machine.ts'
 import { openAuth, openLog } from './open.ts'
@@ -33,14 +35,16 @@ declare const Bun: {
 export async function serve(config: Config): Promise<Running> {
   await store.use(openLog(config), { ...config.hub, isShort: shortOf(config.heapWatermark) })
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
+  const isNative = config.carrier === 'native'
   const server = await listen(config, (request, own) => {
     const address = own.requestIP(request)?.address
-    return app.fetch(request, {
+    const connection: Connection = {
       ...(address && { address }),
       // Bun ends a silent connection after 10 s. That is right for everything but a stream, which is silent by nature.
       keep: () => own.timeout(request, 0),
       cut: () => own.timeout(request, 1),
-    })
+    }
+    return isNative ? pulled(request, connection, (env) => app.fetch(request, env)) : app.fetch(request, connection)
   })
   return { url: urlOf(config.host, server.port), stop: () => stop(server) }
 }

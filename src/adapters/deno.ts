@@ -1,6 +1,8 @@
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
+import type { Connection } from '../routes/connection.ts'
 import { store } from '../store.ts'
+import { pulled } from './carrier.ts'
 import { readFile } from './files.ts'
 import { shortOf } from './machine.ts'
 import { openAuth, openLog } from './open.ts'
@@ -32,7 +34,11 @@ declare const Deno: {
 export async function serve(config: Config): Promise<Running> {
   await store.use(openLog(config), { ...config.hub, isShort: shortOf(config.heapWatermark) })
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
-  const server = await listen(config, (request, { remoteAddr }) => app.fetch(request, { address: remoteAddr.hostname }))
+  const isNative = config.carrier === 'native'
+  const server = await listen(config, (request, { remoteAddr }) => {
+    const connection: Connection = { address: remoteAddr.hostname }
+    return isNative ? pulled(request, connection, (env) => app.fetch(request, env)) : app.fetch(request, connection)
+  })
   return { url: urlOf(config.host, server.addr.port), stop: () => stop(server) }
 }
 

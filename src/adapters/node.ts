@@ -2,9 +2,12 @@ import { once } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { type HttpBindings, serve as listen } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
+import type { Subscription } from '../hub/subscription.ts'
 import { store } from '../store.ts'
+import { writeTo } from './carrier.ts'
 import { readFile } from './files.ts'
 import { shortOf } from './machine.ts'
 import { openAuth, openLog } from './open.ts'
@@ -28,15 +31,25 @@ export async function serve(config: Config): Promise<Running> {
   const streaming = new WeakMap<Socket, IncomingMessage>()
   const answers = new WeakMap<Socket, ServerResponse>()
   const server = listen({
-    fetch: (request, env) => {
+    fetch: async (request, env) => {
       const { incoming, outgoing } = env as HttpBindings
       const { socket } = incoming
       answers.set(socket, outgoing as ServerResponse)
-      return app.fetch(request, {
+      let carried: Subscription | undefined
+      const response = await app.fetch(request, {
         ...(socket.remoteAddress && { address: socket.remoteAddress }),
         keep: () => streaming.set(socket, incoming),
         cut: () => socket.destroy(),
+        ...(config.carrier === 'native' && {
+          carry: (subscription) => {
+            carried = subscription
+            return () => socket.destroy()
+          },
+        }),
       })
+      if (!carried) return response
+      writeTo(outgoing as ServerResponse, response, carried)
+      return RESPONSE_ALREADY_SENT
     },
     hostname: config.host,
     port: config.port,

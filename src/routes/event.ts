@@ -61,6 +61,10 @@ async function answer(c: Ask, { hub, auth, clients, body, limits }: EventOptions
   const isPoll = wantsJson(c)
   if (!subscription) return isPoll ? over(c, options.lastEventId, filter) : c.body(null, 204)
   if (isPoll) return poll(c, subscription, 1000 * (asked.wait ?? 0))
+  if (filter && c.env?.carry) {
+    cut = c.env.carry(subscription)
+    return c.body(null, 200, headers)
+  }
   return carry(c, subscription, (given) => {
     cut = given
   })

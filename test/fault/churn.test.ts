@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { runs } from '../seed.ts'
 import { type Random, random } from '../server/random.ts'
-import { runtimes, worker } from '../server/runtimes.ts'
+import { portable, runtimes, worker } from '../server/runtimes.ts'
 import { cleanUp, fdsOf, rssOf, type Server, start, withoutProc } from '../server/server.ts'
 import { request, Stream } from '../server/stream.ts'
 
@@ -47,7 +47,7 @@ const chatter = /^(\[wrangler:info\] (GET|HEAD|POST) .*)?$/
 
 afterEach(cleanUp)
 
-describe.each(runtimes)('readers of $name that come and go', (runtime) => {
+describe.each([...runtimes, ...Object.values(portable)])('readers of $name that come and go', (runtime) => {
   test('leave nothing behind, at whatever moment and however they go', {
     timeout: runs(30_000, 180_000),
   }, async ({ skip }) => {

@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { runs, soak } from '../seed.ts'
 import { random } from '../server/random.ts'
-import { bun, deno, node, type Runtime, runtimes, worker } from '../server/runtimes.ts'
+import { bun, deno, node, portable, type Runtime, runtimes, worker } from '../server/runtimes.ts'
 import { cleanUp, fdsOf, folder, rssOf, type Server, start, withoutProc } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
@@ -13,11 +13,11 @@ const sizes = (runtime: Runtime) =>
     ? { stalled: runs(10, 40), published: runs(14, 50) * MIB, enough: 12 * MIB }
     : { stalled: runs(60, 200), published: runs(10, 50) * MIB, enough: 8 * MIB }
 /** Those that can cut a connection; the others let go of what is theirs, and the client's end does the rest. */
-const cutting = [node, bun]
+const cutting = [node, bun, portable.node, portable.bun]
 const IN_FLIGHT = 4
 const MAX_GROWTH_BYTES = 64 * MIB
 /** Deno's V8 collects later: 69 MiB measured, where Node has 37 and Bun 12. */
-const maxMinuteBytes = (runtime: Runtime) => (runtime === deno ? 96 * MIB : MAX_GROWTH_BYTES)
+const maxMinuteBytes = (runtime: Runtime) => ([deno, portable.deno].includes(runtime) ? 96 * MIB : MAX_GROWTH_BYTES)
 /** From the acknowledgement to the healthy reader's receipt, on a machine that does other things too. */
 const MAX_P99_MS = 1000
 
@@ -26,7 +26,7 @@ const small = { RETENTION_BYTES: '2MiB', WINDOW_BYTES: '1MiB', STALL: '10m' }
 
 afterEach(cleanUp)
 
-describe.skipIf(withoutProc).each(runtimes)(
+describe.skipIf(withoutProc).each([...runtimes, ...Object.values(portable)])(
   `readers of $name that do not read (${withoutProc || 'RSS from /proc'})`,
   (runtime) => {
     const { stalled, published, enough } = sizes(runtime)

@@ -10,6 +10,8 @@ export interface Runtime {
   readonly listens: RegExp
   /** The command line of the process that serves, where it is not the one started. */
   readonly serves?: RegExp
+  /** What it is always told, besides the settings of a test. */
+  readonly settings?: Readonly<Record<string, string>>
 }
 
 const root = join(import.meta.dirname, '..', '..')
@@ -56,3 +58,10 @@ export const worker: Runtime = {
 export const servers = [node, bun, deno]
 
 export const runtimes = [...servers, worker]
+
+/** The same servers with the carrier of streams that works on every runtime. */
+export const portable = { node: streaming(node), bun: streaming(bun), deno: streaming(deno) }
+
+function streaming(runtime: Runtime): Runtime {
+  return { ...runtime, name: `${runtime.name}, CARRIER=stream`, settings: { CARRIER: 'stream' } }
+}

@@ -42,6 +42,7 @@ export function launch(settings: Record<string, string>, args: readonly string[]
       WRANGLER_SEND_METRICS: 'false',
       CI: '1',
       NO_COLOR: '1',
+      ...runtime.settings,
       ...settings,
     },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -14,12 +14,13 @@ export class Stream {
   readonly socket: Socket
   readonly reader = new Reader()
   status = 0
-  /** The body is complete: its last chunk, of no bytes, has come. */
+  /** The body is complete: its last chunk, of no bytes, has come, or of one that nothing frames the end of the connection. */
   ended = false
   closed = false
   readonly #take: (bytes: Uint8Array) => void
   readonly #waiting = new Set<() => void>()
   #rest: Buffer = Buffer.alloc(0)
+  #isFramed = true
 
   constructor(port: number, path: string, { lastEventId, sent, take }: StreamOptions = {}) {
     this.#take = take ?? ((bytes) => this.reader.feed(bytes))
@@ -28,8 +29,11 @@ export class Stream {
     this.socket.on('data', (data) => {
       const bytes = data as Buffer // a socket without an encoding gives no strings
       this.#rest = this.#rest.byteLength === 0 ? bytes : Buffer.concat([this.#rest, bytes])
-      if (this.status > 0 || this.#takeHead()) while (this.#takeChunk());
+      if (this.status > 0 || this.#takeHead()) this.#takeBody()
       this.#tell()
+    })
+    this.socket.on('end', () => {
+      this.ended ||= this.status > 0 && !this.#isFramed
     })
     this.socket.on('error', () => {}) // `close` follows, and what came till then is what counts
     this.socket.on('close', () => {
@@ -65,8 +69,19 @@ export class Stream {
     const end = this.#rest.indexOf('\r\n\r\n')
     if (end < 0) return false
     this.status = Number(this.#rest.toString('latin1', 9, 12))
+    this.#isFramed = /\r\n(transfer-encoding|content-length):/i.test(this.#rest.toString('latin1', 0, end))
     this.#rest = this.#rest.subarray(end + 4)
     return true
+  }
+
+  #takeBody(): void {
+    if (this.#isFramed) {
+      while (this.#takeChunk());
+      return
+    }
+    const bytes = this.#rest
+    this.#rest = Buffer.alloc(0)
+    if (bytes.byteLength > 0) this.#take(bytes)
   }
 
   #takeChunk(): boolean {

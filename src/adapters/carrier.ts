@@ -1,0 +1,109 @@
+import type { ServerResponse } from 'node:http'
+import type { Subscription } from '../hub/subscription.ts'
+import type { Connection } from '../routes/connection.ts'
+
+/** Has a request answered, and gives the answer the body that is pulled from the subscription it takes, if it takes one. */
+export async function pulled(
+  { signal }: Request,
+  connection: Connection,
+  answer: (connection: Connection) => Response | Promise<Response>,
+): Promise<Response> {
+  let body: PulledBody | undefined
+  const carry = (subscription: Subscription) => {
+    const carried = new PulledBody(subscription, signal)
+    body = carried
+    return () => {
+      carried.cut()
+      connection.cut?.()
+    }
+  }
+  const response = await answer({ ...connection, carry })
+  return body ? new Response(new ReadableStream(body, { highWaterMark: 0 }), response) : response
+}
+
+/**
+ * A subscription as the body of a response, for runtimes that pull: no queue, no transform, a chunk when there is room for one.
+ *
+ * @param signal of the request: a runtime cancels the body of a client that is gone, or fires this, or both
+ */
+class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
+  readonly #subscription: Subscription
+  readonly #signal: AbortSignal
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined
+  #isAsked = false
+
+  constructor(subscription: Subscription, signal: AbortSignal) {
+    this.#subscription = subscription
+    this.#signal = signal
+  }
+
+  start(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    this.#controller = controller
+    this.#subscription.onReady = () => this.#give()
+    this.#signal.addEventListener('abort', this.#close, { once: true })
+    if (this.#signal.aborted) this.#close()
+  }
+
+  pull(): void {
+    this.#isAsked = true
+    this.#give()
+  }
+
+  cancel(): void {
+    this.#controller = undefined // it is closed already
+    this.#close()
+  }
+
+  /** Ends it in the midst of whatever is not sent. */
+  cut(): void {
+    this.#controller?.error(new Error('This reader does not drain'))
+    this.#controller = undefined
+    this.#close()
+  }
+
+  #give(): void {
+    if (!this.#controller) return
+    const bytes = this.#isAsked ? this.#subscription.read() : undefined
+    if (bytes) {
+      this.#isAsked = false
+      this.#controller.enqueue(bytes)
+    } else if (this.#subscription.ended) {
+      this.#controller.close()
+      this.#controller = undefined
+      this.#signal.removeEventListener('abort', this.#close)
+    }
+  }
+
+  readonly #close = () => this.#subscription.close()
+}
+
+/**
+ * Answers with a response's head and then writes a subscription's chunks to the socket, as they come and as it drains. The end of the
+ * connection ends the body (RFC 9112, 6.3), so that a chunk is one buffer and one write, without a frame around it.
+ */
+export function writeTo(outgoing: ServerResponse, { status, headers }: Response, subscription: Subscription): void {
+  let isFull = false
+  const give = () => {
+    while (!isFull) {
+      const bytes = subscription.read()
+      if (!bytes) {
+        if (subscription.ended) outgoing.end()
+        return
+      }
+      isFull = !outgoing.write(bytes)
+    }
+  }
+  if (outgoing.destroyed) {
+    subscription.close()
+    return
+  }
+  outgoing.removeHeader('Transfer-Encoding')
+  outgoing.writeHead(status, [...headers].flat())
+  outgoing.on('drain', () => {
+    isFull = false
+    give()
+  })
+  outgoing.on('close', () => subscription.close())
+  subscription.onReady = give
+  give()
+}

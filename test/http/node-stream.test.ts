@@ -1,0 +1,4 @@
+import { portable } from '../server/runtimes.ts'
+import { servedSuite } from './served.ts'
+
+servedSuite(portable.node)
