@@ -36,9 +36,10 @@ export class Clients {
   }
 
   /** Counts a stream in, and out with what it returns, which may be called twice. @throws AppError `too_many_readers` */
-  enter(address: string | undefined): () => void {
+  enter(c: Context): () => void {
     const { maxReadersPerAddress } = this.#limits
-    if (address === undefined || maxReadersPerAddress === undefined) return () => {}
+    const address = maxReadersPerAddress === undefined ? undefined : this.addressOf(c)
+    if (address === undefined || maxReadersPerAddress === undefined) return nothing
     const readers = this.#readers.get(address) ?? 0
     if (readers >= maxReadersPerAddress)
       throw new AppError(
@@ -63,7 +64,8 @@ export class Clients {
    *
    * @throws AppError `rate_limited`
    */
-  spend(address: string | undefined, messages: number): void {
+  spend(c: Context, messages: number): void {
+    const address = this.#payer(c)
     const waitMs = this.#wait(address)
     if (waitMs > 0)
       throw new AppError(
@@ -75,10 +77,16 @@ export class Clients {
   }
 
   /** The same for who can wait: a stream that is being read. */
-  async pace(address: string | undefined, messages: number): Promise<void> {
+  async pace(c: Context, messages: number): Promise<void> {
+    const address = this.#payer(c)
     for (let waitMs = this.#wait(address); waitMs > 0; waitMs = this.#wait(address))
       await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMs)))
     this.#take(address, messages)
+  }
+
+  /** Who pays for messages, if they cost anything. */
+  #payer(c: Context): string | undefined {
+    return this.#limits.publishRate === undefined ? undefined : this.addressOf(c)
   }
 
   /** How long until the bucket holds a message. */
@@ -101,3 +109,5 @@ export class Clients {
     this.#fullAt.set(address, Math.max(now, this.#fullAt.get(address) ?? now) + (messages * 1000) / publishRate)
   }
 }
+
+function nothing(): void {}

@@ -280,6 +280,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
           if (!isState(row)) drop(row, next, topics)
         }
       }
+    if (retention.ageMs === undefined && !isOver(next, retention.count, retention.bytes)) return false
     const oldest = retention.ageMs === undefined ? Number.NEGATIVE_INFINITY : Date.now() - retention.ageMs
     const { rows } = tables.rows(0, step)
     for (const row of rows) {

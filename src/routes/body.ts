@@ -1,5 +1,5 @@
 import { AppError, quote } from '../errors.ts'
-import { concat, essenceOf, next, refuseCompressed, within } from './bytes.ts'
+import { concat, cutOff, essenceOf, next, refuseCompressed, within } from './bytes.ts'
 import { parseJson } from './json.ts'
 import { toFields } from './query.ts'
 
@@ -47,15 +47,23 @@ async function readBytes(
   { maxBodyBytes, bodyTimeoutMs }: BodyLimits,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const tooLarge = () => new AppError('body_too_large', `Cannot read a body of more than ${maxBodyBytes} bytes`)
-  if (Number(request.headers.get('content-length') ?? 0) > maxBodyBytes) throw tooLarge()
+  const late = () =>
+    new AppError('body_too_slow', `Cannot wait for more of the body: it took more than ${bodyTimeoutMs} ms`)
+  const declared = Number(request.headers.get('content-length') ?? 0)
+  if (declared > maxBodyBytes) throw tooLarge()
+  // A declared length is a bound: what reads HTTP gives no more. So it can be read at once, which costs a third on Node.
+  if (declared > 0) {
+    const bytes = await within(request.arrayBuffer().catch(cutOff), bodyTimeoutMs, late)
+    if (bytes.byteLength > maxBodyBytes) throw tooLarge()
+    return new Uint8Array(bytes)
+  }
   if (!request.body) return new Uint8Array()
   const pieces: Uint8Array[] = []
   let length = 0
-  // The declared length may lie, and a chunked body declares none: what counts is what comes. The reader is left, not
-  // cancelled, when it is too much: cancelling closes the connection before the answer is out.
+  // What counts is what comes. The reader is left, not cancelled, when it is too much: cancelling closes the connection before
+  // the answer is out.
   const reader = request.body.getReader()
   const endsAt = performance.now() + bodyTimeoutMs
-  const late = new AppError('body_too_slow', `Cannot wait for more of the body: it took more than ${bodyTimeoutMs} ms`)
   const more = () => within(next(reader), endsAt - performance.now(), late)
   for (let read = await more(); !read.done; read = await more()) {
     length += read.value.byteLength
@@ -65,9 +73,11 @@ async function readBytes(
   return concat(pieces, length)
 }
 
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 function decode(bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return decoder.decode(bytes)
   } catch (cause) {
     throw new AppError('encoding_invalid', 'Cannot read the body: it is not UTF-8', { cause })
   }

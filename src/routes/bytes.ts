@@ -2,9 +2,12 @@ import { AppError, quote } from '../errors.ts'
 
 /** @throws AppError `body_invalid` (cut off) */
 export function next(reader: ReadableStreamDefaultReader<Uint8Array>) {
-  return reader.read().catch((cause) => {
-    throw new AppError('body_invalid', 'Cannot read the body: it was cut off', { cause })
-  })
+  return reader.read().catch(cutOff)
+}
+
+/** @throws AppError `body_invalid` */
+export function cutOff(cause: unknown): never {
+  throw new AppError('body_invalid', 'Cannot read the body: it was cut off', { cause })
 }
 
 /** @throws AppError `content_type_unsupported` */
@@ -33,15 +36,10 @@ export function concat(pieces: readonly Uint8Array[], length: number): Uint8Arra
   return bytes
 }
 
-/** What a promise gives, if it does so in time. @throws `late` */
-export async function within<T>(promise: Promise<T>, ms: number, late: AppError): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late), Math.max(0, ms))
+/** What a promise gives, if it does so in time. @throws what `late` makes */
+export function within<T>(promise: Promise<T>, ms: number, late: () => AppError): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(late()), Math.max(0, ms))
+    promise.then(resolve, reject).finally(() => clearTimeout(timer))
   })
-  try {
-    return await Promise.race([promise, timeout])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -128,7 +128,7 @@ async function open(
   options: SubscribeOptions,
 ): Promise<Subscription | undefined> {
   auth.checkStreams(grant)
-  const leave = clients.enter(clients.addressOf(c))
+  const leave = clients.enter(c)
   const onEnd = (subscription: Subscription) => {
     leave()
     auth.unwatch(subscription)

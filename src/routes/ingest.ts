@@ -1,3 +1,4 @@
+import type { Context } from 'hono'
 import type { Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
 import { AppError } from '../errors.ts'
@@ -15,7 +16,8 @@ export interface Sender {
   readonly topic: string | undefined
   /** `Idempotency-Key`: item n has the key `K/n`. */
   readonly key: string | undefined
-  readonly address: string | undefined
+  /** Its request. */
+  readonly asked: Context
 }
 
 /** How far a stream was taken. */
@@ -45,7 +47,7 @@ export async function ingest(hub: Hub, clients: Clients, items: Items, sender: S
   const publishAll = async (messages: readonly Message[]) => {
     for (let i = 0; i < messages.length; i += GROUP) {
       const group = messages.slice(i, i + GROUP)
-      await clients.pace(sender.address, group.length)
+      await clients.pace(sender.asked, group.length)
       await publish(group).catch(async (error) => {
         if (!isRefusal(error)) throw error
         for (const message of group) await publish([message]) // up to the one at fault

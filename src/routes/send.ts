@@ -42,7 +42,7 @@ export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
         grant,
         topic: asked,
         key: keyOf(c),
-        address: clients.addressOf(c),
+        asked: c,
       })
       return answer(c, taken.lastId, { ...taken, ...(asked !== undefined && { topic: asked }) }, hub)
     }
@@ -69,7 +69,7 @@ async function set(
       'message_missing',
       'Cannot send nothing: give message in the query or the body, or a topic to publish data to it',
     )
-  clients.spend(clients.addressOf(c), 1)
+  clients.spend(c, 1)
   const { id } = await hub.set(text, keyOf(c))
   return c.json({ query: toFields(query), body: fields, pathname: new URL(c.req.url).pathname, id })
 }
@@ -93,7 +93,7 @@ async function publish(
     )
   const messages = given.map((message, i) => withKey(message, isBatch(body) && key !== undefined ? `${key}/${i}` : key))
   for (const { topic } of messages) authorizeSaying(grant, topic)
-  clients.spend(clients.addressOf(c), messages.length)
+  clients.spend(c, messages.length)
   const published = await hub.publish(messages)
   const [first] = published
   if (!isBatch(body)) {

@@ -53,7 +53,7 @@ async function* timed(
   const endsAt = performance.now() + maxStreamMs
   for (;;) {
     const left = endsAt - performance.now()
-    const late =
+    const late = () =>
       left < streamIdleMs
         ? new AppError('stream_too_slow', `Cannot read a stream for more than ${maxStreamMs} ms: send the rest anew`)
         : new AppError('stream_idle', `Cannot wait for more of the stream: nothing came for ${streamIdleMs} ms`)
