@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Connection } from '../routes/connection.ts'
 
@@ -79,31 +80,34 @@ class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
 
 /**
  * Answers with a response's head and then writes a subscription's chunks to the socket, as they come and as it drains. The end of the
- * connection ends the body (RFC 9112, 6.3), so that a chunk is one buffer and one write, without a frame around it.
+ * connection ends the body (RFC 9112, 6.3): nothing frames a chunk, and the response, which would, is passed by.
  */
 export function writeTo(outgoing: ServerResponse, { status, headers }: Response, subscription: Subscription): void {
-  let isFull = false
+  if (outgoing.destroyed) {
+    subscription.close()
+    return
+  }
+  outgoing.on('close', () => subscription.close())
+  outgoing.removeHeader('Transfer-Encoding')
+  outgoing.writeHead(status, [...headers].flat())
+  outgoing.flushHeaders()
+  if (outgoing.socket) writeBody(outgoing, outgoing.socket, subscription)
+  // Its turn on the connection has not come: requests before it are still being answered. The head goes first then.
+  else outgoing.once('socket', (socket: Socket) => process.nextTick(writeBody, outgoing, socket, subscription))
+}
+
+function writeBody(outgoing: ServerResponse, socket: Socket, subscription: Subscription): void {
   const give = () => {
-    while (!isFull) {
+    while (!socket.writableNeedDrain) {
       const bytes = subscription.read()
       if (!bytes) {
         if (subscription.ended) outgoing.end()
         return
       }
-      isFull = !outgoing.write(bytes)
+      socket.write(bytes)
     }
   }
-  if (outgoing.destroyed) {
-    subscription.close()
-    return
-  }
-  outgoing.removeHeader('Transfer-Encoding')
-  outgoing.writeHead(status, [...headers].flat())
-  outgoing.on('drain', () => {
-    isFull = false
-    give()
-  })
-  outgoing.on('close', () => subscription.close())
+  socket.on('drain', give)
   subscription.onReady = give
   give()
 }

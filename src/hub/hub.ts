@@ -7,6 +7,7 @@ import { type Group, Interests } from './interests.ts'
 import { checkKey, checkText, type MessageLimits, MIN_RETRY_MS, parseMessage } from './message.ts'
 import { formatPosition, type Position, parsePosition } from './position.ts'
 import { Repeats } from './repeats.ts'
+import { SharedChunks } from './shared.ts'
 import { type Feed, randomName, type Start, Subscription } from './subscription.ts'
 import { Wheel } from './wheel.ts'
 import { Window } from './window.ts'
@@ -131,6 +132,7 @@ export class Hub {
   readonly #interests = new Interests()
   readonly #repeats = new Repeats()
   readonly #wheel = new Wheel()
+  readonly #shared = new SharedChunks()
   readonly #readers = new Set<Subscription>()
   readonly #replays = { open: 0 }
   readonly #observers: { readonly prefix: string; readonly tell: (entry: Entry) => void }[] = []
@@ -287,7 +289,7 @@ export class Hub {
     try {
       subscription.change(group, await closedOf(filter, log))
     } catch (cause) {
-      this.#interests.leave(group)
+      this.#quit(group)
       throw cause
     }
   }
@@ -380,7 +382,7 @@ export class Hub {
       this.#checkReplays(asked, history?.after, window, log)
       const subscription = new Subscription(feed, {
         ...{ group, asked, closed, seed, leave, gaps: options.gaps === true },
-        change: (before) => this.#interests.leave(before),
+        change: (before) => this.#quit(before),
         ...(history && { history }),
         ...(options.expiresAt !== undefined && { expiresAt: options.expiresAt }),
         ...(repeat && { repeat: { of: repeat, everyMs: options.repeatMs! } }),
@@ -422,8 +424,13 @@ export class Hub {
     return new AppError('too_many_replays', `Cannot replay history now: ${why}`, { retryAfterS: 2 })
   }
 
-  #leave(group: Group, repeated: string | undefined, subscription: Subscription | undefined): void {
+  #quit(group: Group): void {
     this.#interests.leave(group)
+    if (group.size < 2) this.#shared.forget(group)
+  }
+
+  #leave(group: Group, repeated: string | undefined, subscription: Subscription | undefined): void {
+    this.#quit(group)
     if (repeated !== undefined) this.#repeats.leave(repeated)
     if (!subscription) return
     this.#readers.delete(subscription)
@@ -454,7 +461,15 @@ export class Hub {
     )
     window = new Window(head, windowCount, windowBytes)
     const initial: Entry = { topic: STORE, data: DEFAULT_MESSAGE, seq: 0, time: Date.now() }
-    const feed: Feed = { ...this.#options, log, window, replays: this.#replays, wheel: this.#wheel, turns: new Turns() }
+    const feed: Feed = {
+      ...this.#options,
+      log,
+      window,
+      replays: this.#replays,
+      wheel: this.#wheel,
+      shared: this.#shared,
+      turns: new Turns(),
+    }
     return { log, window, initial, feed }
   }
 

@@ -1,5 +1,5 @@
 import { isOwn } from '../topic.ts'
-import type { Chunk, Selection } from './window.ts'
+import type { Selection } from './window.ts'
 
 /** Who is to be told that something is due. */
 export interface Waiter {
@@ -7,14 +7,12 @@ export interface Waiter {
   wake(head: number): void
 }
 
-/** All readers of one selection: they share it, their wake-up, and the chunk of a common position. */
+/** All readers of one selection: they share it and their wake-up. */
 export class Group {
   readonly selection: Selection
   /** Those who have all there is. */
   readonly waiting = new Set<Waiter>()
   size = 0
-  /** The chunk made last, and the position it was made for. */
-  last: { readonly from: number; readonly chunk: Chunk } | undefined
 
   constructor(selection: Selection) {
     this.selection = selection
@@ -45,7 +43,6 @@ export class Interests {
 
   leave(group: Group): void {
     group.size--
-    if (group.size < 2) group.last = undefined
     if (group.size > 0) return
     const { topics, patterns } = group.selection.filter
     this.#groups.delete(keyOf(group.selection))

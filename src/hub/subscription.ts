@@ -6,6 +6,7 @@ import { encodeControl, encodeEnding, encodeEntry, encodeOpening, HEARTBEAT, joi
 import type { Group, Waiter } from './interests.ts'
 import { formatPosition, type Position } from './position.ts'
 import type { Repeat } from './repeats.ts'
+import type { SharedChunks } from './shared.ts'
 import type { Timed, Wheel } from './wheel.ts'
 import { type Chunk, chunkOf, type Window } from './window.ts'
 
@@ -32,6 +33,7 @@ export interface Feed {
   /** Readers that are behind the window, and read from the log. */
   readonly replays: { open: number }
   readonly wheel: Wheel
+  readonly shared: SharedChunks
   /** For those that go through what is not for them. */
   readonly turns: Turns
 }
@@ -298,13 +300,19 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     if (this.#page && this.#page.edition !== this.#feed.window.edition) this.#page = undefined
     if (this.#isBehind() && !this.#page) return this.#fetch()
     const chunk = this.#take()
+    if (!chunk) return this.#rest()
     if (chunk.conflated !== undefined && this.#start.gaps)
       this.#passed = { from: this.#passed?.from ?? this.#position, to: chunk.conflated }
     this.#position = chunk.to
     if (!this.#isBehind()) this.#replay(false)
     if (chunk.bytes) return this.#hand(chunk, chunk.bytes)
     if (chunk.full) return this.#lookOn()
-    if (this.#position < this.#feed.window.head || this.#ending) return this.#next()
+    return this.#next()
+  }
+
+  /** It has all there is: what does not depend on that is due, or nothing. */
+  #rest(): Uint8Array | undefined {
+    this.#replay(false)
     if (this.#repeatDue) return this.#repeat()
     if (this.#beatDue) return this.#beat()
     this.#waiting = true
@@ -322,16 +330,19 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     return this.#opened && this.#unclosed.size === 0 && this.#group.selection.filter.patterns.length === 0
   }
 
-  #take(): Chunk {
+  /** What comes next: from the log, if that was asked, or the window; nothing at its head. */
+  #take(): Chunk | undefined {
     const page = this.#page
     this.#page = undefined
     if (page) return page.chunk
-    const { window, maxChunkBytes } = this.#feed
+    const { window, maxChunkBytes, shared } = this.#feed
+    if (this.#position >= window.head) return
     const group = this.#group
-    const shared = group.last
-    if (shared?.from === this.#position && (shared.chunk.full || shared.chunk.to === window.head)) return shared.chunk
+    if (group.size === 1) return window.chunk(this.#position, group.selection, maxChunkBytes)
+    const known = shared.get(group, this.#position)
+    if (known && (known.full || known.to === window.head)) return known
     const chunk = window.chunk(this.#position, group.selection, maxChunkBytes)
-    if (group.size > 1) group.last = { from: this.#position, chunk } // nobody to share it with: not worth keeping
+    shared.keep(group, this.#position, chunk)
     return chunk
   }
 
