@@ -3,7 +3,7 @@ import { cors } from 'hono/cors'
 import { Auth } from './auth/auth.ts'
 import { Clients } from './auth/clients.ts'
 import { loopbackOnly, sameOrigin } from './auth/guard.ts'
-import { secured } from './auth/headers.ts'
+import { secured, secureHeaders } from './auth/headers.ts'
 import { type Config, parseConfig } from './config.ts'
 import { AppError, type Code, quote } from './errors.ts'
 import type { Hub } from './hub/hub.ts'
@@ -47,7 +47,8 @@ export function createApp({
   const { hub: limits, body, maxBatch, stream } = config
   const { corsOrigins, requestLog } = config
   if (tell && requestLog !== 'none') app.use(requests(tell, requestLog, (c) => clients.addressOf(c)))
-  app.use(secured(corsOrigins.length > 0))
+  const secure = secureHeaders(corsOrigins.length > 0)
+  app.use(secured(secure))
   if (corsOrigins.length > 0) app.use(cors(shared(corsOrigins)))
   if (!config.open && !auth.isClosed) app.use(loopbackOnly)
   allow(app, '/send', ['GET', 'POST'])
@@ -62,7 +63,7 @@ export function createApp({
   allow(app, '/ready', ['GET', 'HEAD'])
   allow(app, '/openapi.json', ['GET', 'HEAD'])
   app.use(sameOrigin(corsOrigins))
-  app.on(['GET', 'POST'], '/send', send({ hub, auth, clients, body, maxBatch, stream }))
+  app.on(['GET', 'POST'], '/send', send({ hub, auth, clients, body, maxBatch, stream, secure }))
   app.on(['GET', 'POST', 'QUERY'], '/event', event({ hub, auth, clients, body, limits }))
   app.get('/topics', list(hub, auth, limits))
   app.get('/topics/:topic{.+}', show(hub, auth, limits))

@@ -97,17 +97,21 @@ export function writeTo(outgoing: ServerResponse, { status, headers }: Response,
 }
 
 function writeBody(outgoing: ServerResponse, socket: Socket, subscription: Subscription): void {
+  let isFull = socket.writableNeedDrain
   const give = () => {
-    while (!socket.writableNeedDrain) {
+    while (!isFull) {
       const bytes = subscription.read()
       if (!bytes) {
         if (subscription.ended) outgoing.end()
         return
       }
-      socket.write(bytes)
+      isFull = !socket.write(bytes)
     }
   }
-  socket.on('drain', give)
+  socket.on('drain', () => {
+    isFull = false
+    give()
+  })
   subscription.onReady = give
   give()
 }

@@ -2,6 +2,7 @@ import type { Context, Handler } from 'hono'
 import type { Auth } from '../auth/auth.ts'
 import { authorize, type Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
+import { type Secure, secureJson } from '../auth/headers.ts'
 import { AppError } from '../errors.ts'
 import type { Hub, Published } from '../hub/hub.ts'
 import type { Message } from '../log/log.ts'
@@ -24,6 +25,7 @@ export interface SendOptions {
   /** Most messages of one list. */
   readonly maxBatch: number
   readonly stream: StreamLimits
+  readonly secure: Secure
 }
 
 /** `/send`: without a topic the seed's call, which sets the store; with one, publishes to it. */
@@ -44,7 +46,7 @@ export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
         key: keyOf(c),
         asked: c,
       })
-      return answer(c, taken.lastId, { ...taken, ...(asked !== undefined && { topic: asked }) }, hub)
+      return answer(c, taken.lastId, { ...taken, ...(asked !== undefined && { topic: asked }) }, options)
     }
     const body: Body = isPost ? await readBody(c.req.raw, limits) : { kind: 'none' }
     if (asked === undefined && !namesTopic(body)) return set(c, options, grant, query, body)
@@ -98,18 +100,23 @@ async function publish(
   const [first] = published
   if (!isBatch(body)) {
     const { id, duplicate } = first!
-    return answer(c, id, { id, topic: messages[0]!.topic, ...(duplicate && { duplicate }) }, hub)
+    return answer(c, id, { id, topic: messages[0]!.topic, ...(duplicate && { duplicate }) }, options)
   }
   const duplicates = published.filter(({ duplicate }) => duplicate).length
   const taken = { ids: published.map(({ id }) => id), ...topicsOf(messages), ...(duplicates > 0 && { duplicates }) }
-  return answer(c, lastOf(published), taken, hub)
+  return answer(c, lastOf(published), taken, options)
 }
 
 /** What was taken, or as little of it as the sender prefers (RFC 7240). */
-async function answer(c: Ask, lastId: string | null, taken: Record<string, unknown>, hub: Hub): Promise<Response> {
+async function answer(
+  c: Ask,
+  lastId: string | null,
+  taken: Record<string, unknown>,
+  { hub, secure }: SendOptions,
+): Promise<Response> {
   const prefers = c.req.header('prefer')?.split(/[,;]/) ?? []
   if (!prefers.some((preference) => preference.trim().toLowerCase() === 'return=minimal'))
-    return c.json({ ...taken, durability: await hub.durability() })
+    return secureJson({ ...taken, durability: await hub.durability() }, secure)
   c.header('Preference-Applied', 'return=minimal')
   if (lastId !== null) c.header('Tidings-Id', lastId)
   return c.body(null, 204)
