@@ -123,6 +123,11 @@ export class Filter {
     return new Filter(topics, patterns)
   }
 
+  /** How many topics one turn of the event loop may compare with it: fewer the more patterns it has, 100…1000. */
+  get perTurn(): number {
+    return Math.max(100, Math.min(1000, Math.floor(10_000 / this.patterns.length)))
+  }
+
   /** What the names of all topics that it matches begin with, as far as that can be told at once. */
   get prefix(): string {
     const [first = '', ...others] = [...this.topics, ...this.patterns.map((p) => p.slice(0, p.indexOf('*')))]

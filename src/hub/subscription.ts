@@ -506,7 +506,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const { log, window, maxChunkBytes, replayRate } = this.#feed
     const { filter, latest } = this.#group.selection
     const { edition } = window
-    const page = await log.read(this.#position, { count: READ_COUNT, bytes: maxChunkBytes, latest }, filter)
+    const limit = { count: READ_COUNT, bytes: maxChunkBytes, latest }
+    const page = await log.read(this.#position, limit, filter, () => this.#ended)
     // Where something was erased meanwhile, or other topics are asked for, it is to be read again.
     const isStale = edition !== window.edition || filter !== this.#group.selection.filter
     if (this.#ended || this.#ending?.head === 0 || isStale) return

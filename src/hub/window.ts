@@ -24,9 +24,6 @@ export interface Selection {
   readonly latest: boolean
 }
 
-/** Frames of any topic that one look with a pattern compares with it, at most: what it costs does not grow with the window. */
-const LOOKED_AT = 1000
-
 /** The newest frames, by seq without a hole, bounded in count and bytes. */
 export class Window {
   readonly #maxCount: number
@@ -77,10 +74,10 @@ export class Window {
     return this.#edition
   }
 
-  /** What is due after `position`, which is not below the floor; it may be above the head. */
+  /** What is due after `position`, of as many frames as one turn may compare with a pattern; not below the floor, maybe above the head. */
   chunk(position: number, { filter, latest }: Selection, maxBytes: number): Chunk {
     const head = Math.max(position, this.#head)
-    const to = filter.patterns.length > 0 ? Math.min(head, position + LOOKED_AT) : head
+    const to = filter.patterns.length > 0 ? Math.min(head, position + filter.perTurn) : head
     const passed: number[] = []
     const frames = this.#after(position, to, filter)
     const chunk = chunkOf(latest ? this.#standing(frames, passed) : frames, to, maxBytes)

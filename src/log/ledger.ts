@@ -42,10 +42,10 @@ interface LedgerOptions extends LogOptions {
 export function ledger(tables: Tables, options: LedgerOptions): Log {
   const { retention } = options
   const followers = new Followers()
-  const gaps = new Gaps(tables)
   const commits = new GroupCommit(commit)
   /** A scan costs what it looks at, whatever it returns: one a turn, so that others run. */
   const scans = new Turns()
+  const gaps = new Gaps(tables, scans)
   /** What is durable. While a commit is being flushed the tables are ahead of it. */
   let state = tables.state()
   let flushing: Promise<void> | undefined
@@ -66,9 +66,12 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       return messages.length === 0 ? Promise.resolve([]) : commits.append(messages)
     },
 
-    async read(after: number, limit: ReadLimit, filter: Filter): Promise<Page> {
+    async read(after: number, limit: ReadLimit, filter: Filter, isGone = never): Promise<Page> {
       await (filter.patterns.length > 0 ? scans.next() : nextTurn())
-      while (flushing || !gaps.knows(filter, after)) await (flushing ?? gaps.learn(filter, after))
+      while (flushing || !gaps.knows(filter, after)) {
+        if (isGone()) return { entries: [], scannedTo: after }
+        await (flushing ?? gaps.learn(filter, after, isGone))
+      }
       if (closing) throw closed()
       const read = filter.patterns.length > 0 ? scan : merge
       const page = read(tables, after, limit, filter, state.head)
@@ -82,7 +85,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
     async seek(beginning: Beginning, filter: Filter) {
       await settled()
-      if ('last' in beginning) return seekLast(tables, filter, beginning.last, state.head)
+      if ('last' in beginning) return seekLast(tables, filter, beginning.last, state.head, scans)
       return seekSince(tables, beginning.since, state.head)
     },
 
@@ -428,6 +431,8 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     followers.tell(entries)
   }
 }
+
+const never = () => false
 
 const emptyTopic: TopicRow = { count: 0, bytes: 0, trimmed: 0, closed: 0 }
 

@@ -110,8 +110,12 @@ export interface Log {
    */
   append(messages: readonly Message[]): Promise<readonly Receipt[]>
 
-  /** The oldest entries of the filter after a seq. Leaves the turn of its caller, so that a long replay lets others run. */
-  read(after: number, limit: ReadLimit, filter: Filter): Promise<Page>
+  /**
+   * The oldest entries of the filter after a seq. Leaves the turn of its caller, so that a long replay lets others run.
+   *
+   * @param isGone whether the reader has gone, for whom nothing dear need be found out any more: then nothing is returned
+   */
+  read(after: number, limit: ReadLimit, filter: Filter, isGone?: () => boolean): Promise<Page>
 
   /**
    * The seq after which a beginning begins. Of what is kept: fewer than `last` entries begin at 0, and where nothing kept is

@@ -26,7 +26,8 @@ function memoryTables(): Tables {
   const all = new Seqs()
   const seqs = new Map<string, Seqs>()
   const topics = new Map<string, TopicRow>()
-  const emptied = new Set<string>() // in the order in which they were emptied
+  const shown = new Set<string>() // those that have kept entries or are closed
+  const emptied = new Set<string>() // the others, in the order in which they were emptied
   const keys = new Map<string, KeyRow>() // in the order of their seq
 
   return {
@@ -40,7 +41,12 @@ function memoryTables(): Tables {
     setTopic(name, row) {
       topics.set(name, { ...row })
       emptied.delete(name)
-      if (row.count === 0 && row.closed === 0) emptied.add(name)
+      if (row.count > 0 || row.closed > 0) {
+        shown.add(name)
+        return
+      }
+      shown.delete(name)
+      emptied.add(name)
     },
     newestTrimmedFirst: false,
     *trimmedAfter(seq) {
@@ -48,8 +54,8 @@ function memoryTables(): Tables {
     },
     topics(prefix, after, limit) {
       const found: string[] = []
-      for (const [name, { count, closed }] of topics) {
-        if ((count === 0 && closed === 0) || name <= after || !name.startsWith(prefix)) continue
+      for (const name of shown) {
+        if (name <= after || !name.startsWith(prefix)) continue
         found.push(name)
         // Only the first ones are wanted: so that a page of very many topics holds few of them at a time.
         if (found.length >= 10_000 + 2 * limit) found.sort().splice(limit)

@@ -2,12 +2,9 @@ import type { Filter } from '../topic.ts'
 import { type Entry, type Page, type ReadLimit, weigh } from './log.ts'
 import type { EntryRow, Tables } from './tables.ts'
 
-/** Rows of any topic that one read with a pattern looks at, at most. */
-const SCAN_ROWS = 1000
-
 /** Reads by seq, whatever the topic, a bounded number of rows: for filters with a pattern. */
 export function scan(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number): Page {
-  const { rows, to } = tables.rows(after, SCAN_ROWS)
+  const { rows, to } = tables.rows(after, filter.perTurn)
   const wanted = rows.filter((row) => row.seq <= head && filter.matches(row.topic))
   const scannedTo = Math.min(to, head)
   if (!limit.latest) return take(tables, seqsOf(wanted), limit, scannedTo)

@@ -30,6 +30,8 @@ export const steps: readonly string[] = [
      PRIMARY KEY (topic, key)
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX key_oldest ON key (seq)`,
+  // A list of topics passes over those that are trimmed away, up to a million.
+  'CREATE INDEX topic_shown ON topic (name) WHERE count > 0 OR closed > 0',
 ]
 
 /**

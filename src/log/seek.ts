@@ -1,16 +1,24 @@
 import type { Filter } from '../topic.ts'
-import { nextTurn } from '../turn.ts'
+import { nextTurn, type Turns } from '../turn.ts'
 import { isBareClose, newestFirst } from './scan.ts'
 import type { EntryRow, Tables } from './tables.ts'
 
-/** Rows that one turn looks at. */
+/** Rows of named topics that one turn looks at. */
 const PAGE = 1000
 
 /**
  * The seq before the newest `count` entries of the filter up to `head`; 0 if there are fewer. A close without a word is no entry
  * that anybody would count.
+ *
+ * @param turns for those who look at rows of any topic
  */
-export async function seekLast(tables: Tables, filter: Filter, count: number, head: number): Promise<number> {
+export async function seekLast(
+  tables: Tables,
+  filter: Filter,
+  count: number,
+  head: number,
+  turns: Turns,
+): Promise<number> {
   let left = count
   const found = (row: EntryRow) => !isBareClose(tables, row) && --left === 0
   if (filter.patterns.length === 0) {
@@ -21,10 +29,10 @@ export async function seekLast(tables: Tables, filter: Filter, count: number, he
     }
     return 0
   }
-  for (let before = head + 1; ; await nextTurn()) {
-    const rows = tables.rowsBefore(before, PAGE)
+  for (let before = head + 1; ; await turns.next()) {
+    const rows = tables.rowsBefore(before, filter.perTurn)
     for (const row of rows) if (filter.matches(row.topic) && found(row)) return row.seq - 1
-    if (rows.length < PAGE) return 0
+    if (rows.length < filter.perTurn) return 0
     before = rows.at(-1)!.seq
   }
 }

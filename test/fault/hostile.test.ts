@@ -47,10 +47,8 @@ for (const runtime of runtimes) {
       const scene = await open()
       const slow = scene.attacker<Slow>('slow.ts')
       const attack = {
-        async make() {
-          await slow.ask('begin', SENDERS)
-          await pause(1000)
-        },
+        prepare: () => slow.ask('begin', SENDERS),
+        make: () => pause(limits.bodyMs), // in which most of them are cut off
         end: () => slow.ask('end'),
       }
       const what = `${3 * SENDERS} senders of a byte a second`

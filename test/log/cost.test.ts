@@ -88,6 +88,18 @@ describe(`out of a log of ${LONG.toLocaleString('en')} entries`, () => {
   )
 })
 
+test('a list of topics looks at none of those that are trimmed away', async () => {
+  const database = new DatabaseSync(':memory:')
+  const sql = countedSql(database)
+  const log = sqlLog(sql, { durability: 'memory', home: 'test', retention: { count: 10 } })
+  await log.append(Array.from({ length: SHORT }, (_, i) => ({ topic: `t/${i}`, data: '' })))
+  const cost = await costOf(sql, () => log.topics({ prefix: 't/', after: '', limit: 5 }))
+  expect(cost.rows).toBeLessThanOrEqual(5 + ASIDE)
+  const [list] = [...cost.calls.keys()].filter((text) => text.includes('ORDER BY name'))
+  expect(planOf(database, list!)).toBe('SEARCH topic USING INDEX topic_shown (name>? AND name<?)')
+  await log.close()
+})
+
 /** A log of so many entries, in a hundred topics and the quiet one, that counts the rows it is given. */
 async function filled(size: number): Promise<Filled> {
   const database = new DatabaseSync(':memory:')

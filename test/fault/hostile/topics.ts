@@ -2,9 +2,9 @@ import { request } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import { attacks } from './answers.ts'
 
-const RATE = 10_000
+const RATE = 5000
 /** Lines that are written at once. */
-const LINES = 250
+const LINES = 100
 
 const url = `http://127.0.0.1:${process.argv[2]}/send`
 let next = 0

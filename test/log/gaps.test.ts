@@ -1,0 +1,57 @@
+import { describe, expect, test } from 'vitest'
+import { Gaps } from '../../src/log/gaps.ts'
+import type { Tables } from '../../src/log/tables.ts'
+import { Filter } from '../../src/topic.ts'
+import { nextTurn, Turns } from '../../src/turn.ts'
+
+const TOPICS = 100_000
+
+/** So many trimmed topics, and how many of them were looked at. */
+function trimmed(): { gaps: Gaps; looked: () => number } {
+  let looked = 0
+  const trimmedAfter = function* () {
+    for (looked = 0; looked < TOPICS; looked++) yield { topic: `t/${looked}`, trimmed: looked + 1 }
+  }
+  const tables: Pick<Tables, 'trimmedAfter' | 'newestTrimmedFirst' | 'topic'> = {
+    trimmedAfter,
+    newestTrimmedFirst: false,
+    topic: () => undefined,
+  }
+  return { gaps: new Gaps(tables as Tables, new Turns()), looked: () => looked }
+}
+
+describe('the search for what was trimmed of a pattern', () => {
+  test('looks at fewer topics in a turn the more patterns there are', async () => {
+    for (const [patterns, most] of [
+      [1, 1000],
+      [100, 100],
+    ] as const) {
+      const { gaps, looked } = trimmed()
+      const filter = Filter.parse(Array.from({ length: patterns }, (_, i) => `none/${i}/*`))
+      gaps.learn(filter, 0, () => false)
+      expect(looked()).toBeLessThan(most)
+      for (let turns = 1; turns < 5; turns++) {
+        await nextTurn()
+        expect(looked()).toBeLessThanOrEqual((turns + 1) * most)
+      }
+    }
+  })
+
+  test('is given up when all who wait for it have gone, and made again for who comes then', async () => {
+    const { gaps, looked } = trimmed()
+    const filter = Filter.parse(['t/*'])
+    const gone = new Set<string>()
+    const searches = ['one', 'other'].map((name) => gaps.learn(filter, 0, () => gone.has(name)))
+    gone.add('one')
+    await nextTurn()
+    await nextTurn()
+    expect(looked()).toBeGreaterThan(1000)
+    gone.add('other')
+    await Promise.all(searches)
+    expect(looked()).toBeLessThan(TOPICS / 10)
+    expect(gaps.knows(filter, 0)).toBe(false)
+    await gaps.learn(filter, 0, () => false)
+    expect(gaps.knows(filter, 0)).toBe(true)
+    expect(gaps.last(filter)).toBe(TOPICS)
+  })
+})
