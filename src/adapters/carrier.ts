@@ -96,22 +96,25 @@ export function writeTo(outgoing: ServerResponse, { status, headers }: Response,
   else outgoing.once('socket', (socket: Socket) => process.nextTick(writeBody, outgoing, socket, subscription))
 }
 
+/** One chunk at a time: the next is asked for when the kernel has taken this one, so that what a reader does not take is not held. */
 function writeBody(outgoing: ServerResponse, socket: Socket, subscription: Subscription): void {
-  let isFull = socket.writableNeedDrain
+  let isSending = false
   const give = () => {
-    while (!isFull) {
+    while (!isSending) {
       const bytes = subscription.read()
       if (!bytes) {
         if (subscription.ended) outgoing.end()
         return
       }
-      isFull = !socket.write(bytes)
+      socket.write(bytes, sent)
+      isSending = socket.writableLength > 0
     }
   }
-  socket.on('drain', () => {
-    isFull = false
+  const sent = (error?: Error | null) => {
+    if (!isSending || error) return
+    isSending = false
     give()
-  })
+  }
   subscription.onReady = give
   give()
 }

@@ -3,22 +3,28 @@ import { parseArgs } from 'node:util'
 import { cleanUp } from '../server/server.ts'
 import { clearProgress, progressOf } from './progress.ts'
 import type { Measurements, Row } from './row.ts'
+import { fanout } from './rows/fanout.ts'
+import { growth } from './rows/growth.ts'
+import { memory } from './rows/memory.ts'
 import { ndjson } from './rows/ndjson.ts'
+import { publish } from './rows/publish.ts'
 import { replay } from './rows/replay.ts'
 import { resume } from './rows/resume.ts'
+import { storm } from './rows/storm.ts'
 import { markdown } from './table.ts'
 
-const rows: readonly Row[] = [ndjson, resume, replay]
+const rows: readonly Row[] = [fanout, publish, storm, memory, growth, ndjson, resume, replay]
 
 const help = `Measures Tidings on this machine, with servers of its own on free ports of 127.0.0.1, and prints tables.
 
-  node test/bench/bench.ts [--json] [row …]
+  npm run bench -- [--json] [--url <hub>] [row …]
 
 Look at the ratios: times are of this machine and this hour. Nothing passes or fails.
 
 ${rows.map(({ name, says }) => `  ${name.padEnd(10)}${says}`).join('\n')}
 
   --json    prints JSON
+  --url     measures a hub that runs already, for rows that can: ${rows.filter(({ anywhere }) => anywhere).map(({ name }) => name)}
   --help    prints this
 `
 
@@ -27,7 +33,9 @@ if (values.help) {
   process.stdout.write(help)
   process.exit()
 }
-const wanted = positionals.length === 0 ? rows : positionals.map(rowNamed)
+const url = values.url?.replace(/\/+$/, '')
+if (url !== undefined && !URL.canParse(url)) refuse(`Cannot measure "${url}": expected the URL of a hub`)
+const wanted = wantedRows()
 /** The load is what others had it do before. */
 const machine = `Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model ?? 'CPU'}, load ${loadavg()[0]!.toFixed(1)}`
 
@@ -38,7 +46,7 @@ try {
   const measured: (Pick<Row, 'name' | 'says'> & Measurements)[] = []
   if (!values.json) console.log(`${machine}\n`)
   for (const row of wanted) {
-    const measurements = await row.run(progressOf(row.name))
+    const measurements = await row.run(progressOf(row.name), url)
     clearProgress()
     measured.push({ name: row.name, says: row.says, ...measurements })
     if (!values.json) console.log(`${markdown(row, measurements)}\n`)
@@ -52,11 +60,18 @@ function parse() {
   try {
     return parseArgs({
       allowPositionals: true,
-      options: { help: { type: 'boolean' }, json: { type: 'boolean' } },
+      options: { help: { type: 'boolean' }, json: { type: 'boolean' }, url: { type: 'string' } },
     })
   } catch (error) {
     return refuse((error as Error).message)
   }
+}
+
+function wantedRows(): readonly Row[] {
+  const named = positionals.length === 0 ? rows : positionals.map(rowNamed)
+  if (url === undefined) return named
+  const can = named.filter(({ anywhere }) => anywhere)
+  return can.length > 0 ? can : refuse('Cannot measure these rows of a hub elsewhere')
 }
 
 function rowNamed(name: string): Row {

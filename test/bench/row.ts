@@ -3,7 +3,9 @@ export interface Row {
   readonly name: string
   /** What it measures, in a sentence. */
   readonly says: string
-  run(progress: Progress): Promise<Measurements>
+  /** @param url of a hub elsewhere, where it is to be measured instead of one of our own; for rows that say so */
+  run(progress: Progress, url?: string): Promise<Measurements>
+  readonly anywhere?: true
 }
 
 /** Says what goes on, to whoever waits. */

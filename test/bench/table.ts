@@ -22,6 +22,7 @@ export function markdown({ name, says }: Row, { lines, ratios, notes = [] }: Mea
 }
 
 function table(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  if (rows.length === 0) return ''
   const isNumber = columns.map((_, i) => rows.some((row) => typeof row[i] === 'number'))
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
   const rule = `|${isNumber.map((is) => (is ? '--:' : '---')).join('|')}|`

@@ -8,7 +8,7 @@ import { type FilledLog, filledLog, QUIET, RETENTION_COUNT } from '../filled.ts'
 import { median, quantile } from '../quantile.ts'
 import type { Measurements, Row } from '../row.ts'
 
-const SIZES = [10_000, 1_000_000] as const
+const SIZES = [10_000, 100_000, 1_000_000, 10_000_000] as const
 const READS = 500
 const RESUMES = 60
 /** What a subscription asks for at once. */
@@ -24,7 +24,7 @@ interface Place {
 
 export const resume: Row = {
   name: 'resume',
-  says: `Resuming ${QUIET} events of one quiet topic, spread through a log of ten thousand entries and one of a million.`,
+  says: `Resuming ${QUIET} events of one quiet topic, spread through logs of ten thousand to ten million entries.`,
   async run(progress): Promise<Measurements> {
     const logs: FilledLog[] = []
     for (const size of SIZES) logs.push(await filledLog(size, progress))
@@ -32,7 +32,7 @@ export const resume: Row = {
     const reads = logs.map(reading)
     await alternately(reads, READS, (n) => progress(`reads in this process, ${n} of ${READS}`))
     const costs = await Promise.all(reads.map((read) => read.cost()))
-    const plans = reads[1]!.plans([...costs[1]!.calls.keys()])
+    const plans = reads.at(-1)!.plans([...costs.at(-1)!.calls.keys()])
     for (const read of reads) await read.close()
 
     const resumes = await Promise.all(logs.map(resuming))
@@ -48,8 +48,8 @@ export const resume: Row = {
       'p90, ms': quantile(times, 0.9),
     })
     const ratio = (of: string, places: readonly Place[]) => ({
-      of: `${of}, a million / ten thousand`,
-      value: median(places[1]!.times) / median(places[0]!.times),
+      of: `${of}, ten million / ten thousand`,
+      value: median(places.at(-1)!.times) / median(places[0]!.times),
       goal: '≤ 3',
     })
     return {
@@ -60,7 +60,7 @@ export const resume: Row = {
       ratios: [
         ratio('log.read', reads),
         ratio('GET /event', resumes),
-        { of: 'rows read, a million / ten thousand', value: costs[1]!.rows / costs[0]!.rows, goal: '1' },
+        { of: 'rows read, ten million / ten thousand', value: costs.at(-1)!.rows / costs[0]!.rows, goal: '1' },
       ],
       notes: plans.map(([text, plan]) => `\`${text}\`: ${plan}`),
     }
@@ -100,7 +100,11 @@ function reading({ path, home, size }: FilledLog) {
 
 /** A server that has just started: its window is empty, and stays so, because nothing is published. */
 async function resuming({ path, epoch, size }: FilledLog): Promise<Place> {
-  const server = await start({ LOG: `sqlite:${path}`, RETENTION_COUNT: `${RETENTION_COUNT}` })
+  const server = await start({
+    LOG: `sqlite:${path}`,
+    RETENTION_COUNT: `${RETENTION_COUNT}`,
+    RETENTION_BYTES: '100GiB',
+  })
   return {
     size,
     times: [],

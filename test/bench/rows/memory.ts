@@ -1,0 +1,81 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { Hub } from '../../../src/hub/hub.ts'
+import type { Subscription } from '../../../src/hub/subscription.ts'
+import { memoryLog } from '../../../src/log/memory.ts'
+import { Filter } from '../../../src/topic.ts'
+import type { Measurements, Row } from '../row.ts'
+
+const MANY = 50_000
+const PAYLOAD = 100
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+/** What is made very many times, in this process; kept by what it returns. */
+const things: Readonly<Record<string, (hub: Hub) => Promise<unknown>>> = {
+  'a reader of a topic that others read too': (hub) => subscriptions(hub, () => ['news']),
+  'a reader of a topic of its own': (hub) => subscriptions(hub, (i) => [`news/${i}`]),
+  'a reader of a pattern of its own': (hub) => subscriptions(hub, (i) => [`news/${i}/*`]),
+  'a reader of ten topics of its own': (hub) =>
+    subscriptions(hub, (i) => Array.from({ length: 10 }, (_, n) => `news/${i}/${n}`)),
+  [`an event of ${PAYLOAD} bytes that is kept, in one topic`]: (hub) => events(hub, () => 'news'),
+  [`an event of ${PAYLOAD} bytes that is kept, and its topic`]: (hub) => events(hub, (i) => `news/${i}`),
+}
+
+export const memory: Row = {
+  name: 'memory',
+  says: `What a hub holds in its heap for each of ${MANY.toLocaleString('en')}, sockets and responses apart.`,
+  async run(progress): Promise<Measurements> {
+    const lines: Measurements['lines'][number][] = []
+    for (const [what, make] of Object.entries(things)) {
+      progress(what)
+      lines.push({ what, bytes: await bytesOf(make) })
+    }
+    return {
+      lines,
+      ratios: [],
+      notes: [
+        'with a socket and its response on Node, a reader costs what the row `fanout` says',
+        'of the events, the newest 10,000 are in the window as well, ready to be sent',
+      ],
+    }
+  },
+}
+
+async function bytesOf(make: (hub: Hub) => Promise<unknown>): Promise<number> {
+  const retention = { count: 10 * MANY, bytes: 1024 ** 3 }
+  const hub = new Hub(() => memoryLog({ retention }), { maxReaders: 10 * MANY })
+  await hub.publish([{ topic: 'first', data: '' }])
+  const before = heap()
+  const kept = await make(hub)
+  const bytes = (heap() - before) / MANY
+  await hub.close()
+  return kept ? bytes : Number.NaN
+}
+
+async function subscriptions(hub: Hub, namesOf: (i: number) => string[]): Promise<readonly Subscription[]> {
+  const all: Subscription[] = []
+  for (let i = 0; i < MANY; i++) {
+    const subscription = (await hub.subscribe(Filter.parse(namesOf(i))))!
+    while (subscription.read());
+    all.push(subscription)
+  }
+  return all
+}
+
+async function events(hub: Hub, topicOf: (i: number) => string): Promise<true> {
+  for (let i = 0; i < MANY; i += 1000) {
+    const batch = Array.from({ length: 1000 }, (_, n) => ({ topic: topicOf(i + n), data: `${i + n}`.padEnd(PAYLOAD) }))
+    await hub.publish(batch)
+  }
+  return true
+}
+
+/** Of objects and of what is beside the heap, such as frames. */
+function heap(): number {
+  collect()
+  collect()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return heapUsed + arrayBuffers
+}

@@ -1,0 +1,35 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { folder, start } from '../server/server.ts'
+import type { Target } from './load/drive.ts'
+
+/** A server of this bench, until it is stopped. */
+export interface Served extends Required<Target> {
+  stop(): Promise<unknown>
+}
+
+export async function hub(settings: Record<string, string> = {}): Promise<Served> {
+  const { url, serves, kill } = await start({ LOG: 'memory:', ...settings })
+  return { url, pid: serves, stop: () => kill('SIGTERM') }
+}
+
+export function hubOnDisk(): Promise<Served> {
+  return hub({ LOG: `sqlite:${folder()}/hub.db` })
+}
+
+/** A yardstick: one of the files beside this one. */
+export async function yardstick(name: 'plain' | 'bare'): Promise<Served> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, `${name}.ts`)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  process.once('exit', () => child.kill('SIGKILL'))
+  const [said] = await once(child.stdout.setEncoding('utf8'), 'data')
+  const [, port] = /listens on (\d+)/.exec(said)!
+  const stop = async () => {
+    const gone = once(child, 'exit')
+    child.kill('SIGKILL')
+    await gone
+  }
+  return { url: `http://127.0.0.1:${port}`, pid: child.pid!, stop }
+}
