@@ -14,20 +14,20 @@ export function secureHeaders(isShared: boolean): Secure {
   }
 }
 
-const complete = new WeakSet<Response>()
+/** What an answer that has them is known by; it does not outlive a middleware that makes another of it. */
+const complete = Symbol('complete')
 
 /** An answer that has them from the start: to add them to one costs as much as to read the request. */
 export function secureJson(value: unknown, secure: Secure): Response {
   const response = new Response(JSON.stringify(value), { headers: { ...secure, 'Content-Type': 'application/json' } })
-  complete.add(response)
-  return response
+  return Object.assign(response, { [complete]: true })
 }
 
 export function secured(secure: Secure): MiddlewareHandler {
   const all = Object.entries(secure)
   return async (c, next) => {
     await next()
-    if (complete.has(c.res)) return
+    if (complete in c.res) return
     const given = c.res.headers
     for (const [name, value] of all) if (!given.has(name)) given.set(name, value)
   }

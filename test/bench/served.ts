@@ -23,12 +23,14 @@ export async function yardstick(name: 'plain' | 'bare'): Promise<Served> {
   const child = spawn(process.execPath, [join(import.meta.dirname, `${name}.ts`)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  process.once('exit', () => child.kill('SIGKILL'))
+  const end = () => child.kill('SIGKILL')
+  process.once('exit', end)
   const [said] = await once(child.stdout.setEncoding('utf8'), 'data')
   const [, port] = /listens on (\d+)/.exec(said)!
   const stop = async () => {
     const gone = once(child, 'exit')
-    child.kill('SIGKILL')
+    process.off('exit', end)
+    end()
     await gone
   }
   return { url: `http://127.0.0.1:${port}`, pid: child.pid!, stop }

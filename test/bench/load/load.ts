@@ -47,7 +47,7 @@ const OPENING = 100
 /** So long after the last publish, what has not come is missing. */
 const LOST_MS = 10_000
 
-process.on('message', async (load: Load) => {
+process.once('message', async (load: Load) => {
   process.send!({ loaded: await run(load) })
   process.exit()
 })

@@ -2,16 +2,21 @@ import { connect, type Socket } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
 
 /** What was in the bytes that came last: readers of one topic mostly get the same, and comparing is cheaper than reading. */
-let known: { readonly bytes: Buffer; readonly numbers: readonly number[]; readonly rest: string; readonly id: string } =
-  {
-    bytes: Buffer.alloc(0),
-    numbers: [],
-    rest: '',
-    id: '',
-  }
+let known: Read & { readonly bytes: Buffer } = { bytes: Buffer.alloc(0), messages: [], rest: '', id: '' }
+
+interface Read {
+  /** Number and place in the server's order of each message. */
+  readonly messages: readonly (readonly [number: number, place: number])[]
+  /** The last id, of whatever event, and what is not complete yet. */
+  readonly id: string
+  readonly rest: string
+}
+
+/** A message with its id behind it, or before. */
+const MESSAGE = /^(?:id: \S*?(\d+)\n)?data: (\d+) [^\n]*\n(?:id: \S*?(\d+)\n)?/gm
 
 /**
- * A reader that reads no more of SSE than a count needs: `data: <number> …`, in order, and the last `id:`. It knows nothing of
+ * A reader that reads no more of SSE than a count needs: `data: <number> …` with its `id:`, which rises. It knows nothing of
  * chunks of HTTP, whose lines are passed over as any that say nothing.
  */
 export class ReaderSocket {
@@ -51,7 +56,7 @@ export class ReaderSocket {
   #take(bytes: Buffer): void {
     if (!this.isOpen) this.#takeHead(bytes)
     else if (this.#rest !== '' || !known.bytes.equals(bytes)) this.#read(bytes)
-    else this.#note(known.numbers, known.rest, known.id)
+    else this.#note(known)
   }
 
   #takeHead(bytes: Buffer): void {
@@ -69,21 +74,24 @@ export class ReaderSocket {
     const text = this.#rest + bytes.toString('latin1')
     const end = text.lastIndexOf('\n\n') + 2
     const whole = text.slice(0, Math.max(end, 0))
-    const numbers: number[] = []
-    for (const [, number] of whole.matchAll(/^data: (\d+) /gm)) numbers.push(Number(number))
+    const messages = Array.from(
+      whole.matchAll(MESSAGE),
+      ([, before, number, behind]) => [Number(number), Number(before ?? behind)] as const,
+    )
     const at = whole.lastIndexOf('id: ')
     const id = at < 0 ? '' : whole.slice(at + 4, whole.indexOf('\n', at))
     const rest = end > 1 ? text.slice(end) : text
-    if (this.#rest === '') known = { bytes, numbers, rest, id }
-    this.#note(numbers, rest, id)
+    const read = { messages, rest, id }
+    if (this.#rest === '') known = { bytes, ...read }
+    this.#note(read)
   }
 
-  #note(numbers: readonly number[], rest: string, id: string): void {
+  #note({ messages, rest, id }: Read): void {
     this.#rest = rest
     if (id !== '') this.lastId = id
-    for (const number of numbers) {
-      if (number <= this.#last) this.wrong++
-      this.#last = number
+    for (const [number, place] of messages) {
+      if (place <= this.#last) this.wrong++
+      this.#last = place
       this.#took(number)
     }
   }

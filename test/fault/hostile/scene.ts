@@ -165,8 +165,8 @@ export class Scene {
     await others.ask('begin', readers)
     await expect.poll(this.server.readers, { timeout: 20_000 }).toBe(readers + 1)
     await others.ask('flood', 16 * MIB, 2000)
-    others.stop()
     await expect.poll(this.server.readers, { timeout: 20_000 }).toBe(1)
+    others.stop()
     await this.#memory()
   }
 
