@@ -89,7 +89,7 @@ export function writeTo(outgoing: ServerResponse, { status, headers }: Response,
   }
   outgoing.on('close', () => subscription.close())
   outgoing.removeHeader('Transfer-Encoding')
-  outgoing.writeHead(status, [...headers].flat())
+  outgoing.writeHead(status, [...headers, ['Connection', 'close']].flat())
   outgoing.flushHeaders()
   if (outgoing.socket) writeBody(outgoing, outgoing.socket, subscription)
   // Its turn on the connection has not come: requests before it are still being answered. The head goes first then.

@@ -28,6 +28,10 @@ test.each([node, portable.node])(
     const [first, second, third] = text.split('HTTP/1.1 200 OK').slice(1)
     expect([first, second].map((answer) => answer!.includes('"durability":"memory"'))).toEqual([true, true])
     expect(third).toMatch(/content-type: text\/event-stream[\s\S]*\r\n\r\n(\w+\r\n)?:\nretry: /i)
+    // What nothing frames ends with the connection, and says so.
+    const [head] = third!.split('\r\n\r\n')
+    expect(/^connection: close$/im.test(head!)).toBe(!/^transfer-encoding: chunked$/im.test(head!))
+    expect(head).not.toMatch(runtime === node ? /keep-alive|chunked/i : /connection: close/i)
     expect(await readers()).toBe(1)
     socket.destroy()
     await expect.poll(readers).toBe(0)
