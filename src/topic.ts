@@ -15,17 +15,20 @@ export interface TopicLimits {
 
 export const defaultTopicLimits: TopicLimits = { maxTopicBytes: 200, maxTopicSegments: 10, maxTopics: 100 }
 
+/** What a topic may be at all, whatever a hub allows: grants, and topics that are in the log, are of no other shape. */
+const anyTopic: TopicLimits = { ...defaultTopicLimits, maxTopicSegments: 100 }
+
 const SEGMENT = /^[A-Za-z0-9._~@:-]+$/
 const OWN_SEGMENT = /^\$[A-Za-z0-9._~@:-]+$/
 const ALPHABET = 'segments of letters, digits, . _ ~ @ : - joined by /'
 
 /**
- * Returns `text` if it is a topic: 1…200 bytes, 1…10 segments of `[A-Za-z0-9._~@:-]` joined by `/`.
+ * Returns `text` if it is a topic: 1…200 bytes, segments of `[A-Za-z0-9._~@:-]` joined by `/`.
  * A first segment that starts with `$` marks the hub's own topics.
  *
  * @throws AppError `topic_invalid`, `topic_too_long`
  */
-export function parseTopic(text: string, limits = defaultTopicLimits): string {
+export function parseTopic(text: string, limits = anyTopic): string {
   const segments = split('topic', 'topic_invalid', text, limits)
   for (const [i, segment] of segments.entries()) {
     if (isWord(segment, i)) continue
@@ -41,7 +44,7 @@ export function parseTopic(text: string, limits = defaultTopicLimits): string {
  *
  * @throws AppError `pattern_invalid`, `topic_too_long`
  */
-export function parsePattern(text: string, limits = defaultTopicLimits): string {
+export function parsePattern(text: string, limits = anyTopic): string {
   const segments = split('pattern', 'pattern_invalid', text, limits)
   for (const [i, segment] of segments.entries()) {
     if (segment === '*' || isWord(segment, i)) continue
@@ -109,7 +112,7 @@ export class Filter {
    *
    * @throws AppError `topic_missing`, `too_many_topics`, `topic_invalid`, `pattern_invalid`, `topic_too_long`
    */
-  static parse(names: readonly string[], limits = defaultTopicLimits): Filter {
+  static parse(names: readonly string[], limits = anyTopic): Filter {
     const unique = [...new Set(names)].sort()
     if (unique.length === 0)
       throw new AppError('topic_missing', 'Cannot subscribe to nothing: name a topic or a pattern')

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Filter, matches, parsePattern, parseTopic } from '../src/topic.ts'
+import { defaultTopicLimits, Filter, matches, parsePattern, parseTopic } from '../src/topic.ts'
 import { runs, seed } from './seed.ts'
 
 const match = (pattern: string, topic: string) => matches(pattern.split('/'), topic.split('/'))
@@ -28,8 +28,9 @@ describe('a topic', () => {
 
   test('and a pattern are of at most so many segments', () => {
     for (const parse of [parseTopic, parsePattern]) {
-      expect(parse('1/2/3/4/5/6/7/8/9/10')).toBe('1/2/3/4/5/6/7/8/9/10')
-      expect(() => parse('1/2/3/4/5/6/7/8/9/10/11')).toThrow('it has 11 segments, at most 10')
+      expect(parse('1/2/3/4/5/6/7/8/9/10', defaultTopicLimits)).toBe('1/2/3/4/5/6/7/8/9/10')
+      expect(() => parse('1/2/3/4/5/6/7/8/9/10/11', defaultTopicLimits)).toThrow('it has 11 segments, at most 10')
+      expect(parse(Array(100).fill('a').join('/'))).toHaveLength(199)
       const limits = { maxTopicBytes: 99, maxTopicSegments: 3, maxTopics: 1 }
       expect(() => parse('a/b/c/d', limits)).toThrow(expect.objectContaining({ code: 'topic_too_long' }))
     }

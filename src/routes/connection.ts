@@ -5,13 +5,13 @@ export interface Connection {
   /** The address of the client, as the runtime or the platform in front of it knows it. */
   readonly address?: string
   /** Lets the connection be silent for as long as it likes: for a stream, in either direction. */
-  keep?(): void
+  readonly keep?: () => void
   /** Cuts the connection off, unsent bytes included: for a reader that does not drain. */
-  cut?(): void
+  readonly cut?: () => void
   /**
    * Takes over a subscription, whose chunks are to follow the answer's headers. Where nobody does, `streamSSE` carries them.
    *
    * @returns what cuts it off
    */
-  carry?(subscription: Subscription): () => void
+  readonly carry?: (subscription: Subscription) => () => void
 }

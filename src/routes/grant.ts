@@ -1,10 +1,9 @@
 import type { Context } from 'hono'
 import type { Auth, Credentials } from '../auth/auth.ts'
-import { type Grant, openGrant } from '../auth/authorize.ts'
+import type { Grant } from '../auth/authorize.ts'
 
 /** What a request may do, and the cookie to set with its answer. @throws AppError of `Auth.grantOf` */
 export async function grantOf(c: Context, auth: Auth, ticket?: string): Promise<{ grant: Grant; cookie?: string }> {
-  if (!auth.isClosed) return { grant: openGrant } // nobody need look at headers
   const credentials: Credentials = {
     authorization: c.req.header('authorization'),
     cookie: c.req.header('cookie'),

@@ -147,6 +147,19 @@ export function limitsSuite({ name, start, stop }: Runs): void {
     })
   })
 
+  describe(`over ${name}, a bound above its default`, () => {
+    with_({ MAX_TOPIC_SEGMENTS: '12' })
+
+    test('holds for all that is done with a topic', async () => {
+      const [deep, deeper] = ['1/2/3/4/5/6/7/8/9/10/11/12', '1/2/3/4/5/6/7/8/9/10/11/12/13']
+      expect((await fetch(`/send?topic=${deep}`, json({ data: 'deep' }))).status).toBe(200)
+      expect(await codeOf(await fetch(`/send?topic=${deeper}`, json({ data: 'x' })))).toEqual([413, 'topic_too_long'])
+      const repeated = await stream(`topic=${deep}&repeat=1000`)
+      await expect.poll(() => repeated.reader.data, { timeout: 5000 }).toEqual(['deep'])
+      expect((await fetch(`/topics/${deep}`, { method: 'DELETE' })).status).toBe(200)
+    })
+  })
+
   describe(`over ${name}, the limits of readers`, () => {
     with_({ MAX_READERS: '3' })
 
