@@ -16,6 +16,8 @@ import { tell } from './tell.ts'
 
 /** Longest time in which a request's headers have to come. */
 const HEADERS_MS = 10_000
+/** How often those that are late are cut off: seldom is many at once, for which everybody else waits. */
+const CHECK_MS = 500
 /** Most bytes of them: more than any token that is answered with what is wrong with it. */
 const HEADERS_BYTES = 32 * 1024
 
@@ -56,7 +58,7 @@ export async function serve(config: Config): Promise<Running> {
     serverOptions: {
       headersTimeout: HEADERS_MS,
       requestTimeout,
-      connectionsCheckingInterval: 5000,
+      connectionsCheckingInterval: CHECK_MS,
       maxHeaderSize: HEADERS_BYTES,
     },
   }) as Server

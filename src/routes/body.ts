@@ -19,7 +19,7 @@ export interface BodyLimits {
 /**
  * Reads a body of a known content type, within its limits, and never more than that into memory.
  *
- * @throws AppError `body_too_large`, `body_too_slow`, `body_invalid`, `encoding_invalid`, `content_type_unsupported`
+ * @throws AppError `body_too_large`, `body_too_slow`, `body_invalid`, `encoding_invalid`, `content_type_unsupported`, `too_many_fields`
  */
 export async function readBody(request: Request, limits: BodyLimits): Promise<Body> {
   refuseCompressed(request)

@@ -23,6 +23,7 @@ const readsBody: readonly Code[] = [
   'body_too_slow',
   'content_type_unsupported',
   'encoding_invalid',
+  'too_many_fields',
 ]
 const reads: readonly Code[] = ['encoding_invalid', 'parameter_invalid', 'parameter_repeated']
 const asks: readonly Code[] = ['forbidden', 'keys_unavailable', 'log_unusable', 'token_invalid', 'token_missing']

@@ -87,12 +87,7 @@ async function publish(
   refuseFields(query)
   const asked = single(query, 'topic')
   const key = keyOf(c)
-  const given = messagesOf(body, asked)
-  if (given.length > maxBatch)
-    throw new AppError(
-      'batch_too_long',
-      `Cannot publish ${given.length} messages at once: a list holds at most ${maxBatch}; stream them as application/x-ndjson`,
-    )
+  const given = messagesOf(body, asked, maxBatch)
   const messages = given.map((message, i) => withKey(message, isBatch(body) && key !== undefined ? `${key}/${i}` : key))
   for (const { topic } of messages) authorizeSaying(grant, topic)
   clients.spend(c, messages.length)
@@ -122,13 +117,18 @@ async function answer(
   return c.body(null, 204)
 }
 
-function messagesOf(body: Body, asked: string | undefined): Message[] {
+function messagesOf(body: Body, asked: string | undefined, maxBatch: number): Message[] {
   if (body.kind === 'text') return [{ topic: topicOf(asked, undefined), data: body.text }]
   if (body.kind === 'form') return [readMessage(valuesOf(body.fields), asked)]
   if (body.kind === 'none')
     throw new AppError('data_missing', 'Cannot publish without a body: send text/plain, or JSON with data')
   if (!Array.isArray(body.value)) return [readMessage(body.value, asked)]
   if (body.value.length === 0) throw new AppError('data_missing', 'Cannot publish an empty list: add messages')
+  if (body.value.length > maxBatch)
+    throw new AppError(
+      'batch_too_long',
+      `Cannot publish ${body.value.length} messages at once: a list holds at most ${maxBatch}; stream them as application/x-ndjson`,
+    )
   return body.value.map((given, i) => {
     try {
       return readMessage(given, asked)

@@ -18,21 +18,21 @@ const MIB = 1024 ** 2
 const ROUNDS = runs(3, 5)
 const SENDERS = runs(200, 1000)
 const DEAF = runs(300, 5000)
-const BODIES = runs(30, 1000)
+const BODIES = runs(9, 300)
 const ABORTS = runs(2000, 100_000)
 const TOPICS = runs(20_000, 1_000_000)
 const STREAMS = runs(50, 200)
 /** More than what the kernel holds for a socket on Linux, and a chunk. */
 const ENOUGH = 6 * MIB
-/** What Node's `headersTimeout` and the interval of its checks allow, and a busy machine. */
-const MAX_HEADERS_MS = 10_000 + 5000 + 5000
+/** What Node's `headersTimeout` allows, and a busy machine. */
+const MAX_HEADERS_MS = 10_000 + 5000
 /** Less than the second guard that Node has, which lets a body come for 10 s more. */
 const MAX_BODY_MS = limits.bodyMs + 8000
 
 for (const runtime of runtimes) {
   const why = whyNot(runtime)
   const title = `a healthy reader on ${runtime.name} does not mind${why && ` (skipped: ${why})`}`
-  describe.skipIf(why)(title, { timeout: runs(90_000, 900_000) }, () => {
+  describe.skipIf(why)(title, { timeout: runs(90_000, 1_800_000) }, () => {
     let opened: Promise<Scene> | undefined
     const open = () => {
       opened ??= Scene.of(runtime, DEAF)
@@ -47,12 +47,15 @@ for (const runtime of runtimes) {
       const scene = await open()
       const slow = scene.attacker<Slow>('slow.ts')
       const attack = {
-        prepare: () => slow.ask('begin', SENDERS),
-        make: () => pause(limits.bodyMs), // in which most of them are cut off
+        async make() {
+          await slow.ask('begin', SENDERS, limits.bodyMs)
+          await pause(limits.bodyMs) // in which most of them are cut off
+        },
         end: () => slow.ask('end'),
       }
       const what = `${3 * SENDERS} senders of a byte a second`
-      const [{ headers, json, ndjson }] = await Promise.all([endingsOn(runtime), scene.withstands(what, attack)])
+      await scene.withstands(what, attack)
+      const { headers, json, ndjson } = await endingsOn(runtime)
       const said = Object.entries({ headers, json, ndjson }).map(
         ([of, { closed, lastMs }]) =>
           `${closed} of ${SENDERS} that send ${of}${closed > 0 ? `, after ${lastMs} ms` : ''}`,
@@ -65,8 +68,8 @@ for (const runtime of runtimes) {
         for (const { closed } of [headers, json, ndjson]) expect(closed).toBe(SENDERS)
         expect(json.lastMs).toBeLessThan(MAX_BODY_MS)
       }
-      expect(json.answeredMs).toBeGreaterThanOrEqual(limits.bodyMs)
-      expect(ndjson.answeredMs).toBeGreaterThanOrEqual(limits.streamMs)
+      expect(json.answeredMs).toBeGreaterThanOrEqual(limits.bodyMs - 2)
+      expect(ndjson.answeredMs).toBeGreaterThanOrEqual(limits.streamMs - 2)
     })
 
     test('readers that never read, who are dropped', async ({ skip }) => {
@@ -155,12 +158,12 @@ function whyNot(runtime: Runtime): string {
   return runtime === node || soak ? '' : 'takes a minute: SOAK=1 npm test'
 }
 
-/** How slow senders end, on a hub of their own: it takes longer than to see what others suffer from them. */
+/** How slow senders end, on a hub of their own, because it takes longer than to see what others suffer from them. */
 async function endingsOn(runtime: Runtime) {
   const { port } = await start({ ...settings, LOG: `sqlite:${folder()}/hub.db` }, runtime)
   const slow = aside<Slow>('slow.ts', port)
   onTestFinished(slow.stop)
-  await slow.ask('begin', SENDERS)
+  await slow.ask('begin', SENDERS, 0)
   return slow.ask('endings', MAX_HEADERS_MS)
 }
 

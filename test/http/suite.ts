@@ -297,6 +297,16 @@ export function httpSuite(target: Target): void {
         415,
         'content_type_unsupported',
       ],
+      [
+        'a form of more than 100 fields',
+        () =>
+          fetch('/send', {
+            method: 'POST',
+            body: new URLSearchParams(Array.from({ length: 101 }, (_, i) => [`f${i}`, 'x'])),
+          }),
+        413,
+        'too_many_fields',
+      ],
       ['a broken multipart form', () => post('/send', 'x', 'multipart/form-data; boundary=y'), 400, 'body_invalid'],
       [
         'a body of more than 64 KiB',

@@ -29,6 +29,9 @@ export interface Server extends Process {
   readers(): Promise<number>
 }
 
+/** What Linux keeps in memory alone. */
+const SHARED_MEMORY = '/dev/shm'
+
 const processes = new Set<Process>()
 const folders = new Set<string>()
 
@@ -138,10 +141,15 @@ function descendant(pid: number, commandLine: RegExp): number {
 }
 
 /** A folder of this test's own. */
-export function folder(): string {
-  const made = mkdtempSync(join(tmpdir(), 'tidings-'))
+export function folder(place = tmpdir()): string {
+  const made = mkdtempSync(join(place, 'tidings-'))
   folders.add(made)
   return made
+}
+
+/** The same in memory, where the machine has such a place: for what is measured beside a disk that others use, too. */
+export function folderInMemory(): string {
+  return folder(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir())
 }
 
 /** Ends every process that was launched here, by its pid, and removes every folder: for `afterEach`. */

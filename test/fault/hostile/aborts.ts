@@ -5,6 +5,8 @@ import { random } from '../../server/random.ts'
 import { request } from '../../server/stream.ts'
 import { attacks } from './answers.ts'
 
+/** At most so many a second: what is looked at is what one of them costs, not how many it takes to fill a processor. */
+const RATE = 250
 const AT_ONCE = 10
 /** So long a visitor waits for the byte at which it goes. */
 const PATIENCE_MS = 30
@@ -42,9 +44,13 @@ const calls = {
   },
   /** So many connections that ask for a stream, and are gone at some byte. */
   async come(count: number) {
-    let left = count
+    const began = performance.now()
+    let next = 0
     const visitor = async () => {
-      while (left-- > 0) await comeAndGo()
+      for (let i = next++; i < count; i = next++) {
+        await pause(Math.max(0, began + (i * 1000) / RATE - performance.now()))
+        await comeAndGo()
+      }
     }
     await Promise.all(Array.from({ length: AT_ONCE }, visitor))
   },

@@ -1,4 +1,6 @@
 import { setPriority } from 'node:os'
+import { soak } from '../../seed.ts'
+import { cores, pin } from './core.ts'
 
 /** What a process beside the test can be asked to do. */
 export type Calls = Readonly<Record<string, (...given: never[]) => unknown>>
@@ -29,8 +31,12 @@ export function answers(calls: Calls): void {
   })
 }
 
-/** The same for an attacker, who has a machine of his own: of this one he gets what the others leave. */
+/**
+ * The same for an attacker, who has a machine of his own: of this one he gets what the others leave, and where figures are taken a
+ * processor of his own.
+ */
 export function attacks(calls: Calls): void {
   setPriority(10)
+  if (soak) pin(process.pid, cores.attacker)
   answers(calls)
 }

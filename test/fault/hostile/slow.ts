@@ -4,8 +4,8 @@ import { Stream } from '../../server/stream.ts'
 import { attacks } from './answers.ts'
 
 const EVERY_MS = 1000
-/** Not all at the same moment. */
-const SHARES = 10
+/** Each at a moment of its own, as senders do that do not know of each other. */
+const SHARES = 100
 
 const head = (type: string) =>
   `POST /send?topic=slow HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: ${type}\r\nContent-Length: 1000\r\n\r\n`
@@ -49,10 +49,12 @@ setInterval(() => {
 }, EVERY_MS / SHARES)
 
 const calls = {
-  /** Opens so many of each kind. */
-  async begin(count: number) {
-    for (const kind of Object.keys(kinds) as Kind[])
-      for (let i = 0; i < count; i++) {
+  /** Opens so many of each kind, evenly over at least so long. */
+  async begin(count: number, overMs: number) {
+    const began = performance.now()
+    for (let i = 0; i < count; i++) {
+      await pause(Math.max(0, began + (overMs * i) / count - performance.now()))
+      for (const kind of Object.keys(kinds) as Kind[]) {
         const stream = new Stream(port, '', { sent: kinds[kind].sent })
         const sender: Sender = { kind, stream, openedAt: performance.now() }
         stream
@@ -67,9 +69,9 @@ const calls = {
           sender.closedAt = performance.now()
         })
         senders.push(sender)
-        if (i % 50 === 49) await once(stream.socket, 'connect')
+        if (stream.socket.connecting) await once(stream.socket, 'connect')
       }
-    while (senders.some(({ stream }) => stream.socket.connecting)) await pause(10)
+    }
   },
   /** Resolves when the server has ended all of them, or after so long. */
   async endings(withinMs: number): Promise<Record<Kind, Ending>> {
