@@ -11,7 +11,7 @@ import { Filter } from './topic.ts'
 export interface Config {
   readonly port: number
   readonly host: string
-  /** Where the log is: `memory:`, `sqlite:PATH`. */
+  /** Where the log is: `memory:`, `sqlite:PATH`, `redis://…/HUB`. It may hold a password. */
   readonly log: string
   /** Serve others than this machine although nobody has to say who they are. */
   readonly open: boolean
@@ -47,9 +47,12 @@ export const settings = {
     text(/^[\w.:%-]+$/, 'an address or a host name'),
   ),
   LOG: setting(
-    'where everything published is kept: memory: or sqlite:PATH',
+    'where everything published is kept: memory:, sqlite:PATH, or redis://HOST:PORT/HUB (rediss:// with TLS)',
     'sqlite:./data/tidings.db',
-    text(/^(memory:|sqlite:.+)$/, 'memory: or sqlite:PATH'),
+    text(
+      /^(memory:|sqlite:.+|rediss?:\/\/[^/]+(\/[\w.~-]{1,100})?)$/,
+      'memory:, sqlite:PATH, redis://HOST:PORT/HUB or rediss://HOST:PORT/HUB, with USER:PASSWORD@ before the host if it asks for them',
+    ),
   ),
   OPEN: setting('true serves everybody who can reach HOST, without asking who they are', 'false', yesOrNo()),
   AUTH_SECRET: setting(
@@ -161,7 +164,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
     const { schema, initial } = settings[name]
     const fallbacks = { ...(env.LOG === 'memory:' && memoryInitials), ...(env.OPEN === 'true' && openInitials) }
     const found = v.safeParse(schema, env[name] || (fallbacks[name] ?? initial))
-    const given = secrets.includes(name) ? '' : `=${quote(env[name] ?? '')}`
+    const given = secrets.includes(name) || env[name]?.includes('@') ? '' : `=${quote(env[name] ?? '')}`
     if (!found.success) mistakes.push(`${name}${given}: expected ${found.issues[0].message}`)
     return found.output as v.InferOutput<(typeof settings)[Name]['schema']>
   }

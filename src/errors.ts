@@ -20,6 +20,7 @@ export const statuses = {
   key_invalid: 400,
   keys_unavailable: 503,
   log_locked: 500,
+  log_unavailable: 503,
   log_unusable: 500,
   message_invalid: 400,
   message_missing: 400,

@@ -79,7 +79,7 @@ describe('the configuration', () => {
     expect(parse).toThrow(/^Cannot start: 5 settings are wrong\n/)
     for (const line of [
       'PORT="99999": expected a whole number from 0 to 65535',
-      'LOG="mysql://x": expected memory: or sqlite:PATH',
+      'LOG="mysql://x": expected memory:, sqlite:PATH, redis://HOST:PORT/HUB or rediss://HOST:PORT/HUB',
       'OPEN="yes": expected true or false',
       'RETENTION_AGE="old": expected none, or a time like 500ms, 15s, 10m, 2h or 7d',
       'HEARTBEAT="15 seconds": expected a time like 500ms, 15s, 10m, 2h or 7d',

@@ -42,6 +42,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   pino: ['src/adapters'],
   valibot: ['src/config.ts', 'src/routes', 'src/auth'],
   'eventsource-parser': ['src/routes'],
+  '@redis/client': ['src/adapters'],
   '@valibot/to-json-schema': ['src/routes'],
 }
 

@@ -2,7 +2,7 @@ import { basename } from 'node:path'
 import type { Reporter, TestCase, TestModule } from 'vitest/node'
 
 const OF_THE_SUITE =
-  /^over (.+?), (?:the seed|\/send decides|topics|what streams in|a long poll|what there is|a stream|the rest) > /
+  /(?:^| > )over ((?!Redis > ).+?), (?:the seed|\/send decides|topics|what streams in|a long poll|what there is|a stream|the rest) > /
 
 /** Prints, after a run, how the one list of http cases went on each runtime: the table of the README. */
 export default class Matrix implements Reporter {

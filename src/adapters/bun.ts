@@ -33,7 +33,7 @@ declare const Bun: {
  * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
  */
 export async function serve(config: Config): Promise<Running> {
-  await store.use(openLog(config), { ...config.hub, isShort: shortOf(config.heapWatermark) })
+  await store.use(await openLog(config), { ...config.hub, isShort: shortOf(config.heapWatermark) })
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
   const isNative = config.carrier === 'native'
   const server = await listen(config, (request, own) => {

@@ -27,7 +27,7 @@ const HEADERS_BYTES = 32 * 1024
  * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
  */
 export async function serve(config: Config): Promise<Running> {
-  await store.use(openLog(config), { ...config.hub, isShort: shortOf(config.heapWatermark) })
+  await store.use(await openLog(config), { ...config.hub, isShort: shortOf(config.heapWatermark) })
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
   const requestTimeout = config.body.bodyTimeoutMs + HEADERS_MS // a second guard, for bodies that no route reads
   const streaming = new WeakMap<Socket, IncomingMessage>()

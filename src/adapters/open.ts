@@ -10,7 +10,7 @@ import { streamsByFiles } from './machine.ts'
 import { openSqlite } from './sqlite.ts'
 
 /** Settings whose value may be in a file, named by the same setting with `_FILE` behind it. */
-const FROM_FILES = ['AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS'] as const
+const FROM_FILES = ['LOG', 'AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS'] as const
 
 /** The settings of this process: its environment, what its files hold, and as many streams as it may have files open. */
 export function readConfig(): Config {
@@ -21,7 +21,7 @@ export function readConfig(): Config {
     if (env[name]) throw new AppError('config_invalid', `Cannot start: ${name} and ${name}_FILE are both set; set one`)
     env[name] = contentOf(`${name}_FILE`, file)
     // Whoever names a file of keys does not mean a hub that is open.
-    if (!env[name]) throw new AppError('config_invalid', `Cannot start: ${name}_FILE=${file} holds no key`)
+    if (!env[name]) throw new AppError('config_invalid', `Cannot start: ${name}_FILE=${file} holds nothing`)
   }
   const config = parseConfig(env)
   if (env.MAX_READERS) return config
@@ -30,8 +30,11 @@ export function readConfig(): Config {
 }
 
 /** Opens the log that `LOG` names. @throws AppError `log_unusable`, `log_locked` */
-export function openLog({ log, logOptions }: Config): Log {
-  return log === 'memory:' ? memoryLog(logOptions) : openSqlite(log.slice('sqlite:'.length), logOptions)
+export async function openLog({ log, logOptions }: Config): Promise<Log> {
+  if (log === 'memory:') return memoryLog(logOptions)
+  if (log.startsWith('sqlite:')) return openSqlite(log.slice('sqlite:'.length), logOptions)
+  const { openRedis } = await import('./redis.ts') // its client is loaded by those who use it
+  return openRedis(log, logOptions)
 }
 
 /** Who may do what, once its keys can be used; on SIGHUP the files of keys are read at once, and else now and then. */

@@ -32,7 +32,7 @@ export async function run(serve: (config: Config) => Promise<Running>): Promise<
         ? 'open to everybody who can reach it'
         : 'open to this machine only'
     console.log(
-      `Tidings listens on ${running.url} (${reach}); log ${config.log}, durability ${await store.durability()}`,
+      `Tidings listens on ${running.url} (${reach}); log ${withoutPassword(config.log)}, durability ${await store.durability()}`,
     )
   } catch (error) {
     console.error(error instanceof AppError ? error.message : error)
@@ -49,6 +49,10 @@ export async function cannotListen({ host, port }: Config, cause: unknown): Prom
     `Cannot listen on ${host} port ${port}: ${why}; name others with HOST and PORT`,
     { cause },
   )
+}
+
+function withoutPassword(log: string): string {
+  return log.replace(/\/\/.*@/, '//')
 }
 
 /** The URL of a host and a port: loopback by the name that people use. */
@@ -73,5 +77,5 @@ function help(): string {
   const rows = Object.entries(settings).map(
     ([name, { says, initial }]) => `  ${name.padEnd(24)}${initial.padEnd(26)}${says}`,
   )
-  return `Tidings, a Server-Sent Events hub. Settings are environment variables:\n\n${rows.join('\n')}\n\nAUTH_SECRET_FILE, AUTH_PUBLIC_KEY_FILE and API_KEYS_FILE name files that hold these; SIGHUP reads them anew.\n`
+  return `Tidings, a Server-Sent Events hub. Settings are environment variables:\n\n${rows.join('\n')}\n\nLOG_FILE, AUTH_SECRET_FILE, AUTH_PUBLIC_KEY_FILE and API_KEYS_FILE name files that hold these; SIGHUP reads the keys anew.\n`
 }

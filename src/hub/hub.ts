@@ -107,6 +107,11 @@ export interface TopicsQuery {
   readonly limit: number
 }
 
+interface Observer {
+  readonly prefix: string
+  readonly tell: (entry: Entry) => void
+}
+
 interface Opened {
   readonly log: Log
   readonly window: Window
@@ -135,7 +140,7 @@ export class Hub {
   readonly #shared = new SharedChunks()
   readonly #readers = new Set<Subscription>()
   readonly #replays = { open: 0 }
-  readonly #observers: { readonly prefix: string; readonly tell: (entry: Entry) => void }[] = []
+  readonly #observers: Observer[] = []
   #joining = 0
 
   /** @param openLog called at the first use, unless `use` gave a log before: making a hub does nothing */
@@ -269,8 +274,13 @@ export class Hub {
 
   /** Tells of the newest entry of each of the hub's own topics with a prefix, and of all that come. Resolves when the former are told. */
   async observe(prefix: string, tell: (entry: Entry) => void): Promise<void> {
+    const observer = { prefix, tell }
+    this.#observers.push(observer)
+    await this.#tellNewest(observer)
+  }
+
+  async #tellNewest({ prefix, tell }: Observer): Promise<void> {
     const { log } = await this.#opened()
-    this.#observers.push({ prefix, tell })
     for (let after = ''; ; ) {
       const page = await log.topics({ prefix, after, limit: LISTED })
       for (const { topic } of page) {
@@ -303,8 +313,7 @@ export class Hub {
   /** Takes no new streams and ends the open ones, once what is due is sent, spread so that readers do not come back together. */
   drain(): void {
     this.#draining = true
-    const spread = Math.min(LONGEST_SPREAD_MS, (this.#readers.size / RETURNS_PER_SECOND) * 1000)
-    for (const reader of this.#readers) reader.finish(Math.round(MIN_RETRY_MS + Math.random() * spread))
+    this.#sendAway(false)
   }
 
   /** Ends every stream and closes the log. */
@@ -312,6 +321,12 @@ export class Hub {
     this.#draining = true
     for (const reader of this.#readers) reader.close()
     if (this.#opening) await (await this.#opening).log.close()
+  }
+
+  /** Ends every stream, spread so that readers do not come back together. */
+  #sendAway(isAtOnce: boolean): void {
+    const spread = Math.min(LONGEST_SPREAD_MS, (this.#readers.size / RETURNS_PER_SECOND) * 1000)
+    for (const reader of this.#readers) reader.finish(Math.round(MIN_RETRY_MS + Math.random() * spread), isAtOnce)
   }
 
   #parse(message: Message, index: number | undefined): Message {
@@ -453,13 +468,22 @@ export class Hub {
   }
 
   async #open(log: Log): Promise<Opened> {
-    const { windowCount, windowBytes } = this.#options
-    let window: Window | undefined
+    let opened: Opened | undefined
     const head = await log.follow(
-      (entries) => this.#deliver(entries, log, window!),
-      (topic, seq) => this.#forget(topic, seq, log, window!),
+      (entries) => this.#deliver(entries, log, opened!.window),
+      (topic, seq) => this.#forget(topic, seq, log, opened!.window),
+      (head) => {
+        opened = this.#openAt(head, log)
+        this.#restart(opened)
+      },
     )
-    window = new Window(head, windowCount, windowBytes)
+    opened = this.#openAt(head, log)
+    return opened
+  }
+
+  #openAt(head: number, log: Log): Opened {
+    const { windowCount, windowBytes } = this.#options
+    const window = new Window(head, windowCount, windowBytes)
     const initial: Entry = { topic: STORE, data: DEFAULT_MESSAGE, seq: 0, time: Date.now() }
     const feed: Feed = {
       ...this.#options,
@@ -471,6 +495,14 @@ export class Hub {
       turns: new Turns(),
     }
     return { log, window, initial, feed }
+  }
+
+  /** Nobody knows any more what an open stream has missed: each ends, and its reader is told when it comes back with its position. */
+  #restart(opened: Opened): void {
+    this.#opening = Promise.resolve(opened)
+    this.#sendAway(true)
+    this.#repeats.clear()
+    for (const observer of this.#observers) this.#tellNewest(observer).catch(() => {}) // it is told of what comes
   }
 
   /** What has been erased is in no memory of ours either; a topic whose history is forgotten is open again. */

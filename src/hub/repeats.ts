@@ -32,6 +32,11 @@ export class Repeats {
     return true
   }
 
+  /** Forgets what was noted of every topic. */
+  clear(): void {
+    for (const topic of this.#byTopic.keys()) this.forget(topic)
+  }
+
   /** Takes note of an entry, if anybody wants its topic repeated and it is newer than what we have. */
   note(entry: Entry): void {
     const repeat = this.#byTopic.get(entry.topic)

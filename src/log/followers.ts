@@ -1,9 +1,10 @@
 import { afterTurn } from '../turn.ts'
-import type { Deliver, Entry, Erased } from './log.ts'
+import type { Deliver, Entry, Erased, Restarted } from './log.ts'
 
 interface Follower {
   readonly deliver: Deliver
   readonly erased: Erased
+  readonly restarted: Restarted
 }
 
 /** Those who follow a log. What is told before a follower's `add` has resolved is held for it, in order. */
@@ -11,16 +12,17 @@ export class Followers {
   readonly #all = new Set<Follower>()
 
   /** Resolves with `head`; the follower gets all that is told from this call on, once its caller knows that head. */
-  async add(deliver: Deliver, erased: Erased, head: number): Promise<number> {
+  async add(deliver: Deliver, erased: Erased, head: number, restarted: Restarted = () => {}): Promise<number> {
     const early: (() => void)[] = []
     const hold: Follower = {
       deliver: (entries) => early.push(() => deliver(entries)),
       erased: (topic, seq) => early.push(() => erased(topic, seq)),
+      restarted: (head) => early.push(() => restarted(head)),
     }
     this.#all.add(hold)
     afterTurn(() => {
       if (!this.#all.delete(hold)) return
-      this.#all.add({ deliver, erased })
+      this.#all.add({ deliver, erased, restarted })
       for (const tell of early) call(tell)
     })
     return head
@@ -32,6 +34,10 @@ export class Followers {
 
   tellErased(topic: string, seq: number | undefined): void {
     for (const { erased } of this.#all) call(() => erased(topic, seq))
+  }
+
+  tellRestarted(head: number): void {
+    for (const { restarted } of this.#all) call(() => restarted(head))
   }
 
   clear(): void {

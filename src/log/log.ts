@@ -88,6 +88,12 @@ export type Deliver = (entries: readonly Entry[]) => void
 export type Erased = (topic: string, seq: number | undefined) => void
 
 /**
+ * Told that nothing may be concluded any more from what was delivered: the log is another one (its epoch is another), or some was
+ * missed that only a read can tell of. What is delivered goes on after `head`.
+ */
+export type Restarted = (head: number) => void
+
+/**
  * One ordered sequence of entries. Every sentence here is a test of `test/log/suite.ts`, which every driver passes.
  *
  * - `seq` rises by exactly 1: no number is burned by a duplicate, a refusal or a failure.
@@ -97,7 +103,10 @@ export type Erased = (topic: string, seq: number | undefined) => void
  * - Retention trims here, and remembers for each topic the last seq it trimmed, so that a gap is exact.
  */
 export interface Log {
-  /** Names this incarnation; another epoch means that positions of the former one name no place here. `[a-z0-9]`, 10 characters. */
+  /**
+   * Names this incarnation; another epoch means that positions of the former one name no place here. `[a-z0-9]`, 10 characters.
+   * It changes under a log whose server was emptied or replaced, and then `restarted` is called.
+   */
   readonly epoch: string
   readonly durability: Durability
 
@@ -106,6 +115,7 @@ export interface Log {
    * A message whose key its topic already knows, with the same payload, is not appended again but answered with its first place.
    *
    * @throws AppError `key_conflict` (known key, other payload), `topic_closed`: nothing was appended.
+   * @throws AppError `log_unavailable` (nothing was appended)
    * @throws AppError `outcome_unknown`: it may or may not have been appended; the same keys tell.
    */
   append(messages: readonly Message[]): Promise<readonly Receipt[]>
@@ -137,9 +147,9 @@ export interface Log {
   /**
    * Resolves with the head, the newest seq (0 in an empty log). From then on `deliver` gets every batch after that head,
    * our own included, once, in order, only what is durable, and never before `follow` has resolved; `erased` hears in the same order
-   * of what is gone from what was delivered.
+   * of what is gone from what was delivered. `restarted` is for logs that others write, too.
    */
-  follow(deliver: Deliver, erased?: Erased): Promise<number>
+  follow(deliver: Deliver, erased?: Erased, restarted?: Restarted): Promise<number>
 
   /** Resolves if an append would work now. @throws AppError `log_unusable` with the reason */
   check(): Promise<void>

@@ -26,12 +26,32 @@ const readsBody: readonly Code[] = [
   'too_many_fields',
 ]
 const reads: readonly Code[] = ['encoding_invalid', 'parameter_invalid', 'parameter_repeated']
-const asks: readonly Code[] = ['forbidden', 'keys_unavailable', 'log_unusable', 'token_invalid', 'token_missing']
+const asks: readonly Code[] = [
+  'forbidden',
+  'keys_unavailable',
+  'log_unavailable',
+  'log_unusable',
+  'token_invalid',
+  'token_missing',
+]
 const namesTopics: readonly Code[] = [...asks, 'topic_invalid', 'topic_too_long']
 const appends: readonly Code[] = ['event_too_large', 'key_conflict', 'key_invalid', 'message_invalid']
-const appendsLate: readonly Code[] = ['outcome_unknown', 'overloaded', 'log_unusable', 'rate_limited']
+const appendsLate: readonly Code[] = [
+  'outcome_unknown',
+  'overloaded',
+  'log_unavailable',
+  'log_unusable',
+  'rate_limited',
+]
 const opens: readonly Code[] = [
-  ...(['ticket_invalid', 'draining', 'log_unusable', 'too_many_readers', 'too_many_replays'] as const),
+  ...([
+    'ticket_invalid',
+    'draining',
+    'log_unavailable',
+    'log_unusable',
+    'too_many_readers',
+    'too_many_replays',
+  ] as const),
   ...(['pattern_invalid', 'too_many_topics', 'topic_missing'] as const),
 ]
 

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, describe } from 'vitest'
+import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
 import type { Runtime } from '../server/runtimes.ts'
 import { cleanUp, folder, type Server, start } from '../server/server.ts'
 import { httpSuite } from './suite.ts'
@@ -13,4 +14,23 @@ export function servedSuite(runtime: Runtime): void {
   afterAll(cleanUp)
 
   httpSuite({ name: runtime.name, fetch: (path, init) => fetch(server.url + path, init) })
+}
+
+/** The same, over a log in a Redis of its own. */
+export function servedOverRedis(runtime: Runtime): void {
+  describe.skipIf(withoutRedis)(`over Redis${withoutRedis && ` (skipped: ${withoutRedis})`}`, () => {
+    let redis: RedisServer
+    let server: Server
+
+    beforeAll(async () => {
+      redis = await redisServer()
+      server = await start({ LOG: redis.url(), HEARTBEAT: '1s' }, runtime)
+    })
+    afterAll(async () => {
+      await redis.kill()
+      await cleanUp()
+    })
+
+    httpSuite({ name: `${runtime.name}, Redis`, fetch: (path, init) => fetch(server.url + path, init) })
+  })
 }

@@ -1,0 +1,472 @@
+import { AppError, quote } from '../../errors.ts'
+import type { Filter } from '../../topic.ts'
+import { nextTurn } from '../../turn.ts'
+import { Followers } from '../followers.ts'
+import { type Batch, GroupCommit } from '../group.ts'
+import type {
+  Beginning,
+  Deliver,
+  Entry,
+  Erased,
+  Log,
+  LogOptions,
+  Message,
+  Page,
+  ReadLimit,
+  Receipt,
+  Restarted,
+  TopicQuery,
+  TopicState,
+} from '../log.ts'
+import { defaultLogOptions, newEpoch, weigh } from '../log.ts'
+import { inspect, type Server } from './durability.ts'
+import { away, Engine, type Redis, says } from './engine.ts'
+import { entryOf, type Row, streamed, streamedPairs, withLosses } from './rows.ts'
+import { scanned } from './scan.ts'
+import * as scripts from './scripts.ts'
+
+/** Rows looked at beyond what was appended when a commit trims, and of one step of a sweep. */
+const TRIM_STEP = 64
+const SWEEP_STEP = 1000
+const SWEEP_MS = 60_000
+/** Most entries that one commit takes to the server: while it runs there, nobody else is served. */
+const MAX_GROUP = 1000
+/** How long the tail waits before it looks whether the log is still there; an emptied one wakes nobody. */
+const TAIL_MS = 1000
+const TAIL_COUNT = 256
+const CHECK_MS = 1000
+/** Between attempts while the server is away. */
+const RETRY_MS = 200
+/** So long an append that is durable waits for what others had appended before it to be delivered here. */
+const CATCH_UP_MS = 1000
+
+interface RedisLogOptions extends LogOptions {
+  /** Of the hub: logs of other names are others. */
+  readonly name: string
+}
+
+/**
+ * A log that many processes share: in a Redis (7 or newer) or Valkey, as one stream and what finds things in it. Any process takes
+ * appends and reads, each has one blocking reader, and none holds what another would miss.
+ *
+ * @throws AppError `log_unavailable`, `log_unusable` (a log of a newer version)
+ */
+export async function redisLog(redis: Redis, options: Partial<RedisLogOptions> = {}): Promise<Log> {
+  const all = { ...defaultLogOptions, name: 'tidings', ...options }
+  const log = new SharedLog(redis, all)
+  await log.open()
+  return log
+}
+
+class SharedLog implements Log {
+  readonly #options: RedisLogOptions
+  readonly #engine: Engine
+  readonly #base: string
+  readonly #followers = new Followers()
+  readonly #commits = new GroupCommit((group) => this.#commit(group))
+  #server: Server = { run: '', durability: 'memory' }
+  #epoch = ''
+  #tag = 0
+  /** The newest seq that was delivered here, and the last erasure that was told of. */
+  #told = 0
+  #erasedId = '0-0'
+  #erasures = 0
+  /** What the tail has brought after a hole that our own appends fill, or the other way round: seq by seq. */
+  readonly #ahead = new Map<number, Entry>()
+  readonly #catching = new Set<() => void>()
+  #worked = Number.NEGATIVE_INFINITY
+  #closing: Promise<void> | undefined
+  #isClosed = false
+  #opening: Promise<void> | undefined
+  #tailing: Promise<void> | undefined
+  #sweeps: ReturnType<typeof setInterval> | undefined
+
+  constructor(redis: Redis, options: RedisLogOptions) {
+    this.#options = options
+    this.#base = `tidings:{${options.name}}`
+    this.#engine = new Engine(redis, this.#base)
+  }
+
+  get epoch(): string {
+    return this.#epoch
+  }
+
+  get durability() {
+    return this.#server.durability
+  }
+
+  async open(): Promise<void> {
+    await this.#look()
+    // Whenever it is there again, it may be another one.
+    this.#engine.redis.onConnected(() => void this.#look().catch(() => {}))
+    this.#tailing = this.#tail()
+    const { ageMs } = this.#options.retention
+    if (ageMs === undefined) return
+    this.#sweeps = setInterval(() => this.#startSweep(), Math.min(ageMs, SWEEP_MS))
+    ;(this.#sweeps as { unref?: () => void }).unref?.()
+  }
+
+  append(messages: readonly Message[]): Promise<readonly Receipt[]> {
+    if (this.#closing) return Promise.reject(closed())
+    if (!this.#engine.redis.isConnected) return Promise.reject(away())
+    return messages.length === 0 ? Promise.resolve([]) : this.#commits.append(messages)
+  }
+
+  async read(after: number, limit: ReadLimit, filter: Filter, isGone = () => false): Promise<Page> {
+    await nextTurn()
+    return this.#patiently(isGone, { entries: [], scannedTo: after }, async () => {
+      if (filter.patterns.length > 0) return scanned(this.#ask, after, limit, filter, isGone)
+      const names = JSON.stringify([...filter.topics])
+      const answer = await this.#ask(scripts.read, ...[after, limit.count, limit.bytes, limit.latest ? 1 : 0, names])
+      const [head, floor, scannedTo, conflated, rows, to, unseen] = answer as [
+        ...[number, number, number, number, Row[], number, string[]],
+      ]
+      const page = { entries: rows.map(entryOf), scannedTo, ...(conflated > 0 && { conflated }) }
+      return withLosses(page, { after, head, floor, to, closed: unseen })
+    })
+  }
+
+  async seek(beginning: Beginning, filter: Filter): Promise<number> {
+    if ('since' in beginning) return (await this.#ask(scripts.since, beginning.since)) as number
+    let left = beginning.last
+    const names = JSON.stringify(filter.patterns.length > 0 ? [] : [...filter.topics])
+    for (let before = Number.MAX_SAFE_INTEGER; ; ) {
+      const size = names === '[]' ? filter.perTurn : Math.min(beginning.last + 1, 1000)
+      const rows = (await this.#ask(scripts.before, before, size, names)) as [number, string, number][]
+      for (const [seq, topic, isBare] of rows) if (isBare === 0 && filter.matches(topic) && --left === 0) return seq - 1
+      if (rows.length < size) return 0
+      before = rows.at(-1)![0]
+    }
+  }
+
+  async topics(query: TopicQuery): Promise<readonly TopicState[]> {
+    const found = await ('prefix' in query
+      ? this.#ask(scripts.topics, '[]', query.prefix, query.after, query.limit)
+      : this.#ask(scripts.topics, JSON.stringify([...query.names])))
+    return (found as [string, number, number, number][]).map(([topic, last, count, closed]) => ({
+      topic,
+      last,
+      count,
+      closed,
+    }))
+  }
+
+  async erase(topic: string, seq?: number): Promise<number> {
+    let erased = 0
+    await this.#commits.between(async () => {
+      if (seq !== undefined) erased = (await this.#change(scripts.eraseOne, topic, seq)) as number
+      else erased = await this.#forget(topic)
+    })
+    return erased
+  }
+
+  async follow(deliver: Deliver, erased: Erased = () => {}, restarted: Restarted = () => {}): Promise<number> {
+    return this.#followers.add(deliver, erased, this.#told, restarted)
+  }
+
+  async check(): Promise<void> {
+    if (this.#closing) throw closed()
+    if (performance.now() - this.#worked < CHECK_MS) return
+    try {
+      await this.#ask(scripts.probe, this.#told)
+      this.#worked = performance.now()
+    } catch (cause) {
+      if (cause instanceof AppError && cause.code === 'log_unavailable') throw cause
+      throw new AppError('log_unusable', 'Cannot write to the log now', { cause })
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      clearInterval(this.#sweeps)
+      await this.#commits.idle()
+      this.#isClosed = true
+      this.#followers.clear()
+      await this.#engine.redis.close()
+      await this.#tailing
+    })()
+    return this.#closing
+  }
+
+  /** Runs a script on the log that we believe in; on another one, learns which it is and says that nothing was done. */
+  readonly #ask = async (script: string, ...values: readonly (string | number)[]): Promise<unknown> => {
+    if (this.#isClosed) throw closed()
+    await this.#opening
+    try {
+      return await this.#engine.run(script, this.#epoch, ...values)
+    } catch (error) {
+      if (!says(error, 'LOST') && !says(error, 'REWOUND')) throw error
+      await this.#look()
+      throw new AppError('log_unavailable', 'Cannot use the log as it was: its server has another one now; try again', {
+        cause: error,
+        retryAfterS: 1,
+      })
+    }
+  }
+
+  /** The same for what may have been done although we hear of an error. */
+  async #change(script: string, ...values: readonly (string | number)[]): Promise<unknown> {
+    try {
+      return await this.#ask(script, ...values)
+    } catch (cause) {
+      if (cause instanceof AppError) throw cause
+      throw unknown(cause)
+    }
+  }
+
+  /** Does what can be done again, until it works or nobody wants it any more. */
+  async #patiently<T>(isGone: () => boolean, nothing: T, attempt: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await attempt()
+      } catch (error) {
+        if (this.#closing) throw closed()
+        if (isGone()) return nothing
+        if (!(error instanceof AppError) && this.#engine.redis.isConnected && !isSilence(error)) throw error
+        await pause(RETRY_MS)
+      }
+    }
+  }
+
+  /** Learns which log there is. If it is another one, or shorter than it was, everybody who follows is told. */
+  #look(): Promise<void> {
+    this.#opening ??= this.#lookOnce().finally(() => {
+      this.#opening = undefined
+    })
+    return this.#opening
+  }
+
+  async #lookOnce(): Promise<void> {
+    await this.#engine.ping().catch((cause) => {
+      throw away(cause)
+    })
+    this.#server = await inspect(this.#engine.redis)
+    const { run, durability } = this.#server
+    const tag = crypto.getRandomValues(new Uint32Array(1))[0]!
+    const answer = await this.#engine
+      .run(scripts.open, this.#epoch, this.#told, newEpoch(), tag, run, durability === 'disk' ? 1 : 0)
+      .catch((cause) => {
+        if (!says(cause, 'VERSION')) throw cause
+        throw new AppError('log_unusable', 'Cannot use the log: a newer release wrote it; use a newer release', {
+          cause,
+        })
+      })
+    const [epoch, newTag, head, erasedId, erasures] = answer as [string, number, number, string, number]
+    if (epoch === this.#epoch) return
+    const isFirst = this.#epoch === ''
+    this.#epoch = epoch
+    this.#tag = newTag
+    this.#begin(head, erasedId, erasures)
+    if (!isFirst) this.#followers.tellRestarted(head)
+  }
+
+  #begin(head: number, erasedId: string, erasures: number): void {
+    this.#told = head
+    this.#ahead.clear()
+    this.#erasedId = erasedId
+    this.#erasures = erasures
+    for (const caught of this.#catching) caught()
+  }
+
+  async #commit(group: readonly Batch[]): Promise<void> {
+    const { retention, keyAgeMs, keyCount, trimmedCount } = this.#options
+    const options = JSON.stringify({ retention, keyAgeMs, keyCount, trimmedCount })
+    for (const part of partsOf(group)) {
+      try {
+        const batches = JSON.stringify(part.map(({ messages, hashes }) => messages.map((m, i) => packed(m, hashes[i]))))
+        const answer = await this.#change(scripts.commit, options, batches, TRIM_STEP, this.#told)
+        const [more, outcomes] = answer as [number, unknown[][]]
+        this.#worked = performance.now()
+        await this.#settle(part, outcomes)
+        if (more > 0) this.#startSweep()
+      } catch (error) {
+        const refusal = error instanceof AppError ? error : unknown(error)
+        for (const batch of part) batch.refuse(refusal)
+      }
+    }
+  }
+
+  /** Delivers what was appended, once what came before it has been, and then says where it is. */
+  async #settle(group: readonly Batch[], outcomes: readonly unknown[][]): Promise<void> {
+    const entries: Entry[] = []
+    const receipts = group.map(({ messages }, b) => {
+      const outcome = outcomes[b]!
+      if (typeof outcome[0] === 'string') return refusalOf(outcome[0], messages[(outcome[1] as number) - 1]!)
+      return (outcome as [number, number, number][]).map(([seq, time, known], i) => {
+        const { key: _, ...said } = messages[i]!
+        if (known === 0) entries.push({ ...said, seq, time })
+        return { seq, time, duplicate: known === 1 }
+      })
+    })
+    this.#arrive(entries)
+    if (entries.length > 0) await this.#caughtUp(entries.at(-1)!.seq)
+    for (const [b, batch] of group.entries()) {
+      const outcome = receipts[b]!
+      if (outcome instanceof AppError) batch.refuse(outcome)
+      else batch.accept(outcome)
+    }
+  }
+
+  /** Delivers what is next, in order and once, whoever brings it. */
+  #arrive(entries: readonly Entry[]): void {
+    for (const entry of entries) if (entry.seq > this.#told) this.#ahead.set(entry.seq, entry)
+    const next: Entry[] = []
+    for (let entry = this.#ahead.get(this.#told + 1); entry; entry = this.#ahead.get(entry.seq + 1)) {
+      this.#ahead.delete(entry.seq)
+      next.push(entry)
+      this.#told = entry.seq
+    }
+    if (next.length === 0) return
+    this.#followers.tell(next)
+    for (const caught of this.#catching) caught()
+  }
+
+  async #caughtUp(seq: number): Promise<void> {
+    if (this.#told >= seq) return
+    const { epoch } = this
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer)
+        this.#catching.delete(look)
+        resolve()
+      }
+      const look = () => {
+        if (this.#told >= seq || this.#epoch !== epoch) done()
+      }
+      const timer = setTimeout(done, CATCH_UP_MS)
+      this.#catching.add(look)
+    })
+  }
+
+  /** Brings what others append and erase, for as long as the log is open. */
+  async #tail(): Promise<void> {
+    while (!this.#closing) {
+      try {
+        const [epoch, tag] = [this.#epoch, this.#tag]
+        const answer = await this.#engine.redis.wait([
+          ...['XREAD', 'COUNT', `${TAIL_COUNT}`, 'BLOCK', `${TAIL_MS}`, 'STREAMS'],
+          ...[`${this.#base}:log`, `${this.#base}:erased`, `${this.#told}-18446744073709551615`, this.#erasedId],
+        ])
+        if (epoch !== this.#epoch || this.#closing) continue
+        const streams = new Map((answer ?? []) as [string, [string, string[]][]][])
+        const rows = streams.get(`${this.#base}:log`) ?? []
+        const erased = streams.get(`${this.#base}:erased`) ?? []
+        if (rows.some(([id]) => Number(id.slice(id.indexOf('-') + 1)) !== tag)) await this.#look()
+        else this.#tailed(rows, erased)
+        if (answer === null) await this.#ask(scripts.probe, this.#told).catch(() => {})
+      } catch {
+        if (this.#closing) return
+        await this.#engine.ping().catch(() => pause(RETRY_MS))
+      }
+    }
+  }
+
+  #tailed(rows: readonly [string, string[]][], erased: readonly [string, string[]][]): void {
+    const entries = rows.map(([id, fields]) => streamed(id, fields))
+    // What is missing was trimmed or erased before we saw it: only the log can tell each reader what that means to it.
+    const first = entries[0]?.seq ?? 0
+    const isWhole = entries.every(({ seq }, i) => seq === first + i) && (first === 0 || this.#reaches(first))
+    if (!isWhole) {
+      this.#begin(entries.at(-1)!.seq, this.#erasedId, this.#erasures)
+      this.#followers.tellRestarted(this.#told)
+      return
+    }
+    this.#arrive(entries)
+    for (const [id, fields] of erased) {
+      const { n, t, s } = streamedPairs(fields)
+      const isNext = Number(n) === this.#erasures + 1
+      this.#erasedId = id
+      this.#erasures = Number(n)
+      if (isNext) this.#followers.tellErased(t!, s === '' ? undefined : Number(s))
+      else this.#followers.tellRestarted(this.#told)
+    }
+  }
+
+  /** Whether all before a seq has been delivered, or waits to be. */
+  #reaches(seq: number): boolean {
+    for (let before = this.#told + 1; before < seq; before++) if (!this.#ahead.has(before)) return false
+    return true
+  }
+
+  async #forget(topic: string): Promise<number> {
+    const [state] = await this.topics({ names: [topic] })
+    let erased = 0
+    for (let isMore = state!.last > 0; isMore; ) {
+      const answer = await this.#change(scripts.forget, ...[topic, state!.last, SWEEP_STEP, this.#options.trimmedCount])
+      const [count, more] = answer as [number, number]
+      erased += count
+      isMore = more > 0
+    }
+    return erased
+  }
+
+  #startSweep(): void {
+    const { retention, keyAgeMs, keyCount, trimmedCount } = this.#options
+    const options = JSON.stringify({ retention, keyAgeMs, keyCount, trimmedCount })
+    this.#commits
+      .between(async () => {
+        const [more] = (await this.#ask(scripts.commit, options, '[]', SWEEP_STEP, this.#told)) as [number]
+        if (more > 0 && !this.#closing) this.#startSweep()
+      })
+      .catch(() => {}) // nothing was promised to anybody; the next append or sweep tries again
+  }
+}
+
+/** A message as the script takes it. */
+function packed(message: Message, hash: string | undefined) {
+  const { topic, data, event, retry, key, close } = message
+  return {
+    ...{ t: topic, w: weigh(message), d: data, e: event },
+    ...{ r: retry === undefined ? undefined : `${retry}`, k: key, h: hash, c: close ? '1' : undefined },
+  }
+}
+
+/** Batches, in parts that are not too long for one script. */
+function* partsOf(group: readonly Batch[]): Iterable<readonly Batch[]> {
+  let part: Batch[] = []
+  let length = 0
+  for (const batch of group) {
+    if (part.length > 0 && length + batch.messages.length > MAX_GROUP) {
+      yield part
+      part = []
+      length = 0
+    }
+    part.push(batch)
+    length += batch.messages.length
+  }
+  yield part
+}
+
+function refusalOf(code: string, { topic, key }: Message): AppError {
+  if (code === 'topic_closed')
+    return new AppError('topic_closed', `Cannot publish to ${quote(topic)}: the topic is closed`)
+  return new AppError(
+    'key_conflict',
+    `Cannot publish with key ${quote(key!)}: the topic has another message with this key`,
+  )
+}
+
+function unknown(cause: unknown): AppError {
+  return new AppError(
+    'outcome_unknown',
+    'Cannot tell whether the log took this: its server did not say; publish again with the same key',
+    { cause },
+  )
+}
+
+function isSilence(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /did not answer|closed|disconnect|offline|ECONN|LOADING|MASTERDOWN|CLUSTERDOWN/i.test(
+      `${error.name} ${error.message}`,
+    )
+  )
+}
+
+function closed(): AppError {
+  return new AppError('log_unusable', 'Cannot use the log: it is closed')
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,0 +1,519 @@
+/**
+ * What runs inside the server, one script at a time and all or nothing (https://redis.io/docs/latest/develop/programmability/eval-intro/).
+ * Each is told the epoch that its caller believes in, and refuses to work on any other: a log that was emptied or replaced answers nothing.
+ *
+ * Keys of a hub, all behind one hash tag, so that a cluster keeps them together:
+ *
+ * - `:meta` hash: version, epoch, tag, run, head, time, count, bytes, keys, emptied, floor, trims, erasures
+ * - `:log` stream: an entry `<seq>-<tag>`, with m (time), w (weight), t (topic) and of d (data), e (event), r (retry), c (close) those it has
+ * - `:of:<topic>` sorted set of the topic's seqs; `:topics` hash: `count bytes trimmed closed` of each topic
+ * - `:names` sorted set of topics that have entries or are closed; `:trimmed` of those trimmed, and `:emptied` of those with nothing left, by the last trimmed seq
+ * - `:key` hash: `hash seq time` of each idempotency key; `:keys` sorted set of them by seq
+ * - `:blank` sorted set of `seq time topic`: closes whose entry was erased
+ * - `:erased` stream: what was erased of what was delivered
+ */
+const prelude = `
+local base = KEYS[1]
+local META, LOG, TOPICS, NAMES = base .. ':meta', base .. ':log', base .. ':topics', base .. ':names'
+local TRIMMED, EMPTIED, KEY, KEYS_BY_SEQ = base .. ':trimmed', base .. ':emptied', base .. ':key', base .. ':keys'
+local BLANK, ERASED = base .. ':blank', base .. ':erased'
+local call = redis.call
+
+local function of(topic) return base .. ':of:' .. topic end
+local function int(n) return string.format('%.0f', n) end
+local function now()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function isLost() return call('HGET', META, 'epoch') ~= ARGV[1] end
+local LOST = redis.error_reply('LOST the log has another epoch')
+
+local numbers = { 'head', 'time', 'count', 'bytes', 'keys', 'emptied', 'floor', 'trims', 'erasures', 'tag' }
+local function state()
+  local s, values = {}, call('HMGET', META, unpack(numbers))
+  for i, name in ipairs(numbers) do s[name] = tonumber(values[i] or 0) end
+  return s
+end
+local function save(s)
+  local values = {}
+  for _, name in ipairs(numbers) do
+    values[#values + 1] = name
+    values[#values + 1] = int(s[name])
+  end
+  call('HSET', META, unpack(values))
+end
+
+local function topicRow(name)
+  local row = { count = 0, bytes = 0, trimmed = 0, closed = 0 }
+  local text = call('HGET', TOPICS, name)
+  if text then
+    local c, b, t, x = string.match(text, '^(%d+) (%d+) (%d+) (%d+)$')
+    row.count, row.bytes, row.trimmed, row.closed, row.known = tonumber(c), tonumber(b), tonumber(t), tonumber(x), text
+  end
+  return row
+end
+local function isEmptied(row) return row.count == 0 and row.closed == 0 end
+local function newest(topic) return tonumber(call('ZREVRANGE', of(topic), 0, 0)[1] or 0) end
+
+local function entryOf(found)
+  local e = { seq = tonumber(string.match(found[1], '^%d+')), id = found[1] }
+  local f = found[2]
+  for i = 1, #f, 2 do e[f[i]] = f[i + 1] end
+  e.m, e.w = tonumber(e.m), tonumber(e.w)
+  return e
+end
+local function blankOf(member)
+  local seq, time, topic = string.match(member, '^(%d+) (%d+) (.*)$')
+  return { seq = tonumber(seq), m = tonumber(time), t = topic, c = '1', w = #topic, blank = member }
+end
+local function entryAt(seq)
+  local found = call('XRANGE', LOG, int(seq), int(seq))[1]
+  if found then return entryOf(found) end
+  local member = call('ZRANGEBYSCORE', BLANK, int(seq), int(seq))[1]
+  return member and blankOf(member)
+end
+-- Entries from one seq to another, oldest first, with the blank ones in their places.
+local function range(from, to, limit)
+  local entries = {}
+  for i, found in ipairs(call('XRANGE', LOG, from, to, 'COUNT', limit)) do entries[i] = entryOf(found) end
+  local last = #entries == limit and int(entries[limit].seq) or (to == '+' and '+inf' or to)
+  local blanks = call('ZRANGEBYSCORE', BLANK, from == '-' and '-inf' or from, last, 'LIMIT', 0, limit)
+  if #blanks == 0 then return entries end
+  for _, member in ipairs(blanks) do entries[#entries + 1] = blankOf(member) end
+  table.sort(entries, function(a, b) return a.seq < b.seq end)
+  while #entries > limit do entries[#entries] = nil end
+  return entries
+end
+local function isBare(e) return e ~= nil and e ~= false and e.c ~= nil and e.d == nil end
+local function shown(e) return { e.seq, e.m, e.t, e.d or false, e.e or false, e.r or false, e.c or false } end
+`
+
+/** What changes the log. */
+const changing = `
+local s
+local touched, order = {}, {}
+local function topic(name)
+  local row = touched[name]
+  if row then return row end
+  row = topicRow(name)
+  touched[name] = row
+  order[#order + 1] = name
+  return row
+end
+
+local function remove(e)
+  if e.blank then call('ZREM', BLANK, e.blank) else call('XDEL', LOG, e.id) end
+  call('ZREM', of(e.t), int(e.seq))
+  local row = topic(e.t)
+  row.count, row.bytes = row.count - 1, row.bytes - e.w
+  s.count, s.bytes = s.count - 1, s.bytes - e.w
+end
+local function drop(e)
+  remove(e)
+  local row = topic(e.t)
+  if e.seq > row.trimmed then row.trimmed = e.seq end
+  s.trims = s.trims + 1
+end
+
+local function finish(trimmedCount)
+  for _, name in ipairs(order) do
+    local row = touched[name]
+    local text = int(row.count) .. ' ' .. int(row.bytes) .. ' ' .. int(row.trimmed) .. ' ' .. int(row.closed)
+    if text ~= (row.known or '0 0 0 0') then
+      local wasEmptied = row.known ~= nil and redis.call('ZSCORE', EMPTIED, name) ~= false
+      call('HSET', TOPICS, name, text)
+      if row.trimmed > 0 then call('ZADD', TRIMMED, int(row.trimmed), name) end
+      if isEmptied(row) then
+        call('ZREM', NAMES, name)
+        call('ZADD', EMPTIED, int(row.trimmed), name)
+        if not wasEmptied then s.emptied = s.emptied + 1 end
+      else
+        call('ZADD', NAMES, 0, name)
+        if wasEmptied then
+          call('ZREM', EMPTIED, name)
+          s.emptied = s.emptied - 1
+        end
+      end
+    end
+  end
+  local surplus = math.min(s.emptied - trimmedCount, 1000)
+  if surplus > 0 then
+    local gone = call('ZRANGE', EMPTIED, 0, surplus - 1, 'WITHSCORES')
+    for i = 1, #gone, 2 do
+      call('HDEL', TOPICS, gone[i])
+      call('ZREM', TRIMMED, gone[i])
+      call('ZREM', EMPTIED, gone[i])
+      s.floor = math.max(s.floor, tonumber(gone[i + 1]))
+      s.emptied = s.emptied - 1
+    end
+  end
+  save(s)
+end
+
+local function tellErased(name, seq)
+  s.erasures = s.erasures + 1
+  call('XADD', ERASED, 'MAXLEN', '~', 1000, '*', 'n', int(s.erasures), 'h', int(s.head), 't', name, 's', seq)
+end
+`
+
+/**
+ * The commit: epoch, options, batches as JSON, step. Each batch is placed whole or refused whole; then a bounded number of what is
+ * over a bound is dropped, oldest first. Returns `[more, outcomes]`, an outcome a code or triples of seq, time and whether it was known.
+ */
+export const commit = `${prelude}${changing}
+if isLost() then return LOST end
+s = state()
+local options, batches, step = cjson.decode(ARGV[2]), cjson.decode(ARGV[3]), tonumber(ARGV[4])
+if s.head < tonumber(ARGV[5]) then return redis.error_reply('REWOUND the log ends before what it had') end
+local clock = now()
+local time = math.max(s.time, clock)
+
+local function field(m) return m.t .. '\\n' .. m.k end
+local function known(m)
+  local text = call('HGET', KEY, field(m))
+  if not text then return nil end
+  local hash, seq, at = string.match(text, '^(%S+) (%d+) (%d+)$')
+  if tonumber(at) >= clock - options.keyAgeMs then return { hash = hash, seq = tonumber(seq), time = tonumber(at) } end
+  call('HDEL', KEY, field(m))
+  call('ZREM', KEYS_BY_SEQ, field(m))
+  s.keys = s.keys - 1
+  return nil
+end
+
+local function plan(batch)
+  local receipts, fresh, closes, head = {}, {}, {}, s.head
+  for i, m in ipairs(batch) do
+    local place
+    if m.k then
+      place = fresh[field(m)] or known(m)
+      if place and place.hash ~= m.h then return nil, 'key_conflict', i end
+    end
+    if place then
+      receipts[i] = { place.seq, place.time, 1 }
+    else
+      if closes[m.t] or topic(m.t).closed > 0 then return nil, 'topic_closed', i end
+      if m.c then closes[m.t] = true end
+      head = head + 1
+      receipts[i] = { head, time, 0 }
+      if m.k then fresh[field(m)] = { hash = m.h, seq = head, time = time } end
+    end
+  end
+  return receipts
+end
+
+local outcomes, appended = {}, 0
+for b, batch in ipairs(batches) do
+  local receipts, code, at = plan(batch)
+  if not receipts then
+    outcomes[b] = { code, at }
+  else
+    for i, m in ipairs(batch) do
+      local seq = receipts[i][1]
+      if receipts[i][3] == 0 then
+        local fields = { 'm', int(time), 'w', int(m.w), 't', m.t }
+        for _, name in ipairs({ 'd', 'e', 'r', 'c' }) do
+          if m[name] then
+            fields[#fields + 1] = name
+            fields[#fields + 1] = m[name]
+          end
+        end
+        call('XADD', LOG, int(seq) .. '-' .. int(s.tag), unpack(fields))
+        call('ZADD', of(m.t), int(seq), int(seq))
+        local row = topic(m.t)
+        row.count, row.bytes = row.count + 1, row.bytes + m.w
+        if m.c then row.closed = seq end
+        s.head, s.time, s.count, s.bytes = seq, time, s.count + 1, s.bytes + m.w
+        appended = appended + 1
+        if m.k then
+          call('HSET', KEY, field(m), m.h .. ' ' .. int(seq) .. ' ' .. int(time))
+          call('ZADD', KEYS_BY_SEQ, int(seq), field(m))
+          s.keys = s.keys + 1
+        end
+      end
+    end
+    outcomes[b] = receipts
+  end
+end
+
+local more = 0
+if appended > 0 or #batches == 0 then
+  local looks = 2 * appended + step
+  local r = options.retention
+  local function isOver(of, count, bytes) return (count and of.count > count) or (bytes and of.bytes > bytes) end
+  local function isState(e) return string.sub(e.t, 1, 1) == '$' and newest(e.t) == e.seq end
+  if r.topicCount or r.topicBytes then
+    for i = 1, #order do
+      local name = order[i]
+      local row = topic(name)
+      if isOver(row, r.topicCount, r.topicBytes) then
+        for _, seq in ipairs(call('ZRANGE', of(name), 0, looks - 1)) do
+          if not isOver(row, r.topicCount, r.topicBytes) then break end
+          local e = entryAt(tonumber(seq))
+          if not isState(e) then drop(e) end
+        end
+      end
+    end
+  end
+  if r.ageMs or isOver(s, r.count, r.bytes) then
+    local oldest = r.ageMs and clock - r.ageMs
+    local left, from = looks, '-'
+    while left > 0 do
+      local size = math.min(left, 100)
+      local entries = range(from, '+', size)
+      for _, e in ipairs(entries) do
+        if not (oldest and e.m < oldest) and not isOver(s, r.count, r.bytes) then
+          left = 0
+          entries = {}
+          break
+        end
+        if not isState(e) then drop(e) end
+      end
+      if #entries < size then break end
+      from = int(entries[#entries].seq + 1)
+      left = left - size
+      if left <= 0 then more = 1 end
+    end
+  end
+  if s.keys > 0 then
+    for _, name in ipairs(call('ZRANGE', KEYS_BY_SEQ, 0, looks - 1)) do
+      local at = tonumber(string.match(call('HGET', KEY, name), '(%d+)$'))
+      if at >= clock - options.keyAgeMs and s.keys <= options.keyCount then break end
+      call('HDEL', KEY, name)
+      call('ZREM', KEYS_BY_SEQ, name)
+      s.keys = s.keys - 1
+    end
+  end
+end
+finish(options.trimmedCount)
+return { more, outcomes }
+`
+
+/** Erases one entry: epoch, topic, seq. Of one that closes its topic the close stays. Returns how many. */
+export const eraseOne = `${prelude}${changing}
+if isLost() then return LOST end
+s = state()
+local name, seq = ARGV[2], tonumber(ARGV[3])
+local e = entryAt(seq)
+if not e or e.t ~= name then return 0 end
+remove(e)
+local row = topic(name)
+if row.closed == seq then
+  call('ZADD', BLANK, int(seq), int(seq) .. ' ' .. int(e.m) .. ' ' .. name)
+  call('ZADD', of(name), int(seq), int(seq))
+  row.count, row.bytes = row.count + 1, row.bytes + #name
+  s.count, s.bytes = s.count + 1, s.bytes + #name
+end
+tellErased(name, int(seq))
+finish(math.huge)
+return 1
+`
+
+/** Forgets what a topic has up to a seq, so much of it in one step: epoch, topic, seq, step, trimmedCount. Returns `[how many, more]`. */
+export const forget = `${prelude}${changing}
+if isLost() then return LOST end
+s = state()
+local name, upTo, step = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local seqs = call('ZRANGEBYSCORE', of(name), '-inf', int(upTo), 'LIMIT', 0, step)
+for _, seq in ipairs(seqs) do drop(entryAt(tonumber(seq))) end
+local more = #seqs == step and 1 or 0
+if more == 0 then
+  local row = topic(name)
+  if row.closed <= upTo then row.closed = 0 end
+  tellErased(name, '')
+end
+finish(tonumber(ARGV[5]))
+return { #seqs, more }
+`
+
+/** What named topics lost after a seq: their last trimmed seq, and those closed by an entry that is gone. */
+const losses = `
+local function lossesOf(names, after)
+  local to, closed = 0, {}
+  for _, name in ipairs(names) do
+    local row = topicRow(name)
+    if row.trimmed > to then to = row.trimmed end
+    if row.closed > after and row.trimmed >= row.closed then closed[#closed + 1] = name end
+  end
+  return to, closed
+end
+local function standing(name)
+  local seq = newest(name)
+  if seq == 0 then return {} end
+  if topicRow(name).closed ~= seq or not isBare(entryAt(seq)) then return { seq } end
+  local before = call('ZREVRANGEBYSCORE', of(name), '(' .. int(seq), '-inf', 'LIMIT', 0, 1)[1]
+  return before and { tonumber(before), seq } or { seq }
+end
+`
+
+/**
+ * Reads named topics: epoch, after, count, bytes, latest, names as JSON.
+ * Returns `[head, floor, scannedTo, conflated, entries, trimmed to, closed]`.
+ */
+export const read = `${prelude}${losses}
+if isLost() then return LOST end
+local s = state()
+local after, count, bytes, latest = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+local names = cjson.decode(ARGV[6])
+local wanted, passed = {}, 0
+for _, name in ipairs(names) do
+  if not latest then
+    for _, seq in ipairs(call('ZRANGEBYSCORE', of(name), '(' .. int(after), '+inf', 'LIMIT', 0, count + 1)) do
+      wanted[#wanted + 1] = tonumber(seq)
+    end
+  else
+    local first
+    for _, seq in ipairs(standing(name)) do
+      if seq > after then
+        wanted[#wanted + 1] = seq
+        first = first or seq
+      end
+    end
+    local before = first and call('ZREVRANGEBYSCORE', of(name), '(' .. int(first), '(' .. int(after), 'LIMIT', 0, 1)[1]
+    if before then passed = math.max(passed, tonumber(before)) end
+  end
+end
+table.sort(wanted)
+local entries, weight, scannedTo = {}, 0, s.head
+for _, seq in ipairs(wanted) do
+  local e = #entries < count and entryAt(seq)
+  if e then weight = weight + e.w end
+  if not e or (#entries > 0 and weight > bytes) then
+    scannedTo = seq - 1
+    break
+  end
+  entries[#entries + 1] = shown(e)
+end
+local to, closed = lossesOf(names, after)
+return { s.head, s.floor, scannedTo, passed <= scannedTo and passed or 0, entries, to, closed }
+`
+
+/**
+ * Reads by seq, whatever the topic: epoch, after, most rows, most bytes of them, names as JSON.
+ * Returns `[head, floor, scannedTo, rows, trimmed to, closed, how many topics were trimmed after, trims]`.
+ */
+export const scan = `${prelude}${losses}
+if isLost() then return LOST end
+local s = state()
+local after, left, bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local rows, scannedTo, from = {}, s.head, after + 1
+while left > 0 do
+  local size = math.min(left, 50)
+  local entries = range(int(from), '+', size)
+  for _, e in ipairs(entries) do
+    rows[#rows + 1] = shown(e)
+    bytes = bytes - e.w
+    from = e.seq + 1
+  end
+  if #entries < size then break end
+  left = left - size
+  if bytes <= 0 then left = 0 end
+  if left <= 0 then scannedTo = from - 1 end
+end
+local names = cjson.decode(ARGV[5])
+local to, closed = lossesOf(names, after)
+return { s.head, s.floor, scannedTo, rows, to, closed, call('ZCOUNT', TRIMMED, '(' .. int(after), '+inf'), s.trims }
+`
+
+/** Of topics as JSON, the seqs that say how each stands: epoch, names. */
+export const standings = `${prelude}${losses}
+if isLost() then return LOST end
+local all = {}
+for i, name in ipairs(cjson.decode(ARGV[2])) do all[i] = standing(name) end
+return all
+`
+
+/** Topics trimmed after a seq, the last trimmed first: epoch, after, before (or +inf), limit. Returns `[trims, names and seqs]`. */
+export const trimmedAfter = `${prelude}
+if isLost() then return LOST end
+local found = call('ZREVRANGEBYSCORE', TRIMMED, ARGV[3], '(' .. ARGV[2], 'WITHSCORES', 'LIMIT', 0, tonumber(ARGV[4]))
+return { state().trims, found }
+`
+
+/** Rows before a seq, newest first: epoch, before, limit, names as JSON (none: of all topics). Returns seq, topic, whether it is a bare close. */
+export const before = `${prelude}
+if isLost() then return LOST end
+local limit, names, rows = tonumber(ARGV[3]), cjson.decode(ARGV[4]), {}
+if #names == 0 then
+  for _, found in ipairs(call('XREVRANGE', LOG, int(tonumber(ARGV[2]) - 1), '-', 'COUNT', limit)) do
+    local e = entryOf(found)
+    rows[#rows + 1] = { e.seq, e.t, isBare(e) and 1 or 0 }
+  end
+  return rows
+end
+for _, name in ipairs(names) do
+  for _, seq in ipairs(call('ZREVRANGEBYSCORE', of(name), '(' .. ARGV[2], '-inf', 'LIMIT', 0, limit)) do
+    rows[#rows + 1] = { tonumber(seq), name, 0 }
+  end
+end
+table.sort(rows, function(a, b) return a[1] > b[1] end)
+while #rows > limit do rows[#rows] = nil end
+for _, name in ipairs(names) do
+  local closed = topicRow(name).closed
+  for _, row in ipairs(rows) do
+    if row[2] == name and row[1] == closed and isBare(entryAt(closed)) then row[3] = 1 end
+  end
+end
+return rows
+`
+
+/** The last kept seq older than a time, by halving: epoch, since. */
+export const since = `${prelude}
+if isLost() then return LOST end
+local at, low, high = tonumber(ARGV[2]), 0, state().head
+while low < high do
+  local middle = math.floor((low + high) / 2)
+  local e = range(int(middle + 1), '+', 1)[1]
+  if not e or e.seq > high or e.m >= at then high = middle else low = e.seq end
+end
+return low
+`
+
+/** What is known of topics: epoch, names as JSON; or none, then prefix, after, limit. Returns topic, newest or last trimmed, count, closed. */
+export const topics = `${prelude}
+if isLost() then return LOST end
+local names = cjson.decode(ARGV[2])
+if ARGV[3] then
+  local prefix, after = ARGV[3], ARGV[4]
+  local from = after >= prefix and '(' .. after or '[' .. prefix
+  local to = prefix == '' and '+' or '(' .. prefix .. '\\255'
+  names = call('ZRANGEBYLEX', NAMES, from, to, 'LIMIT', 0, tonumber(ARGV[5]))
+end
+local found = {}
+for i, name in ipairs(names) do
+  local row = topicRow(name)
+  found[i] = { name, math.max(newest(name), row.trimmed, row.closed), row.count, row.closed }
+end
+return found
+`
+
+/**
+ * Opens the log, or looks at it again: the epoch that the caller believes in or '', and the head it knows; a fresh epoch and tag;
+ * the server's run, and whether what it holds survives one. Returns `[epoch, tag, head, id of the last erasure, erasures]`.
+ */
+export const open = `${prelude}
+local known, told, epoch, tag, run, isDurable = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6] == '1'
+local version, current, lastRun, head = unpack(call('HMGET', META, 'version', 'epoch', 'run', 'head'))
+if version and version ~= '1' then return redis.error_reply('VERSION ' .. version) end
+head = tonumber(head or 0)
+local isNew = not current
+local isOther = current and lastRun ~= run and not isDurable
+local isRewound = current and current == known and head < told
+if isNew or isOther or isRewound then
+  call('HSET', META, 'version', '1', 'epoch', epoch, 'tag', tag, 'run', run, 'head', int(head))
+  current = epoch
+elseif lastRun ~= run then
+  call('HSET', META, 'run', run)
+end
+local last = call('XREVRANGE', ERASED, '+', '-', 'COUNT', 1)[1]
+local s = state()
+return { current, s.tag, s.head, last and last[1] or '0-0', s.erasures }
+`
+
+/** Whether an append would work: epoch, head. It writes, because only that tells. */
+export const probe = `${prelude}
+if isLost() then return LOST end
+if state().head < tonumber(ARGV[2]) then return redis.error_reply('REWOUND the log ends before what it had') end
+call('HINCRBY', META, 'checks', 1)
+return 1
+`

@@ -1,0 +1,280 @@
+import { cpSync, readFileSync, rmSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import { createClient } from '@redis/client'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
+import { openRedis } from '../../src/adapters/redis.ts'
+import type { Entry, Log, LogOptions } from '../../src/log/log.ts'
+import { Filter } from '../../src/topic.ts'
+import { runs } from '../seed.ts'
+import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
+import { cleanUp } from '../server/server.ts'
+
+const all = { count: 100_000, bytes: 1e9 }
+const everything = Filter.parse(['**'])
+const SYNCED = { appendonly: 'yes', appendfsync: 'always' }
+const UNSAVED = { appendonly: 'no' }
+
+/** A log of one process of many, and what it has told its follower. */
+interface Node {
+  readonly log: Log
+  readonly got: Entry[]
+  readonly restarts: { readonly epoch: string; readonly head: number }[]
+}
+
+describe.skipIf(withoutRedis)(
+  `a log in Redis${withoutRedis && ` (skipped: ${withoutRedis})`}`,
+  { timeout: 60_000 },
+  () => {
+    const logs: Log[] = []
+    const servers: RedisServer[] = []
+    const serve = async (settings?: Record<string, string>) => {
+      const server = await redisServer(settings)
+      servers.push(server)
+      return server
+    }
+    const join = async (server: RedisServer, options?: Partial<LogOptions>): Promise<Node> => {
+      const log = await openRedis(server.url(), options)
+      logs.push(log)
+      const node: Node = { log, got: [], restarts: [] }
+      await log.follow(
+        (entries) => node.got.push(...entries),
+        () => {},
+        (head) => node.restarts.push({ epoch: log.epoch, head }),
+      )
+      return node
+    }
+    const say = (log: Log, data: string, key?: string) => log.append([{ topic: 'a', data, ...(key && { key }) }])
+
+    afterEach(async () => {
+      await Promise.all(logs.splice(0).map((log) => log.close()))
+      await Promise.all(servers.splice(0).map((server) => server.kill()))
+      await cleanUp()
+    })
+
+    test('is one log for all: every process delivers everything, once, in the same order', async () => {
+      const server = await serve()
+      const nodes = [await join(server), await join(server), await join(server)]
+      const count = runs(300, 5000)
+      await Promise.all(
+        nodes.flatMap(({ log }, n) =>
+          Array.from({ length: 4 }, async (_, lane) => {
+            for (let i = 0; i < count / 4; i++) await say(log, `${n} ${lane} ${i}`)
+          }),
+        ),
+      )
+      const seqs = Array.from({ length: 3 * count }, (_, i) => i + 1)
+      for (const { got } of nodes) {
+        await expect.poll(() => got.length).toBe(3 * count)
+        expect(got.map(({ seq }) => seq)).toEqual(seqs)
+        expect(got.map(({ data }) => data)).toEqual(nodes[0]!.got.map(({ data }) => data))
+      }
+      expect(nodes.flatMap(({ restarts }) => restarts)).toEqual([])
+    })
+
+    test('knows keys, closes and erasures of others', async () => {
+      const server = await serve()
+      const [one, other] = [await join(server), await join(server)]
+      const erased: unknown[] = []
+      await other.log.follow(
+        () => {},
+        (...what) => erased.push(what),
+      )
+      const [first] = await say(one.log, 'x', 'k')
+      expect(await say(other.log, 'x', 'k')).toEqual([{ ...first, duplicate: true }])
+      await expect(say(other.log, 'y', 'k')).rejects.toMatchObject({ code: 'key_conflict' })
+      await one.log.erase('a', 1)
+      await one.log.append([{ topic: 'a', close: true }])
+      await expect(say(other.log, 'z')).rejects.toMatchObject({ code: 'topic_closed' })
+      await expect.poll(() => erased).toEqual([['a', 1]])
+    })
+
+    test('declares what its server keeps, and never more', async () => {
+      for (const [settings, durability] of [
+        [SYNCED, 'disk'],
+        [{ appendonly: 'yes', appendfsync: 'everysec' }, 'process'],
+        [{ appendonly: 'yes', appendfsync: 'no' }, 'process'],
+        [{ appendonly: 'no', save: '1 1' }, 'memory'],
+        [UNSAVED, 'memory'],
+      ] as const) {
+        const { log } = await join(await serve(settings))
+        expect([settings, log.durability]).toEqual([settings, durability])
+      }
+    })
+
+    test('goes on where it was when a server that syncs is killed under load: nothing acknowledged is lost', async () => {
+      const server = await serve(SYNCED)
+      const [one, other] = [await join(server), await join(server)]
+      const { epoch } = one.log
+      const acknowledged = new Map<string, number>()
+      let isOver = false
+      const publishing = Array.from({ length: 4 }, async (_, lane) => {
+        for (let i = 0; !isOver; i++) {
+          const data = `${lane} ${i}`
+          // Sent again with its key until it is known to be there, as a publisher does.
+          while (!isOver) {
+            const receipts = await say(one.log, data, data).catch(() => undefined)
+            if (receipts) acknowledged.set(data, receipts[0]!.seq)
+            if (receipts) break
+            await pause(20)
+          }
+        }
+      })
+      for (let kills = 0; kills < runs(3, 20); kills++) {
+        const before = acknowledged.size
+        await expect.poll(() => acknowledged.size, { timeout: 20_000 }).toBeGreaterThan(before + 50)
+        await server.kill()
+        await server.start()
+      }
+      isOver = true
+      await Promise.all(publishing)
+      await expect.poll(() => say(one.log, 'last').catch(() => []), { timeout: 20_000 }).toHaveLength(1)
+      const last = one.got.at(-1)!.seq
+      for (const { got, restarts, log } of [one, other]) {
+        await expect.poll(() => got.at(-1)!.seq, { timeout: 20_000 }).toBe(last)
+        expect(got.map(({ seq }) => seq)).toEqual(Array.from({ length: last }, (_, i) => i + 1))
+        expect(new Set(got.map(({ data }) => data)).size).toBe(last)
+        for (const [data, seq] of acknowledged) expect([got[seq - 1]?.data, seq]).toEqual([data, seq])
+        expect([restarts, log.epoch]).toEqual([[], epoch])
+      }
+    })
+
+    test('is another log when a server that keeps nothing was started again, and everybody is told', async () => {
+      const server = await serve(UNSAVED)
+      const nodes = [await join(server), await join(server)]
+      const { epoch } = nodes[0]!.log
+      for (let i = 0; i < 20; i++) await say(nodes[0]!.log, `${i}`)
+      await server.kill()
+      await server.start()
+      for (const { restarts, log } of nodes) {
+        await expect.poll(() => restarts.length, { timeout: 20_000 }).toBe(1)
+        expect(restarts).toEqual([{ epoch: log.epoch, head: 0 }])
+        expect(log.epoch).not.toBe(epoch)
+      }
+      expect(nodes[0]!.log.epoch).toBe(nodes[1]!.log.epoch)
+      expect(await say(nodes[1]!.log, 'new')).toMatchObject([{ seq: 1, duplicate: false }])
+      await expect.poll(() => nodes[0]!.got.at(-1)).toMatchObject({ seq: 1, data: 'new' })
+    })
+
+    test('is another log when its server was emptied, whoever notices: who waits, who appends, who reads', async () => {
+      for (const notice of ['wait', 'append', 'read', 'topics'] as const) {
+        const server = await serve()
+        const { log, restarts } = await join(server)
+        const { epoch } = log
+        for (let i = 0; i < 5; i++) await say(log, `${i}`)
+        await commandOf(server, ['FLUSHALL'])
+        if (notice === 'append') await expect(say(log, 'lost')).rejects.toMatchObject({ code: 'log_unavailable' })
+        if (notice === 'read') expect((await log.read(0, all, everything)).entries).toEqual([])
+        if (notice === 'topics')
+          await expect(log.topics({ names: ['a'] })).rejects.toMatchObject({ code: 'log_unavailable' })
+        await expect.poll(() => restarts.length, { timeout: notice === 'wait' ? 5000 : 500 }).toBe(1)
+        expect(log.epoch).not.toBe(epoch)
+        expect((await say(log, 'new'))[0]).toMatchObject({ seq: 1 })
+      }
+    })
+
+    test('is another log when its server was put back to an older state, even one that syncs', async () => {
+      const server = await serve(SYNCED)
+      const { log, restarts } = await join(server)
+      for (let i = 0; i < 5; i++) await say(log, `${i}`)
+      const { epoch } = log
+      await server.kill()
+      const backup = `${server.dir}-backup`
+      cpSync(server.dir, backup, { recursive: true })
+      onTestFinished(() => rmSync(backup, { recursive: true }))
+      await server.start()
+      await expect.poll(() => say(log, 'later').catch(() => []), { timeout: 20_000 }).toHaveLength(1)
+      await server.kill()
+      rmSync(server.dir, { recursive: true })
+      cpSync(backup, server.dir, { recursive: true })
+      await server.start()
+      await expect.poll(() => restarts.length, { timeout: 20_000 }).toBe(1)
+      expect(log.epoch).not.toBe(epoch)
+      expect((await log.read(0, all, everything)).entries).toHaveLength(5)
+      expect((await say(log, 'new'))[0]).toMatchObject({ seq: 6 })
+    })
+
+    test('refuses to acknowledge within 5 s when its server is silent, and goes on when it is not', async () => {
+      const server = await serve()
+      const { log, got, restarts } = await join(server)
+      await say(log, 'before')
+      server.stop('SIGSTOP')
+      for (const expected of [/outcome_unknown|log_unavailable/, /log_unavailable/]) {
+        const began = performance.now()
+        const error = await say(log, 'meanwhile', 'k').catch((refusal) => refusal)
+        expect([error.code, error.status, performance.now() - began < 5000]).toEqual([
+          expect.stringMatching(expected),
+          503,
+          true,
+        ])
+      }
+      await expect(log.check()).rejects.toMatchObject({ code: 'log_unavailable' })
+      server.stop('SIGCONT')
+      await expect.poll(() => say(log, 'meanwhile', 'k').catch(() => []), { timeout: 20_000 }).toHaveLength(1)
+      await say(log, 'after')
+      await expect.poll(() => got.map(({ data }) => data)).toEqual(['before', 'meanwhile', 'after'])
+      expect(restarts).toEqual([])
+    })
+
+    test('tells a process that some was trimmed before it saw it', async () => {
+      const server = await serve()
+      const options = { retention: { count: 10 } }
+      const [one, other] = [await join(server, options), await join(server, options)]
+      await one.log.append(Array.from({ length: 900 }, (_, i) => ({ topic: 'a', data: `${i}` })))
+      await expect.poll(() => other.restarts).toEqual([{ epoch: one.log.epoch, head: 900 }])
+      expect((await other.log.read(0, all, Filter.parse(['a']))).trimmed).toEqual({ to: 890, exact: true })
+      await say(one.log, 'next')
+      await expect.poll(() => other.got.map(({ seq }) => seq)).toEqual([901])
+    })
+
+    test('says what is wrong with a server that it cannot use', async () => {
+      await expect(openRedis('redis://user:secret@127.0.0.1:1/hub')).rejects.toMatchObject({
+        code: 'log_unusable',
+        message: expect.stringMatching(/^Cannot reach the log at redis:\/\/127\.0\.0\.1:1\/hub: .*ECONNREFUSED/),
+      })
+      const server = await serve({ requirepass: 'secret' })
+      const failure = await openRedis(server.url()).catch((error) => error)
+      expect([failure.code, failure.message]).toEqual(['log_unusable', expect.stringMatching(/NOAUTH/)])
+      const log = await openRedis(server.url().replace('//', '//:secret@'))
+      await log.close()
+    })
+
+    test('needs no more of its server than the README says', async () => {
+      const server = await serve()
+      const [, rule] = /^ACL SETUSER (tidings .*)$/m.exec(
+        readFileSync(`${import.meta.dirname}/../../README.md`, 'utf8'),
+      )!
+      await commandOf(server, [
+        'ACL',
+        'SETUSER',
+        ...rule!.replace('PASSWORD', 'secret').replace('my-hub', 'hub').split(' '),
+      ])
+      const url = server.url().replace('//', '//tidings:secret@')
+      const log = await openRedis(url, {
+        retention: { count: 3, topicCount: 2, ageMs: 60_000 },
+        keyCount: 1,
+        trimmedCount: 1,
+      })
+      logs.push(log)
+      expect(log.durability).toBe('disk')
+      for (let i = 0; i < 9; i++) await say(log, `${i}`, `${i}`)
+      await log.append([{ topic: 'b', data: 'x', close: true }])
+      await log.erase('b', 10)
+      for (const filter of [everything, Filter.parse(['a'])])
+        for (const latest of [false, true]) await log.read(0, { ...all, latest }, filter)
+      for (const beginning of [{ last: 1 }, { since: 0 }]) await log.seek(beginning, everything)
+      await log.topics({ prefix: '', after: '', limit: 10 })
+      await log.erase('a')
+      await log.check()
+      await expect(openRedis(url.replace('/hub', '/other'))).rejects.toMatchObject({
+        message: expect.stringMatching(/NOPERM/),
+      })
+    })
+  },
+)
+
+async function commandOf(server: RedisServer, command: string[]): Promise<void> {
+  const client = createClient({ url: `redis://127.0.0.1:${server.port}` })
+  await client.connect()
+  await client.sendCommand(command)
+  client.destroy()
+}
