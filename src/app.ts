@@ -43,7 +43,7 @@ export function createApp({
   tell,
 }: AppOptions): Hono<{ Bindings: Connection }> {
   const app = new Hono<{ Bindings: Connection }>()
-  const clients = new Clients(config.clients)
+  const clients = new Clients(config.clients, (...taken) => hub.take(...taken))
   const { hub: limits, body, maxBatch, stream } = config
   const { corsOrigins, requestLog } = config
   if (tell && requestLog !== 'none') app.use(requests(tell, requestLog, (c) => clients.addressOf(c)))

@@ -15,17 +15,22 @@ export interface ClientLimits {
 /** Addresses whose buckets are remembered before full ones are looked for. */
 const MAX_BUCKETS = 10_000
 
+type Take = (bucket: string, count: number, perSecond: number) => Promise<number | undefined>
+
 /** Who is connected and how much each has said, by address. Where an adapter knows none, nobody is told apart and nothing bounded. */
 export class Clients {
   readonly #limits: ClientLimits
   readonly #trusted: Trusted
+  readonly #sharedTake: Take
   readonly #readers = new Map<string, number>()
   /** By address, when its bucket is full again, in ms of `performance.now()`. */
   readonly #fullAt = new Map<string, number>()
   #sweepAt = 0
 
-  constructor(limits: ClientLimits) {
+  /** @param take what several processes of one hub share their buckets by, if they do: `Hub.take` */
+  constructor(limits: ClientLimits, take: Take = async () => undefined) {
     this.#limits = limits
+    this.#sharedTake = take
     this.#trusted = parseTrusted(limits.trustedProxies ?? [])
   }
 
@@ -64,24 +69,32 @@ export class Clients {
    *
    * @throws AppError `rate_limited`
    */
-  spend(c: Context, messages: number): void {
-    const address = this.#payer(c)
-    const waitMs = this.#wait(address)
+  async spend(c: Context, messages: number): Promise<void> {
+    const waitMs = await this.#pay(this.#payer(c), messages)
     if (waitMs > 0)
       throw new AppError(
         'rate_limited',
         `Cannot publish now: at most ${this.#limits.publishRate} messages a second come from one address`,
         { retryAfterS: Math.ceil(waitMs / 1000) },
       )
-    this.#take(address, messages)
   }
 
   /** The same for who can wait: a stream that is being read. */
   async pace(c: Context, messages: number): Promise<void> {
     const address = this.#payer(c)
-    for (let waitMs = this.#wait(address); waitMs > 0; waitMs = this.#wait(address))
+    for (let waitMs = await this.#pay(address, messages); waitMs > 0; waitMs = await this.#pay(address, messages))
       await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMs)))
-    this.#take(address, messages)
+  }
+
+  /** How long to wait until a bucket holds a message; 0 if it did, and they are taken. */
+  async #pay(address: string | undefined, messages: number): Promise<number> {
+    const { publishRate } = this.#limits
+    if (address === undefined || publishRate === undefined) return 0
+    const shared = await this.#sharedTake(address, messages, publishRate)
+    if (shared !== undefined) return shared
+    const waitMs = this.#wait(address)
+    if (waitMs === 0) this.#take(address, messages)
+    return waitMs
   }
 
   /** Who pays for messages, if they cost anything. */

@@ -93,7 +93,7 @@ export interface Topic {
   readonly lastId: string | null
   /** Entries kept. */
   readonly kept: number
-  /** Open streams that it concerns. */
+  /** Open streams that it concerns, of all processes that share the log. */
   readonly readers: number
   readonly closed: boolean
 }
@@ -202,24 +202,29 @@ export class Hub {
   /** A page of the topics that are shown, by name, of those that have kept entries or are closed; there may be more if it is full. */
   async topics({ prefix, isShown, after, limit }: TopicsQuery): Promise<readonly Topic[]> {
     const { log } = await this.#opened()
-    const found: Topic[] = []
-    for (let last = after; ; ) {
+    const found: TopicState[] = []
+    for (let last = after; found.length < limit; ) {
       const page = await log.topics({ prefix, after: last, limit: LISTED })
-      for (const state of page) {
-        if (!isShown(state.topic)) continue
-        found.push(this.#topicOf(state, log))
-        if (found.length === limit) return found
-      }
-      if (page.length < LISTED) return found
+      found.push(...page.filter(({ topic }) => isShown(topic)))
+      if (page.length < LISTED) break
       last = page.at(-1)!.topic
     }
+    return this.#topicsOf(found.slice(0, limit), log)
   }
 
   /** A topic, known or not yet. */
   async topic(name: string): Promise<Topic> {
     const { log } = await this.#opened()
-    const [state] = await log.topics({ names: [name] })
-    return this.#topicOf(state!, log)
+    const [topic] = await this.#topicsOf(await log.topics({ names: [name] }), log)
+    return topic!
+  }
+
+  /**
+   * Takes so many messages out of a bucket that all processes of the hub share: see `Peers.take`. Resolves with nothing where this is
+   * the only one, which can count for itself.
+   */
+  async take(bucket: string, count: number, perSecond: number): Promise<number | undefined> {
+    return (await this.#opened()).log.peers?.take(bucket, count, perSecond)
   }
 
   /**
@@ -343,14 +348,22 @@ export class Hub {
     return receipts.map(({ seq, duplicate }: Receipt) => ({ id: formatPosition(log.epoch, seq), duplicate }))
   }
 
-  #topicOf({ topic, last, count, closed }: TopicState, { epoch }: Log): Topic {
-    return {
+  async #topicsOf(states: readonly TopicState[], { epoch, peers }: Log): Promise<readonly Topic[]> {
+    const names = states.map(({ topic }) => topic)
+    const others = names.length === 0 ? undefined : await peers?.ask(JSON.stringify(names))
+    const counts = [this.#readersOf(names), ...(others ?? []).map((answer) => JSON.parse(answer) as number[])]
+    return states.map(({ topic, last, count, closed }, i) => ({
       topic,
       lastId: last === 0 ? null : formatPosition(epoch, last),
       kept: count,
-      readers: this.#interests.readers(topic),
+      readers: counts.reduce((sum, of) => sum + of[i]!, 0),
       closed: closed > 0,
-    }
+    }))
+  }
+
+  /** Open streams here that each topic concerns. */
+  #readersOf(names: readonly string[]): number[] {
+    return names.map((name) => this.#interests.readers(name))
   }
 
   async #subscribe(filter: Filter, options: SubscribeOptions, seed: boolean): Promise<Subscription | undefined> {
@@ -478,6 +491,7 @@ export class Hub {
       },
     )
     opened = this.#openAt(head, log)
+    log.peers?.onAsked((names) => JSON.stringify(this.#readersOf(JSON.parse(names))))
     return opened
   }
 

@@ -109,6 +109,8 @@ export interface Log {
    */
   readonly epoch: string
   readonly durability: Durability
+  /** Missing where one process has the log for itself. */
+  readonly peers?: Peers
 
   /**
    * Appends a batch: atomic, in order, durable as declared when it resolves.
@@ -156,6 +158,21 @@ export interface Log {
 
   /** Commits what was appended, releases the log and its followers; then appends fail. Calling it twice is allowed. */
   close(): Promise<void>
+}
+
+/** The other processes that share a log, and with it one hub. */
+export interface Peers {
+  /** Has what others ask answered, for as long as the log is open. */
+  onAsked(answer: (question: string) => string): void
+
+  /** What those others answer that are alive; whoever has not within a second is left out. */
+  ask(question: string): Promise<readonly string[]>
+
+  /**
+   * Takes so many out of a bucket that all share, which holds what comes in a second and gives into debt. Resolves with how long to
+   * wait in ms if it holds nothing, and then nothing was taken; else with 0.
+   */
+  take(bucket: string, count: number, perSecond: number): Promise<number>
 }
 
 /** Bounds of what is kept; a missing bound is none. The oldest go first. */

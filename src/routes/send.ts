@@ -71,7 +71,7 @@ async function set(
       'message_missing',
       'Cannot send nothing: give message in the query or the body, or a topic to publish data to it',
     )
-  clients.spend(c, 1)
+  await clients.spend(c, 1)
   const { id } = await hub.set(text, keyOf(c))
   return c.json({ query: toFields(query), body: fields, pathname: new URL(c.req.url).pathname, id })
 }
@@ -90,7 +90,7 @@ async function publish(
   const given = messagesOf(body, asked, maxBatch)
   const messages = given.map((message, i) => withKey(message, isBatch(body) && key !== undefined ? `${key}/${i}` : key))
   for (const { topic } of messages) authorizeSaying(grant, topic)
-  clients.spend(c, messages.length)
+  await clients.spend(c, messages.length)
   const published = await hub.publish(messages)
   const [first] = published
   if (!isBatch(body)) {

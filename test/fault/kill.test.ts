@@ -1,12 +1,17 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { EventSourceMessage } from 'eventsource-parser'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { runs } from '../seed.ts'
-import { type Random, random } from '../server/random.ts'
+import { random } from '../server/random.ts'
+import { type Placed, post, Resuming, saidIn, seqOf } from '../server/resuming.ts'
 import { runtimes, worker } from '../server/runtimes.ts'
 import { cleanUp, folder, freePort, type Server, start } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
+
+interface Answer {
+  readonly id: string
+  readonly duplicate?: true
+}
 
 const PUBLISHERS = 4
 /** Requests that a publisher has open at once: what a kill leaves unknown. */
@@ -37,7 +42,7 @@ describe.each(runtimes)('$name', (runtime) => {
     async function publish(topic: string, data: string): Promise<void> {
       for (let tries = 1; ; tries++) {
         const { url } = await up
-        const answer = await post(`${url}/send?topic=${topic}`, { data, key: data })
+        const answer = await post<Answer>(`${url}/send?topic=${topic}`, { data, key: data })
         if (!answer) {
           if (tries === MAX_TRIES)
             throw new Error(`No answer to ${data} after ${tries} tries:\n${server.output.slice(-1000)}`)
@@ -65,7 +70,7 @@ describe.each(runtimes)('$name', (runtime) => {
     /** Says again what was acknowledged before, perhaps by a process that is no more. */
     async function repeat(topic: string, data: string): Promise<void> {
       const { url } = await up
-      const answer = acknowledged.has(data) && (await post(`${url}/send?topic=${topic}`, { data, key: data }))
+      const answer = acknowledged.has(data) && (await post<Answer>(`${url}/send?topic=${topic}`, { data, key: data }))
       if (!answer) return
       expect(answer).toMatchObject({ id: acknowledged.get(data), duplicate: true })
       repeated++
@@ -75,7 +80,7 @@ describe.each(runtimes)('$name', (runtime) => {
     async function sender(): Promise<void> {
       for (let i = 0; publishing; i++) {
         const { url } = await up
-        const answer = await post(`${url}/send`, { message: `m${i}` })
+        const answer = await post<Answer>(`${url}/send`, { message: `m${i}` })
         if (answer) acknowledged.set(`m${i}`, answer.id)
         await pause(2)
       }
@@ -145,67 +150,6 @@ describe.each(runtimes)('$name', (runtime) => {
   })
 })
 
-type Placed = readonly [id: string, data: string]
-
-/** A reader that comes back with its Last-Event-ID whenever its stream ends, and now and then ends it itself. */
-class Resuming {
-  readonly name: string
-  readonly got: Placed[] = []
-  readonly gaps: string[] = []
-  streams = 0
-  readonly #path: string
-  #lastEventId: string
-  #stream: Stream | undefined
-  #stopped = false
-
-  constructor(name: string, path: string, lastEventId: string) {
-    this.name = name
-    this.#path = path
-    this.#lastEventId = lastEventId
-  }
-
-  async run(up: () => Promise<Server>, numbers: Random): Promise<void> {
-    while (!this.#stopped) {
-      const { port } = await up()
-      const patience = numbers.whole(20, 400)
-      const stream = new Stream(port, this.#path, { lastEventId: this.#lastEventId })
-      this.#stream = stream
-      this.streams++
-      let taken = 0
-      while (!stream.closed) {
-        await stream.until(() => stream.closed || stream.reader.events.length > taken)
-        for (; taken < stream.reader.events.length; taken++) this.#note(stream.reader.events[taken]!)
-        if (taken >= patience && !this.#stopped) stream.socket.destroy()
-        if (stream.socket.destroyed) await stream.gone()
-      }
-    }
-  }
-
-  /** Until the entry at this position has come. */
-  async reaches(id: string): Promise<void> {
-    await expect
-      .poll(() => seqOf(this.got.at(-1)?.[0] ?? '-0'), { timeout: 10_000, interval: 10, message: this.name })
-      .toBe(seqOf(id))
-  }
-
-  stop(): void {
-    this.#stopped = true
-    this.#stream?.socket.destroy()
-  }
-
-  #note({ event, data, id }: EventSourceMessage): void {
-    if (event === 'hub.gap') this.gaps.push(data)
-    if (id === undefined) return // a repeat of the seed's stream
-    this.#lastEventId = id
-    if (!event?.startsWith('hub.')) this.got.push([id, saidIn(event, data)])
-  }
-}
-
-/** The seed's stream wraps what was said. */
-function saidIn(event: string | undefined, data: string): string {
-  return event === 'message' ? JSON.parse(data).message : data
-}
-
 async function openingId({ port }: Server): Promise<string> {
   const stream = new Stream(port, '/event')
   await stream.until(() => stream.reader.events.length > 0)
@@ -215,7 +159,7 @@ async function openingId({ port }: Server): Promise<string> {
 
 /** Everything in the log, in a fresh read from the start. */
 async function readAll({ port, url }: Server, epoch: string): Promise<Placed[]> {
-  const { id: end } = (await post(`${url}/send?topic=end`, { data: 'end' }))!
+  const { id: end } = (await post<Answer>(`${url}/send?topic=end`, { data: 'end' }))!
   const stream = new Stream(port, '/event?topic=**&topic=$store', { lastEventId: `${epoch}-0` })
   await stream.until(() => stream.reader.events.at(-1)?.id === end)
   stream.socket.destroy()
@@ -224,26 +168,4 @@ async function readAll({ port, url }: Server, epoch: string): Promise<Placed[]> 
   return stream.reader.events
     .filter(({ event }) => !event?.startsWith('hub.'))
     .map(({ event, data, id }) => [id!, saidIn(event, data)] as const)
-}
-
-/** The answer to a POST of JSON; nothing when its outcome is unknown: no answer, or one of 5xx. */
-async function post(url: string, body: object): Promise<{ id: string; duplicate?: true } | undefined> {
-  try {
-    const answer = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    })
-    const text = await answer.text()
-    if (answer.status >= 500) return
-    expect(answer.status, text).toBe(200)
-    return JSON.parse(text)
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error
-    return
-  }
-}
-
-function seqOf(id: string): number {
-  return Number(id.slice(id.lastIndexOf('-') + 1))
 }

@@ -1,6 +1,5 @@
 import { cpSync, readFileSync, rmSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
-import { createClient } from '@redis/client'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { openRedis } from '../../src/adapters/redis.ts'
 import type { Entry, Log, LogOptions } from '../../src/log/log.ts'
@@ -161,7 +160,7 @@ describe.skipIf(withoutRedis)(
         const { log, restarts } = await join(server)
         const { epoch } = log
         for (let i = 0; i < 5; i++) await say(log, `${i}`)
-        await commandOf(server, ['FLUSHALL'])
+        await server.command(['FLUSHALL'])
         if (notice === 'append') await expect(say(log, 'lost')).rejects.toMatchObject({ code: 'log_unavailable' })
         if (notice === 'read') expect((await log.read(0, all, everything)).entries).toEqual([])
         if (notice === 'topics')
@@ -243,7 +242,7 @@ describe.skipIf(withoutRedis)(
       const [, rule] = /^ACL SETUSER (tidings .*)$/m.exec(
         readFileSync(`${import.meta.dirname}/../../README.md`, 'utf8'),
       )!
-      await commandOf(server, [
+      await server.command([
         'ACL',
         'SETUSER',
         ...rule!.replace('PASSWORD', 'secret').replace('my-hub', 'hub').split(' '),
@@ -271,10 +270,3 @@ describe.skipIf(withoutRedis)(
     })
   },
 )
-
-async function commandOf(server: RedisServer, command: string[]): Promise<void> {
-  const client = createClient({ url: `redis://127.0.0.1:${server.port}` })
-  await client.connect()
-  await client.sendCommand(command)
-  client.destroy()
-}

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { createClient } from '@redis/client'
 import { folder, freePort } from './server.ts'
 
 /** Why there are no tests with a real server; '' where there is one. */
@@ -18,6 +19,7 @@ export interface RedisServer {
   /** Ends it with no time to save anything. */
   kill(): Promise<void>
   stop(signal: NodeJS.Signals): void
+  command(command: readonly string[]): Promise<void>
 }
 
 const running = new Set<ChildProcess>()
@@ -55,6 +57,12 @@ export async function redisServer(
       running.delete(child)
     },
     stop: (signal) => void child!.kill(signal),
+    async command(command) {
+      const client = createClient({ url: `redis://127.0.0.1:${port}` })
+      await client.connect()
+      await client.sendCommand([...command])
+      client.destroy()
+    },
   }
   await server.start()
   return server

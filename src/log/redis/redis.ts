@@ -21,6 +21,7 @@ import type {
 import { defaultLogOptions, newEpoch, weigh } from '../log.ts'
 import { inspect, type Server } from './durability.ts'
 import { away, Engine, type Redis, says } from './engine.ts'
+import { RedisPeers } from './peers.ts'
 import { entryOf, type Row, streamed, streamedPairs, withLosses } from './rows.ts'
 import { scanned } from './scan.ts'
 import * as scripts from './scripts.ts'
@@ -62,6 +63,7 @@ class SharedLog implements Log {
   readonly #options: RedisLogOptions
   readonly #engine: Engine
   readonly #base: string
+  readonly peers: RedisPeers
   readonly #followers = new Followers()
   readonly #commits = new GroupCommit((group) => this.#commit(group))
   #server: Server = { run: '', durability: 'memory' }
@@ -71,6 +73,7 @@ class SharedLog implements Log {
   #told = 0
   #erasedId = '0-0'
   #erasures = 0
+  #wireId = '0-0'
   /** What the tail has brought after a hole that our own appends fill, or the other way round: seq by seq. */
   readonly #ahead = new Map<number, Entry>()
   readonly #catching = new Set<() => void>()
@@ -85,6 +88,7 @@ class SharedLog implements Log {
     this.#options = options
     this.#base = `tidings:{${options.name}}`
     this.#engine = new Engine(redis, this.#base)
+    this.peers = new RedisPeers(this.#engine, `${this.#base}:wire`)
   }
 
   get epoch(): string {
@@ -182,6 +186,7 @@ class SharedLog implements Log {
       await this.#commits.idle()
       this.#isClosed = true
       this.#followers.clear()
+      await this.peers.close()
       await this.#engine.redis.close()
       await this.#tailing
     })()
@@ -251,11 +256,13 @@ class SharedLog implements Log {
           cause,
         })
       })
-    const [epoch, newTag, head, erasedId, erasures] = answer as [string, number, number, string, number]
+    const [epoch, newTag, head, erasedId, erasures, wireId] = answer as [string, number, number, string, number, string]
+    this.peers.beat()
     if (epoch === this.#epoch) return
     const isFirst = this.#epoch === ''
     this.#epoch = epoch
     this.#tag = newTag
+    this.#wireId = wireId
     this.#begin(head, erasedId, erasures)
     if (!isFirst) this.#followers.tellRestarted(head)
   }
@@ -345,12 +352,16 @@ class SharedLog implements Log {
         const [epoch, tag] = [this.#epoch, this.#tag]
         const answer = await this.#engine.redis.wait([
           ...['XREAD', 'COUNT', `${TAIL_COUNT}`, 'BLOCK', `${TAIL_MS}`, 'STREAMS'],
-          ...[`${this.#base}:log`, `${this.#base}:erased`, `${this.#told}-18446744073709551615`, this.#erasedId],
+          ...[`${this.#base}:log`, `${this.#base}:erased`, `${this.#base}:wire`],
+          ...[`${this.#told}-18446744073709551615`, this.#erasedId, this.#wireId],
         ])
         if (epoch !== this.#epoch || this.#closing) continue
         const streams = new Map((answer ?? []) as [string, [string, string[]][]][])
         const rows = streams.get(`${this.#base}:log`) ?? []
         const erased = streams.get(`${this.#base}:erased`) ?? []
+        const wire = streams.get(`${this.#base}:wire`) ?? []
+        this.#wireId = wire.at(-1)?.[0] ?? this.#wireId
+        this.peers.hear(wire)
         if (rows.some(([id]) => Number(id.slice(id.indexOf('-') + 1)) !== tag)) await this.#look()
         else this.#tailed(rows, erased)
         if (answer === null) await this.#ask(scripts.probe, this.#told).catch(() => {})

@@ -11,12 +11,14 @@
  * - `:key` hash: `hash seq time` of each idempotency key; `:keys` sorted set of them by seq
  * - `:blank` sorted set of `seq time topic`: closes whose entry was erased
  * - `:erased` stream: what was erased of what was delivered
+ * - `:nodes` sorted set of processes by when their lease ends; `:wire` stream: what they ask each other; `:rate:<bucket>` when it is full again
  */
 const prelude = `
 local base = KEYS[1]
 local META, LOG, TOPICS, NAMES = base .. ':meta', base .. ':log', base .. ':topics', base .. ':names'
 local TRIMMED, EMPTIED, KEY, KEYS_BY_SEQ = base .. ':trimmed', base .. ':emptied', base .. ':key', base .. ':keys'
 local BLANK, ERASED = base .. ':blank', base .. ':erased'
+local NODES, WIRE = base .. ':nodes', base .. ':wire'
 local call = redis.call
 
 local function of(topic) return base .. ':of:' .. topic end
@@ -489,7 +491,7 @@ return found
 
 /**
  * Opens the log, or looks at it again: the epoch that the caller believes in or '', and the head it knows; a fresh epoch and tag;
- * the server's run, and whether what it holds survives one. Returns `[epoch, tag, head, id of the last erasure, erasures]`.
+ * the server's run, and whether what it holds survives one. Returns `[epoch, tag, head, id of the last erasure, erasures, id of the last question]`.
  */
 export const open = `${prelude}
 local known, told, epoch, tag, run, isDurable = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6] == '1'
@@ -505,9 +507,44 @@ if isNew or isOther or isRewound then
 elseif lastRun ~= run then
   call('HSET', META, 'run', run)
 end
-local last = call('XREVRANGE', ERASED, '+', '-', 'COUNT', 1)[1]
+local function lastOf(stream)
+  local last = call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  return last and last[1] or '0-0'
+end
 local s = state()
-return { current, s.tag, s.head, last and last[1] or '0-0', s.erasures }
+return { current, s.tag, s.head, lastOf(ERASED), s.erasures, lastOf(WIRE) }
+`
+
+/** Says that a process is there: its name and for how long that holds, in ms; 0 takes leave. */
+export const beat = `${prelude}
+local clock = now()
+call('ZREMRANGEBYSCORE', NODES, '-inf', int(clock))
+if ARGV[2] == '0' then call('ZREM', NODES, ARGV[1]) else call('ZADD', NODES, int(clock + ARGV[2]), ARGV[1]) end
+return 1
+`
+
+/** Asks all others: the process's name, the question's, and the question. Returns who they are. */
+export const ask = `${prelude}
+local others = call('ZRANGEBYSCORE', NODES, int(now()), '+inf')
+for i, name in ipairs(others) do
+  if name == ARGV[1] then
+    table.remove(others, i)
+    break
+  end
+end
+if #others > 0 then call('XADD', WIRE, 'MAXLEN', '~', 100, '*', 'k', 'ask', 'from', ARGV[1], 'id', ARGV[2], 'text', ARGV[3]) end
+return others
+`
+
+/** Takes out of a bucket: its name, how many, how many a second. Returns how long to wait in ms, and then nothing was taken. */
+export const take = `${prelude}
+local name, count, perSecond, clock = base .. ':rate:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), now()
+local fullAt = math.max(clock, tonumber(call('GET', name) or 0))
+local held = (1000 - (fullAt - clock)) * perSecond
+if held < 999 then return math.ceil((1000 - held) / perSecond) end
+fullAt = fullAt + math.ceil(count * 1000 / perSecond)
+call('SET', name, int(fullAt), 'PX', int(fullAt - clock + 1))
+return 0
 `
 
 /** Whether an append would work: epoch, head. It writes, because only that tells. */

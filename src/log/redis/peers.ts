@@ -1,0 +1,99 @@
+import type { Peers } from '../log.ts'
+import type { Engine } from './engine.ts'
+import { streamedPairs } from './rows.ts'
+import * as scripts from './scripts.ts'
+
+/** A process that has said nothing for so long is not waited for, and what it has is not counted. */
+const LEASE_MS = 15_000
+const BEAT_MS = 5000
+const ANSWER_MS = 1000
+/** What is asked and answered is soon of no interest. */
+const KEPT = '100'
+
+/** A question under way: answers may come before it is known from whom. */
+interface Asked {
+  readonly answers: Map<string, string>
+  others?: readonly string[]
+  done?(): void
+}
+
+/** The processes of one hub, who know of each other by leases and talk by a stream that the tail of each reads. */
+export class RedisPeers implements Peers {
+  readonly #engine: Engine
+  readonly #stream: string
+  readonly #name = crypto.randomUUID()
+  readonly #asked = new Map<string, Asked>()
+  #answer: ((question: string) => string) | undefined
+  readonly #beats: ReturnType<typeof setInterval>
+
+  constructor(engine: Engine, stream: string) {
+    this.#engine = engine
+    this.#stream = stream
+    this.#beats = setInterval(() => this.beat(), BEAT_MS)
+    ;(this.#beats as { unref?: () => void }).unref?.()
+  }
+
+  /** Says that we are there. */
+  beat(): void {
+    this.#engine.run(scripts.beat, this.#name, LEASE_MS).catch(() => {}) // the next one may come through
+  }
+
+  onAsked(answer: (question: string) => string): void {
+    this.#answer = answer
+  }
+
+  async ask(question: string): Promise<readonly string[]> {
+    const id = crypto.randomUUID()
+    const asked: Asked = { answers: new Map() }
+    this.#asked.set(id, asked)
+    try {
+      asked.others = (await this.#engine.run(scripts.ask, this.#name, id, question)) as string[]
+      if (!isAnswered(asked)) await untilDone(asked)
+      return [...asked.answers.values()]
+    } finally {
+      this.#asked.delete(id)
+    }
+  }
+
+  async take(bucket: string, count: number, perSecond: number): Promise<number> {
+    return (await this.#engine.run(scripts.take, bucket, count, perSecond)) as number
+  }
+
+  /** Takes what the tail has brought. */
+  hear(rows: readonly (readonly [string, readonly string[]])[]): void {
+    for (const [, fields] of rows) {
+      const { k, from, to, id, text } = streamedPairs(fields)
+      if (k === 'ask' && from !== this.#name) this.#reply(from!, id!, text!)
+      const asked = k === 'answer' && to === this.#name ? this.#asked.get(id!) : undefined
+      if (!asked) continue
+      asked.answers.set(from!, text!)
+      if (isAnswered(asked)) asked.done?.()
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#beats)
+    for (const { done } of this.#asked.values()) done?.()
+    await this.#engine.run(scripts.beat, this.#name, 0).catch(() => {}) // its lease will end
+  }
+
+  #reply(to: string, id: string, question: string): void {
+    if (!this.#answer) return
+    const answer = ['k', 'answer', 'to', to, 'from', this.#name, 'id', id, 'text', this.#answer(question)]
+    this.#engine.redis.send(['XADD', this.#stream, 'MAXLEN', '~', KEPT, '*', ...answer]).catch(() => {})
+  }
+}
+
+function isAnswered({ answers, others }: Asked): boolean {
+  return others?.every((name) => answers.has(name)) === true
+}
+
+function untilDone(asked: Asked): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ANSWER_MS)
+    asked.done = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+  })
+}

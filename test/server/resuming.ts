@@ -1,0 +1,88 @@
+import type { EventSourceMessage } from 'eventsource-parser'
+import { expect } from 'vitest'
+import type { Random } from './random.ts'
+import type { Server } from './server.ts'
+import { Stream } from './stream.ts'
+
+export type Placed = readonly [id: string, data: string]
+
+/** A reader that comes back with its Last-Event-ID whenever its stream ends, and now and then ends it itself. */
+export class Resuming {
+  readonly name: string
+  readonly got: Placed[] = []
+  readonly gaps: string[] = []
+  streams = 0
+  readonly #path: string
+  #lastEventId: string
+  #stream: Stream | undefined
+  #stopped = false
+
+  constructor(name: string, path: string, lastEventId: string) {
+    this.name = name
+    this.#path = path
+    this.#lastEventId = lastEventId
+  }
+
+  async run(up: () => Promise<Server>, numbers: Random): Promise<void> {
+    while (!this.#stopped) {
+      const { port } = await up()
+      const patience = numbers.whole(20, 400)
+      const stream = new Stream(port, this.#path, { lastEventId: this.#lastEventId })
+      this.#stream = stream
+      this.streams++
+      let taken = 0
+      while (!stream.closed) {
+        await stream.until(() => stream.closed || stream.reader.events.length > taken)
+        for (; taken < stream.reader.events.length; taken++) this.#note(stream.reader.events[taken]!)
+        if (taken >= patience && !this.#stopped) stream.socket.destroy()
+        if (stream.socket.destroyed) await stream.gone()
+      }
+    }
+  }
+
+  /** Until the entry at this position has come. */
+  async reaches(id: string): Promise<void> {
+    await expect
+      .poll(() => seqOf(this.got.at(-1)?.[0] ?? '-0'), { timeout: 10_000, interval: 10, message: this.name })
+      .toBe(seqOf(id))
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#stream?.socket.destroy()
+  }
+
+  #note({ event, data, id }: EventSourceMessage): void {
+    if (event === 'hub.gap') this.gaps.push(data)
+    if (id === undefined) return // a repeat of the seed's stream
+    this.#lastEventId = id
+    if (!event?.startsWith('hub.')) this.got.push([id, saidIn(event, data)])
+  }
+}
+
+/** The seed's stream wraps what was said. */
+export function saidIn(event: string | undefined, data: string): string {
+  return event === 'message' ? JSON.parse(data).message : data
+}
+
+/** The answer to a POST of JSON; nothing when its outcome is unknown: no answer, or one of 5xx. */
+export async function post<Answer>(url: string, body: object): Promise<Answer | undefined> {
+  try {
+    const answer = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+    const text = await answer.text()
+    if (answer.status >= 500) return
+    expect(answer.status, text).toBe(200)
+    return JSON.parse(text)
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    return
+  }
+}
+
+export function seqOf(id: string): number {
+  return Number(id.slice(id.lastIndexOf('-') + 1))
+}
