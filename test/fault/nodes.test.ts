@@ -1,12 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
+import { SECRET, token } from '../auth/suite.ts'
 import { runs } from '../seed.ts'
+import { startNginx, withoutNginx } from '../server/nginx.ts'
 import { random } from '../server/random.ts'
 import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
 import { post, Resuming, seqOf } from '../server/resuming.ts'
-import { servers } from '../server/runtimes.ts'
+import { node, servers } from '../server/runtimes.ts'
 import { cleanUp, freePort, type Server, start } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
+import { wireTo } from '../server/wire.ts'
 
 const EVENTS = runs(4000, 200_000)
 const KILLS = runs(4, 30)
@@ -39,6 +42,8 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
       }),
     )
   }
+
+  const bearer = (of: string) => ({ authorization: `Bearer ${of}` })
 
   test('are one hub: killed one by one, with readers that go from one to the other, nothing is missing, doubled or out of order', {
     timeout: runs(90_000, 600_000),
@@ -153,4 +158,118 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
       expect(back.reader.control('gap')).toMatchObject([{ reason: 'epoch', from: id, exact: false }])
     }
   })
+
+  test('refuse revoked tokens on all, and end their streams within 5 s', async () => {
+    const nodes = await open({ AUTH_SECRET: SECRET })
+    const up = await Promise.all(nodes.map(({ up }) => up))
+    const [own, admin] = await Promise.all([
+      token({ subscribe: ['a'] }, { sub: 'somebody', jti: 'one' }),
+      token({ publish: ['$revoked'] }, { sub: 'admin' }),
+    ])
+    const ask = ({ url }: Server) => fetch(`${url}/event?topic=a`, { headers: bearer(own) })
+    const streams = await Promise.all(up.map(ask))
+    expect(streams.map(({ status }) => status)).toEqual([200, 200, 200])
+    const answer = await fetch(`${up[0]!.url}/revoke`, {
+      method: 'POST',
+      headers: { ...bearer(admin), 'content-type': 'application/json' },
+      body: JSON.stringify({ jti: 'one' }),
+    })
+    expect(answer.status).toBe(204)
+    const began = performance.now()
+    await Promise.all(streams.map((stream) => stream.text()))
+    expect(performance.now() - began).toBeLessThan(5000)
+    for (const server of up) expect((await ask(server)).status).toBe(401)
+  })
+
+  test('of which one is cut off from the server: it acknowledges nothing, keeps its readers, and catches up alone', {
+    timeout: 60_000,
+  }, async () => {
+    redis = await redisServer()
+    const wire = await wireTo(redis.port)
+    onTestFinished(wire.close)
+    const far = await start({ LOG: `redis://127.0.0.1:${wire.port}/hub` }, node)
+    const near = await start({ LOG: redis.url() }, node)
+    const stream = new Stream(far.port, '/event?topic=a')
+    onTestFinished(() => void stream.socket.destroy())
+    await stream.until(() => stream.reader.control('open').length > 0)
+    const publish = async ({ url }: Server, data: string) => {
+      const began = performance.now()
+      const body = JSON.stringify({ data, key: data })
+      const headers = { 'content-type': 'application/json' }
+      const answer = await fetch(`${url}/send?topic=a`, { method: 'POST', body, headers })
+      return { status: answer.status, retryAfter: answer.headers.get('retry-after'), ms: performance.now() - began }
+    }
+    expect(await publish(far, 'before')).toMatchObject({ status: 200 })
+    wire.cut()
+    const refused = [await publish(far, 'lost'), await publish(far, 'lost as well')]
+    for (let i = 0; i < 50; i++) expect(await publish(near, `${i}`)).toMatchObject({ status: 200 })
+    await pause(6000) // so long that connections are given up, and others are tried in vain
+    refused.push(await publish(far, 'still lost'))
+    for (const { status, retryAfter, ms } of refused) {
+      expect([status, Number(retryAfter) > 0]).toEqual([503, true])
+      expect(ms).toBeLessThan(5000)
+    }
+    expect((await fetch(`${far.url}/ready`)).status).toBe(503)
+    expect((await fetch(`${far.url}/health`)).status).toBe(200)
+    expect(stream.reader.data).toEqual(['before'])
+    wire.mend()
+    const others = () => stream.reader.data.filter((data) => !data.includes('lost'))
+    await expect.poll(others, { timeout: 20_000 }).toEqual(['before', ...Array.from({ length: 50 }, (_, i) => `${i}`)])
+    await expect.poll(async () => (await publish(far, 'after')).status, { timeout: 20_000 }).toBe(200)
+    await expect.poll(() => stream.reader.data.at(-1)).toBe('after')
+    expect(new Set(stream.reader.data).size).toBe(stream.reader.data.length)
+    expect(stream.reader.control('gap')).toEqual([])
+  })
+
+  test.skipIf(withoutNginx)(
+    `behind nginx are restarted one after the other, and nothing is lost${withoutNginx && ` (skipped: ${withoutNginx})`}`,
+    { timeout: 60_000 },
+    async () => {
+      redis = await redisServer()
+      const startNode = (port: number) => start({ PORT: `${port}`, LOG: redis!.url() }, node)
+      const up = [await startNode(await freePort()), await startNode(await freePort())]
+      const ports = up.map(({ port }) => port)
+      const nginx = await startNginx(ports)
+      onTestFinished(nginx.stop)
+      const url = `http://127.0.0.1:${nginx.port}`
+      const front = { ...up[0]!, port: nginx.port, url }
+      const { id } = (await post<{ id: string }>(`${url}/send?topic=a`, { data: 'begin' }))!
+      const reader = new Resuming('reader', '/event?topic=a', id)
+      const reading = reader.run(async () => front, random())
+      const said: string[] = []
+      let isOver = false
+      const publishing = (async () => {
+        for (let i = 0; !isOver; i++) {
+          const message = { data: `${i}`, key: `${i}` }
+          while (!(await post(`${url}/send?topic=a`, message))) await pause(5)
+          said.push(`${i}`)
+          await pause(2)
+        }
+      })()
+      for (const [i, server] of up.entries()) {
+        await pause(300)
+        expect(await server.kill('SIGTERM')).toBe(0)
+        up[i] = await startNode(ports[i]!)
+      }
+      await pause(300)
+      isOver = true
+      await publishing
+      await expect.poll(() => reader.got.length, { timeout: 10_000 }).toBe(said.length)
+      reader.stop()
+      await reading
+      expect(reader.got.map(([, data]) => data)).toEqual(said)
+      expect(reader.gaps).toEqual([])
+      expect(reader.streams).toBeGreaterThan(1)
+
+      await Promise.all(up.map((server) => server.kill('SIGKILL')))
+      const asked = await fetch(`${url}/event?topic=a`, { headers: { accept: 'text/event-stream' } })
+      expect([asked.status, asked.headers.get('content-type'), await asked.text()]).toEqual([
+        200,
+        'text/event-stream',
+        'retry: 2000\n\n',
+      ])
+      expect((await fetch(`${url}/event?topic=a`, { headers: { accept: 'application/json' } })).status).toBe(502)
+      expect((await fetch(`${url}/send?message=x`)).status).toBe(502)
+    },
+  )
 })

@@ -31,12 +31,13 @@ export class Resuming {
       this.#stream = stream
       this.streams++
       let taken = 0
-      while (!stream.closed) {
-        await stream.until(() => stream.closed || stream.reader.events.length > taken)
+      while (!stream.closed && !stream.ended) {
+        await stream.until(() => stream.closed || stream.ended || stream.reader.events.length > taken)
         for (; taken < stream.reader.events.length; taken++) this.#note(stream.reader.events[taken]!)
         if (taken >= patience && !this.#stopped) stream.socket.destroy()
         if (stream.socket.destroyed) await stream.gone()
       }
+      stream.socket.destroy() // a proxy keeps it for a next request
     }
   }
 

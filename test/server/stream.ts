@@ -20,7 +20,9 @@ export class Stream {
   readonly #take: (bytes: Uint8Array) => void
   readonly #waiting = new Set<() => void>()
   #rest: Buffer = Buffer.alloc(0)
-  #isFramed = true
+  #isChunked = true
+  /** Bytes of the body that are still to come, where its length was told. */
+  #left = Number.POSITIVE_INFINITY
 
   constructor(port: number, path: string, { lastEventId, sent, take }: StreamOptions = {}) {
     this.#take = take ?? ((bytes) => this.reader.feed(bytes))
@@ -33,7 +35,7 @@ export class Stream {
       this.#tell()
     })
     this.socket.on('end', () => {
-      this.ended ||= this.status > 0 && !this.#isFramed
+      this.ended ||= this.status > 0 && !this.#isChunked
     })
     this.socket.on('error', () => {}) // `close` follows, and what came till then is what counts
     this.socket.on('close', () => {
@@ -69,19 +71,23 @@ export class Stream {
     const end = this.#rest.indexOf('\r\n\r\n')
     if (end < 0) return false
     this.status = Number(this.#rest.toString('latin1', 9, 12))
-    this.#isFramed = /\r\n(transfer-encoding|content-length):/i.test(this.#rest.toString('latin1', 0, end))
+    const head = this.#rest.toString('latin1', 0, end)
+    this.#isChunked = /\r\ntransfer-encoding:/i.test(head)
+    this.#left = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? this.#left)
     this.#rest = this.#rest.subarray(end + 4)
     return true
   }
 
   #takeBody(): void {
-    if (this.#isFramed) {
+    if (this.#isChunked) {
       while (this.#takeChunk());
       return
     }
     const bytes = this.#rest
     this.#rest = Buffer.alloc(0)
     if (bytes.byteLength > 0) this.#take(bytes)
+    this.#left -= bytes.byteLength
+    this.ended ||= this.#left <= 0
   }
 
   #takeChunk(): boolean {

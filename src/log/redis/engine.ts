@@ -19,6 +19,9 @@ export interface Redis {
 /** Longest time to wait for an answer; a publish is told within 5 s that it is not known what became of it. */
 const PATIENCE_MS = 4000
 
+/** Between attempts while the server is away. */
+export const RETRY_MS = 200
+
 /** Scripts, named by their digest once the server has them. */
 export class Engine {
   readonly redis: Redis
@@ -26,6 +29,7 @@ export class Engine {
   readonly #digests = new Map<string, string>()
   /** Since an answer did not come, until one does: nobody else waits so long for the same. */
   #isSilent = false
+  #isClosed = false
 
   /** @param base what all keys begin with; it has the hash tag */
   constructor(redis: Redis, base: string) {
@@ -47,17 +51,31 @@ export class Engine {
     }
   }
 
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.redis.close()
+  }
+
   /** Asks whether the server answers. @throws what keeps it from that */
   async ping(): Promise<void> {
     await this.#answer(this.redis.send(['PING']))
     this.#isSilent = false
   }
 
+  /** Refuses what is asked until the server answers again. A connection that was cut off may come to life by itself, untold. */
+  async #untilAnswered(): Promise<void> {
+    this.#isSilent = true
+    while (this.#isSilent && !this.#isClosed) {
+      await pause(RETRY_MS)
+      await this.ping().catch(() => {})
+    }
+  }
+
   async #answer<T>(answer: Promise<T>): Promise<T> {
     let timer: ReturnType<typeof setTimeout> | undefined
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        this.#isSilent = true
+        if (!this.#isSilent) void this.#untilAnswered()
         reject(new Error(`Redis did not answer within ${PATIENCE_MS} ms`))
       }, PATIENCE_MS)
     })
@@ -79,6 +97,10 @@ export function away(cause?: unknown): AppError {
 /** Whether the server refused with this word. */
 export function says(error: unknown, word: string): boolean {
   return error instanceof Error && error.message.startsWith(word)
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 async function sha1(text: string): Promise<string> {

@@ -20,7 +20,7 @@ import type {
 } from '../log.ts'
 import { defaultLogOptions, newEpoch, weigh } from '../log.ts'
 import { inspect, type Server } from './durability.ts'
-import { away, Engine, type Redis, says } from './engine.ts'
+import { away, Engine, pause, RETRY_MS, type Redis, says } from './engine.ts'
 import { RedisPeers } from './peers.ts'
 import { entryOf, type Row, streamed, streamedPairs, withLosses } from './rows.ts'
 import { scanned } from './scan.ts'
@@ -36,8 +36,6 @@ const MAX_GROUP = 1000
 const TAIL_MS = 1000
 const TAIL_COUNT = 256
 const CHECK_MS = 1000
-/** Between attempts while the server is away. */
-const RETRY_MS = 200
 /** So long an append that is durable waits for what others had appended before it to be delivered here. */
 const CATCH_UP_MS = 1000
 
@@ -187,7 +185,7 @@ class SharedLog implements Log {
       this.#isClosed = true
       this.#followers.clear()
       await this.peers.close()
-      await this.#engine.redis.close()
+      await this.#engine.close()
       await this.#tailing
     })()
     return this.#closing
@@ -476,8 +474,4 @@ function isSilence(error: unknown): boolean {
 
 function closed(): AppError {
   return new AppError('log_unusable', 'Cannot use the log: it is closed')
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
 }

@@ -1,0 +1,48 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+
+/** A wire between a client and a server of this machine, which can be cut: then nothing comes through, and nobody is told. */
+export interface Wire {
+  readonly port: number
+  cut(): void
+  mend(): void
+  close(): void
+}
+
+export async function wireTo(to: number): Promise<Wire> {
+  const ends = new Set<Socket>()
+  let isCut = false
+  const server = createServer((near) => {
+    const far = connect(to, '127.0.0.1')
+    for (const [from, other] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      ends.add(from)
+      from.on('data', (bytes) => other.write(bytes))
+      from.on('error', () => {}) // `close` follows
+      from.on('close', () => {
+        ends.delete(from)
+        other.destroy()
+      })
+      if (isCut) from.pause()
+    }
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    port: (server.address() as AddressInfo).port,
+    cut() {
+      isCut = true
+      for (const end of ends) end.pause()
+    },
+    mend() {
+      isCut = false
+      for (const end of ends) end.resume()
+    },
+    close() {
+      server.close()
+      for (const end of ends) end.destroy()
+    },
+  }
+}
