@@ -142,6 +142,8 @@ export class Hub {
   readonly #replays = { open: 0 }
   readonly #observers: Observer[] = []
   #joining = 0
+  /** How often the log turned out to be another one. */
+  #restarts = 0
 
   /** @param openLog called at the first use, unless `use` gave a log before: making a hub does nothing */
   constructor(openLog: () => Log, options: Partial<HubOptions> = {}) {
@@ -389,6 +391,7 @@ export class Hub {
     if (options.repeatMs !== undefined && (filter.topics.size !== 1 || filter.patterns.length > 0))
       throw new AppError('parameter_invalid', 'Cannot repeat here: repeat goes with exactly one topic, no pattern')
     const { log, window, feed, initial } = await this.#opened()
+    const restarts = this.#restarts
     const asked = options.lastEventId ? (parsePosition(options.lastEventId) ?? 'unknown') : undefined
     // Joined before anything is read, so that what is published meanwhile is noted; and left again if the reading fails.
     const group = this.#interests.join({ filter, latest: options.latest === true })
@@ -403,6 +406,10 @@ export class Hub {
       const history = asked === undefined ? await this.#historyOf(options.from, filter, log) : undefined
       const closed = await closedOf(filter, log)
       if (this.#draining) throw draining()
+      if (this.#restarts !== restarts)
+        throw new AppError('log_unavailable', 'Cannot open a stream: the log has just been replaced; come back', {
+          retryAfterS: 1,
+        })
       if (isOver(filter, asked, closed, log.epoch)) {
         leave()
         return
@@ -514,6 +521,7 @@ export class Hub {
   /** Nobody knows any more what an open stream has missed: each ends, and its reader is told when it comes back with its position. */
   #restart(opened: Opened): void {
     this.#opening = Promise.resolve(opened)
+    this.#restarts++
     this.#sendAway(true)
     this.#repeats.clear()
     for (const observer of this.#observers) this.#tellNewest(observer).catch(() => {}) // it is told of what comes

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { cleanUp } from '../server/server.ts'
 import { clearProgress, progressOf } from './progress.ts'
 import type { Measurements, Row } from './row.ts'
+import { clusterRow } from './rows/cluster.ts'
 import { fanout } from './rows/fanout.ts'
 import { growth } from './rows/growth.ts'
 import { memory } from './rows/memory.ts'
@@ -13,7 +14,7 @@ import { resume } from './rows/resume.ts'
 import { storm } from './rows/storm.ts'
 import { markdown } from './table.ts'
 
-const rows: readonly Row[] = [fanout, publish, storm, memory, growth, ndjson, resume, replay]
+const rows: readonly Row[] = [fanout, publish, storm, memory, growth, ndjson, resume, replay, clusterRow]
 
 const help = `Measures Tidings on this machine, with servers of its own on free ports of 127.0.0.1, and prints tables.
 

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { type RedisServer, redisServer } from '../server/redis.ts'
 import { folder, start } from '../server/server.ts'
 import type { Target } from './load/drive.ts'
 
@@ -16,6 +17,20 @@ export async function hub(settings: Record<string, string> = {}): Promise<Served
 
 export function hubOnDisk(): Promise<Served> {
   return hub({ LOG: `sqlite:${folder()}/hub.db` })
+}
+
+/** Nodes of one hub over a Redis that syncs before it answers. */
+export interface Cluster {
+  readonly nodes: readonly Served[]
+  readonly redis: RedisServer
+  stop(): Promise<unknown>
+}
+
+export async function cluster(count: number): Promise<Cluster> {
+  const redis = await redisServer()
+  const nodes: Served[] = []
+  while (nodes.length < count) nodes.push(await hub({ LOG: redis.url() }))
+  return { nodes, redis, stop: () => Promise.all(nodes.map((node) => node.stop())).then(redis.kill) }
 }
 
 /** A yardstick: one of the files beside this one. */

@@ -100,6 +100,32 @@ describe.skipIf(withoutRedis)(
       }
     })
 
+    test('notices that its server is told to keep less, or more', async () => {
+      const server = await serve(SYNCED)
+      const { log } = await join(server)
+      for (const [setting, durability] of [
+        ['everysec', 'process'],
+        ['always', 'disk'],
+      ] as const) {
+        await server.command(['CONFIG', 'SET', 'appendfsync', setting])
+        await expect.poll(() => log.durability, { timeout: 10_000 }).toBe(durability)
+      }
+    })
+
+    test('says that it cannot be written while its server has no room, and burns no seq', async () => {
+      const server = await serve()
+      const { log } = await join(server)
+      await say(log, 'before')
+      await server.command(['CONFIG', 'SET', 'maxmemory', '1'])
+      const refused = { code: 'log_unavailable', message: expect.stringContaining('its server answers OOM') }
+      await expect(say(log, 'lost')).rejects.toMatchObject(refused)
+      await pause(1000) // for which the last append answers
+      await expect(log.check()).rejects.toMatchObject(refused)
+      await server.command(['CONFIG', 'SET', 'maxmemory', '0'])
+      expect(await say(log, 'after')).toMatchObject([{ seq: 2 }])
+      await expect(log.check()).resolves.toBeUndefined()
+    })
+
     test('goes on where it was when a server that syncs is killed under load: nothing acknowledged is lost', async () => {
       const server = await serve(SYNCED)
       const [one, other] = [await join(server), await join(server)]
@@ -162,7 +188,8 @@ describe.skipIf(withoutRedis)(
         for (let i = 0; i < 5; i++) await say(log, `${i}`)
         await server.command(['FLUSHALL'])
         if (notice === 'append') await expect(say(log, 'lost')).rejects.toMatchObject({ code: 'log_unavailable' })
-        if (notice === 'read') expect((await log.read(0, all, everything)).entries).toEqual([])
+        if (notice === 'read')
+          await expect(log.read(0, all, everything)).rejects.toMatchObject({ code: 'log_unavailable' })
         if (notice === 'topics')
           await expect(log.topics({ names: ['a'] })).rejects.toMatchObject({ code: 'log_unavailable' })
         await expect.poll(() => restarts.length, { timeout: notice === 'wait' ? 5000 : 500 }).toBe(1)

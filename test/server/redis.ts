@@ -19,7 +19,7 @@ export interface RedisServer {
   /** Ends it with no time to save anything. */
   kill(): Promise<void>
   stop(signal: NodeJS.Signals): void
-  command(command: readonly string[]): Promise<void>
+  command(command: readonly string[]): Promise<unknown>
 }
 
 const running = new Set<ChildProcess>()
@@ -60,8 +60,9 @@ export async function redisServer(
     async command(command) {
       const client = createClient({ url: `redis://127.0.0.1:${port}` })
       await client.connect()
-      await client.sendCommand([...command])
+      const answer = await client.sendCommand([...command])
       client.destroy()
+      return answer
     },
   }
   await server.start()

@@ -14,7 +14,7 @@ export interface Server {
  * Replicas prove nothing, because they are written to later.
  */
 export async function inspect(redis: Redis): Promise<Server> {
-  const info = String(await redis.send(['INFO', 'everything']))
+  const info = String(await redis.send(['INFO', 'server', 'persistence']))
   const told = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
   const run = told('run_id')
   if (told('aof_enabled') !== '1' || told('aof_last_write_status') === 'err') return { run, durability: 'memory' }

@@ -87,16 +87,28 @@ export class Engine {
   }
 }
 
+/** The log cannot be used now, and nothing was done: its server does not answer, or says with one of its words why it will not. */
 export function away(cause?: unknown): AppError {
-  return new AppError('log_unavailable', 'Cannot reach the log now: its server is away; try again in a moment', {
+  const why = isReply(cause) ? `answers ${/^[A-Z]+/.exec(cause.message)![0]}` : 'is away'
+  return new AppError('log_unavailable', `Cannot use the log now: its server ${why}; try again in a moment`, {
     cause,
     retryAfterS: 2,
   })
 }
 
 /** Whether the server refused with this word. */
-export function says(error: unknown, word: string): boolean {
-  return error instanceof Error && error.message.startsWith(word)
+export function says(error: unknown, ...words: readonly string[]): boolean {
+  return error instanceof Error && words.some((word) => error.message.startsWith(`${word} `))
+}
+
+/** Whether the server refused to do any of what was asked, and may do it later. */
+export function refusesForNow(error: unknown): boolean {
+  return says(error, 'LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'READONLY', 'NOREPLICAS', 'MISCONF', 'OOM', 'BUSY')
+}
+
+/** Whether this was said by the server, and not by what should bring it: its errors begin with a word in capitals. */
+export function isReply(error: unknown): error is Error {
+  return error instanceof Error && /^[A-Z]{2,} /.test(error.message)
 }
 
 export function pause(ms: number): Promise<void> {

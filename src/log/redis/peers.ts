@@ -5,7 +5,6 @@ import * as scripts from './scripts.ts'
 
 /** A process that has said nothing for so long is not waited for, and what it has is not counted. */
 const LEASE_MS = 15_000
-const BEAT_MS = 5000
 const ANSWER_MS = 1000
 /** What is asked and answered is soon of no interest. */
 const KEPT = '100'
@@ -24,18 +23,15 @@ export class RedisPeers implements Peers {
   readonly #name = crypto.randomUUID()
   readonly #asked = new Map<string, Asked>()
   #answer: ((question: string) => string) | undefined
-  readonly #beats: ReturnType<typeof setInterval>
 
   constructor(engine: Engine, stream: string) {
     this.#engine = engine
     this.#stream = stream
-    this.#beats = setInterval(() => this.beat(), BEAT_MS)
-    ;(this.#beats as { unref?: () => void }).unref?.()
   }
 
-  /** Says that we are there. */
-  beat(): void {
-    this.#engine.run(scripts.beat, this.#name, LEASE_MS).catch(() => {}) // the next one may come through
+  /** Says that we are there, which holds for 15 s. */
+  async beat(): Promise<void> {
+    await this.#engine.run(scripts.beat, this.#name, LEASE_MS)
   }
 
   onAsked(answer: (question: string) => string): void {
@@ -72,7 +68,6 @@ export class RedisPeers implements Peers {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#beats)
     for (const { done } of this.#asked.values()) done?.()
     await this.#engine.run(scripts.beat, this.#name, 0).catch(() => {}) // its lease will end
   }

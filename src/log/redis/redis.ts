@@ -20,7 +20,7 @@ import type {
 } from '../log.ts'
 import { defaultLogOptions, newEpoch, weigh } from '../log.ts'
 import { inspect, type Server } from './durability.ts'
-import { away, Engine, pause, RETRY_MS, type Redis, says } from './engine.ts'
+import { away, Engine, isReply, pause, RETRY_MS, type Redis, refusesForNow, says } from './engine.ts'
 import { RedisPeers } from './peers.ts'
 import { entryOf, type Row, streamed, streamedPairs, withLosses } from './rows.ts'
 import { scanned } from './scan.ts'
@@ -30,12 +30,15 @@ import * as scripts from './scripts.ts'
 const TRIM_STEP = 64
 const SWEEP_STEP = 1000
 const SWEEP_MS = 60_000
-/** Most entries that one commit takes to the server: while it runs there, nobody else is served. */
+/** Most messages, and bytes of them, that one commit takes to the server: while it runs there, nobody else is served. */
 const MAX_GROUP = 1000
+const MAX_GROUP_BYTES = 1024 ** 2
 /** How long the tail waits before it looks whether the log is still there; an emptied one wakes nobody. */
 const TAIL_MS = 1000
 const TAIL_COUNT = 256
 const CHECK_MS = 1000
+/** How often we say that we are here, and look how the server keeps what it is given: that can be changed while it runs. */
+const BEAT_MS = 5000
 /** So long an append that is durable waits for what others had appended before it to be delivered here. */
 const CATCH_UP_MS = 1000
 
@@ -80,7 +83,9 @@ class SharedLog implements Log {
   #isClosed = false
   #opening: Promise<void> | undefined
   #tailing: Promise<void> | undefined
-  #sweeps: ReturnType<typeof setInterval> | undefined
+  /** What the tail was last refused with. */
+  #tailError: unknown
+  readonly #timers: ReturnType<typeof setInterval>[] = []
 
   constructor(redis: Redis, options: RedisLogOptions) {
     this.#options = options
@@ -102,10 +107,9 @@ class SharedLog implements Log {
     // Whenever it is there again, it may be another one.
     this.#engine.redis.onConnected(() => void this.#look().catch(() => {}))
     this.#tailing = this.#tail()
+    this.#every(BEAT_MS, () => this.#beat().catch(() => {})) // the next one may come through
     const { ageMs } = this.#options.retention
-    if (ageMs === undefined) return
-    this.#sweeps = setInterval(() => this.#startSweep(), Math.min(ageMs, SWEEP_MS))
-    ;(this.#sweeps as { unref?: () => void }).unref?.()
+    if (ageMs !== undefined) this.#every(Math.min(ageMs, SWEEP_MS), () => this.#startSweep())
   }
 
   append(messages: readonly Message[]): Promise<readonly Receipt[]> {
@@ -114,18 +118,23 @@ class SharedLog implements Log {
     return messages.length === 0 ? Promise.resolve([]) : this.#commits.append(messages)
   }
 
-  async read(after: number, limit: ReadLimit, filter: Filter, isGone = () => false): Promise<Page> {
+  async read(after: number, limit: ReadLimit, filter: Filter, isGone?: () => boolean): Promise<Page> {
     await nextTurn()
-    return this.#patiently(isGone, { entries: [], scannedTo: after }, async () => {
-      if (filter.patterns.length > 0) return scanned(this.#ask, after, limit, filter, isGone)
-      const names = JSON.stringify([...filter.topics])
-      const answer = await this.#ask(scripts.read, ...[after, limit.count, limit.bytes, limit.latest ? 1 : 0, names])
-      const [head, floor, scannedTo, conflated, rows, to, unseen] = answer as [
-        ...[number, number, number, number, Row[], number, string[]],
-      ]
-      const page = { entries: rows.map(entryOf), scannedTo, ...(conflated > 0 && { conflated }) }
-      return withLosses(page, { after, head, floor, to, closed: unseen })
-    })
+    const attempt = () =>
+      filter.patterns.length > 0
+        ? scanned(this.#ask, after, limit, filter, isGone)
+        : this.#readNamed(after, limit, filter.topics)
+    return isGone ? this.#patiently(attempt, isGone) : attempt()
+  }
+
+  async #readNamed(after: number, limit: ReadLimit, topics: Iterable<string>): Promise<Page> {
+    const names = JSON.stringify([...topics])
+    const answer = await this.#ask(scripts.read, ...[after, limit.count, limit.bytes, limit.latest ? 1 : 0, names])
+    const [head, floor, scannedTo, conflated, rows, to, closed] = answer as [
+      ...[number, number, number, number, Row[], number, string[]],
+    ]
+    const page = { entries: rows.map(entryOf), scannedTo, ...(conflated > 0 && { conflated }) }
+    return withLosses(page, { after, head, floor, to, closed })
   }
 
   async seek(beginning: Beginning, filter: Filter): Promise<number> {
@@ -156,8 +165,7 @@ class SharedLog implements Log {
   async erase(topic: string, seq?: number): Promise<number> {
     let erased = 0
     await this.#commits.between(async () => {
-      if (seq !== undefined) erased = (await this.#change(scripts.eraseOne, topic, seq)) as number
-      else erased = await this.#forget(topic)
+      erased = seq === undefined ? await this.#forget(topic) : await this.#eraseOne(topic, seq)
     })
     return erased
   }
@@ -171,6 +179,7 @@ class SharedLog implements Log {
     if (performance.now() - this.#worked < CHECK_MS) return
     try {
       await this.#ask(scripts.probe, this.#told)
+      if (this.#tailError !== undefined) throw this.#tailError
       this.#worked = performance.now()
     } catch (cause) {
       if (cause instanceof AppError && cause.code === 'log_unavailable') throw cause
@@ -180,7 +189,7 @@ class SharedLog implements Log {
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      clearInterval(this.#sweeps)
+      for (const timer of this.#timers) clearInterval(timer)
       await this.#commits.idle()
       this.#isClosed = true
       this.#followers.clear()
@@ -191,8 +200,27 @@ class SharedLog implements Log {
     return this.#closing
   }
 
-  /** Runs a script on the log that we believe in; on another one, learns which it is and says that nothing was done. */
+  /** Asks for what changes nothing. @throws AppError `log_unavailable` if it may be had later */
   readonly #ask = async (script: string, ...values: readonly (string | number)[]): Promise<unknown> => {
+    try {
+      return await this.#run(script, ...values)
+    } catch (cause) {
+      throw cause instanceof AppError || (isReply(cause) && !refusesForNow(cause)) ? cause : away(cause)
+    }
+  }
+
+  /** Does what may have been done although we hear of an error. @throws AppError `outcome_unknown`, `log_unavailable` if it was not */
+  async #change(script: string, ...values: readonly (string | number)[]): Promise<unknown> {
+    try {
+      return await this.#run(script, ...values)
+    } catch (cause) {
+      if (cause instanceof AppError) throw cause
+      throw refusesForNow(cause) ? away(cause) : unknown(cause)
+    }
+  }
+
+  /** Runs a script on the log that we believe in; on another one, learns which it is and says that nothing was done. */
+  async #run(script: string, ...values: readonly (string | number)[]): Promise<unknown> {
     if (this.#isClosed) throw closed()
     await this.#opening
     try {
@@ -207,25 +235,13 @@ class SharedLog implements Log {
     }
   }
 
-  /** The same for what may have been done although we hear of an error. */
-  async #change(script: string, ...values: readonly (string | number)[]): Promise<unknown> {
-    try {
-      return await this.#ask(script, ...values)
-    } catch (cause) {
-      if (cause instanceof AppError) throw cause
-      throw unknown(cause)
-    }
-  }
-
-  /** Does what can be done again, until it works or nobody wants it any more. */
-  async #patiently<T>(isGone: () => boolean, nothing: T, attempt: () => Promise<T>): Promise<T> {
+  /** Tries again while the server is away, for a reader who is there. */
+  async #patiently(attempt: () => Promise<Page>, isGone: () => boolean): Promise<Page> {
     for (;;) {
       try {
         return await attempt()
       } catch (error) {
-        if (this.#closing) throw closed()
-        if (isGone()) return nothing
-        if (!(error instanceof AppError) && this.#engine.redis.isConnected && !isSilence(error)) throw error
+        if (this.#closing || !(error instanceof AppError) || error.code !== 'log_unavailable' || isGone()) throw error
         await pause(RETRY_MS)
       }
     }
@@ -255,7 +271,7 @@ class SharedLog implements Log {
         })
       })
     const [epoch, newTag, head, erasedId, erasures, wireId] = answer as [string, number, number, string, number, string]
-    this.peers.beat()
+    await this.peers.beat()
     if (epoch === this.#epoch) return
     const isFirst = this.#epoch === ''
     this.#epoch = epoch
@@ -270,7 +286,7 @@ class SharedLog implements Log {
     this.#ahead.clear()
     this.#erasedId = erasedId
     this.#erasures = erasures
-    for (const caught of this.#catching) caught()
+    for (const look of this.#catching) look()
   }
 
   async #commit(group: readonly Batch[]): Promise<void> {
@@ -279,10 +295,12 @@ class SharedLog implements Log {
     for (const part of partsOf(group)) {
       try {
         const batches = JSON.stringify(part.map(({ messages, hashes }) => messages.map((m, i) => packed(m, hashes[i]))))
+        await this.#opening // so that this is the epoch that the commit names
+        const { epoch } = this
         const answer = await this.#change(scripts.commit, options, batches, TRIM_STEP, this.#told)
         const [more, outcomes] = answer as [number, unknown[][]]
         this.#worked = performance.now()
-        await this.#settle(part, outcomes)
+        await this.#settle(part, outcomes, epoch)
         if (more > 0) this.#startSweep()
       } catch (error) {
         const refusal = error instanceof AppError ? error : unknown(error)
@@ -292,7 +310,8 @@ class SharedLog implements Log {
   }
 
   /** Delivers what was appended, once what came before it has been, and then says where it is. */
-  async #settle(group: readonly Batch[], outcomes: readonly unknown[][]): Promise<void> {
+  async #settle(group: readonly Batch[], outcomes: readonly unknown[][], epoch: string): Promise<void> {
+    if (epoch !== this.#epoch) throw replaced()
     const entries: Entry[] = []
     const receipts = group.map(({ messages }, b) => {
       const outcome = outcomes[b]!
@@ -304,7 +323,9 @@ class SharedLog implements Log {
       })
     })
     this.#arrive(entries)
-    if (entries.length > 0) await this.#caughtUp(entries.at(-1)!.seq)
+    const last = entries.at(-1)?.seq ?? 0
+    await this.#until(() => this.#told >= last)
+    if (epoch !== this.#epoch) throw replaced()
     for (const [b, batch] of group.entries()) {
       const outcome = receipts[b]!
       if (outcome instanceof AppError) batch.refuse(outcome)
@@ -323,11 +344,12 @@ class SharedLog implements Log {
     }
     if (next.length === 0) return
     this.#followers.tell(next)
-    for (const caught of this.#catching) caught()
+    for (const look of this.#catching) look()
   }
 
-  async #caughtUp(seq: number): Promise<void> {
-    if (this.#told >= seq) return
+  /** Resolves when the tail has brought something, or soon after it should have: what is durable is not held up by it for long. */
+  async #until(holds: () => boolean): Promise<void> {
+    if (holds()) return
     const { epoch } = this
     await new Promise<void>((resolve) => {
       const done = () => {
@@ -336,7 +358,7 @@ class SharedLog implements Log {
         resolve()
       }
       const look = () => {
-        if (this.#told >= seq || this.#epoch !== epoch) done()
+        if (holds() || this.#epoch !== epoch) done()
       }
       const timer = setTimeout(done, CATCH_UP_MS)
       this.#catching.add(look)
@@ -363,9 +385,11 @@ class SharedLog implements Log {
         if (rows.some(([id]) => Number(id.slice(id.indexOf('-') + 1)) !== tag)) await this.#look()
         else this.#tailed(rows, erased)
         if (answer === null) await this.#ask(scripts.probe, this.#told).catch(() => {})
-      } catch {
+        this.#tailError = undefined
+      } catch (error) {
         if (this.#closing) return
-        await this.#engine.ping().catch(() => pause(RETRY_MS))
+        this.#tailError = error
+        await pause(RETRY_MS)
       }
     }
   }
@@ -389,6 +413,7 @@ class SharedLog implements Log {
       if (isNext) this.#followers.tellErased(t!, s === '' ? undefined : Number(s))
       else this.#followers.tellRestarted(this.#told)
     }
+    if (erased.length > 0) for (const look of this.#catching) look()
   }
 
   /** Whether all before a seq has been delivered, or waits to be. */
@@ -397,16 +422,35 @@ class SharedLog implements Log {
     return true
   }
 
+  async #eraseOne(topic: string, seq: number): Promise<number> {
+    const erasures = (await this.#change(scripts.eraseOne, topic, seq)) as number
+    if (erasures === 0) return 0
+    await this.#until(() => this.#erasures >= erasures)
+    return 1
+  }
+
   async #forget(topic: string): Promise<number> {
     const [state] = await this.topics({ names: [topic] })
     let erased = 0
     for (let isMore = state!.last > 0; isMore; ) {
       const answer = await this.#change(scripts.forget, ...[topic, state!.last, SWEEP_STEP, this.#options.trimmedCount])
-      const [count, more] = answer as [number, number]
+      const [count, more, erasures] = answer as [number, number, number]
       erased += count
       isMore = more > 0
+      if (!isMore) await this.#until(() => this.#erasures >= erasures)
     }
     return erased
+  }
+
+  async #beat(): Promise<void> {
+    await this.peers.beat()
+    this.#server = await inspect(this.#engine.redis)
+  }
+
+  #every(ms: number, act: () => void): void {
+    const timer = setInterval(act, ms)
+    this.#timers.push(timer)
+    ;(timer as { unref?: () => void }).unref?.() // a process may end although it is set
   }
 
   #startSweep(): void {
@@ -433,15 +477,17 @@ function packed(message: Message, hash: string | undefined) {
 /** Batches, in parts that are not too long for one script. */
 function* partsOf(group: readonly Batch[]): Iterable<readonly Batch[]> {
   let part: Batch[] = []
-  let length = 0
+  let [length, bytes] = [0, 0]
   for (const batch of group) {
-    if (part.length > 0 && length + batch.messages.length > MAX_GROUP) {
+    const weight = batch.messages.reduce((sum, message) => sum + weigh(message), 0)
+    if (part.length > 0 && (length + batch.messages.length > MAX_GROUP || bytes + weight > MAX_GROUP_BYTES)) {
       yield part
       part = []
-      length = 0
+      length = bytes = 0
     }
     part.push(batch)
     length += batch.messages.length
+    bytes += weight
   }
   yield part
 }
@@ -463,13 +509,8 @@ function unknown(cause: unknown): AppError {
   )
 }
 
-function isSilence(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    /did not answer|closed|disconnect|offline|ECONN|LOADING|MASTERDOWN|CLUSTERDOWN/i.test(
-      `${error.name} ${error.message}`,
-    )
-  )
+function replaced(): AppError {
+  return unknown(new Error('The log was replaced while it was appended to'))
 }
 
 function closed(): AppError {

@@ -18,7 +18,7 @@ export async function scanned(
   after: number,
   limit: ReadLimit,
   filter: Filter,
-  isGone: () => boolean,
+  isGone = () => false,
 ): Promise<Page> {
   const names = JSON.stringify([...filter.topics])
   for (let tries = 1; ; tries++) {

@@ -291,7 +291,7 @@ finish(options.trimmedCount)
 return { more, outcomes }
 `
 
-/** Erases one entry: epoch, topic, seq. Of one that closes its topic the close stays. Returns how many. */
+/** Erases one entry: epoch, topic, seq. Of one that closes its topic the close stays. Returns how many erasures there were, or 0. */
 export const eraseOne = `${prelude}${changing}
 if isLost() then return LOST end
 s = state()
@@ -308,10 +308,10 @@ if row.closed == seq then
 end
 tellErased(name, int(seq))
 finish(math.huge)
-return 1
+return s.erasures
 `
 
-/** Forgets what a topic has up to a seq, so much of it in one step: epoch, topic, seq, step, trimmedCount. Returns `[how many, more]`. */
+/** Forgets what a topic has up to a seq, so much of it in one step: epoch, topic, seq, step, trimmedCount. Returns `[how many, more, erasures]`. */
 export const forget = `${prelude}${changing}
 if isLost() then return LOST end
 s = state()
@@ -325,7 +325,7 @@ if more == 0 then
   tellErased(name, '')
 end
 finish(tonumber(ARGV[5]))
-return { #seqs, more }
+return { #seqs, more, s.erasures }
 `
 
 /** What named topics lost after a seq: their last trimmed seq, and those closed by an entry that is gone. */

@@ -11,6 +11,8 @@ import { ReaderSocket } from './reader.ts'
 /** What to do to a hub. */
 export interface Load {
   readonly url: string
+  /** Other nodes of the same hub, over which readers and messages are spread. */
+  readonly others?: readonly string[]
   readonly readers: number
   /** Topics that they are spread over. */
   readonly topics: number
@@ -54,11 +56,13 @@ process.once('message', async (load: Load) => {
 process.on('disconnect', () => process.exit())
 
 async function run(load: Load): Promise<Loaded> {
-  const { url, readers, topics, inFlight, rate, bytes, warmMs, forMs } = load
+  const { url, others = [], readers, topics, inFlight, rate, bytes, warmMs, forMs } = load
   const agent = new (url.startsWith('https') ? TlsAgent : Agent)({
     keepAlive: true,
     maxSockets: Math.max(32, inFlight),
   })
+  const urls = [url, ...others]
+  const urlOf = (number: number) => urls[number % urls.length]!
   const late = new Histogram()
   const sentAt: number[] = []
   /** Of each message, how many readers do not have it. */
@@ -92,7 +96,7 @@ async function run(load: Load): Promise<Loaded> {
     const body = `${number} ${'x'.repeat(bytes)}`
     const headers = { 'content-type': 'text/plain', 'content-length': body.length }
     const send = url.startsWith('https') ? tlsRequest : request
-    send(`${url}/send?topic=bench/${topic}`, { method: 'POST', agent, headers }, (answer) => {
+    send(`${urlOf(number)}/send?topic=bench/${topic}`, { method: 'POST', agent, headers }, (answer) => {
       if (answer.statusCode !== 200) failed ??= new Error(`Cannot publish: ${url} answers ${answer.statusCode}`)
       else if (isCounting) publishes++
       answer.resume()
@@ -109,7 +113,7 @@ async function run(load: Load): Promise<Loaded> {
     sockets = []
     for (let i = 0; i < readers; i++) {
       const from = before[i]?.lastId
-      sockets.push(new ReaderSocket(url, `/event?topic=bench/${i % topics}`, took, from))
+      sockets.push(new ReaderSocket(urlOf(i), `/event?topic=bench/${i % topics}`, took, from))
       if (i % OPENING === OPENING - 1) await opened()
     }
     await opened()

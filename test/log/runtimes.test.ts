@@ -1,0 +1,39 @@
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { withoutRedis } from '../server/redis.ts'
+
+const root = join(import.meta.dirname, '..', '..')
+const bin = (name: string) => join(root, 'node_modules', '.bin', name)
+const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
+const suites = ['memory', 'sqlite', 'redis'].map((driver) => `test/log/${driver}.test.ts`)
+
+/** How to run the very runner of these tests on another runtime. */
+const runtimes = {
+  Bun: [bin('bun'), '--bun', vitest, '--pool', 'threads'],
+  Deno: [bin('deno'), 'run', '-A', '--unstable-no-legacy-abort', vitest],
+}
+
+describe.each(Object.entries(runtimes))('every driver on %s', (_, [command, ...args]) => {
+  test('passes the suite of the log', { timeout: 120_000 }, () => {
+    const { PATH, HOME, SEED } = process.env
+    const run = ['run', '--config', 'test/vitest.config.ts', '--project', 'node', '--reporter', 'json', ...suites]
+    const { stdout, stderr } = spawnSync(command!, [...args, ...run], {
+      cwd: root,
+      encoding: 'utf8',
+      env: { PATH, HOME, NO_COLOR: '1', ...(SEED && { SEED }) },
+    })
+    const said = /^\{.*\}$/ms.exec(stdout)
+    if (!said) throw new Error(`The runner says no more than:\n${stdout}\n${stderr}`)
+    const { numPassedTests, testResults } = JSON.parse(said[0]) as {
+      numPassedTests: number
+      testResults: { assertionResults: { status: string; fullName: string; failureMessages: string[] }[] }[]
+    }
+    const failed = testResults
+      .flatMap(({ assertionResults }) => assertionResults)
+      .filter(({ status }) => status === 'failed')
+      .map(({ fullName, failureMessages }) => `${fullName}: ${failureMessages.join('\n')}`)
+    expect(failed).toEqual([])
+    expect(numPassedTests).toBeGreaterThan(withoutRedis ? 90 : 130)
+  })
+})
