@@ -198,6 +198,23 @@ describe.skipIf(withoutRedis)(
       }
     })
 
+    test('takes nothing for its own that another log says in its place, however fast', async () => {
+      const server = await serve()
+      const { log, got, restarts } = await join(server)
+      const { epoch } = log
+      for (let i = 0; i < 5; i++) await say(log, `${i}`)
+      await server.command(['FLUSHALL'])
+      const fresh = await join(server)
+      for (let i = 0; i < 20; i++) await say(fresh.log, `other ${i}`)
+      await expect.poll(() => restarts.length).toBe(1)
+      await say(fresh.log, 'last')
+      await expect.poll(() => got.at(-1)?.data).toBe('last')
+      expect(log.epoch).toBe(fresh.log.epoch)
+      expect(log.epoch).not.toBe(epoch)
+      expect(got.slice(0, 5).map(({ data }) => data)).toEqual(['0', '1', '2', '3', '4'])
+      for (const { seq } of got.slice(5)) expect(seq).toBeGreaterThan(restarts[0]!.head)
+    })
+
     test('is another log when its server was put back to an older state, even one that syncs', async () => {
       const server = await serve(SYNCED)
       const { log, restarts } = await join(server)
