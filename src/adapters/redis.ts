@@ -38,7 +38,13 @@ function shown(url: string): string {
   return `${protocol}//${host}${pathname}`
 }
 
+/** @throws AppError `config_invalid`, which shows nothing of it: it may hold a password */
 function placeOf(url: string): { server: string; name: string } {
+  if (!URL.canParse(url) || new URL(url).hash !== '' || new URL(url).search !== '')
+    throw new AppError(
+      'config_invalid',
+      'Cannot read LOG: in a URL, write # ? / @ and : of a password as %23 %3F %2F %40 and %3A',
+    )
   const place = new URL(url)
   const name = decodeURIComponent(place.pathname.slice(1))
   place.pathname = ''

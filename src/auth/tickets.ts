@@ -22,6 +22,7 @@ interface Ticket {
 export class Tickets {
   readonly #hub: Hub
   #secret: Promise<Uint8Array> | undefined
+  #restarts = 0
 
   constructor(hub: Hub) {
     this.#hub = hub
@@ -79,6 +80,8 @@ export class Tickets {
   }
 
   #key(): Promise<Uint8Array> {
+    if (this.#restarts !== this.#hub.restarts) this.#secret = undefined // it went with the log that had it
+    this.#restarts = this.#hub.restarts
     this.#secret ??= this.#hub.secret('tickets').then((secret) => new TextEncoder().encode(secret))
     this.#secret.catch(() => {
       this.#secret = undefined

@@ -55,6 +55,8 @@ export const defaultHubOptions: HubOptions = {
 /** Readers that may come back in one second after a drain, and the longest they are spread over. */
 const RETURNS_PER_SECOND = 500
 const LONGEST_SPREAD_MS = 30_000
+/** Between attempts to tell observers of a log that was replaced. */
+const AGAIN_MS = 500
 
 /** Topics that one step of a listing looks at. */
 const LISTED = 1000
@@ -157,6 +159,11 @@ export class Hub {
     this.#options = { ...this.#options, ...options }
     this.#opening = this.#open(log)
     await this.#opening
+  }
+
+  /** How often the log turned out to be another one: what was read of it before is no more. */
+  get restarts(): number {
+    return this.#restarts
   }
 
   /** Open streams. */
@@ -524,7 +531,21 @@ export class Hub {
     this.#restarts++
     this.#sendAway(true)
     this.#repeats.clear()
-    for (const observer of this.#observers) this.#tellNewest(observer).catch(() => {}) // it is told of what comes
+    this.#shared.clear()
+    for (const observer of this.#observers) void this.#tellAgain(observer)
+  }
+
+  /** Tells an observer what there is in the log as it is now, as soon as that can be read. */
+  async #tellAgain(observer: Observer): Promise<void> {
+    const restarts = this.#restarts
+    while (this.#restarts === restarts && !this.#draining) {
+      const isTold = await this.#tellNewest(observer).then(
+        () => true,
+        () => false,
+      )
+      if (isTold) return
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
+    }
   }
 
   /** What has been erased is in no memory of ours either; a topic whose history is forgotten is open again. */
@@ -549,7 +570,9 @@ export class Hub {
     }
     const concerned = new Set<Group>()
     for (const topic of topics) this.#interests.concerned(topic, concerned)
-    for (const group of concerned) group.wake(before)
+    // What was passed over may have been for anybody: each asks the log.
+    const isWhole = entries.every(({ seq }, i) => seq === before + 1 + i)
+    for (const group of isWhole ? concerned : this.#interests.all()) group.wake(before)
   }
 }
 

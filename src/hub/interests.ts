@@ -61,6 +61,11 @@ export class Interests {
     this.#root.collect(topic.split('/'), 0, found, !isOwn(topic))
   }
 
+  /** Every group there is. */
+  all(): Iterable<Group> {
+    return this.#groups.values()
+  }
+
   /** Readers of a topic now, whatever they gave to name it. */
   readers(topic: string): number {
     const found = new Set<Group>()

@@ -31,6 +31,11 @@ export class SharedChunks {
     }
   }
 
+  clear(): void {
+    this.#byGroup.clear()
+    this.#bytes = 0
+  }
+
   forget(group: Group): void {
     const shared = this.#byGroup.get(group)
     if (!shared) return

@@ -50,6 +50,8 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   let state = tables.state()
   let flushing: Promise<void> | undefined
   let told = state.head
+  /** The seq after which trimming looks for what is over a bound: up to there all is kept, whatever its age. */
+  let keptTo = 0
   let failed = false
   let worked = Number.NEGATIVE_INFINITY
   let closing: Promise<void> | undefined
@@ -152,6 +154,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   /** Changes the tables, all or nothing and durably, and only then what we know of them. Never two at a time. */
   async function change(apply: (next: State) => void): Promise<void> {
     if (failed) await recover()
+    const before = keptTo
     const next = { ...state }
     try {
       tables.transaction(() => {
@@ -162,6 +165,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       if (tables.flush) await flushed()
     } catch (cause) {
       failed = true
+      keptTo = Math.min(keptTo, before) // what was dropped may be there again
       throw cause
     }
     state = next
@@ -259,6 +263,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     const entry: Entry = { ...said, seq, time }
     const bytes = weigh(entry)
     tables.insert(entry, bytes)
+    if (isOwn(entry.topic)) keptTo = 0 // what was the state of the hub may be history now
     const topic = topics.get(entry.topic)
     topic.count++
     topic.bytes += bytes
@@ -285,10 +290,11 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       }
     if (retention.ageMs === undefined && !isOver(next, retention.count, retention.bytes)) return false
     const oldest = retention.ageMs === undefined ? Number.NEGATIVE_INFINITY : Date.now() - retention.ageMs
-    const { rows } = tables.rows(0, step)
+    const { rows } = tables.rows(keptTo, step)
     for (const row of rows) {
       if (row.time >= oldest && !isOver(next, retention.count, retention.bytes)) return false
       if (!isState(row)) drop(row, next, topics)
+      keptTo = row.seq
     }
     return rows.length === step
   }

@@ -35,7 +35,10 @@ const headers = {
 }
 
 /** What passes by itself: worth coming back for. */
-const passing: readonly Code[] = ['draining', 'keys_unavailable', 'overloaded', 'too_many_readers', 'too_many_replays']
+const passing: readonly Code[] = [
+  ...(['draining', 'keys_unavailable', 'log_unavailable', 'overloaded'] as const),
+  ...(['too_many_readers', 'too_many_replays'] as const),
+]
 
 /** `/event`: without a topic the seed's stream of the store; with topics and patterns, their entries as they come. */
 export function event(options: EventOptions): Handler<{ Bindings: Connection }> {

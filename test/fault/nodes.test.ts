@@ -187,7 +187,7 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
     redis = await redisServer()
     const wire = await wireTo(redis.port)
     onTestFinished(wire.close)
-    const far = await start({ LOG: `redis://127.0.0.1:${wire.port}/hub` }, node)
+    const far = await start({ LOG: `redis://127.0.0.1:${wire.port}/hub`, PUBLISH_RATE: '100000' }, node)
     const near = await start({ LOG: redis.url() }, node)
     const stream = new Stream(far.port, '/event?topic=a')
     onTestFinished(() => void stream.socket.destroy())
@@ -210,6 +210,8 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
       expect(ms).toBeLessThan(5000)
     }
     expect((await fetch(`${far.url}/ready`)).status).toBe(503)
+    const asked = await fetch(`${far.url}/event?topic=a`, { headers: { accept: 'text/event-stream' } })
+    expect([asked.status, await asked.text()]).toEqual([200, expect.stringMatching(/^retry: \d+\n/m)])
     expect((await fetch(`${far.url}/health`)).status).toBe(200)
     expect(stream.reader.data).toEqual(['before'])
     wire.mend()

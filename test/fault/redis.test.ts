@@ -2,11 +2,14 @@ import { cpSync, readFileSync, rmSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { openRedis } from '../../src/adapters/redis.ts'
+import { Hub } from '../../src/hub/hub.ts'
 import type { Entry, Log, LogOptions } from '../../src/log/log.ts'
 import { Filter } from '../../src/topic.ts'
+import { Reader } from '../reader.ts'
 import { runs } from '../seed.ts'
 import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
 import { cleanUp } from '../server/server.ts'
+import { wireTo } from '../server/wire.ts'
 
 const all = { count: 100_000, bytes: 1e9 }
 const everything = Filter.parse(['**'])
@@ -90,7 +93,9 @@ describe.skipIf(withoutRedis)(
     test('declares what its server keeps, and never more', async () => {
       for (const [settings, durability] of [
         [SYNCED, 'disk'],
-        [{ appendonly: 'yes', appendfsync: 'everysec' }, 'process'],
+        [{ ...SYNCED, 'no-appendfsync-on-rewrite': 'yes' }, 'process'],
+        [{ appendonly: 'yes', appendfsync: 'everysec' }, 'memory'], // which puts off even the write
+
         [{ appendonly: 'yes', appendfsync: 'no' }, 'process'],
         [{ appendonly: 'no', save: '1 1' }, 'memory'],
         [UNSAVED, 'memory'],
@@ -104,7 +109,8 @@ describe.skipIf(withoutRedis)(
       const server = await serve(SYNCED)
       const { log } = await join(server)
       for (const [setting, durability] of [
-        ['everysec', 'process'],
+        ['no', 'process'],
+        ['everysec', 'memory'],
         ['always', 'disk'],
       ] as const) {
         await server.command(['CONFIG', 'SET', 'appendfsync', setting])
@@ -258,15 +264,55 @@ describe.skipIf(withoutRedis)(
       expect(restarts).toEqual([])
     })
 
-    test('tells a process that some was trimmed before it saw it', async () => {
+    test('tells each reader what was trimmed before its process saw it, and ends no stream', async () => {
       const server = await serve()
       const options = { retention: { count: 10 } }
       const [one, other] = [await join(server, options), await join(server, options)]
+      const hub = new Hub(() => other.log)
+      const [concerned, idle] = await Promise.all(
+        [['a'], ['b']].map(async (names) => (await hub.subscribe(Filter.parse(names)))!),
+      )
+      const [reader, quiet] = [new Reader().follow(concerned!), new Reader().follow(idle!)]
+      onTestFinished(() => hub.close())
+      await one.log.append([{ topic: 'b', data: 'b 1' }])
+      await quiet.gets('b 1')
       await one.log.append(Array.from({ length: 900 }, (_, i) => ({ topic: 'a', data: `${i}` })))
-      await expect.poll(() => other.restarts).toEqual([{ epoch: one.log.epoch, head: 900 }])
-      expect((await other.log.read(0, all, Filter.parse(['a']))).trimmed).toEqual({ to: 890, exact: true })
-      await say(one.log, 'next')
-      await expect.poll(() => other.got.map(({ seq }) => seq)).toEqual([901])
+      await expect.poll(() => reader.data.at(-1)).toBe('899')
+      expect(reader.data).toEqual(Array.from({ length: 10 }, (_, i) => `${890 + i}`))
+      expect(reader.control('gap')).toMatchObject([{ reason: 'trimmed', to: `${other.log.epoch}-891`, exact: true }])
+      await one.log.append([{ topic: 'b', data: 'b 2' }])
+      await quiet.gets('b 1', 'b 2')
+      expect(quiet.control('gap')).toEqual([])
+      expect([reader.ended, quiet.ended, other.restarts]).toEqual([false, false, []])
+    })
+
+    test('finds out that its server lost something also when others have gone on from there', async () => {
+      const server = await serve(SYNCED)
+      const { log, restarts } = await join(server)
+      for (let i = 0; i < 5; i++) await say(log, `${i}`)
+      const { epoch } = log
+      await server.kill()
+      const backup = `${server.dir}-backup`
+      cpSync(server.dir, backup, { recursive: true })
+      onTestFinished(() => rmSync(backup, { recursive: true }))
+      await server.start()
+      await expect.poll(() => say(log, 'lost').catch(() => []), { timeout: 20_000 }).toHaveLength(1)
+      const wire = await wireTo(server.port)
+      onTestFinished(wire.close)
+      const far = await openRedis(`redis://127.0.0.1:${wire.port}/hub`)
+      logs.push(far)
+      wire.cut() // so that it is the last one to look
+      await log.close()
+      await server.kill()
+      rmSync(server.dir, { recursive: true })
+      cpSync(backup, server.dir, { recursive: true })
+      await server.start()
+      const fresh = await join(server)
+      for (let i = 0; i < 5; i++) await say(fresh.log, `other ${i}`)
+      wire.mend()
+      await expect.poll(() => far.epoch !== epoch, { timeout: 20_000 }).toBe(true)
+      await expect.poll(() => fresh.restarts.length, { timeout: 20_000 }).toBe(1)
+      expect(restarts).toEqual([])
     })
 
     test('says what is wrong with a server that it cannot use', async () => {
@@ -274,6 +320,13 @@ describe.skipIf(withoutRedis)(
         code: 'log_unusable',
         message: expect.stringMatching(/^Cannot reach the log at redis:\/\/127\.0\.0\.1:1\/hub: .*ECONNREFUSED/),
       })
+      for (const place of ['redis://user:x#yzzy@127.0.0.1:1/hub', 'redis://user:xyzzy?@127.0.0.1:1/hub']) {
+        const failure = await openRedis(place).catch((error) => error)
+        expect([failure.code, `${failure.message} ${failure.cause}`]).toEqual([
+          'config_invalid',
+          expect.not.stringMatching(/yzzy|user/),
+        ])
+      }
       const server = await serve({ requirepass: 'secret' })
       const failure = await openRedis(server.url()).catch((error) => error)
       expect([failure.code, failure.message]).toEqual(['log_unusable', expect.stringMatching(/NOAUTH/)])

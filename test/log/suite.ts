@@ -471,6 +471,21 @@ export function logSuite(driver: Driver): void {
       expect([kept.length, kept[0]]).toEqual([99, '1903:1901'])
     })
 
+    test('trims what is behind very many entries that it may not trim', async () => {
+      const log = await open({ retention: { count: 3000 } })
+      const state = (i: number, data: string): Message => ({ topic: `$state/${i}`, data })
+      for (let i = 0; i < 2000; i += 500) await log.append(Array.from({ length: 500 }, (_, k) => state(i + k, 'old')))
+      const kept = async () => {
+        const found = await log.topics({ names: ['a', '$state/0', '$state/1'] })
+        return found.map(({ count }) => count)
+      }
+      for (let i = 0; i < 4; i++) await log.append(Array.from({ length: 500 }, () => a('x')))
+      await expect.poll(kept, { timeout: 5000 }).toEqual([1000, 1, 1])
+      await log.append([state(0, 'new')])
+      await log.append([a('x')])
+      await expect.poll(kept, { timeout: 5000 }).toEqual([1000, 1, 1])
+    })
+
     test('trims all that a lowered bound leaves over, by itself', async ({ skip }) => {
       skip(!driver.survives, 'this log lives and dies with its process')
       const home = place()

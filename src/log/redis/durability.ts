@@ -1,5 +1,4 @@
 import type { Durability } from '../log.ts'
-import type { Redis } from './engine.ts'
 
 /** What a server says of itself. */
 export interface Server {
@@ -9,15 +8,21 @@ export interface Server {
 }
 
 /**
- * Reads from the server what an answer of it proves, and never more: with an append-only file that is synced always it is `disk`,
- * with one that is not `process`, and without one `memory`. Where it may not be asked how it syncs, that counts as not always.
- * Replicas prove nothing, because they are written to later.
+ * Reads from the server what an answer of it proves, and never more (https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/):
+ * `disk` with an append-only file that is synced always, also while it is rewritten; `process` with one that is written before each
+ * answer; else `memory`. With `everysec` Redis puts off even the write, for up to 2 s, while a sync is under way. What it may not be asked
+ * is not proved. Replicas prove nothing, because they are written to later.
  */
-export async function inspect(redis: Redis): Promise<Server> {
-  const info = String(await redis.send(['INFO', 'server', 'persistence']))
+export async function inspect(ask: (command: readonly string[]) => Promise<unknown>): Promise<Server> {
+  const info = String(await ask(['INFO', 'server', 'persistence']))
   const told = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1] ?? ''
   const run = told('run_id')
   if (told('aof_enabled') !== '1' || told('aof_last_write_status') === 'err') return { run, durability: 'memory' }
-  const syncs = await redis.send(['CONFIG', 'GET', 'appendfsync']).catch(() => [])
-  return { run, durability: Array.isArray(syncs) && syncs[1] === 'always' ? 'disk' : 'process' }
+  const settingOf = async (name: string) => {
+    const answer = await ask(['CONFIG', 'GET', name]).catch(() => [])
+    return Array.isArray(answer) ? answer[1] : undefined
+  }
+  const syncs = await settingOf('appendfsync')
+  if (syncs !== 'always') return { run, durability: syncs === 'no' ? 'process' : 'memory' }
+  return { run, durability: (await settingOf('no-appendfsync-on-rewrite')) === 'no' ? 'disk' : 'process' }
 }

@@ -51,6 +51,11 @@ export class Engine {
     }
   }
 
+  /** Sends a command that is no script, within the same patience. */
+  send(command: readonly string[]): Promise<unknown> {
+    return this.#answer(this.redis.send(command))
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     await this.redis.close()

@@ -1,5 +1,4 @@
 import type { Peers } from '../log.ts'
-import type { Engine } from './engine.ts'
 import { streamedPairs } from './rows.ts'
 import * as scripts from './scripts.ts'
 
@@ -8,6 +7,9 @@ const LEASE_MS = 15_000
 const ANSWER_MS = 1000
 /** What is asked and answered is soon of no interest. */
 const KEPT = '100'
+
+type Run = (script: string, ...values: readonly (string | number)[]) => Promise<unknown>
+type Send = (command: readonly string[]) => Promise<unknown>
 
 /** A question under way: answers may come before it is known from whom. */
 interface Asked {
@@ -18,20 +20,23 @@ interface Asked {
 
 /** The processes of one hub, who know of each other by leases and talk by a stream that the tail of each reads. */
 export class RedisPeers implements Peers {
-  readonly #engine: Engine
+  readonly #run: Run
+  readonly #send: Send
   readonly #stream: string
   readonly #name = crypto.randomUUID()
   readonly #asked = new Map<string, Asked>()
   #answer: ((question: string) => string) | undefined
 
-  constructor(engine: Engine, stream: string) {
-    this.#engine = engine
+  /** @param run,send reject with what a client can be told */
+  constructor(run: Run, send: Send, stream: string) {
+    this.#run = run
+    this.#send = send
     this.#stream = stream
   }
 
   /** Says that we are there, which holds for 15 s. */
   async beat(): Promise<void> {
-    await this.#engine.run(scripts.beat, this.#name, LEASE_MS)
+    await this.#run(scripts.beat, this.#name, LEASE_MS)
   }
 
   onAsked(answer: (question: string) => string): void {
@@ -43,16 +48,18 @@ export class RedisPeers implements Peers {
     const asked: Asked = { answers: new Map() }
     this.#asked.set(id, asked)
     try {
-      asked.others = (await this.#engine.run(scripts.ask, this.#name, id, question)) as string[]
+      asked.others = (await this.#run(scripts.ask, this.#name, id, question)) as string[]
       if (!isAnswered(asked)) await untilDone(asked)
       return [...asked.answers.values()]
+    } catch {
+      return [] // whoever cannot be asked is not counted
     } finally {
       this.#asked.delete(id)
     }
   }
 
   async take(bucket: string, count: number, perSecond: number): Promise<number> {
-    return (await this.#engine.run(scripts.take, bucket, count, perSecond)) as number
+    return (await this.#run(scripts.take, bucket, count, perSecond)) as number
   }
 
   /** Takes what the tail has brought. */
@@ -69,13 +76,13 @@ export class RedisPeers implements Peers {
 
   async close(): Promise<void> {
     for (const { done } of this.#asked.values()) done?.()
-    await this.#engine.run(scripts.beat, this.#name, 0).catch(() => {}) // its lease will end
+    await this.#run(scripts.beat, this.#name, 0).catch(() => {}) // its lease will end
   }
 
   #reply(to: string, id: string, question: string): void {
     if (!this.#answer) return
     const answer = ['k', 'answer', 'to', to, 'from', this.#name, 'id', id, 'text', this.#answer(question)]
-    this.#engine.redis.send(['XADD', this.#stream, 'MAXLEN', '~', KEPT, '*', ...answer]).catch(() => {})
+    this.#send(['XADD', this.#stream, 'MAXLEN', '~', KEPT, '*', ...answer]).catch(() => {})
   }
 }
 

@@ -1,5 +1,5 @@
 import { AppError, quote } from '../../errors.ts'
-import type { Filter } from '../../topic.ts'
+import { type Filter, isOwn } from '../../topic.ts'
 import { nextTurn } from '../../turn.ts'
 import { Followers } from '../followers.ts'
 import { type Batch, GroupCommit } from '../group.ts'
@@ -36,7 +36,11 @@ const MAX_GROUP_BYTES = 1024 ** 2
 /** How long the tail waits before it looks whether the log is still there; an emptied one wakes nobody. */
 const TAIL_MS = 1000
 const TAIL_COUNT = 256
+/** Between looks whether it is known what to follow. */
+const LOOKING_MS = 20
 const CHECK_MS = 1000
+/** Most entries that wait for others before them: what we do not remember the tail brings again. */
+const MAX_AHEAD = 10_000
 /** How often we say that we are here, and look how the server keeps what it is given: that can be changed while it runs. */
 const BEAT_MS = 5000
 /** So long an append that is durable waits for what others had appended before it to be delivered here. */
@@ -77,11 +81,15 @@ class SharedLog implements Log {
   #wireId = '0-0'
   /** What the tail has brought after a hole that our own appends fill, or the other way round: seq by seq. */
   readonly #ahead = new Map<number, Entry>()
+  /** The oldest seq that trimming has to look at: those before it are kept, whatever their age. */
+  #lookFrom = 0
   readonly #catching = new Set<() => void>()
   #worked = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
   #isClosed = false
   #opening: Promise<void> | undefined
+  /** Whether it is known that the server has the log that we believe in. */
+  #isSure = false
   #tailing: Promise<void> | undefined
   /** What the tail was last refused with. */
   #tailError: unknown
@@ -91,7 +99,9 @@ class SharedLog implements Log {
     this.#options = options
     this.#base = `tidings:{${options.name}}`
     this.#engine = new Engine(redis, this.#base)
-    this.peers = new RedisPeers(this.#engine, `${this.#base}:wire`)
+    const run = (script: string, ...values: readonly (string | number)[]) =>
+      this.#engine.run(script, ...values).catch(refuse)
+    this.peers = new RedisPeers(run, (command) => this.#engine.send(command).catch(refuse), `${this.#base}:wire`)
   }
 
   get epoch(): string {
@@ -104,8 +114,7 @@ class SharedLog implements Log {
 
   async open(): Promise<void> {
     await this.#look()
-    // Whenever it is there again, it may be another one.
-    this.#engine.redis.onConnected(() => void this.#look().catch(() => {}))
+    this.#engine.redis.onConnected(() => void this.#lookAgain())
     this.#tailing = this.#tail()
     this.#every(BEAT_MS, () => this.#beat().catch(() => {})) // the next one may come through
     const { ageMs } = this.#options.retention
@@ -141,13 +150,14 @@ class SharedLog implements Log {
     if ('since' in beginning) return (await this.#ask(scripts.since, beginning.since)) as number
     let left = beginning.last
     const names = JSON.stringify(filter.patterns.length > 0 ? [] : [...filter.topics])
-    for (let before = Number.MAX_SAFE_INTEGER; ; ) {
-      const size = names === '[]' ? filter.perTurn : Math.min(beginning.last + 1, 1000)
-      const rows = (await this.#ask(scripts.before, before, size, names)) as [number, string, number][]
+    const size = names === '[]' ? filter.perTurn : Math.min(beginning.last + 1, 1000)
+    for (let before = Number.MAX_SAFE_INTEGER; before > 0; ) {
+      const answer = await this.#ask(scripts.before, before, size, names)
+      const [rows, next] = answer as [[number, string, number][], number]
       for (const [seq, topic, isBare] of rows) if (isBare === 0 && filter.matches(topic) && --left === 0) return seq - 1
-      if (rows.length < size) return 0
-      before = rows.at(-1)![0]
+      before = next
     }
+    return 0
   }
 
   async topics(query: TopicQuery): Promise<readonly TopicState[]> {
@@ -163,11 +173,8 @@ class SharedLog implements Log {
   }
 
   async erase(topic: string, seq?: number): Promise<number> {
-    let erased = 0
-    await this.#commits.between(async () => {
-      erased = seq === undefined ? await this.#forget(topic) : await this.#eraseOne(topic, seq)
-    })
-    return erased
+    if (this.#closing) throw closed()
+    return seq === undefined ? this.#forget(topic) : this.#between(() => this.#eraseOne(topic, seq))
   }
 
   async follow(deliver: Deliver, erased: Erased = () => {}, restarted: Restarted = () => {}): Promise<number> {
@@ -176,10 +183,10 @@ class SharedLog implements Log {
 
   async check(): Promise<void> {
     if (this.#closing) throw closed()
-    if (performance.now() - this.#worked < CHECK_MS) return
     try {
+      if (this.#tailError !== undefined) return refuse(this.#tailError)
+      if (performance.now() - this.#worked < CHECK_MS) return
       await this.#ask(scripts.probe, this.#told)
-      if (this.#tailError !== undefined) throw this.#tailError
       this.#worked = performance.now()
     } catch (cause) {
       if (cause instanceof AppError && cause.code === 'log_unavailable') throw cause
@@ -205,7 +212,7 @@ class SharedLog implements Log {
     try {
       return await this.#run(script, ...values)
     } catch (cause) {
-      throw cause instanceof AppError || (isReply(cause) && !refusesForNow(cause)) ? cause : away(cause)
+      return refuse(cause)
     }
   }
 
@@ -222,7 +229,8 @@ class SharedLog implements Log {
   /** Runs a script on the log that we believe in; on another one, learns which it is and says that nothing was done. */
   async #run(script: string, ...values: readonly (string | number)[]): Promise<unknown> {
     if (this.#isClosed) throw closed()
-    await this.#opening
+    await this.#opening?.catch(() => {})
+    if (!this.#isSure) throw away()
     try {
       return await this.#engine.run(script, this.#epoch, ...values)
     } catch (error) {
@@ -247,6 +255,13 @@ class SharedLog implements Log {
     }
   }
 
+  /** Whenever the server is there again it may be another one: nothing is asked of it until that is known. */
+  async #lookAgain(): Promise<void> {
+    this.#isSure = false
+    while (!this.#isSure && !this.#isClosed && this.#engine.redis.isConnected)
+      await this.#look().catch(() => pause(RETRY_MS))
+  }
+
   /** Learns which log there is. If it is another one, or shorter than it was, everybody who follows is told. */
   #look(): Promise<void> {
     this.#opening ??= this.#lookOnce().finally(() => {
@@ -259,34 +274,32 @@ class SharedLog implements Log {
     await this.#engine.ping().catch((cause) => {
       throw away(cause)
     })
-    this.#server = await inspect(this.#engine.redis)
-    const { run, durability } = this.#server
+    const known = this.#server.run
+    const server = await inspect((command) => this.#engine.send(command))
     const tag = crypto.getRandomValues(new Uint32Array(1))[0]!
+    const isDurable = server.durability === 'disk' ? 1 : 0
     const answer = await this.#engine
-      .run(scripts.open, this.#epoch, this.#told, newEpoch(), tag, run, durability === 'disk' ? 1 : 0)
+      .run(scripts.open, this.#epoch, known, this.#told, newEpoch(), tag, server.run, isDurable)
       .catch((cause) => {
         if (!says(cause, 'VERSION')) throw cause
         throw new AppError('log_unusable', 'Cannot use the log: a newer release wrote it; use a newer release', {
           cause,
         })
       })
-    const [epoch, newTag, head, erasedId, erasures, wireId] = answer as [string, number, number, string, number, string]
+    const [epoch, newTag, head, ...marks] = answer as [string, number, number, string, number, string]
+    this.#server = server
+    this.#isSure = true
     await this.peers.beat()
     if (epoch === this.#epoch) return
     const isFirst = this.#epoch === ''
     this.#epoch = epoch
     this.#tag = newTag
-    this.#wireId = wireId
-    this.#begin(head, erasedId, erasures)
-    if (!isFirst) this.#followers.tellRestarted(head)
-  }
-
-  #begin(head: number, erasedId: string, erasures: number): void {
+    ;[this.#erasedId, this.#erasures, this.#wireId] = marks
     this.#told = head
+    this.#lookFrom = 0
     this.#ahead.clear()
-    this.#erasedId = erasedId
-    this.#erasures = erasures
     for (const look of this.#catching) look()
+    if (!isFirst) this.#followers.tellRestarted(head)
   }
 
   async #commit(group: readonly Batch[]): Promise<void> {
@@ -297,8 +310,9 @@ class SharedLog implements Log {
         const batches = JSON.stringify(part.map(({ messages, hashes }) => messages.map((m, i) => packed(m, hashes[i]))))
         await this.#opening // so that this is the epoch that the commit names
         const { epoch } = this
-        const answer = await this.#change(scripts.commit, options, batches, TRIM_STEP, this.#told)
-        const [more, outcomes] = answer as [number, unknown[][]]
+        const answer = await this.#change(scripts.commit, ...[options, batches, TRIM_STEP, this.#told, this.#lookFrom])
+        const [more, outcomes, lookFrom] = answer as [number, unknown[][], number]
+        this.#lookFrom = lookFrom
         this.#worked = performance.now()
         await this.#settle(part, outcomes, epoch)
         if (more > 0) this.#startSweep()
@@ -335,15 +349,22 @@ class SharedLog implements Log {
 
   /** Delivers what is next, in order and once, whoever brings it. */
   #arrive(entries: readonly Entry[]): void {
-    for (const entry of entries) if (entry.seq > this.#told) this.#ahead.set(entry.seq, entry)
+    for (const entry of entries)
+      if (entry.seq > this.#told && this.#ahead.size < MAX_AHEAD) this.#ahead.set(entry.seq, entry)
     const next: Entry[] = []
     for (let entry = this.#ahead.get(this.#told + 1); entry; entry = this.#ahead.get(entry.seq + 1)) {
       this.#ahead.delete(entry.seq)
       next.push(entry)
       this.#told = entry.seq
     }
-    if (next.length === 0) return
-    this.#followers.tell(next)
+    this.#tell(next)
+  }
+
+  #tell(entries: readonly Entry[]): void {
+    if (entries.length === 0) return
+    // What was the state of the hub may be history now.
+    if (entries.some(({ topic }) => isOwn(topic))) this.#lookFrom = 0
+    this.#followers.tell(entries)
     for (const look of this.#catching) look()
   }
 
@@ -367,7 +388,13 @@ class SharedLog implements Log {
 
   /** Brings what others append and erase, for as long as the log is open. */
   async #tail(): Promise<void> {
+    let probedAt = performance.now()
     while (!this.#closing) {
+      // What a server says that may be another one is not taken for ours.
+      if (!this.#isSure || !this.#engine.redis.isConnected) {
+        await pause(LOOKING_MS)
+        continue
+      }
       try {
         const [epoch, tag] = [this.#epoch, this.#tag]
         const answer = await this.#engine.redis.wait([
@@ -384,7 +411,10 @@ class SharedLog implements Log {
         this.peers.hear(wire)
         if (rows.some(([id]) => Number(id.slice(id.indexOf('-') + 1)) !== tag)) await this.#look()
         else this.#tailed(rows, erased)
-        if (answer === null) await this.#ask(scripts.probe, this.#told).catch(() => {})
+        if (performance.now() - probedAt > TAIL_MS / 2) {
+          probedAt = performance.now()
+          await this.#ask(scripts.probe, this.#told).catch(() => {})
+        }
         this.#tailError = undefined
       } catch (error) {
         if (this.#closing) return
@@ -395,16 +425,16 @@ class SharedLog implements Log {
   }
 
   #tailed(rows: readonly [string, string[]][], erased: readonly [string, string[]][]): void {
-    const entries = rows.map(([id, fields]) => streamed(id, fields))
-    // What is missing was trimmed or erased before we saw it: only the log can tell each reader what that means to it.
-    const first = entries[0]?.seq ?? 0
-    const isWhole = entries.every(({ seq }, i) => seq === first + i) && (first === 0 || this.#reaches(first))
-    if (!isWhole) {
-      this.#begin(entries.at(-1)!.seq, this.#erasedId, this.#erasures)
-      this.#followers.tellRestarted(this.#told)
-      return
+    const entries = rows.map(([id, fields]) => streamed(id, fields)).filter(({ seq }) => seq > this.#told)
+    const isWhole = entries.every(({ seq }, i) => seq === this.#told + 1 + i)
+    if (isWhole) this.#arrive(entries)
+    else {
+      // What is missing was trimmed or erased before we saw it: whoever follows sees the hole, and asks.
+      this.#told = entries.at(-1)!.seq
+      for (const seq of this.#ahead.keys()) if (seq <= this.#told) this.#ahead.delete(seq)
+      this.#tell(entries)
+      this.#arrive([])
     }
-    this.#arrive(entries)
     for (const [id, fields] of erased) {
       const { n, t, s } = streamedPairs(fields)
       const isNext = Number(n) === this.#erasures + 1
@@ -416,12 +446,6 @@ class SharedLog implements Log {
     if (erased.length > 0) for (const look of this.#catching) look()
   }
 
-  /** Whether all before a seq has been delivered, or waits to be. */
-  #reaches(seq: number): boolean {
-    for (let before = this.#told + 1; before < seq; before++) if (!this.#ahead.has(before)) return false
-    return true
-  }
-
   async #eraseOne(topic: string, seq: number): Promise<number> {
     const erasures = (await this.#change(scripts.eraseOne, topic, seq)) as number
     if (erasures === 0) return 0
@@ -429,22 +453,34 @@ class SharedLog implements Log {
     return 1
   }
 
+  /** In steps, between which others commit. */
   async #forget(topic: string): Promise<number> {
     const [state] = await this.topics({ names: [topic] })
     let erased = 0
-    for (let isMore = state!.last > 0; isMore; ) {
-      const answer = await this.#change(scripts.forget, ...[topic, state!.last, SWEEP_STEP, this.#options.trimmedCount])
-      const [count, more, erasures] = answer as [number, number, number]
-      erased += count
-      isMore = more > 0
-      if (!isMore) await this.#until(() => this.#erasures >= erasures)
-    }
+    for (let isMore = state!.last > 0; isMore; )
+      await this.#between(async () => {
+        const step = [topic, state!.last, SWEEP_STEP, this.#options.trimmedCount]
+        const [count, more, erasures] = (await this.#change(scripts.forget, ...step)) as [number, number, number]
+        erased += count
+        isMore = more > 0
+        if (!isMore) await this.#until(() => this.#erasures >= erasures)
+      })
     return erased
+  }
+
+  /** What a task gives that runs between two commits. */
+  async #between<T>(task: () => Promise<T>): Promise<T> {
+    let result: T | undefined
+    await this.#commits.between(async () => {
+      result = await task()
+    })
+    return result as T
   }
 
   async #beat(): Promise<void> {
     await this.peers.beat()
-    this.#server = await inspect(this.#engine.redis)
+    const { run, durability } = await inspect((command) => this.#engine.send(command))
+    if (run === this.#server.run) this.#server = { run, durability }
   }
 
   #every(ms: number, act: () => void): void {
@@ -458,7 +494,9 @@ class SharedLog implements Log {
     const options = JSON.stringify({ retention, keyAgeMs, keyCount, trimmedCount })
     this.#commits
       .between(async () => {
-        const [more] = (await this.#ask(scripts.commit, options, '[]', SWEEP_STEP, this.#told)) as [number]
+        const answer = await this.#ask(scripts.commit, ...[options, '[]', SWEEP_STEP, this.#told, this.#lookFrom])
+        const [more, , lookFrom] = answer as [number, unknown, number]
+        this.#lookFrom = lookFrom
         if (more > 0 && !this.#closing) this.#startSweep()
       })
       .catch(() => {}) // nothing was promised to anybody; the next append or sweep tries again
@@ -490,6 +528,11 @@ function* partsOf(group: readonly Batch[]): Iterable<readonly Batch[]> {
     bytes += weight
   }
   yield part
+}
+
+/** What whoever asked is told: that it may be had later, or what the server says. */
+function refuse(cause: unknown): never {
+  throw cause instanceof AppError || (isReply(cause) && !refusesForNow(cause)) ? cause : away(cause)
 }
 
 function refusalOf(code: string, { topic, key }: Message): AppError {

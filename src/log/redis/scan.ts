@@ -26,20 +26,23 @@ export async function scanned(
     const [head, floor, scannedTo, rows, named, closed, suspects, trims] = answer as [
       ...[number, number, number, Row[], number, string[], number, number],
     ]
-    const lost = suspects === 0 || after < floor ? { to: 0, trims } : await lastTrimmed(ask, after, filter, isGone)
-    if (lost.trims !== trims && lost.to > 0 && tries < MAX_TRIES) continue
+    const lost =
+      suspects === 0 || after < floor ? { to: 0, trims, floor } : await lastTrimmed(ask, after, filter, isGone)
+    if (lost.trims !== trims && (lost.to > 0 || lost.floor > floor) && tries < MAX_TRIES) continue
     const wanted = rows.filter(([, , topic]) => filter.matches(topic)).map(entryOf)
     const page = limit.latest ? await newest(ask, wanted, limit, scannedTo) : take(wanted, limit, scannedTo)
-    return withLosses(page, { after, head, floor, to: Math.max(named, lost.to), closed })
+    return withLosses(page, { after, head, floor: Math.max(floor, lost.floor), to: Math.max(named, lost.to), closed })
   }
 }
 
 /** The last seq of a filter's topics that was trimmed after another, by what was known after so many trims. */
 async function lastTrimmed(ask: Ask, after: number, filter: Filter, isGone: () => boolean) {
   for (let before = '+inf'; ; ) {
-    const [trims, found] = (await ask(scripts.trimmedAfter, after, before, TRIMMED_PAGE)) as [number, string[]]
-    for (let i = 0; i < found.length; i += 2) if (filter.matches(found[i]!)) return { to: Number(found[i + 1]), trims }
-    if (found.length < 2 * TRIMMED_PAGE || isGone()) return { to: 0, trims }
+    const answer = await ask(scripts.trimmedAfter, after, before, TRIMMED_PAGE)
+    const [trims, floor, found] = answer as [number, number, string[]]
+    for (let i = 0; i < found.length; i += 2)
+      if (filter.matches(found[i]!)) return { to: Number(found[i + 1]), trims, floor }
+    if (found.length < 2 * TRIMMED_PAGE || isGone()) return { to: 0, trims, floor }
     before = `(${found.at(-1)}`
   }
 }

@@ -4,7 +4,7 @@
  *
  * Keys of a hub, all behind one hash tag, so that a cluster keeps them together:
  *
- * - `:meta` hash: version, epoch, tag, run, head, time, count, bytes, keys, emptied, floor, trims, erasures
+ * - `:meta` hash: version, epoch, tag, runs, head, time, count, bytes, keys, emptied, floor, trims, erasures
  * - `:log` stream: an entry `<seq>-<tag>`, with m (time), w (weight), t (topic) and of d (data), e (event), r (retry), c (close) those it has
  * - `:of:<topic>` sorted set of the topic's seqs; `:topics` hash: `count bytes trimmed closed` of each topic
  * - `:names` sorted set of topics that have entries or are closed; `:trimmed` of those trimmed, and `:emptied` of those with nothing left, by the last trimmed seq
@@ -160,8 +160,9 @@ end
 `
 
 /**
- * The commit: epoch, options, batches as JSON, step. Each batch is placed whole or refused whole; then a bounded number of what is
- * over a bound is dropped, oldest first. Returns `[more, outcomes]`, an outcome a code or triples of seq, time and whether it was known.
+ * The commit: epoch, options, batches as JSON, step, head that is known, oldest seq to look at. Each batch is placed whole or refused whole; then a bounded number of what is
+ * over a bound is dropped, oldest first. What is kept although it is old is passed over: the oldest seq to look at comes and goes.
+ * Returns `[more, outcomes, that seq]`, an outcome a code or triples of seq, time and whether it was known.
  */
 export const commit = `${prelude}${changing}
 if isLost() then return LOST end
@@ -204,7 +205,7 @@ local function plan(batch)
   return receipts
 end
 
-local outcomes, appended = {}, 0
+local outcomes, appended, keep = {}, 0, tonumber(ARGV[6])
 for b, batch in ipairs(batches) do
   local receipts, code, at = plan(batch)
   if not receipts then
@@ -225,6 +226,7 @@ for b, batch in ipairs(batches) do
         local row = topic(m.t)
         row.count, row.bytes = row.count + 1, row.bytes + m.w
         if m.c then row.closed = seq end
+        if string.sub(m.t, 1, 1) == '$' then keep = 0 end -- what was the state of the hub may be history now
         s.head, s.time, s.count, s.bytes = seq, time, s.count + 1, s.bytes + m.w
         appended = appended + 1
         if m.k then
@@ -249,30 +251,35 @@ if appended > 0 or #batches == 0 then
       local name = order[i]
       local row = topic(name)
       if isOver(row, r.topicCount, r.topicBytes) then
-        for _, seq in ipairs(call('ZRANGE', of(name), 0, looks - 1)) do
-          if not isOver(row, r.topicCount, r.topicBytes) then break end
-          local e = entryAt(tonumber(seq))
-          if not isState(e) then drop(e) end
+        local left, after = looks, '-inf'
+        while left > 0 and isOver(row, r.topicCount, r.topicBytes) do
+          local seqs = call('ZRANGEBYSCORE', of(name), after, '+inf', 'LIMIT', 0, math.min(left, 20))
+          for _, seq in ipairs(seqs) do
+            if not isOver(row, r.topicCount, r.topicBytes) then break end
+            local e = entryAt(tonumber(seq))
+            if not isState(e) then drop(e) end
+          end
+          if #seqs < math.min(left, 20) then break end
+          left, after = left - #seqs, '(' .. seqs[#seqs]
         end
       end
     end
   end
   if r.ageMs or isOver(s, r.count, r.bytes) then
     local oldest = r.ageMs and clock - r.ageMs
-    local left, from = looks, '-'
+    local left, from = looks, int(keep)
     while left > 0 do
       local size = math.min(left, 100)
       local entries = range(from, '+', size)
+      local isDone = false
       for _, e in ipairs(entries) do
-        if not (oldest and e.m < oldest) and not isOver(s, r.count, r.bytes) then
-          left = 0
-          entries = {}
-          break
-        end
+        isDone = not (oldest and e.m < oldest) and not isOver(s, r.count, r.bytes)
+        if isDone then break end
         if not isState(e) then drop(e) end
+        keep = e.seq + 1
+        from = int(keep)
       end
-      if #entries < size then break end
-      from = int(entries[#entries].seq + 1)
+      if isDone or #entries < size then break end
       left = left - size
       if left <= 0 then more = 1 end
     end
@@ -288,7 +295,7 @@ if appended > 0 or #batches == 0 then
   end
 end
 finish(options.trimmedCount)
-return { more, outcomes }
+return { more, outcomes, keep }
 `
 
 /** Erases one entry: epoch, topic, seq. Of one that closes its topic the close stays. Returns how many erasures there were, or 0. */
@@ -357,12 +364,14 @@ if isLost() then return LOST end
 local s = state()
 local after, count, bytes, latest = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local names = cjson.decode(ARGV[6])
-local wanted, passed = {}, 0
+local wanted, passed, complete = {}, 0, s.head
+local page = math.min(count + 1, math.max(8, math.ceil(2 * count / #names)))
 for _, name in ipairs(names) do
   if not latest then
-    for _, seq in ipairs(call('ZRANGEBYSCORE', of(name), '(' .. int(after), '+inf', 'LIMIT', 0, count + 1)) do
-      wanted[#wanted + 1] = tonumber(seq)
-    end
+    local seqs = call('ZRANGEBYSCORE', of(name), '(' .. int(after), '+inf', 'LIMIT', 0, page)
+    for _, seq in ipairs(seqs) do wanted[#wanted + 1] = tonumber(seq) end
+    -- Beyond the last one there may be more of this topic.
+    if #seqs == page then complete = math.min(complete, tonumber(seqs[page])) end
   else
     local first
     for _, seq in ipairs(standing(name)) do
@@ -376,8 +385,9 @@ for _, name in ipairs(names) do
   end
 end
 table.sort(wanted)
-local entries, weight, scannedTo = {}, 0, s.head
+local entries, weight, scannedTo = {}, 0, complete
 for _, seq in ipairs(wanted) do
+  if seq > complete then break end
   local e = #entries < count and entryAt(seq)
   if e then weight = weight + e.w end
   if not e or (#entries > 0 and weight > bytes) then
@@ -425,38 +435,53 @@ for i, name in ipairs(cjson.decode(ARGV[2])) do all[i] = standing(name) end
 return all
 `
 
-/** Topics trimmed after a seq, the last trimmed first: epoch, after, before (or +inf), limit. Returns `[trims, names and seqs]`. */
+/** Topics trimmed after a seq, the last trimmed first: epoch, after, before (or +inf), limit. Returns `[trims, floor, names and seqs]`. */
 export const trimmedAfter = `${prelude}
 if isLost() then return LOST end
 local found = call('ZREVRANGEBYSCORE', TRIMMED, ARGV[3], '(' .. ARGV[2], 'WITHSCORES', 'LIMIT', 0, tonumber(ARGV[4]))
-return { state().trims, found }
+local s = state()
+return { s.trims, s.floor, found }
 `
 
-/** Rows before a seq, newest first: epoch, before, limit, names as JSON (none: of all topics). Returns seq, topic, whether it is a bare close. */
+/**
+ * Rows before a seq, newest first: epoch, before, limit, names as JSON (none: of all topics).
+ * Returns `[rows, before]`: seq, topic and whether it is a bare close of each, and where to go on; 0 if there is nothing more.
+ */
 export const before = `${prelude}
 if isLost() then return LOST end
-local limit, names, rows = tonumber(ARGV[3]), cjson.decode(ARGV[4]), {}
+local from, limit, names, rows = ARGV[2], tonumber(ARGV[3]), cjson.decode(ARGV[4]), {}
+local to = 0
 if #names == 0 then
-  for _, found in ipairs(call('XREVRANGE', LOG, int(tonumber(ARGV[2]) - 1), '-', 'COUNT', limit)) do
-    local e = entryOf(found)
-    rows[#rows + 1] = { e.seq, e.t, isBare(e) and 1 or 0 }
+  local bytes = 1048576
+  from = int(tonumber(from) - 1)
+  while limit > 0 and bytes > 0 do
+    local size = math.min(limit, 50)
+    local found = call('XREVRANGE', LOG, from, '-', 'COUNT', size)
+    for _, one in ipairs(found) do
+      local e = entryOf(one)
+      rows[#rows + 1] = { e.seq, e.t, isBare(e) and 1 or 0 }
+      bytes = bytes - e.w
+    end
+    if #found < size then return { rows, 0 } end
+    limit, to = limit - size, rows[#rows][1]
+    from = int(to - 1)
   end
-  return rows
+  return { rows, to }
 end
+local page = math.max(8, math.ceil(2 * limit / #names))
 for _, name in ipairs(names) do
-  for _, seq in ipairs(call('ZREVRANGEBYSCORE', of(name), '(' .. ARGV[2], '-inf', 'LIMIT', 0, limit)) do
-    rows[#rows + 1] = { tonumber(seq), name, 0 }
-  end
+  local seqs = call('ZREVRANGEBYSCORE', of(name), '(' .. from, '-inf', 'LIMIT', 0, page)
+  for _, seq in ipairs(seqs) do rows[#rows + 1] = { tonumber(seq), name, 0 } end
+  if #seqs == page then to = math.max(to, tonumber(seqs[page])) end
 end
 table.sort(rows, function(a, b) return a[1] > b[1] end)
-while #rows > limit do rows[#rows] = nil end
-for _, name in ipairs(names) do
-  local closed = topicRow(name).closed
-  for _, row in ipairs(rows) do
-    if row[2] == name and row[1] == closed and isBare(entryAt(closed)) then row[3] = 1 end
-  end
+while #rows > 0 and rows[#rows][1] < to do rows[#rows] = nil end
+local closed = {}
+for _, name in ipairs(names) do closed[name] = topicRow(name).closed end
+for _, row in ipairs(rows) do
+  if row[1] == closed[row[2]] and isBare(entryAt(row[1])) then row[3] = 1 end
 end
-return rows
+return { rows, to }
 `
 
 /** The last kept seq older than a time, by halving: epoch, since. */
@@ -490,22 +515,35 @@ return found
 `
 
 /**
- * Opens the log, or looks at it again: the epoch that the caller believes in or '', and the head it knows; a fresh epoch and tag;
- * the server's run, and whether what it holds survives one. Returns `[epoch, tag, head, id of the last erasure, erasures, id of the last question]`.
+ * Opens the log, or looks at it again: the epoch and the server's run that the caller knows, or '', and the head; a fresh epoch and tag;
+ * the run that there is, and whether what it holds survives one. A run is remembered with the head that it began with: whoever knows
+ * of more has seen what is lost. Returns `[epoch, tag, head, id of the last erasure, erasures, id of the last question]`.
  */
 export const open = `${prelude}
-local known, told, epoch, tag, run, isDurable = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6] == '1'
-local version, current, lastRun, head = unpack(call('HMGET', META, 'version', 'epoch', 'run', 'head'))
+local known, lastRun, told = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local epoch, tag, run, isDurable = ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1'
+local version, current, runs, head = unpack(call('HMGET', META, 'version', 'epoch', 'runs', 'head'))
 if version and version ~= '1' then return redis.error_reply('VERSION ' .. version) end
-head = tonumber(head or 0)
-local isNew = not current
-local isOther = current and lastRun ~= run and not isDurable
-local isRewound = current and current == known and head < told
-if isNew or isOther or isRewound then
-  call('HSET', META, 'version', '1', 'epoch', epoch, 'tag', tag, 'run', run, 'head', int(head))
+head, runs = tonumber(head or 0), runs or ''
+local isSame = string.match(runs, '(%S+):%d+$') == run
+if current and not isSame and isDurable then
+  -- The newest of them: whoever comes back after more has missed too much to be sure.
+  local kept = {}
+  for one in string.gmatch(runs, '%S+') do kept[#kept + 1] = one end
+  while #kept > 19 do table.remove(kept, 1) end
+  kept[#kept + 1] = run .. ':' .. int(head)
+  runs = table.concat(kept, ' ')
+  call('HSET', META, 'runs', runs)
+end
+local isRewound = head < told
+if current and current == known and lastRun ~= run then
+  local since = string.match(' ' .. runs, ' ' .. lastRun .. ':%d+(.*)$')
+  if not since then isRewound = true end
+  for began in string.gmatch(since or '', ':(%d+)') do isRewound = isRewound or tonumber(began) < told end
+end
+if not current or (not isSame and not isDurable) or (current == known and isRewound) then
+  call('HSET', META, 'version', '1', 'epoch', epoch, 'tag', tag, 'runs', run .. ':' .. int(head), 'head', int(head))
   current = epoch
-elseif lastRun ~= run then
-  call('HSET', META, 'run', run)
 end
 local function lastOf(stream)
   local last = call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
