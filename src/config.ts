@@ -164,7 +164,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
     const { schema, initial } = settings[name]
     const fallbacks = { ...(env.LOG === 'memory:' && memoryInitials), ...(env.OPEN === 'true' && openInitials) }
     const found = v.safeParse(schema, env[name] || (fallbacks[name] ?? initial))
-    const given = secrets.includes(name) || env[name]?.includes('@') ? '' : `=${quote(env[name] ?? '')}`
+    const mayShow = !secrets.includes(name) && !(name === 'LOG' && env.LOG?.includes('@'))
+    const given = !mayShow ? '' : `=${quote(env[name] ?? '')}`
     if (!found.success) mistakes.push(`${name}${given}: expected ${found.issues[0].message}`)
     return found.output as v.InferOutput<(typeof settings)[Name]['schema']>
   }

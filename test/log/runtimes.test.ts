@@ -1,7 +1,9 @@
 import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import { withoutRedis } from '../server/redis.ts'
+import { cleanUp, folder } from '../server/server.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 const bin = (name: string) => join(root, 'node_modules', '.bin', name)
@@ -14,18 +16,20 @@ const runtimes = {
   Deno: [bin('deno'), 'run', '-A', '--unstable-no-legacy-abort', vitest],
 }
 
+afterEach(cleanUp)
+
 describe.each(Object.entries(runtimes))('every driver on %s', (_, [command, ...args]) => {
   test('passes the suite of the log', { timeout: 120_000 }, () => {
     const { PATH, HOME, SEED } = process.env
+    const report = join(folder(), 'report.json')
     const run = ['run', '--config', 'test/vitest.config.ts', '--project', 'node', '--reporter', 'json', ...suites]
-    const { stdout, stderr } = spawnSync(command!, [...args, ...run], {
+    const { stdout, stderr } = spawnSync(command!, [...args, ...run, '--outputFile', report], {
       cwd: root,
       encoding: 'utf8',
       env: { PATH, HOME, NO_COLOR: '1', ...(SEED && { SEED }) },
     })
-    const said = /^\{.*\}$/ms.exec(stdout)
-    if (!said) throw new Error(`The runner says no more than:\n${stdout}\n${stderr}`)
-    const { numPassedTests, testResults } = JSON.parse(said[0]) as {
+    if (!existsSync(report)) throw new Error(`The runner says no more than:\n${stdout}\n${stderr}`)
+    const { numPassedTests, testResults } = JSON.parse(readFileSync(report, 'utf8')) as {
       numPassedTests: number
       testResults: { assertionResults: { status: string; fullName: string; failureMessages: string[] }[] }[]
     }
