@@ -7,7 +7,7 @@ import { nextTurn, Turns } from '../../src/turn.ts'
 const TOPICS = 100_000
 
 /** So many trimmed topics, and how many of them were looked at. */
-function trimmed(): { gaps: Gaps; looked: () => number } {
+function trimmed(now?: () => number): { gaps: Gaps; looked: () => number } {
   let looked = 0
   const trimmedAfter = function* () {
     for (looked = 0; looked < TOPICS; looked++) yield { topic: `t/${looked}`, trimmed: looked + 1 }
@@ -17,7 +17,7 @@ function trimmed(): { gaps: Gaps; looked: () => number } {
     newestTrimmedFirst: false,
     topic: () => undefined,
   }
-  return { gaps: new Gaps(tables as Tables, new Turns()), looked: () => looked }
+  return { gaps: new Gaps(tables as Tables, new Turns(), now), looked: () => looked }
 }
 
 describe('the search for what was trimmed of a pattern', () => {
@@ -53,5 +53,26 @@ describe('the search for what was trimmed of a pattern', () => {
     await gaps.learn(filter, 0, () => false)
     expect(gaps.knows(filter, 0)).toBe(true)
     expect(gaps.last(filter)).toBe(TOPICS)
+  })
+
+  test('is compared with what is trimmed once for equal filters, for few others, and not long after anybody asked', async () => {
+    let now = 0
+    const { gaps } = trimmed(() => now)
+    let compared = 0
+    const ask = (name: string) => {
+      const matches = () => ++compared < 0
+      return gaps.learn(Object.defineProperty(Filter.parse([name]), 'matches', { value: matches }), TOPICS, () => false)
+    }
+    const note = () => {
+      compared = 0
+      gaps.note('t/x', TOPICS + 1)
+      return compared
+    }
+    for (let reader = 0; reader < 20; reader++) await ask('none/*')
+    expect(note()).toBe(1)
+    for (let reader = 0; reader < 150; reader++) await ask(`none/${reader}/*`)
+    expect(note()).toBe(100)
+    now = 60_000
+    expect([note(), note()]).toEqual([0, 0])
   })
 })
