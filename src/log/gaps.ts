@@ -16,7 +16,7 @@ interface Known {
 
 /**
  * Patterns of filters whose knowledge is kept, the latest used ones, and for how long after somebody asked for it: each is compared
- * with every entry that is trimmed (500 of them cost a commit of 1,000 entries 100 ms).
+ * with every entry that is trimmed (500 of them and 1,000 entries took 190 ms).
  */
 const MAX_KNOWN = 100
 const KNOWN_MS = 5000
