@@ -9,7 +9,7 @@ const ROUNDS = 3
 const BYTES = 128
 const LANES = 16
 const EVENTS = 50_000
-const LIST = 500
+const LIST = 200
 
 interface Nodes {
   readonly nodes: readonly Served[]
