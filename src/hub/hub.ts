@@ -251,7 +251,9 @@ export class Hub {
         throw new AppError('nothing_to_delete', `Cannot delete topic ${quote(name)}: there is nothing of it`)
       return log.erase(name)
     }
-    const erased = await log.erase(name, parsePosition(id)!.seq)
+    const position = parsePosition(id)
+    // The log may have been replaced since the id was looked at.
+    const erased = position?.epoch === log.epoch ? await log.erase(name, position.seq) : 0
     if (erased === 0)
       throw new AppError('nothing_to_delete', `Cannot delete event ${quote(id)}: topic ${quote(name)} does not have it`)
     return erased

@@ -90,6 +90,29 @@ describe.skipIf(withoutRedis)(
       await expect.poll(() => erased).toEqual([['a', 1]])
     })
 
+    test('hears of what was forgotten before what was said then, however late it hears of both', async () => {
+      const server = await serve()
+      const wire = await wireTo(server.port)
+      onTestFinished(wire.close)
+      const one = await join(server)
+      const log = await openRedis(`redis://127.0.0.1:${wire.port}/hub`)
+      logs.push(log)
+      const told: string[] = []
+      await log.follow(
+        (entries) => told.push(...entries.map(({ seq, close }) => `${seq}${close ? ' closes' : ''}`)),
+        (topic) => told.push(`${topic} is forgotten`),
+      )
+      await say(one.log, 'x')
+      await one.log.append([{ topic: 'a', close: true }])
+      await expect.poll(() => told).toEqual(['1', '2 closes'])
+      wire.cut()
+      await one.log.append([{ topic: 'b', data: 'what it waits for' }])
+      await one.log.erase('a')
+      await one.log.append([{ topic: 'a', close: true }])
+      wire.mend()
+      await expect.poll(() => told.slice(2)).toEqual(['3', 'a is forgotten', '4 closes'])
+    })
+
     test('declares what its server keeps, and never more', async () => {
       for (const [settings, durability] of [
         [SYNCED, 'disk'],

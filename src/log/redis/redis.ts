@@ -174,7 +174,8 @@ class SharedLog implements Log {
 
   async erase(topic: string, seq?: number): Promise<number> {
     if (this.#closing) throw closed()
-    return seq === undefined ? this.#forget(topic) : this.#between(() => this.#eraseOne(topic, seq))
+    const { epoch } = this
+    return seq === undefined ? this.#forget(topic) : this.#between(() => this.#eraseOne(topic, seq, epoch))
   }
 
   async follow(deliver: Deliver, erased: Erased = () => {}, restarted: Restarted = () => {}): Promise<number> {
@@ -424,7 +425,20 @@ class SharedLog implements Log {
     }
   }
 
+  /**
+   * Tells what one answer brought. Its rows are what was there when the erasures had been made: those come first, so that what is
+   * said in a topic after its history was forgotten is told after that too.
+   */
   #tailed(rows: readonly [string, string[]][], erased: readonly [string, string[]][]): void {
+    if (erased.length > 0) this.#ahead.clear() // what is still there of it, the tail brings
+    for (const [id, fields] of erased) {
+      const { n, t, s } = streamedPairs(fields)
+      const isNext = Number(n) === this.#erasures + 1
+      this.#erasedId = id
+      this.#erasures = Number(n)
+      if (isNext) this.#followers.tellErased(t!, s === '' ? undefined : Number(s))
+      else this.#followers.tellRestarted(this.#told)
+    }
     const entries = rows.map(([id, fields]) => streamed(id, fields)).filter(({ seq }) => seq > this.#told)
     const isWhole = entries.every(({ seq }, i) => seq === this.#told + 1 + i)
     if (isWhole) this.#arrive(entries)
@@ -435,18 +449,13 @@ class SharedLog implements Log {
       this.#tell(entries)
       this.#arrive([])
     }
-    for (const [id, fields] of erased) {
-      const { n, t, s } = streamedPairs(fields)
-      const isNext = Number(n) === this.#erasures + 1
-      this.#erasedId = id
-      this.#erasures = Number(n)
-      if (isNext) this.#followers.tellErased(t!, s === '' ? undefined : Number(s))
-      else this.#followers.tellRestarted(this.#told)
-    }
     if (erased.length > 0) for (const look of this.#catching) look()
   }
 
-  async #eraseOne(topic: string, seq: number): Promise<number> {
+  /** @param epoch of the log that the seq is of */
+  async #eraseOne(topic: string, seq: number, epoch: string): Promise<number> {
+    await this.#opening?.catch(() => {})
+    if (epoch !== this.#epoch) return 0
     const erasures = (await this.#change(scripts.eraseOne, topic, seq)) as number
     if (erasures === 0) return 0
     await this.#until(() => this.#erasures >= erasures)
