@@ -34,6 +34,41 @@ describe.skipIf(withoutRedis)(
       servers.push(server)
       return server
     }
+    /** So many servers that share out the slots of one cluster. */
+    const cluster = async (count: number): Promise<RedisServer[]> => {
+      const nodes: RedisServer[] = []
+      for (let i = 0; i < count; i++) nodes.push(await serve({ ...SYNCED, 'cluster-enabled': 'yes' }))
+      for (const [i, node] of nodes.entries()) {
+        const [from, to] = [i, i + 1].map((n) => Math.floor((n * 16384) / count))
+        await node.command(['CLUSTER', 'ADDSLOTSRANGE', `${from}`, `${to! - 1}`])
+        await node.command(['CLUSTER', 'MEET', '127.0.0.1', `${nodes[0]!.port}`])
+      }
+      const states = () => Promise.all(nodes.map((node) => node.command(['CLUSTER', 'INFO'])))
+      await expect
+        .poll(async () => (await states()).every((info) => String(info).includes('cluster_state:ok')), {
+          timeout: 20_000,
+        })
+        .toBe(true)
+      return nodes
+    }
+    const homeOf = async (nodes: readonly RedisServer[]): Promise<RedisServer> => {
+      const sizes = await Promise.all(nodes.map((node) => node.command(['DBSIZE'])))
+      return nodes[sizes.findIndex((size) => Number(size) > 0)]!
+    }
+    const moveSlot = async (from: RedisServer, to: RedisServer) => {
+      const slot = `${await from.command(['CLUSTER', 'KEYSLOT', 'tidings:{hub}'])}`
+      const [source, target] = [await from.command(['CLUSTER', 'MYID']), await to.command(['CLUSTER', 'MYID'])].map(
+        String,
+      )
+      await to.command(['CLUSTER', 'SETSLOT', slot, 'IMPORTING', source!])
+      await from.command(['CLUSTER', 'SETSLOT', slot, 'MIGRATING', target!])
+      for (;;) {
+        const keys = (await from.command(['CLUSTER', 'GETKEYSINSLOT', slot, '100'])) as string[]
+        if (keys.length === 0) break
+        await from.command(['MIGRATE', '127.0.0.1', `${to.port}`, '', '0', '5000', 'KEYS', ...keys])
+      }
+      for (const node of [to, from]) await node.command(['CLUSTER', 'SETSLOT', slot, 'NODE', target!])
+    }
     const join = async (server: RedisServer, options?: Partial<LogOptions>): Promise<Node> => {
       const log = await openRedis(server.url(), options)
       logs.push(log)
@@ -111,6 +146,36 @@ describe.skipIf(withoutRedis)(
       await one.log.append([{ topic: 'a', close: true }])
       wire.mend()
       await expect.poll(() => told.slice(2)).toEqual(['3', 'a is forgotten', '4 closes'])
+    })
+
+    test('is found by any node of a cluster, and followed when its slot moves: nothing acknowledged is lost', async () => {
+      const nodes = await cluster(3)
+      const logs = await Promise.all(nodes.map((node) => join(node)))
+      await Promise.all(logs.map(({ log }, n) => say(log, `from ${n}`)))
+      const home = await homeOf(nodes)
+      const said = new Map<string, number>()
+      let isOver = false
+      const publishing = logs.map(async ({ log }, n) => {
+        for (let i = 0; !isOver; i++) {
+          const receipts = await say(log, `${n} ${i}`, `${n} ${i}`).catch(() => undefined)
+          if (receipts) said.set(`${n} ${i}`, receipts[0]!.seq)
+          await pause(10)
+        }
+      })
+      await expect.poll(() => said.size).toBeGreaterThan(50)
+      await moveSlot(home, nodes[(nodes.indexOf(home) + 1) % 3]!)
+      const before = said.size
+      await expect.poll(() => said.size, { timeout: 20_000 }).toBeGreaterThan(before + 50)
+      isOver = true
+      await Promise.all(publishing)
+      expect(await homeOf(nodes)).not.toBe(home)
+      const last = Math.max(...said.values())
+      for (const { got, restarts } of logs) {
+        await expect.poll(() => got.at(-1)!.seq).toBeGreaterThanOrEqual(last)
+        expect(got.map(({ seq }) => seq)).toEqual(got.map((_, i) => i + 1))
+        for (const [data, seq] of said) expect(got[seq - 1]?.data).toBe(data)
+        expect(restarts).toEqual([])
+      }
     })
 
     test('declares what its server keeps, and never more', async () => {

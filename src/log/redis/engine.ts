@@ -108,7 +108,8 @@ export function says(error: unknown, ...words: readonly string[]): boolean {
 
 /** Whether the server refused to do any of what was asked, and may do it later. */
 export function refusesForNow(error: unknown): boolean {
-  return says(error, 'LOADING', 'MASTERDOWN', 'CLUSTERDOWN', 'READONLY', 'NOREPLICAS', 'MISCONF', 'OOM', 'BUSY')
+  const inCluster = says(error, 'CLUSTERDOWN', 'MOVED', 'ASK', 'TRYAGAIN')
+  return inCluster || says(error, 'LOADING', 'MASTERDOWN', 'READONLY', 'NOREPLICAS', 'MISCONF', 'OOM', 'BUSY')
 }
 
 /** Whether this was said by the server, and not by what should bring it: its errors begin with a word in capitals. */

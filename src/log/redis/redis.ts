@@ -46,6 +46,11 @@ const BEAT_MS = 5000
 /** So long an append that is durable waits for what others had appended before it to be delivered here. */
 const CATCH_UP_MS = 1000
 
+/** What the keys of a hub begin with: in a cluster the name in braces keeps them together. */
+export function baseOf(name: string): string {
+  return `tidings:{${name}}`
+}
+
 interface RedisLogOptions extends LogOptions {
   /** Of the hub: logs of other names are others. */
   readonly name: string
@@ -57,8 +62,8 @@ interface RedisLogOptions extends LogOptions {
  *
  * @throws AppError `log_unavailable`, `log_unusable` (a log of a newer version)
  */
-export async function redisLog(redis: Redis, options: Partial<RedisLogOptions> = {}): Promise<Log> {
-  const all = { ...defaultLogOptions, name: 'tidings', ...options }
+export async function redisLog(redis: Redis, options: Partial<LogOptions> & { readonly name: string }): Promise<Log> {
+  const all = { ...defaultLogOptions, ...options }
   const log = new SharedLog(redis, all)
   await log.open()
   return log
@@ -97,7 +102,7 @@ class SharedLog implements Log {
 
   constructor(redis: Redis, options: RedisLogOptions) {
     this.#options = options
-    this.#base = `tidings:{${options.name}}`
+    this.#base = baseOf(options.name)
     this.#engine = new Engine(redis, this.#base)
     const run = (script: string, ...values: readonly (string | number)[]) =>
       this.#engine.run(script, ...values).catch(refuse)
