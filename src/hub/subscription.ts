@@ -79,6 +79,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   readonly #start: Start
   #group: Group
   #position: number
+  /** The head when it began. */
+  readonly #joinedAt: number
   /** Seq of the last id sent. */
   #sent: number
   /** In the group's set of those who have all there is: the position follows the head. */
@@ -120,7 +122,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#feed = feed
     this.#start = start
     this.#group = start.group
-    this.#position = this.#sent = feed.window.head
+    this.#joinedAt = this.#position = this.#sent = feed.window.head
     this.#unclosed = new Set(start.group.selection.filter.topics)
     this.#owed = [{ bytes: encodeOpening(feed.retryMs) }]
     const now = performance.now()
@@ -512,7 +514,10 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const isStale = edition !== window.edition || filter !== this.#group.selection.filter
     if (this.#ended || this.#ending?.head === 0 || isStale) return
     if (this.#opened) this.#tellOf(page)
-    else this.#openFrom(page)
+    else if (this.#isAhead(page)) {
+      this.#openAhead()
+      return
+    } else this.#openFrom(page)
     this.#gapTo = Math.max(this.#gapTo, page.trimmed?.to ?? 0)
     const frames = page.entries.map((entry) => encodeEntry(entry, log.epoch))
     const chunk = chunkOf(frames, page.scannedTo, maxChunkBytes)
@@ -533,6 +538,19 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     for (const topic of closed) this.#oweClosed(topic)
   }
 
+  /** Whether it asked to go on at a place that the log has not come to. */
+  #isAhead({ scannedTo }: Page): boolean {
+    const { asked } = this.#start
+    return typeof asked === 'object' && asked.epoch === this.#feed.log.epoch && scannedTo < asked.seq
+  }
+
+  /** What comes from now on is given, whatever it asked for; so what the log said of that place is of no use. */
+  #openAhead(): void {
+    const { epoch, seq } = this.#start.asked as Position
+    this.#position = this.#joinedAt
+    this.#open('gap', { reason: 'ahead', from: formatPosition(epoch, seq), to: this.#joinedAt, exact: false })
+  }
+
   #openFrom(page: Page): void {
     if (this.#start.history) {
       this.#openWithHistory(this.#start.history, page)
@@ -541,15 +559,13 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const { epoch, seq } = this.#start.asked as Position
     const from = formatPosition(epoch, seq)
     const isOurs = epoch === this.#feed.log.epoch
-    const isAhead = isOurs && page.scannedTo < seq
-    if (isOurs && !isAhead && !page.trimmed) {
+    if (isOurs && !page.trimmed) {
       this.#open('resumed')
       return
     }
     const to = placeOf(page)
     this.#position = to
     if (!isOurs) this.#open('gap', { reason: 'epoch', from, to, exact: false }, page.closed)
-    else if (isAhead) this.#open('gap', { reason: 'ahead', from, to, exact: false }, page.closed)
     else this.#open('gap', { reason: 'trimmed', from, ...page.trimmed! }, page.closed)
   }
 

@@ -1,3 +1,5 @@
+import { afterTurn } from '../turn.ts'
+
 /** Something with a next time, on the clock of `performance.now()`. */
 export interface Timed {
   /** Does what is due and returns when to be asked again; infinity for never. */
@@ -6,6 +8,8 @@ export interface Timed {
 
 /** Milliseconds between two looks at the clock: how late a tick may be. */
 const GRAIN_MS = 100
+/** For so long one turn of the event loop does what is due: thousands of readers may be cut off, or greeted, at the same time. */
+const TURN_MS = 1
 
 /** One timer for all: who is due is found by time, not by asking everybody. It runs only while somebody waits. */
 export class Wheel {
@@ -13,6 +17,8 @@ export class Wheel {
   readonly #slotOf = new Map<Timed, number>()
   #timer: ReturnType<typeof setInterval> | undefined
   #passed = 0
+  /** Slots whose time has come, while some of theirs wait for another turn. */
+  #due: number[] = []
 
   add(timed: Timed, at: number): void {
     this.#take(timed)
@@ -63,7 +69,24 @@ export class Wheel {
         ? [...this.#slots.keys()].filter((slot) => slot <= last).sort((a, b) => a - b)
         : range(this.#passed + 1, last)
     this.#passed = last
-    for (const slot of due) for (const timed of this.#slots.get(slot) ?? []) this.#ask(timed, now)
+    const isUnderWay = this.#due.length > 0
+    this.#due.push(...due)
+    if (!isUnderWay) this.#work()
+  }
+
+  #work(): void {
+    const began = performance.now()
+    for (let slot = this.#due[0]; slot !== undefined; slot = this.#due[0]) {
+      for (const timed of this.#slots.get(slot) ?? []) {
+        const now = performance.now()
+        if (now - began > TURN_MS) {
+          afterTurn(() => this.#work())
+          return
+        }
+        this.#ask(timed, now)
+      }
+      this.#due.shift()
+    }
   }
 
   #ask(timed: Timed, now: number): void {

@@ -43,9 +43,9 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   const { retention } = options
   const followers = new Followers()
   const commits = new GroupCommit(commit)
-  /** A scan costs what it looks at, whatever it returns: one a turn, so that others run. */
-  const scans = new Turns()
-  const gaps = new Gaps(tables, scans)
+  /** A page, or a search for one, costs what it looks at, whatever it returns: one a turn, so that others run. */
+  const reads = new Turns()
+  const gaps = new Gaps(tables, reads)
   /** What is durable. While a commit is being flushed the tables are ahead of it. */
   let state = tables.state()
   let flushing: Promise<void> | undefined
@@ -69,7 +69,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     },
 
     async read(after: number, limit: ReadLimit, filter: Filter, isGone = never): Promise<Page> {
-      await (filter.patterns.length > 0 ? scans.next() : nextTurn())
+      await reads.next()
       while (flushing || !gaps.knows(filter, after)) {
         if (isGone()) return { entries: [], scannedTo: after }
         await (flushing ?? gaps.learn(filter, after, isGone))
@@ -87,7 +87,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
     async seek(beginning: Beginning, filter: Filter) {
       await settled()
-      if ('last' in beginning) return seekLast(tables, filter, beginning.last, state.head, scans)
+      if ('last' in beginning) return seekLast(tables, filter, beginning.last, state.head, reads)
       return seekSince(tables, beginning.since, state.head)
     },
 

@@ -95,6 +95,7 @@ function memoryTables(): Tables {
       entries.set(seq, { entry, row: { seq, topic, time, bytes: weigh(entry) } })
     },
     entry: (seq) => entries.get(seq)?.entry,
+    entries: (seqs) => seqs.map((seq) => entries.get(seq)?.entry).filter((entry) => entry !== undefined),
     rows(after, limit) {
       const rows = all.after(after, limit).map((seq) => entries.get(seq)!.row)
       return { rows, to: rows.length < limit ? Number.POSITIVE_INFINITY : rows.at(-1)!.seq }

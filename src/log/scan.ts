@@ -1,5 +1,5 @@
 import type { Filter } from '../topic.ts'
-import { type Entry, type Page, type ReadLimit, weigh } from './log.ts'
+import type { Page, ReadLimit } from './log.ts'
 import type { EntryRow, Tables } from './tables.ts'
 
 /** Reads by seq, whatever the topic, a bounded number of rows: for filters with a pattern. */
@@ -7,14 +7,14 @@ export function scan(tables: Tables, after: number, limit: ReadLimit, filter: Fi
   const { rows, to } = tables.rows(after, filter.perTurn)
   const wanted = rows.filter((row) => row.seq <= head && filter.matches(row.topic))
   const scannedTo = Math.min(to, head)
-  if (!limit.latest) return take(tables, seqsOf(wanted), limit, scannedTo)
-  const standings = new Map<string, readonly number[]>()
+  if (!limit.latest) return take(tables, wanted, limit, scannedTo)
+  const standings = new Map<string, readonly EntryRow[]>()
   const isNewest = ({ topic, seq }: EntryRow) => {
-    const seqs = standings.get(topic) ?? standing(tables, topic)
-    standings.set(topic, seqs)
-    return seqs.includes(seq)
+    const rows = standings.get(topic) ?? standing(tables, topic)
+    standings.set(topic, rows)
+    return rows.some((row) => row.seq === seq)
   }
-  const page = take(tables, seqsOf(wanted.filter(isNewest)), limit, scannedTo)
+  const page = take(tables, wanted.filter(isNewest), limit, scannedTo)
   return conflated(page, wanted.findLast((row) => row.seq <= page.scannedTo && !isNewest(row))?.seq)
 }
 
@@ -25,12 +25,12 @@ export function merge(tables: Tables, after: number, limit: ReadLimit, filter: F
   const cursors = [...filter.topics].map((topic) =>
     cursor(page, (last) => tables.topicRows(topic, last?.seq ?? after, page)),
   )
-  const wanted: number[] = []
+  const wanted: EntryRow[] = []
   while (wanted.length <= limit.count) {
     let first: Cursor | undefined
     for (const c of cursors) if (c.row && c.row.seq < (first?.row?.seq ?? Number.POSITIVE_INFINITY)) first = c
     if (!first?.row || first.row.seq > head) break
-    wanted.push(first.row.seq)
+    wanted.push(first.row)
     first.advance()
   }
   return take(tables, wanted, limit, head)
@@ -55,26 +55,25 @@ export function isBareClose(tables: Tables, { topic, seq }: Pick<EntryRow, 'topi
   return tables.topic(topic)?.closed === seq && tables.entry(seq)?.data === undefined
 }
 
-/** The seqs that say how a topic stands: of its newest entry, and if that is a bare close, of the one before as well. */
-function standing(tables: Tables, topic: string): readonly number[] {
-  const seq = tables.newest(topic)
-  if (seq === undefined) return []
-  if (!isBareClose(tables, { topic, seq })) return [seq]
-  return [...seqsOf(tables.topicRowsBefore(topic, seq, 1)), seq]
+/** The rows that say how a topic stands: its newest, and if that is a bare close, the one before as well; oldest first. */
+function standing(tables: Tables, topic: string): readonly EntryRow[] {
+  const [newest, before] = tables.topicRowsBefore(topic, Number.MAX_SAFE_INTEGER, 2)
+  if (!newest) return []
+  return before && isBareClose(tables, newest) ? [before, newest] : [newest]
 }
 
 function newestOfEach(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number): Page {
-  const wanted: number[] = []
+  const wanted: EntryRow[] = []
   let passed = 0
   for (const topic of filter.topics) {
-    const seqs = standing(tables, topic).filter((seq) => seq > after)
-    wanted.push(...seqs)
-    const [before] = seqs.length > 0 ? tables.topicRowsBefore(topic, seqs[0]!, 1) : []
+    const rows = standing(tables, topic).filter(({ seq }) => seq > after)
+    wanted.push(...rows)
+    const [before] = rows.length > 0 ? tables.topicRowsBefore(topic, rows[0]!.seq, 1) : []
     if (before && before.seq > after) passed = Math.max(passed, before.seq)
   }
   const page = take(
     tables,
-    wanted.sort((a, b) => a - b),
+    wanted.sort((a, b) => a.seq - b.seq),
     limit,
     head,
   )
@@ -108,18 +107,15 @@ function cursor(page: number, more: (last?: EntryRow) => readonly EntryRow[]): C
   }
 }
 
-function take(tables: Tables, seqs: readonly number[], limit: ReadLimit, scannedTo: number): Page {
-  const entries: Entry[] = []
+/** As many of the rows as a read may return, with what they say. */
+function take(tables: Tables, rows: readonly EntryRow[], limit: ReadLimit, scannedTo: number): Page {
   let bytes = 0
-  for (const seq of seqs) {
-    const entry = entries.length < limit.count ? tables.entry(seq) : undefined
-    bytes += entry ? weigh(entry) : 0
-    if (!entry || (entries.length > 0 && bytes > limit.bytes)) return { entries, scannedTo: seq - 1 }
-    entries.push(entry)
+  let count = 0
+  for (const row of rows) {
+    bytes += row.bytes
+    if (count === limit.count || (count > 0 && bytes > limit.bytes)) break
+    count++
   }
-  return { entries, scannedTo }
-}
-
-function seqsOf(rows: readonly EntryRow[]): number[] {
-  return rows.map(({ seq }) => seq)
+  const entries = count === 0 ? [] : tables.entries(rows.slice(0, count).map(({ seq }) => seq))
+  return { entries, scannedTo: count < rows.length ? rows[count]!.seq - 1 : scannedTo }
 }

@@ -104,6 +104,15 @@ function sqlTables(sql: Sql): Tables {
       const row = one('SELECT topic, time, event, retry, data, close FROM entry WHERE seq = ?', seq)
       return row && toEntry(seq, row)
     },
+    // One statement for all of a page: one for each entry costs three times as much.
+    entries: (seqs) =>
+      sql
+        .all(
+          `SELECT seq, topic, time, event, retry, data, close FROM entry
+           WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq`,
+          JSON.stringify(seqs),
+        )
+        .map((row) => toEntry(row.seq as number, row)),
     rows(after, limit) {
       const rows = sql.all(
         'SELECT seq, topic, time, bytes FROM entry WHERE seq > ? ORDER BY seq LIMIT ?',

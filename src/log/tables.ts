@@ -72,6 +72,8 @@ export interface Tables {
   /** Leaves nothing of what was removed in the storage, as far as that can be helped. */
   scrub?(): void
   entry(seq: number): Entry | undefined
+  /** Those that there are, by seq. */
+  entries(seqs: readonly number[]): readonly Entry[]
   /** Entries after a seq, oldest first. `to`: how far it looked, infinity when there is nothing after them. */
   rows(after: number, limit: number): { readonly rows: readonly EntryRow[]; readonly to: number }
   topicRows(topic: string, after: number, limit: number): readonly EntryRow[]

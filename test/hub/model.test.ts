@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { openSqlite } from '../../src/adapters/sqlite.ts'
 import { Hub } from '../../src/hub/hub.ts'
-import { formatPosition, parsePosition } from '../../src/hub/position.ts'
+import { parsePosition } from '../../src/hub/position.ts'
 import type { Subscription } from '../../src/hub/subscription.ts'
 import { Filter } from '../../src/topic.ts'
 import { nextTurn } from '../../src/turn.ts'
@@ -57,6 +57,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 )
 
 interface Said {
+  readonly id: string
   readonly seq: number
   readonly topic: string
 }
@@ -216,18 +217,19 @@ test('random publishing, stalling, reconnecting, trimming and restarting: each e
               const topics = now.topics.map((i) => TOPICS[i]!)
               if (topics.some((topic) => model.closed.has(topic))) continue
               const published = await hub.publish(topics.map((topic) => ({ topic, data: topic })))
-              model.publish(published.map(({ id }, i) => ({ seq: parsePosition(id)!.seq, topic: topics[i]! })))
+              model.publish(published.map(({ id }, i) => ({ id, seq: parsePosition(id)!.seq, topic: topics[i]! })))
             } else if (now.do === 'close') {
               const topic = TOPICS[now.topic]!
               if (model.closed.has(topic)) continue
               const [published] = await hub.publish([{ topic, data: topic, close: true }])
-              const { seq } = parsePosition(published!.id)!
+              const { id } = published!
+              const { seq } = parsePosition(id)!
               model.closed.set(topic, seq)
-              model.publish([{ seq, topic }])
+              model.publish([{ id, seq, topic }])
             } else if (now.do === 'erase') {
               const one = [...model.kept.values()].at(-1 - now.entry)
               if (!one || model.erased.has(one.seq)) continue
-              await hub.erase(one.topic, formatPosition('any', one.seq))
+              await hub.erase(one.topic, one.id)
               model.erase(one.seq)
             } else if (now.do === 'forget') {
               const topic = TOPICS[now.topic]!

@@ -118,7 +118,8 @@ function looksUp({ calls }: Cost): void {
   expect(calls.size).toBeGreaterThan(0)
   for (const text of calls.keys()) {
     const plan = planOf(long.database, text)
-    expect(plan, text).not.toMatch(/SCAN|TEMP B-TREE/)
+    // A list that is given along is gone through, of course.
+    expect(plan, text).not.toMatch(/SCAN (?!json_each)|TEMP B-TREE/)
     // A search by seq alone would do without a scan too, and pass over all other topics.
     for (const [, column] of text.matchAll(/(\w+) = \?/g))
       expect(plan, text).toContain(`${column === 'seq' ? 'rowid' : column}=?`)
