@@ -99,11 +99,13 @@ export class Filter {
   /** Canonical: a JSON list, so that no name can be taken for two (CVE-2026-39972 came of joined strings). */
   readonly key: string
   readonly #split: readonly (readonly string[])[]
+  readonly #isAll: boolean
 
   private constructor(topics: readonly string[], patterns: readonly string[]) {
     this.topics = new Set(topics)
     this.patterns = patterns
     this.#split = patterns.map((pattern) => pattern.split('/'))
+    this.#isAll = patterns.includes('**')
     this.key = JSON.stringify([...topics, ...patterns])
   }
 
@@ -126,9 +128,9 @@ export class Filter {
     return new Filter(topics, patterns)
   }
 
-  /** How many topics one turn of the event loop may compare with it: fewer the more patterns it has, 100…1000. */
+  /** How many topics one turn of the event loop may compare with it: fewer the more patterns it has, 100…500. */
   get perTurn(): number {
-    return Math.max(100, Math.min(1000, Math.floor(10_000 / this.patterns.length)))
+    return Math.max(100, Math.min(500, Math.floor(10_000 / this.patterns.length)))
   }
 
   /** What the names of all topics that it matches begin with, as far as that can be told at once. */
@@ -142,6 +144,7 @@ export class Filter {
   matches(topic: string): boolean {
     if (this.topics.has(topic)) return true
     if (this.#split.length === 0) return false
+    if (this.#isAll && !isOwn(topic)) return true
     const segments = topic.split('/')
     return this.#split.some((pattern) => matches(pattern, segments))
   }

@@ -10,8 +10,8 @@ import type { SharedChunks } from './shared.ts'
 import type { Timed, Wheel } from './wheel.ts'
 import { type Chunk, chunkOf, type Window } from './window.ts'
 
-/** Entries that one read of the log asks for, at most. */
-const READ_COUNT = 256
+/** Entries that one read of the log asks for, at most: what they cost, everybody else waits for. */
+const READ_COUNT = 128
 /** How far a replay may be ahead of its rate: about what the clock's grain makes of it anyway. */
 const REPLAY_BURST_MS = 100
 
@@ -34,7 +34,7 @@ export interface Feed {
   readonly replays: { open: number }
   readonly wheel: Wheel
   readonly shared: SharedChunks
-  /** For those that go through what is not for them. */
+  /** For those that have more to catch up with than one turn should be kept by. */
   readonly turns: Turns
 }
 
@@ -99,7 +99,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** What was passed over for newer entries and not yet told, for readers that asked. */
   #passed: { readonly from: number; readonly to: number } | undefined
   #fetching = false
-  /** Waits for a turn in which to look for more in the window. */
+  /** Waits for a turn in which to go on. */
   #looking = false
   /** End of the last gap that the reader was told of. */
   #gapTo = 0
@@ -307,9 +307,9 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
       this.#passed = { from: this.#passed?.from ?? this.#position, to: chunk.conflated }
     this.#position = chunk.to
     if (!this.#isBehind()) this.#replay(false)
+    if (chunk.full) this.#lookOn()
     if (chunk.bytes) return this.#hand(chunk, chunk.bytes)
-    if (chunk.full) return this.#lookOn()
-    return this.#next()
+    return chunk.full ? undefined : this.#next()
   }
 
   /** It has all there is: what does not depend on that is due, or nothing. */
@@ -348,10 +348,10 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     return chunk
   }
 
-  /** Nothing was for it as far as one look goes: the next is another turn's. */
-  #lookOn(): undefined {
+  /** A full chunk, or as far as one look with a pattern goes, is enough for one turn. */
+  #lookOn(): void {
     this.#looking = true
-    this.#feed.turns.next().then(() => {
+    this.#feed.turns.run(() => {
       this.#looking = false
       this.onReady()
     })

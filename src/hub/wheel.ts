@@ -1,4 +1,4 @@
-import { afterTurn } from '../turn.ts'
+import { afterTurn, TURN_MS } from '../turn.ts'
 
 /** Something with a next time, on the clock of `performance.now()`. */
 export interface Timed {
@@ -8,8 +8,6 @@ export interface Timed {
 
 /** Milliseconds between two looks at the clock: how late a tick may be. */
 const GRAIN_MS = 100
-/** For so long one turn of the event loop does what is due: thousands of readers may be cut off, or greeted, at the same time. */
-const TURN_MS = 1
 
 /** One timer for all: who is due is found by time, not by asking everybody. It runs only while somebody waits. */
 export class Wheel {
@@ -74,6 +72,7 @@ export class Wheel {
     if (!isUnderWay) this.#work()
   }
 
+  /** Thousands may be due at the same time, to be cut off or told something: who is not done in this turn is in the next. */
   #work(): void {
     const began = performance.now()
     for (let slot = this.#due[0]; slot !== undefined; slot = this.#due[0]) {

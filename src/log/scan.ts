@@ -2,10 +2,12 @@ import type { Filter } from '../topic.ts'
 import type { Page, ReadLimit } from './log.ts'
 import type { EntryRow, Tables } from './tables.ts'
 
+/** Rows that a scan takes at once: where all are wanted, not many more than a page has. */
+const STEP = 100
+
 /** Reads by seq, whatever the topic, a bounded number of rows: for filters with a pattern. */
 export function scan(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number): Page {
-  const { rows, to } = tables.rows(after, filter.perTurn)
-  const wanted = rows.filter((row) => row.seq <= head && filter.matches(row.topic))
+  const { wanted, to } = look(tables, after, limit, filter, head)
   const scannedTo = Math.min(to, head)
   if (!limit.latest) return take(tables, wanted, limit, scannedTo)
   const standings = new Map<string, readonly EntryRow[]>()
@@ -16,6 +18,18 @@ export function scan(tables: Tables, after: number, limit: ReadLimit, filter: Fi
   }
   const page = take(tables, wanted.filter(isNewest), limit, scannedTo)
   return conflated(page, wanted.findLast((row) => row.seq <= page.scannedTo && !isNewest(row))?.seq)
+}
+
+/** The rows that a filter matches, until there are more than enough or a turn's worth of rows has been looked at. */
+function look(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number) {
+  const wanted: EntryRow[] = []
+  let to = after
+  for (let left = filter.perTurn; left > 0 && to < head && wanted.length <= limit.count; left -= STEP) {
+    const looked = tables.rows(to, Math.min(left, STEP))
+    for (const row of looked.rows) if (row.seq <= head && filter.matches(row.topic)) wanted.push(row)
+    to = looked.to
+  }
+  return { wanted, to }
 }
 
 /** Reads named topics by a merge of one cursor each, so that the cost is that of what is returned, not of what is skipped. */

@@ -4,8 +4,8 @@ import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import type { Connection } from './connection.ts'
 
-/** Most characters of frames that one answer is made of. */
-const MAX_ANSWER = 256 * 1024
+/** After so many characters of frames an answer is made: it is read and written in one go, for which everybody else waits. */
+const MAX_ANSWER = 64 * 1024
 
 /** One answer of a long poll. */
 interface Polled {

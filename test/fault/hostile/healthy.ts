@@ -3,11 +3,14 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Stream } from '../../server/stream.ts'
 import { answers } from './answers.ts'
 
+const PATH = '/event?topic=healthy'
 const RATE = 100
 /** So long after it was sent, an event will not come any more. */
 const LOST_MS = 15_000
 
 const port = Number(process.argv[2])
+/** Readers of the same who were there before the one that is looked at, so that it is served last: a hub in use. */
+const crowd: Stream[] = []
 /** As many connections as it takes for none to wait for another, and few when all is well. */
 const agent = new Agent({ keepAlive: true, maxFreeSockets: 2 })
 /** From the moment when an event was sent until the reader had it, by number of the event. */
@@ -17,24 +20,29 @@ let sent = 0
 let from = 0
 let lastSeq = 0
 
-const stream = new Stream(port, '/event?topic=healthy', {
-  take(bytes) {
-    const now = performance.now()
-    const { reader } = stream
-    reader.feed(bytes)
-    reader.text = ''
-    for (const { event, data, id } of reader.events.splice(0)) {
-      if (event === 'hub.open' || event === 'hub.checkpoint') continue
-      const [number, sentAt] = data.split(' ').map(Number) as [number, number]
-      const seq = Number(id!.slice(id!.lastIndexOf('-') + 1))
-      if (event !== undefined) complaints.push(`${event} ${data}`)
-      else if (seq <= lastSeq) complaints.push(`event ${number} came at ${seq}, after ${lastSeq}`)
-      else if (late[number] !== undefined) complaints.push(`event ${number} came twice`)
-      lastSeq = seq
-      late[number] = now - sentAt
-    }
-  },
-})
+let stream: Stream
+
+async function open(): Promise<void> {
+  stream = new Stream(port, PATH, { take })
+  await stream.until(() => stream.status === 200)
+}
+
+function take(bytes: Uint8Array): void {
+  const now = performance.now()
+  const { reader } = stream
+  reader.feed(bytes)
+  reader.text = ''
+  for (const { event, data, id } of reader.events.splice(0)) {
+    if (event === 'hub.open' || event === 'hub.checkpoint') continue
+    const [number, sentAt] = data.split(' ').map(Number) as [number, number]
+    const seq = Number(id!.slice(id!.lastIndexOf('-') + 1))
+    if (event !== undefined) complaints.push(`${event} ${data}`)
+    else if (seq <= lastSeq) complaints.push(`event ${number} came at ${seq}, after ${lastSeq}`)
+    else if (late[number] !== undefined) complaints.push(`event ${number} came twice`)
+    lastSeq = seq
+    late[number] = now - sentAt
+  }
+}
 
 function publish(number: number, sentAt = performance.now()): void {
   const options = {
@@ -75,9 +83,13 @@ async function lateOf(begin: number, end: number): Promise<readonly number[]> {
 }
 
 const calls = {
-  /** Resolves when the reader is there and the publisher has begun. */
-  async start() {
-    await stream.until(() => stream.status === 200)
+  /** Resolves when so many others and the reader are there, and the publisher has begun. */
+  async start(others: number) {
+    for (let i = 0; i < others; i++) {
+      crowd.push(new Stream(port, PATH, { take() {} })) // reads, and throws it away
+      await crowd[i]!.until(() => crowd[i]!.status === 200)
+    }
+    await open()
     void publishAll()
   },
   begin() {
@@ -91,7 +103,8 @@ const calls = {
     await lateOf(0, all)
     const lost = Array.from({ length: all }, (_, i) => i).filter((i) => late[i] === undefined)
     if (lost.length > 0) complaints.push(`${lost.length} events did not come, the first is ${lost[0]}`)
-    if (stream.closed) complaints.push('the stream was cut')
+    const cut = [stream, ...crowd].filter(({ closed }) => closed).length
+    if (cut > 0) complaints.push(`${cut} streams were cut`)
     return complaints.slice(0, 20)
   },
 }

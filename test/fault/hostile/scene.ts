@@ -18,12 +18,14 @@ const SETTLE_MS = runs(200, 2000)
 const ROUNDS = runs(3, 5)
 /** A round more for each that does not hold or does not tell, up to so many. */
 const MAX_ROUNDS = 2 * ROUNDS
-const MAX_RATIO = soak ? 1.5 : 3
 /**
- * So late is not late, whatever the ratio. Where nobody else wants the machine's two cores, p99 is 3 to 8 ms when it is quiet and
- * 8 to 20 in an attack that does no harm; beside other tests 91 was measured for the same, and what does harm is far beyond.
+ * Readers of a hub in use, who get a hundred events a second: 20,000 deliveries in the soak. Of one that has a single reader the p99
+ * is a millisecond and a half, so that one piece of work that takes a millisecond says more of it than of what an attack costs.
  */
-const FLOOR_MS = runs(100, 20)
+const CROWD = runs(20, 200)
+const MAX_RATIO = soak ? 1.5 : 3
+/** So late is not late, whatever the ratio, where other tests want the machine too: 91 was measured for attacks that do no harm. */
+const FLOOR_MS = runs(100, 0)
 /**
  * A hub that waited for a processor for more of the time was kept by the machine: a round in which it was tells nothing. It waits
  * for 3 to 20 % on two cores by themselves, because the attacker is there too, and for 35 to 75 beside other tests.
@@ -70,8 +72,10 @@ interface Round {
   readonly waited: number
 }
 
-/** A hub that is attacked, with a publisher and a healthy reader who are always there. */
+/** A hub that is attacked, with a publisher and healthy readers who are always there. */
 export class Scene {
+  /** Streams of those who are always there. */
+  readonly friends = CROWD + 1
   readonly server: Server
   readonly #healthy: Aside<Healthy>
   readonly #runtime: Runtime
@@ -149,10 +153,10 @@ export class Scene {
     this.#healthy.stop()
   }
 
-  /** Nobody is left but the healthy reader. */
+  /** Nobody is left but the healthy readers. */
   async #isAlone(fds: number): Promise<void> {
     const { readers, serves } = this.server
-    await expect.poll(readers, { timeout: 20_000, interval: 50 }).toBe(1)
+    await expect.poll(readers, { timeout: 20_000, interval: 50 }).toBe(this.friends)
     await expect.poll(() => fdsOf(serves), { timeout: 20_000, interval: 50 }).toBeLessThanOrEqual(fds + SPARE_FDS)
   }
 
@@ -162,12 +166,12 @@ export class Scene {
    * JavaScript's is back at 16, and the next 5,000 hardly more (measured: 114 MiB before, then 167, 170, 171).
    */
   async #warm(readers: number): Promise<void> {
-    await this.#healthy.ask('start')
+    await this.#healthy.ask('start', CROWD)
     const others = aside<Deaf>('deaf.ts', this.server.port)
     await others.ask('begin', readers)
-    await expect.poll(this.server.readers, { timeout: 20_000 }).toBe(readers + 1)
+    await expect.poll(this.server.readers, { timeout: 20_000 }).toBe(readers + this.friends)
     await others.ask('flood', 16 * MIB, 2000)
-    await expect.poll(this.server.readers, { timeout: 20_000 }).toBe(1)
+    await expect.poll(this.server.readers, { timeout: 20_000 }).toBe(this.friends)
     others.stop()
     await this.#memory()
   }
