@@ -9,7 +9,10 @@ const common = {
 }
 /** Runs inside workerd, where a Durable Object's storage is. */
 const insideWorkerd = ['test/log/object.test.ts', 'test/adapters/worker.test.ts']
-/** Browsers, and servers of four runtimes that are killed or signalled, which in CI share two cores: there such a test may fail once. */
+/**
+ * Browsers, and servers of four runtimes that are killed or signalled, with a processor for each that others do not want meanwhile; in CI
+ * such a test may fail once.
+ */
 const processes = [
   'test/browser/**/*.test.ts',
   'test/clients/**/*.test.ts',
@@ -25,13 +28,29 @@ export default defineConfig({
     projects: [
       {
         root,
-        test: { ...common, name: 'node', include: ['test/**/*.test.ts'], exclude: [...insideWorkerd, ...processes] },
+        test: {
+          ...common,
+          name: 'node',
+          include: ['test/**/*.test.ts'],
+          exclude: [...insideWorkerd, ...processes],
+          maxWorkers: '100%',
+          sequence: { groupOrder: 1 },
+        },
       },
-      { root, test: { ...common, name: 'processes', include: processes, retry: process.env.CI ? 1 : 0 } },
+      {
+        root,
+        test: {
+          ...common,
+          name: 'processes',
+          include: processes,
+          retry: process.env.CI ? 1 : 0,
+          sequence: { groupOrder: 2 },
+        },
+      },
       {
         root,
         plugins: [cloudflareTest({ wrangler: { configPath: `${root}wrangler.toml` } })],
-        test: { ...common, name: 'workerd', include: insideWorkerd },
+        test: { ...common, name: 'workerd', include: insideWorkerd, sequence: { groupOrder: 3 } },
       },
     ],
   },

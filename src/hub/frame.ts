@@ -1,18 +1,45 @@
-import type { Entry } from '../log/log.ts'
+import { type Entry, utf8Length } from '../log/log.ts'
 import { STORE } from '../topic.ts'
 import { formatPosition } from './position.ts'
 
 /** What the seed's stream says before anything was sent. */
 export const DEFAULT_MESSAGE = 'This is a server-sent event'
 
-/** An entry's bytes on the wire, encoded once for every reader. */
-export interface Frame {
+/**
+ * An entry as it goes on the wire. It is text until somebody is given it alone: of the many that a hub keeps for those who may come
+ * back most never are, and bytes of their own cost more than the text does.
+ */
+export class Frame {
   readonly seq: number
   readonly topic: string
-  readonly bytes: Uint8Array
   readonly closes: boolean
   /** It has data: it is not merely a close. */
   readonly says: boolean
+  /** In bytes. */
+  readonly length: number
+  #said: string | Uint8Array
+
+  /** @param text well-formed */
+  constructor({ seq, topic, data, close }: Pick<Entry, 'seq' | 'topic' | 'data' | 'close'>, text: string) {
+    this.seq = seq
+    this.topic = topic
+    this.closes = close === true
+    this.says = data !== undefined
+    this.length = utf8Length(text)
+    this.#said = text
+  }
+
+  /** Encoded once for every reader. */
+  get bytes(): Uint8Array {
+    if (typeof this.#said === 'string') this.#said = encoder.encode(this.#said)
+    return this.#said
+  }
+
+  /** Writes its bytes into those of a chunk. */
+  writeTo(chunk: Uint8Array, at: number): void {
+    if (typeof this.#said === 'string') encoder.encodeInto(this.#said, chunk.subarray(at))
+    else chunk.set(this.#said, at)
+  }
 }
 
 export type GapReason = 'trimmed' | 'epoch' | 'unknown' | 'ahead' | 'conflated'
@@ -45,15 +72,14 @@ export function encodeEnding(retryMs: number): Uint8Array {
 
 /** @param epoch of the log that placed the entry */
 export function encodeEntry(entry: Entry, epoch: string): Frame {
-  const { seq, topic } = entry
-  const id = formatPosition(epoch, seq)
+  const id = formatPosition(epoch, entry.seq)
   let text = ''
   if (entry.data !== undefined) {
     if (entry.retry !== undefined) text += `${said(entry)}retry: ${entry.retry}\nid: ${id}\n\n`
     else text += `${said(entry)}id: ${id}\n\n`
   }
-  if (entry.close) text += control('closed', { topic }, id)
-  return { seq, topic, bytes: encoder.encode(text), closes: entry.close === true, says: entry.data !== undefined }
+  if (entry.close) text += control('closed', { topic: entry.topic }, id)
+  return new Frame(entry, text)
 }
 
 /** The entry said again: without an id, because a reader's position never moves back. */
@@ -85,7 +111,19 @@ function control<Name extends keyof Controls>(name: Name, data: Controls[Name], 
   return `event: hub.${name}\ndata: ${JSON.stringify(data)}\nid: ${id}\n\n`
 }
 
-/** One chunk of several pieces; a single piece is not copied. */
+/** One chunk of frames; a single one is not copied. */
+export function joinFrames(frames: readonly Frame[], length: number): Uint8Array {
+  if (frames.length === 1) return frames[0]!.bytes
+  const chunk = new Uint8Array(length)
+  let at = 0
+  for (const frame of frames) {
+    frame.writeTo(chunk, at)
+    at += frame.length
+  }
+  return chunk
+}
+
+/** The same of pieces that are bytes. */
 export function join(pieces: readonly Uint8Array[]): Uint8Array {
   if (pieces.length === 1) return pieces[0]!
   const joined = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0))

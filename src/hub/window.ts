@@ -1,5 +1,5 @@
 import type { Filter } from '../topic.ts'
-import { type Frame, join } from './frame.ts'
+import { type Frame, joinFrames } from './frame.ts'
 import { Frames } from './frames.ts'
 
 /** Whole frames that a reader is owed after some position. */
@@ -59,7 +59,7 @@ export class Window {
     const own = this.#byTopic.get(frame.topic) ?? new Frames()
     own.push(frame)
     this.#byTopic.set(frame.topic, own)
-    this.#bytes += frame.bytes.byteLength
+    this.#bytes += frame.length
     while (this.#frames.size > this.#maxCount || this.#bytes > this.#maxBytes) this.#drop()
   }
 
@@ -107,8 +107,8 @@ export class Window {
   }
 
   #drop(): void {
-    const { topic, bytes } = this.#frames.shift()
-    this.#bytes -= bytes.byteLength
+    const { topic, length } = this.#frames.shift()
+    this.#bytes -= length
     const own = this.#byTopic.get(topic)!
     own.shift()
     if (own.size === 0) this.#byTopic.delete(topic)
@@ -136,18 +136,18 @@ function* merged(lists: readonly Iterator<Frame, void, undefined>[]): Generator<
 
 /** Frames up to `maxBytes`, or the first one, as one chunk. @param scannedTo the position if none is cut off */
 export function chunkOf(frames: Iterable<Frame>, scannedTo: number, maxBytes: number): Chunk {
-  const pieces: Uint8Array[] = []
+  const taken: Frame[] = []
   const closes: string[] = []
   let bytes = 0
   let sent = scannedTo
   for (const frame of frames) {
-    if (pieces.length > 0 && bytes + frame.bytes.byteLength > maxBytes)
-      return { bytes: join(pieces), to: sent, sent, full: true, closes }
-    pieces.push(frame.bytes)
-    bytes += frame.bytes.byteLength
+    if (taken.length > 0 && bytes + frame.length > maxBytes)
+      return { bytes: joinFrames(taken, bytes), to: sent, sent, full: true, closes }
+    taken.push(frame)
+    bytes += frame.length
     sent = frame.seq
     if (frame.closes) closes.push(frame.topic)
   }
   const rest = { to: scannedTo, sent, full: false, closes }
-  return pieces.length === 0 ? rest : { ...rest, bytes: join(pieces) }
+  return taken.length === 0 ? rest : { ...rest, bytes: joinFrames(taken, bytes) }
 }

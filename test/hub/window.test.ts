@@ -1,17 +1,14 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Frame } from '../../src/hub/frame.ts'
+import { Frame } from '../../src/hub/frame.ts'
 import { Window } from '../../src/hub/window.ts'
 import { Filter } from '../../src/topic.ts'
 import { runs, seed } from '../seed.ts'
 
 const TOPICS = ['a', 'b', 'c/1', 'c/2']
 
-const frame = (topic: string, seq: number, says = true): Frame => ({
-  ...{ topic, seq, says },
-  bytes: new TextEncoder().encode(`${seq} `),
-  closes: !says,
-})
+const frame = (topic: string, seq: number, says = true) =>
+  new Frame({ topic, seq, ...(says ? { data: '' } : { close: true }) }, `${seq} `)
 
 /** All that comes, chunk after chunk, as seqs. */
 function taken(window: Window, after: number, names: readonly string[], latest: boolean, maxBytes: number) {
@@ -54,6 +51,17 @@ test('a window gives what a look at each of its frames would', () => {
     },
   )
   fc.assert(property, { seed, numRuns: runs(300, 30_000) })
+})
+
+test('a chunk is what its frames say, whatever of it was given before, and in whatever script', () => {
+  const window = new Window(0, 100, 1000)
+  const said = ['a', 'é', '→', '😀', '']
+  for (const [i, text] of said.entries()) window.push(new Frame({ seq: i + 1, topic: 'a', data: '' }, text))
+  const chunk = (after: number, bytes: number) =>
+    new TextDecoder().decode(window.chunk(after, { filter: Filter.parse(['a']), latest: false }, bytes).bytes)
+  expect(chunk(1, 3)).toBe('é')
+  expect(chunk(0, 100)).toBe('aé→😀')
+  expect(chunk(1, 6)).toBe('é→')
 })
 
 test('one look with a pattern compares it with 500 frames at most, wherever the next one is', () => {
