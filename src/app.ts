@@ -2,8 +2,8 @@ import { type Context, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { Auth } from './auth/auth.ts'
 import { Clients } from './auth/clients.ts'
-import { loopbackOnly, sameOrigin } from './auth/guard.ts'
-import { secured, secureHeaders } from './auth/headers.ts'
+import { guarded } from './auth/guard.ts'
+import { secured, secureHeaders, secureJson } from './auth/headers.ts'
 import { type Config, parseConfig } from './config.ts'
 import { AppError, type Code, quote } from './errors.ts'
 import type { Hub } from './hub/hub.ts'
@@ -50,20 +50,8 @@ export function createApp({
   const secure = secureHeaders(corsOrigins.length > 0)
   app.use(secured(secure))
   if (corsOrigins.length > 0) app.use(cors(shared(corsOrigins)))
-  if (!config.open && !auth.isClosed) app.use(loopbackOnly)
-  allow(app, '/send', ['GET', 'POST'])
-  allow(app, '/event', ['GET', 'HEAD', 'POST', 'QUERY'])
-  allow(app, '/topics', ['GET', 'HEAD'])
-  allow(app, '/topics/:topic{.+}', ['GET', 'HEAD', 'DELETE'])
-  allow(app, '/login', ['POST', 'DELETE'])
-  allow(app, '/ticket', ['POST'])
-  allow(app, '/streams/:stream', ['POST'])
-  allow(app, '/revoke', ['POST'])
-  allow(app, '/health', ['GET', 'HEAD'])
-  allow(app, '/ready', ['GET', 'HEAD'])
-  allow(app, '/openapi.json', ['GET', 'HEAD'])
-  app.use(sameOrigin(corsOrigins))
-  app.on(['GET', 'POST'], '/send', send({ hub, auth, clients, body, maxBatch, stream, secure }))
+  app.use(guarded({ loopbackOnly: !config.open && !auth.isClosed, origins: corsOrigins }))
+  app.on(['GET', 'POST'], '/send', send({ hub, auth, clients, body, maxBatch, stream, json: secureJson(secure) }))
   app.on(['GET', 'POST', 'QUERY'], '/event', event({ hub, auth, clients, body, limits }))
   app.get('/topics', list(hub, auth, limits))
   app.get('/topics/:topic{.+}', show(hub, auth, limits))
@@ -76,6 +64,17 @@ export function createApp({
   app.get('/health', health)
   app.get('/ready', ready(hub, auth))
   app.get('/openapi.json', openapi())
+  refuseOthers(app, '/send', ['GET', 'POST'])
+  refuseOthers(app, '/event', ['GET', 'HEAD', 'POST', 'QUERY'])
+  refuseOthers(app, '/topics', ['GET', 'HEAD'])
+  refuseOthers(app, '/topics/:topic{.+}', ['GET', 'HEAD', 'DELETE'])
+  refuseOthers(app, '/login', ['POST', 'DELETE'])
+  refuseOthers(app, '/ticket', ['POST'])
+  refuseOthers(app, '/streams/:stream', ['POST'])
+  refuseOthers(app, '/revoke', ['POST'])
+  refuseOthers(app, '/health', ['GET', 'HEAD'])
+  refuseOthers(app, '/ready', ['GET', 'HEAD'])
+  refuseOthers(app, '/openapi.json', ['GET', 'HEAD'])
   if (files) app.get('*', page(files))
   app.notFound((c) => c.text('Page not found', 404))
   app.onError(problem)
@@ -94,10 +93,9 @@ function shared(origins: readonly string[]) {
   }
 }
 
-/** Other methods of a known path change nothing and say which would be right. Hono turns HEAD into GET, so it is refused by name. */
-function allow(app: Hono<{ Bindings: Connection }>, path: string, methods: readonly string[]): void {
-  app.use(path, async (c, next) => {
-    if (methods.includes(c.req.method)) return next()
+/** Methods of a known path that none of its handlers takes change nothing, and are told which would be right. */
+function refuseOthers(app: Hono<{ Bindings: Connection }>, path: string, methods: readonly string[]): void {
+  app.all(path, (c) => {
     c.header('Allow', methods.join(', '))
     throw new AppError('method_not_allowed', `Cannot ${c.req.method} ${quote(c.req.path)}: use ${methods.join(' or ')}`)
   })

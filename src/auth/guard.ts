@@ -2,34 +2,41 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { isLoopback } from '../config.ts'
 import { AppError, quote } from '../errors.ts'
 
+export interface Guard {
+  /** Whether requests have to name this machine. */
+  readonly loopbackOnly: boolean
+  /** Other origins whose pages may use the hub. */
+  readonly origins: readonly string[]
+}
+
 /**
- * An open hub answers only requests that name this machine, so that no page on the web can reach it under a name of its own
- * (DNS rebinding). The address it listens on is the first guard, this the second.
+ * Refuses what no client of this hub sends by itself.
  *
- * @throws AppError `host_forbidden`
+ * - An open hub answers only requests that name this machine, so that no page on the web can reach it under a name of its own
+ *   (DNS rebinding). The address it listens on is the first guard, this the second.
+ * - What another site makes a browser do: unsafe methods from any other origin but those that are listed, and the one GET that
+ *   changes something from any other origin or ahead of a click. Clients that are no browsers send none of these headers.
+ *
+ * One middleware for both, because each costs every request a microsecond.
+ *
+ * @throws AppError `host_forbidden`, `cross_site`
  */
-export const loopbackOnly: MiddlewareHandler = async (c, next) => {
+export function guarded({ loopbackOnly, origins }: Guard): MiddlewareHandler {
+  return (c, next) => {
+    if (loopbackOnly) refuseHost(c)
+    if (c.req.method === 'GET' || c.req.method === 'HEAD') refuseGet(c)
+    else refuseForeign(c, origins)
+    return next()
+  }
+}
+
+function refuseHost(c: Context): void {
   const host = hostOf(c).replace(/:\d*$/, '')
   if (!isLoopback(host))
     throw new AppError(
       'host_forbidden',
       `Cannot serve host ${quote(host)}: this hub is open to this machine only, as localhost or 127.0.0.1; OPEN=true serves everybody`,
     )
-  await next()
-}
-
-/**
- * Refuses what another site makes a browser do: unsafe methods from any other origin but those that are listed, and the one GET
- * that changes something from any other origin or ahead of a click. Clients that are no browsers send none of these headers.
- *
- * @throws AppError `cross_site`
- */
-export function sameOrigin(origins: readonly string[]): MiddlewareHandler {
-  return async (c, next) => {
-    if (c.req.method === 'GET' || c.req.method === 'HEAD') refuseGet(c)
-    else refuseForeign(c, origins)
-    await next()
-  }
 }
 
 function refuseGet(c: Context): void {

@@ -99,6 +99,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** What was passed over for newer entries and not yet told, for readers that asked. */
   #passed: { readonly from: number; readonly to: number } | undefined
   #fetching = false
+  /** It has once had all there was. */
+  #isLive = false
   /** Waits for a turn in which to go on. */
   #looking = false
   /** End of the last gap that the reader was told of. */
@@ -307,9 +309,10 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
       this.#passed = { from: this.#passed?.from ?? this.#position, to: chunk.conflated }
     this.#position = chunk.to
     if (!this.#isBehind()) this.#replay(false)
-    if (chunk.full) this.#lookOn()
+    const isEnough = chunk.full && !(this.#isLive && chunk.bytes)
+    if (isEnough) this.#lookOn()
     if (chunk.bytes) return this.#hand(chunk, chunk.bytes)
-    return chunk.full ? undefined : this.#next()
+    return isEnough ? undefined : this.#next()
   }
 
   /** It has all there is: what does not depend on that is due, or nothing. */
@@ -317,7 +320,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#replay(false)
     if (this.#repeatDue) return this.#repeat()
     if (this.#beatDue) return this.#beat()
-    this.#waiting = true
+    this.#waiting = this.#isLive = true
     this.#group.waiting.add(this)
     return
   }
@@ -348,7 +351,10 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     return chunk
   }
 
-  /** A full chunk, or as far as one look with a pattern goes, is enough for one turn. */
+  /**
+   * One look with a pattern that finds nothing is enough for one turn, and one full chunk for who is catching up. Who has once had all
+   * there was is given all that piles up: it is the pace at which the hub takes more.
+   */
   #lookOn(): void {
     this.#looking = true
     this.#feed.turns.run(() => {

@@ -27,6 +27,8 @@ import { Touched } from './touched.ts'
 
 /** Rows looked at beyond what was appended when a commit trims: a lowered limit costs many small steps, not one long one. */
 const TRIM_STEP = 64
+/** Rows that trimming takes at once: a log at its bound drops about as many as it is given, which mostly are few. */
+const TRIM_PAGE = 16
 /** Rows of one step of a sweep. */
 const SWEEP_STEP = 1000
 /** How often entries past their age are looked for. */
@@ -290,13 +292,16 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       }
     if (retention.ageMs === undefined && !isOver(next, retention.count, retention.bytes)) return false
     const oldest = retention.ageMs === undefined ? Number.NEGATIVE_INFINITY : Date.now() - retention.ageMs
-    const { rows } = tables.rows(keptTo, step)
-    for (const row of rows) {
-      if (row.time >= oldest && !isOver(next, retention.count, retention.bytes)) return false
-      if (!isState(row)) drop(row, next, topics)
-      keptTo = row.seq
+    for (let looked = 0; looked < step; looked += TRIM_PAGE) {
+      const { rows } = tables.rows(keptTo, TRIM_PAGE)
+      for (const row of rows) {
+        if (row.time >= oldest && !isOver(next, retention.count, retention.bytes)) return false
+        if (!isState(row)) drop(row, next, topics)
+        keptTo = row.seq
+      }
+      if (rows.length < TRIM_PAGE) return false
     }
-    return rows.length === step
+    return true
   }
 
   /** Takes an entry out of the log, to be told of as a gap. */

@@ -8,7 +8,7 @@ export function memoryLog(options: Partial<LogOptions> = {}): Log {
   return ledger(memoryTables(), { ...all, durability: 'memory' })
 }
 
-type Kept = { readonly entry: Entry; readonly row: EntryRow }
+type Kept = { readonly entry: Entry; readonly bytes: number }
 
 function memoryTables(): Tables {
   let state: State = {
@@ -29,6 +29,10 @@ function memoryTables(): Tables {
   const shown = new Set<string>() // those that have kept entries or are closed
   const emptied = new Set<string>() // the others, in the order in which they were emptied
   const keys = new Map<string, KeyRow>() // in the order of their seq
+  const row = (seq: number): EntryRow => {
+    const { entry, bytes } = entries.get(seq)!
+    return { seq, topic: entry.topic, time: entry.time, bytes }
+  }
 
   return {
     transaction: (run) => run(),
@@ -76,8 +80,8 @@ function memoryTables(): Tables {
     },
 
     insert(entry, bytes) {
-      const { seq, topic, time } = entry
-      entries.set(seq, { entry, row: { seq, topic, time, bytes } })
+      const { seq, topic } = entry
+      entries.set(seq, { entry, bytes })
       all.push(seq)
       const own = seqs.get(topic) ?? new Seqs()
       seqs.set(topic, own)
@@ -92,19 +96,17 @@ function memoryTables(): Tables {
     },
     blank({ seq, topic, time }) {
       const entry: Entry = { topic, close: true, seq, time }
-      entries.set(seq, { entry, row: { seq, topic, time, bytes: weigh(entry) } })
+      entries.set(seq, { entry, bytes: weigh(entry) })
     },
     entry: (seq) => entries.get(seq)?.entry,
     entries: (seqs) => seqs.map((seq) => entries.get(seq)?.entry).filter((entry) => entry !== undefined),
     rows(after, limit) {
-      const rows = all.after(after, limit).map((seq) => entries.get(seq)!.row)
+      const rows = all.after(after, limit).map(row)
       return { rows, to: rows.length < limit ? Number.POSITIVE_INFINITY : rows.at(-1)!.seq }
     },
-    topicRows: (topic, after, limit) =>
-      (seqs.get(topic)?.after(after, limit) ?? []).map((seq) => entries.get(seq)!.row),
-    rowsBefore: (before, limit) => all.before(before, limit).map((seq) => entries.get(seq)!.row),
-    topicRowsBefore: (topic, before, limit) =>
-      (seqs.get(topic)?.before(before, limit) ?? []).map((seq) => entries.get(seq)!.row),
+    topicRows: (topic, after, limit) => (seqs.get(topic)?.after(after, limit) ?? []).map(row),
+    rowsBefore: (before, limit) => all.before(before, limit).map(row),
+    topicRowsBefore: (topic, before, limit) => (seqs.get(topic)?.before(before, limit) ?? []).map(row),
     newest: (topic) => seqs.get(topic)?.last,
 
     key: (topic, key) => keys.get(JSON.stringify([topic, key])),

@@ -2,7 +2,6 @@ import type { Context, Handler } from 'hono'
 import type { Auth } from '../auth/auth.ts'
 import { authorize, type Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
-import { type Secure, secureJson } from '../auth/headers.ts'
 import { AppError } from '../errors.ts'
 import type { Hub, Published } from '../hub/hub.ts'
 import type { Message } from '../log/log.ts'
@@ -25,13 +24,15 @@ export interface SendOptions {
   /** Most messages of one list. */
   readonly maxBatch: number
   readonly stream: StreamLimits
-  readonly secure: Secure
+  /** Makes the answer to what was taken. */
+  readonly json: (value: unknown) => Response
 }
 
 /** `/send`: without a topic the seed's call, which sets the store; with one, publishes to it. */
 export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
   const { hub, auth, clients, body: limits, stream } = options
-  return async (c) => {
+  return async (c, next) => {
+    if (c.req.method === 'HEAD') return next() // which Hono takes for a GET: it is refused
     const { grant } = await grantOf(c, auth)
     const query = parseQuery(c.req.url)
     const asked = single(query, 'topic')
@@ -107,11 +108,11 @@ async function answer(
   c: Ask,
   lastId: string | null,
   taken: Record<string, unknown>,
-  { hub, secure }: SendOptions,
+  { hub, json }: SendOptions,
 ): Promise<Response> {
   const prefers = c.req.header('prefer')?.split(/[,;]/) ?? []
   if (!prefers.some((preference) => preference.trim().toLowerCase() === 'return=minimal'))
-    return secureJson({ ...taken, durability: await hub.durability() }, secure)
+    return json({ ...taken, durability: await hub.durability() })
   c.header('Preference-Applied', 'return=minimal')
   if (lastId !== null) c.header('Tidings-Id', lastId)
   return c.body(null, 204)
