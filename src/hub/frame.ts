@@ -1,4 +1,4 @@
-import { type Entry, utf8Length } from '../log/log.ts'
+import { type Entry, utf8Length, weigh } from '../log/log.ts'
 import { STORE } from '../topic.ts'
 import { formatPosition } from './position.ts'
 
@@ -6,8 +6,8 @@ import { formatPosition } from './position.ts'
 export const DEFAULT_MESSAGE = 'This is a server-sent event'
 
 /**
- * An entry as it goes on the wire. It is text until somebody is given it alone: of the many that a hub keeps for those who may come
- * back most never are, and bytes of their own cost more than the text does.
+ * An entry as it goes on the wire, made when somebody is given it: of the many that a hub keeps for those who may come back most
+ * never are.
  */
 export class Frame {
   readonly seq: number
@@ -15,30 +15,50 @@ export class Frame {
   readonly closes: boolean
   /** It has data: it is not merely a close. */
   readonly says: boolean
+  /** As `weigh` counts. */
+  readonly weight: number
+  readonly #epoch: string
+  /** What it is made of, until it is bytes. */
+  #entry: Entry | undefined
+  #text: string | undefined
+  #bytes: Uint8Array | undefined
+  #length = 0
+
+  /** @param epoch of the log that placed the entry */
+  constructor(entry: Entry, epoch: string) {
+    this.seq = entry.seq
+    this.topic = entry.topic
+    this.closes = entry.close === true
+    this.says = entry.data !== undefined
+    this.weight = weigh(entry)
+    this.#epoch = epoch
+    this.#entry = entry
+  }
+
   /** In bytes. */
-  readonly length: number
-  #said: string | Uint8Array
-
-  /** @param text well-formed */
-  constructor({ seq, topic, data, close }: Pick<Entry, 'seq' | 'topic' | 'data' | 'close'>, text: string) {
-    this.seq = seq
-    this.topic = topic
-    this.closes = close === true
-    this.says = data !== undefined
-    this.length = utf8Length(text)
-    this.#said = text
+  get length(): number {
+    if (this.#length === 0) this.#length = utf8Length(this.#said())
+    return this.#length
   }
 
-  /** Encoded once for every reader. */
+  /** Encoded once for every reader who is given it alone. */
   get bytes(): Uint8Array {
-    if (typeof this.#said === 'string') this.#said = encoder.encode(this.#said)
-    return this.#said
+    if (this.#bytes) return this.#bytes
+    this.#bytes = encoder.encode(this.#said())
+    this.#length = this.#bytes.byteLength
+    this.#entry = this.#text = undefined
+    return this.#bytes
   }
 
-  /** Writes its bytes into those of a chunk. */
+  /** Writes its bytes into those of a chunk, which has room for them. */
   writeTo(chunk: Uint8Array, at: number): void {
-    if (typeof this.#said === 'string') encoder.encodeInto(this.#said, chunk.subarray(at))
-    else chunk.set(this.#said, at)
+    if (this.#bytes) chunk.set(this.#bytes, at)
+    else encoder.encodeInto(this.#said(), chunk.subarray(at))
+  }
+
+  #said(): string {
+    this.#text ??= textOf(this.#entry!, this.#epoch)
+    return this.#text
   }
 }
 
@@ -70,8 +90,7 @@ export function encodeEnding(retryMs: number): Uint8Array {
   return encoder.encode(`retry: ${retryMs}\n`)
 }
 
-/** @param epoch of the log that placed the entry */
-export function encodeEntry(entry: Entry, epoch: string): Frame {
+function textOf(entry: Entry, epoch: string): string {
   const id = formatPosition(epoch, entry.seq)
   let text = ''
   if (entry.data !== undefined) {
@@ -79,7 +98,7 @@ export function encodeEntry(entry: Entry, epoch: string): Frame {
     else text += `${said(entry)}id: ${id}\n\n`
   }
   if (entry.close) text += control('closed', { topic: entry.topic }, id)
-  return new Frame(entry, text)
+  return text
 }
 
 /** The entry said again: without an id, because a reader's position never moves back. */

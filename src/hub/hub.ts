@@ -2,7 +2,7 @@ import { AppError, quote } from '../errors.ts'
 import type { Beginning, Entry, Log, Message, Receipt, TopicState } from '../log/log.ts'
 import { defaultTopicLimits, Filter, isOwn, STORE } from '../topic.ts'
 import { Turns } from '../turn.ts'
-import { DEFAULT_MESSAGE, encodeEntry, storeData } from './frame.ts'
+import { DEFAULT_MESSAGE, Frame, storeData } from './frame.ts'
 import { type Group, Interests } from './interests.ts'
 import { checkKey, checkText, type MessageLimits, MIN_RETRY_MS, parseMessage } from './message.ts'
 import { formatPosition, type Position, parsePosition } from './position.ts'
@@ -565,7 +565,7 @@ export class Hub {
     const before = window.head
     const topics = new Set<string>()
     for (const entry of entries) {
-      window.push(encodeEntry(entry, log.epoch))
+      window.push(new Frame(entry, log.epoch))
       this.#repeats.note(entry)
       topics.add(entry.topic)
       for (const { prefix, tell } of this.#observers) if (entry.topic.startsWith(prefix)) tell(entry)

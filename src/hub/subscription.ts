@@ -2,7 +2,7 @@ import { AppError } from '../errors.ts'
 import type { Log, Page } from '../log/log.ts'
 import type { Turns } from '../turn.ts'
 import type { GapReason } from './frame.ts'
-import { encodeControl, encodeEnding, encodeEntry, encodeOpening, HEARTBEAT, join } from './frame.ts'
+import { encodeControl, encodeEnding, encodeOpening, Frame, HEARTBEAT, join } from './frame.ts'
 import type { Group, Waiter } from './interests.ts'
 import { formatPosition, type Position } from './position.ts'
 import type { Repeat } from './repeats.ts'
@@ -444,7 +444,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const seq = entry.seq === 0 ? this.#position : entry.seq
     this.#position = Math.max(this.#position, seq)
     this.#sent = seq
-    this.#owe(encodeEntry({ ...entry, seq }, this.#feed.log.epoch).bytes)
+    this.#owe(new Frame({ ...entry, seq }, this.#feed.log.epoch).bytes)
   }
 
   #oweGap({ reason, from, to, exact }: Gap): void {
@@ -525,7 +525,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
       return
     } else this.#openFrom(page)
     this.#gapTo = Math.max(this.#gapTo, page.trimmed?.to ?? 0)
-    const frames = page.entries.map((entry) => encodeEntry(entry, log.epoch))
+    const frames = page.entries.map((entry) => new Frame(entry, log.epoch))
     const chunk = chunkOf(frames, page.scannedTo, maxChunkBytes)
     const given = frames.filter(({ seq }) => seq <= chunk.sent).length
     this.#paidUntil = Math.max(this.#paidUntil, performance.now()) + (given * 1000) / replayRate

@@ -59,7 +59,7 @@ export class Window {
     const own = this.#byTopic.get(frame.topic) ?? new Frames()
     own.push(frame)
     this.#byTopic.set(frame.topic, own)
-    this.#bytes += frame.length
+    this.#bytes += frame.weight
     while (this.#frames.size > this.#maxCount || this.#bytes > this.#maxBytes) this.#drop()
   }
 
@@ -107,8 +107,8 @@ export class Window {
   }
 
   #drop(): void {
-    const { topic, length } = this.#frames.shift()
-    this.#bytes -= length
+    const { topic, weight } = this.#frames.shift()
+    this.#bytes -= weight
     const own = this.#byTopic.get(topic)!
     own.shift()
     if (own.size === 0) this.#byTopic.delete(topic)

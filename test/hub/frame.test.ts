@@ -1,20 +1,13 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import {
-  encodeControl,
-  encodeEnding,
-  encodeEntry,
-  encodeOpening,
-  encodeRepeat,
-  HEARTBEAT,
-} from '../../src/hub/frame.ts'
+import { encodeControl, encodeEnding, encodeOpening, encodeRepeat, Frame, HEARTBEAT } from '../../src/hub/frame.ts'
 import type { Entry } from '../../src/log/log.ts'
 import { runs, seed } from '../seed.ts'
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 const entry = (more: Partial<Entry>): Entry => ({ topic: 'a', data: 'x', seq: 7, time: 0, ...more })
-const frame = (more: Partial<Entry>) => text(encodeEntry(entry(more), 'e').bytes)
+const frame = (more: Partial<Entry>) => text(new Frame(entry(more), 'e').bytes)
 
 function parse(bytes: string): { events: EventSourceMessage[]; retries: number[] } {
   const events: EventSourceMessage[] = []
@@ -49,7 +42,7 @@ describe('a frame, byte by byte', () => {
   })
 
   test('of a close without a word', () => {
-    const bytes = text(encodeEntry({ topic: 'a', close: true, seq: 7, time: 0 }, 'e').bytes)
+    const bytes = text(new Frame({ topic: 'a', close: true, seq: 7, time: 0 }, 'e').bytes)
     expect(bytes).toBe('event: hub.closed\ndata: {"topic":"a"}\nid: e-7\n\n')
   })
 

@@ -8,7 +8,7 @@ import { runs, seed } from '../seed.ts'
 const TOPICS = ['a', 'b', 'c/1', 'c/2']
 
 const frame = (topic: string, seq: number, says = true) =>
-  new Frame({ topic, seq, ...(says ? { data: '' } : { close: true }) }, `${seq} `)
+  new Frame({ topic, seq, time: 0, ...(says ? { data: '' } : { close: true }) }, 'e')
 
 /** All that comes, chunk after chunk, as seqs. */
 function taken(window: Window, after: number, names: readonly string[], latest: boolean, maxBytes: number) {
@@ -21,7 +21,7 @@ function taken(window: Window, after: number, names: readonly string[], latest: 
     text += new TextDecoder().decode(chunk.bytes)
     at = chunk.to
   }
-  for (const seq of text.split(' ')) if (seq) seqs.push(Number(seq))
+  for (const [, seq] of text.matchAll(/^id: e-(\d+)$/gm)) seqs.push(Number(seq))
   return seqs
 }
 
@@ -38,7 +38,7 @@ test('a window gives what a look at each of its frames would', () => {
   const names = fc.subarray([...TOPICS, 'c/*', '**', 'none'], { minLength: 1 })
   const property = fc.property(
     ...[fc.array(said, { maxLength: 60, size: 'max' }), names, fc.boolean()],
-    ...[fc.integer({ min: 1, max: 40 }), fc.nat(60), fc.integer({ min: 1, max: 30 })],
+    ...[fc.integer({ min: 1, max: 40 }), fc.nat(60), fc.integer({ min: 1, max: 200 })],
     (all, names, latest, maxCount, back, maxBytes) => {
       const window = new Window(7, maxCount, 1e6)
       // A topic is closed by its last frame only.
@@ -55,13 +55,18 @@ test('a window gives what a look at each of its frames would', () => {
 
 test('a chunk is what its frames say, whatever of it was given before, and in whatever script', () => {
   const window = new Window(0, 100, 1000)
-  const said = ['a', 'é', '→', '😀', '']
-  for (const [i, text] of said.entries()) window.push(new Frame({ seq: i + 1, topic: 'a', data: '' }, text))
+  const all = ['a', 'é', '→', '😀', '']
+  for (const [i, data] of all.entries()) window.push(new Frame({ seq: i + 1, topic: 'a', time: 0, data }, 'e'))
+  const said = (from: number, to: number) =>
+    all
+      .map((data, i) => `data: ${data}\nid: e-${i + 1}\n\n`)
+      .slice(from, to)
+      .join('')
   const chunk = (after: number, bytes: number) =>
     new TextDecoder().decode(window.chunk(after, { filter: Filter.parse(['a']), latest: false }, bytes).bytes)
-  expect(chunk(1, 3)).toBe('é')
-  expect(chunk(0, 100)).toBe('aé→😀')
-  expect(chunk(1, 6)).toBe('é→')
+  expect(chunk(1, 20)).toBe(said(1, 2))
+  expect(chunk(0, 1000)).toBe(said(0, 5))
+  expect(chunk(1, 40)).toBe(said(1, 3))
 })
 
 test('one look with a pattern compares it with 500 frames at most, wherever the next one is', () => {
