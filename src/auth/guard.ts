@@ -24,8 +24,9 @@ export interface Guard {
 export function guarded({ loopbackOnly, origins }: Guard): MiddlewareHandler {
   return (c, next) => {
     if (loopbackOnly) refuseHost(c)
-    if (c.req.method === 'GET' || c.req.method === 'HEAD') refuseGet(c)
-    else refuseForeign(c, origins)
+    const { method } = c.req
+    if (method === 'GET' || method === 'HEAD') refuseGet(c)
+    else if (method !== 'OPTIONS') refuseForeign(c, origins) // which asks, and changes nothing
     return next()
   }
 }
