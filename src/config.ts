@@ -15,7 +15,7 @@ export interface Config {
   readonly log: string
   /** Serve others than this machine although nobody has to say who they are. */
   readonly open: boolean
-  readonly body: { readonly maxBodyBytes: number; readonly bodyTimeoutMs: number }
+  readonly body: { readonly maxBodyBytes: number; readonly bodyTimeoutMs: number; readonly maxFormValues: number }
   /** Most messages of one list. */
   readonly maxBatch: number
   /** Bounds of a body that is published as it streams in. */
@@ -181,7 +181,11 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
     host: get('HOST'),
     log: get('LOG'),
     open: get('OPEN'),
-    body: { maxBodyBytes: get('MAX_BODY_BYTES'), bodyTimeoutMs: get('BODY_TIMEOUT') },
+    body: {
+      maxBodyBytes: get('MAX_BODY_BYTES'),
+      bodyTimeoutMs: get('BODY_TIMEOUT'),
+      maxFormValues: get('MAX_TOPICS') + 100, // a form may ask for that many
+    },
     maxBatch: get('MAX_BATCH'),
     stream: {
       maxStreamItems: get('MAX_STREAM_ITEMS'),

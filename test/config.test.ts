@@ -12,7 +12,7 @@ describe('the configuration', () => {
       host: '127.0.0.1',
       log: 'sqlite:./data/tidings.db',
       open: false,
-      body: { maxBodyBytes: 65_536, bodyTimeoutMs: 30_000 },
+      body: { maxBodyBytes: 65_536, bodyTimeoutMs: 30_000, maxFormValues: 200 },
       maxBatch: 1000,
       stream: { maxStreamItems: 1_000_000, streamIdleMs: 60_000, maxStreamMs: 3_600_000 },
       clients: {},

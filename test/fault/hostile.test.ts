@@ -22,6 +22,8 @@ const BODIES = runs(9, 300)
 const ABORTS = runs(2000, 100_000)
 const TOPICS = runs(20_000, 1_000_000)
 const STREAMS = runs(50, 200)
+/** What is published beside them, whether they are there or not: for so long that they are dropped meanwhile. */
+const FLOOD_MS = runs(1000, 5000)
 /** More than what the kernel holds for a socket on Linux, and a chunk. */
 const ENOUGH = 6 * MIB
 /** What Node's `headersTimeout` allows, and a busy machine. */
@@ -77,14 +79,16 @@ for (const runtime of runtimes) {
       const scene = await open()
       const deaf = scene.attacker<Deaf>('deaf.ts')
       const filling: number[] = []
+      const flood = () => deaf.ask('flood', (MIB * FLOOD_MS) / 1000, FLOOD_MS)
       await scene.withstands(`${DEAF} readers that never read`, {
+        usual: flood,
         async prepare() {
           await deaf.ask('begin', DEAF)
           await expect.poll(scene.server.readers, { timeout: 20_000 }).toBe(DEAF + scene.friends)
           // Until its buffers are full, each of them costs what a reader does that reads.
           filling.push((await scene.late(() => deaf.ask('flood', ENOUGH, 1000))).p99)
         },
-        make: () => deaf.ask('flood', MIB, 1000),
+        make: flood,
         async end() {
           await expect.poll(scene.server.readers, { timeout: 20_000 }).toBe(scene.friends)
           await deaf.ask('end')

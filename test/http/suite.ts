@@ -178,6 +178,7 @@ export function httpSuite(target: Target): void {
     form.append('message', 'by multipart')
     form.append('tag', 'a')
     form.append('tag', 'b')
+    const of200 = { message: 'one of 200', f: Array(199).fill('x') }
     const bodies: [string, () => Promise<Response>, Record<string, unknown>][] = [
       [
         'JSON',
@@ -190,6 +191,8 @@ export function httpSuite(target: Target): void {
         { message: 'by form', tag: ['a', 'b'] },
       ],
       ['a multipart form', () => post('/send', form), { message: 'by multipart', tag: ['a', 'b'] }],
+      ['a url-encoded form of 200 values', () => post('/send', formOf(URLSearchParams, 200)), of200],
+      ['a multipart form of 200 values', () => post('/send', formOf(FormData, 200)), of200],
     ]
     for (const [kind, send, body] of bodies)
       it(`sets the store by POST with ${kind}`, async () => {
@@ -307,6 +310,8 @@ export function httpSuite(target: Target): void {
         413,
         'too_many_fields',
       ],
+      ['a form of more than 200 values', () => post('/send', formOf(URLSearchParams, 201)), 413, 'too_many_fields'],
+      ['a multipart form of more than 200 parts', () => post('/send', formOf(FormData, 201)), 413, 'too_many_fields'],
       ['a broken multipart form', () => post('/send', 'x', 'multipart/form-data; boundary=y'), 400, 'body_invalid'],
       [
         'a body of more than 64 KiB',
@@ -1413,6 +1418,14 @@ export function httpSuite(target: Target): void {
 
 async function* chunks(response: Response): AsyncIterable<Uint8Array> {
   if (response.body) yield* response.body
+}
+
+/** A form of so many values, one of which is a message. */
+function formOf<Form extends FormData | URLSearchParams>(type: new () => Form, values: number): Form {
+  const form = new type()
+  form.append('message', `one of ${values}`)
+  for (let i = 1; i < values; i++) form.append('f', 'x')
+  return form
 }
 
 /** More than 80 KiB that come in pieces and do not say so before. */

@@ -55,6 +55,8 @@ export const settings = {
 
 /** How to attack, again and again. */
 export interface Attack {
+  /** What goes on without it too, while that is measured; else nothing. */
+  usual?(): Promise<unknown>
   /** Before it is measured. */
   prepare?(): Promise<unknown>
   /** While it is measured. */
@@ -105,13 +107,13 @@ export class Scene {
   }
 
   /** Attacks in turn with leaving it alone: the healthy reader hardly minds, nothing is left of it, and a line tells the figures. */
-  async withstands(what: string, { prepare, make, end }: Attack): Promise<void> {
+  async withstands(what: string, { usual = () => pause(QUIET_MS), prepare, make, end }: Attack): Promise<void> {
     const { serves, child } = this.server
     const before = { rss: await this.#memory(), fds: fdsOf(serves) }
     const rounds: Round[] = []
     let peak = 0
     for (let isFine = false; rounds.length < MAX_ROUNDS && !isFine; ) {
-      const quiet = await this.late(() => pause(QUIET_MS))
+      const quiet = await this.late(usual)
       await prepare?.()
       const attacked = await this.late(make)
       peak = Math.max(peak, rssOf(serves))
