@@ -116,7 +116,7 @@ export const settings = {
   MAX_STREAM_ITEMS: setting('items of one body that is published as it streams in', '1000000', whole(1)),
   STREAM_IDLE: setting('how long such a body may be silent', '60s', duration(100, DAY_MS)),
   MAX_STREAM_TIME: setting('how long it may take in all', '1h', duration(100, DAY_MS)),
-  MAX_TOPICS: setting('topics and patterns of one stream', '100', whole(1, 10_000)),
+  MAX_TOPICS: setting('topics and patterns of one stream; a form has at most 100 values more', '100', whole(1, 10_000)),
   MAX_TOPIC_BYTES: setting('longest topic or pattern', '200', bytes(1, 200)),
   MAX_TOPIC_SEGMENTS: setting('most segments of one', '10', whole(1, 100)),
   MAX_READERS: setting('open streams', '50000', whole(1)),

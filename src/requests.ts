@@ -1,4 +1,5 @@
-import type { Context, MiddlewareHandler } from 'hono'
+import type { Context } from 'hono'
+import { AppError } from './errors.ts'
 
 /** What is told of a request: never its query, a header, or its body, where secrets are. */
 export interface RequestLine {
@@ -13,24 +14,24 @@ export interface RequestLine {
 
 export type TellRequest = (line: RequestLine) => void
 
+/** Takes note of an answer: what it refused a request for, if it did, and when that began, on the clock of `performance.now()`. */
+export type NoteRequest = (c: Context, status: number, refusal: unknown, began: number) => void
+
 /** Tells of every request that is answered, or of those that are refused. */
-export function requests(
-  tell: TellRequest,
-  which: 'all' | 'refused',
+export function requestLines(
+  which: 'all' | 'refused' | 'none',
   addressOf: (c: Context) => string | undefined,
-): MiddlewareHandler {
-  return async (c, next) => {
-    const began = performance.now()
-    await next()
-    const { status } = c.res
+  tell: TellRequest | undefined,
+): NoteRequest {
+  if (!tell || which === 'none') return () => {}
+  return (c, status, refusal, began) => {
     if (which === 'refused' && status < 400) return
     const address = addressOf(c)
-    const code = c.error && 'code' in c.error ? String(c.error.code) : undefined
     tell({
       method: safe(c.req.method, 20),
       path: safe(c.req.path, 200),
       status,
-      ...(code !== undefined && { code }),
+      ...(refusal !== undefined && { code: refusal instanceof AppError ? refusal.code : 'internal' }),
       ms: Math.round(10 * (performance.now() - began)) / 10,
       ...(address !== undefined && { address }),
     })

@@ -1,5 +1,3 @@
-import type { MiddlewareHandler } from 'hono'
-
 /** What every answer has that does not say otherwise. */
 export type Secure = Readonly<Record<string, string>>
 
@@ -14,7 +12,7 @@ export function secureHeaders(isShared: boolean): Secure {
   }
 }
 
-/** What an answer that has them is known by; it does not outlive a middleware that makes another of it. */
+/** What an answer that has them is known by. */
 const complete = Symbol('complete')
 
 /** Makes answers that have them from the start: to add them to one costs as much as to read the request. */
@@ -27,12 +25,12 @@ export function secureJson(secure: Secure): (value: unknown) => Response {
   }
 }
 
-export function secured(secure: Secure): MiddlewareHandler {
+/** Gives an answer what it does not say otherwise. */
+export function secured(secure: Secure): (response: Response) => void {
   const all = Object.entries(secure)
-  return async (c, next) => {
-    await next()
-    if (complete in c.res) return
-    const given = c.res.headers
-    for (const [name, value] of all) if (!given.has(name)) given.set(name, value)
+  return (response) => {
+    if (complete in response) return
+    const { headers } = response
+    for (const [name, value] of all) if (!headers.has(name)) headers.set(name, value)
   }
 }

@@ -24,11 +24,12 @@ const headers = {
   'X-Content-Type-Options': 'nosniff',
 }
 
-/** `/` and the files it needs. */
-export function page(files: Files): Handler {
-  return async (c, next) => {
-    const file = await files(c.req.path)
-    if (!file) return next()
+/** `/` and the files it needs, where no platform serves them; of anything else a text says that there is no such page. */
+export function page(files: Files = async () => undefined): Handler {
+  return async (c) => {
+    const isRead = c.req.method === 'GET' || c.req.method === 'HEAD'
+    const file = isRead ? await files(c.req.path) : undefined
+    if (!file) return c.text('Page not found', 404)
     const csp = c.req.path === '/docs' ? docsPolicy : policy
     return c.body(file.bytes, 200, { ...headers, 'Content-Security-Policy': csp, 'Content-Type': file.type })
   }

@@ -31,8 +31,7 @@ export interface SendOptions {
 /** `/send`: without a topic the seed's call, which sets the store; with one, publishes to it. */
 export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
   const { hub, auth, clients, body: limits, stream } = options
-  return async (c, next) => {
-    if (c.req.method === 'HEAD') return next() // which Hono takes for a GET: it is refused
+  return async (c) => {
     const { grant } = await grantOf(c, auth)
     const query = parseQuery(c.req.url)
     const asked = single(query, 'topic')
