@@ -81,6 +81,7 @@ export function matches(pattern: readonly string[], topic: readonly string[]): b
 
 /** Whether one pattern, or topic, matches every topic that the other does. */
 export function covers(granted: string, asked: string): boolean {
+  if (granted === '**') return !isOwn(asked)
   const [ours, theirs] = [granted.split('/'), asked.split('/')]
   if (isOwn(asked) && ours[0] !== theirs[0]) return false
   for (const [i, segment] of ours.entries()) {

@@ -6,6 +6,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { createApp } from '../app.ts'
 import type { Config } from '../config.ts'
 import type { Subscription } from '../hub/subscription.ts'
+import type { Connection } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { writeTo } from './carrier.ts'
 import { readFile } from './files.ts'
@@ -30,27 +31,17 @@ export async function serve(config: Config): Promise<Running> {
   await store.use(await openLog(config), { ...config.hub, isShort: shortOf(config.heapWatermark) })
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
   const requestTimeout = config.body.bodyTimeoutMs + HEADERS_MS // a second guard, for bodies that no route reads
+  const isNative = config.carrier === 'native'
   const streaming = new WeakMap<Socket, IncomingMessage>()
   const answers = new WeakMap<Socket, ServerResponse>()
   const server = listen({
     fetch: async (request, env) => {
       const { incoming, outgoing } = env as HttpBindings
-      const { socket } = incoming
-      answers.set(socket, outgoing as ServerResponse)
-      let carried: Subscription | undefined
-      const response = await app.fetch(request, {
-        ...(socket.remoteAddress && { address: socket.remoteAddress }),
-        keep: () => streaming.set(socket, incoming),
-        cut: () => socket.destroy(),
-        ...(config.carrier === 'native' && {
-          carry: (subscription) => {
-            carried = subscription
-            return () => socket.destroy()
-          },
-        }),
-      })
-      if (!carried) return response
-      writeTo(outgoing as ServerResponse, response, carried)
+      answers.set(incoming.socket, outgoing as ServerResponse)
+      const connection = isNative ? new NativeConnection(incoming, streaming) : new NodeConnection(incoming, streaming)
+      const response = await app.fetch(request, connection)
+      if (!connection.carried) return response
+      writeTo(outgoing as ServerResponse, response, connection.carried)
       return RESPONSE_ALREADY_SENT
     },
     hostname: config.host,
@@ -77,6 +68,37 @@ export async function serve(config: Config): Promise<Running> {
   })
   const { port } = server.address() as AddressInfo
   return { url: urlOf(config.host, port), stop: () => stop(server) }
+}
+
+/** A request's connection, of which each is made: its methods are not. */
+class NodeConnection implements Connection {
+  readonly address: string | undefined
+  readonly #incoming: IncomingMessage
+  readonly #streaming: WeakMap<Socket, IncomingMessage>
+  /** What is to be written in the place of the answer's body. */
+  carried: Subscription | undefined
+
+  /** @param streaming takes note of requests whose bodies may take their time */
+  constructor(incoming: IncomingMessage, streaming: WeakMap<Socket, IncomingMessage>) {
+    this.address = incoming.socket.remoteAddress
+    this.#incoming = incoming
+    this.#streaming = streaming
+  }
+
+  keep(): void {
+    this.#streaming.set(this.#incoming.socket, this.#incoming)
+  }
+
+  cut(): void {
+    this.#incoming.socket.destroy()
+  }
+}
+
+class NativeConnection extends NodeConnection {
+  carry(subscription: Subscription): () => void {
+    this.carried = subscription
+    return () => this.cut()
+  }
 }
 
 /** What is said to a request that cannot be read. */

@@ -27,6 +27,8 @@ export interface Granted {
   readonly cookie?: string
 }
 
+const open: Granted = { grant: openGrant }
+
 /** Who somebody is and what they may do; and which streams are open by what. */
 export class Auth {
   readonly tickets: Tickets
@@ -67,8 +69,11 @@ export class Auth {
    *
    * @throws AppError `token_invalid`, `ticket_invalid`, `keys_unavailable`
    */
-  async grantOf({ authorization, cookie, ticket }: Credentials): Promise<Granted> {
-    if (!this.isClosed) return { grant: openGrant }
+  grantOf(credentials: Credentials): Granted | Promise<Granted> {
+    return this.isClosed ? this.#grantOf(credentials) : open
+  }
+
+  async #grantOf({ authorization, cookie, ticket }: Credentials): Promise<Granted> {
     await this.#refresh()
     const bearer = bearerOf(authorization)
     if (bearer === undefined && ticket !== undefined) return this.#redeemed(ticket, cookieOf(cookie, EVENT_COOKIE))

@@ -69,8 +69,13 @@ export class Clients {
    *
    * @throws AppError `rate_limited`
    */
-  async spend(c: Context, messages: number): Promise<void> {
-    const waitMs = await this.#pay(this.#payer(c), messages)
+  spend(c: Context, messages: number): void | Promise<void> {
+    const address = this.#payer(c)
+    if (address !== undefined) return this.#spend(address, messages)
+  }
+
+  async #spend(address: string, messages: number): Promise<void> {
+    const waitMs = await this.#pay(address, messages)
     if (waitMs > 0)
       throw new AppError(
         'rate_limited',

@@ -1,5 +1,5 @@
 import { AppError, quote } from '../errors.ts'
-import type { Beginning, Entry, Log, Message, Receipt, TopicState } from '../log/log.ts'
+import type { Beginning, Durability, Entry, Log, Message, Receipt, TopicState } from '../log/log.ts'
 import { defaultTopicLimits, Filter, isOwn, STORE } from '../topic.ts'
 import { Turns } from '../turn.ts'
 import { DEFAULT_MESSAGE, Frame, storeData } from './frame.ts'
@@ -135,6 +135,8 @@ export class Hub {
   readonly #openLog: () => Log
   #options: HubOptions
   #opening: Promise<Opened> | undefined
+  /** Once it is open. */
+  #log: Log | undefined
   #draining = false
   readonly #interests = new Interests()
   readonly #repeats = new Repeats()
@@ -171,8 +173,9 @@ export class Hub {
     return this.#readers.size
   }
 
-  async durability(): Promise<Log['durability']> {
-    return (await this.#opened()).log.durability
+  /** Of what is published, at once if the log is open. */
+  durability(): Durability | Promise<Durability> {
+    return this.#log?.durability ?? this.#opened().then(({ log }) => log.durability)
   }
 
   /**
@@ -354,7 +357,7 @@ export class Hub {
   }
 
   async #append(messages: readonly Message[]): Promise<readonly Published[]> {
-    const { log } = await this.#opened()
+    const log = this.#log ?? (await this.#opened()).log
     const receipts = await log.append(messages)
     return receipts.map(({ seq, duplicate }: Receipt) => ({ id: formatPosition(log.epoch, seq), duplicate }))
   }
@@ -507,6 +510,7 @@ export class Hub {
       },
     )
     opened = this.#openAt(head, log)
+    this.#log = log
     log.peers?.onAsked((names) => JSON.stringify(this.#readersOf(JSON.parse(names))))
     return opened
   }

@@ -1,12 +1,12 @@
 import { AppError } from '../errors.ts'
-import { nextTurn } from '../turn.ts'
+import { afterTurn } from '../turn.ts'
 import type { Message, Receipt } from './log.ts'
 
 /** One call of `append`, waiting for its commit. */
 export interface Batch {
   readonly messages: readonly Message[]
-  /** SHA-256 of each keyed message's payload, at the message's index. */
-  readonly hashes: readonly (string | undefined)[]
+  /** SHA-256 of each keyed message's payload, at the message's index; missing where none has a key. */
+  readonly hashes?: readonly (string | undefined)[]
   accept(receipts: readonly Receipt[]): void
   refuse(error: Error): void
 }
@@ -26,9 +26,11 @@ export class GroupCommit {
   readonly #commit: (group: readonly Batch[]) => void | Promise<void>
   #waiting: Waiting[] = []
   #tasks: (() => Promise<void>)[] = []
-  #running: Promise<void> | undefined
+  #isRunning = false
+  /** Who waits for nothing to wait any more. */
+  #idle: (() => void)[] = []
 
-  /** `commit` settles every batch it is given. */
+  /** @param commit settles every batch it is given, and throws nothing */
   constructor(commit: (group: readonly Batch[]) => void | Promise<void>) {
     this.#commit = commit
   }
@@ -60,31 +62,48 @@ export class GroupCommit {
   }
 
   /** Resolves when nothing is waiting. */
-  async idle(): Promise<void> {
-    await this.#running
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#isRunning) this.#idle.push(resolve)
+      else resolve()
+    })
   }
 
   #start(): void {
-    this.#running ??= this.#run()
+    if (this.#isRunning) return
+    this.#isRunning = true
+    afterTurn(this.#turn) // all of this turn is one group, and nobody else waits for ever while we are fed
   }
 
-  async #run(): Promise<void> {
-    try {
-      while (this.#waiting.length > 0 || this.#tasks.length > 0) await this.#turn()
-    } finally {
-      this.#running = undefined
+  /** Waits for a promise only where something has to: most groups are small, and a commit in memory is nothing to wait for. */
+  readonly #turn = (): void => {
+    const tasks = this.#tasks.splice(0)
+    const turn = tasks.length > 0 ? runAll(tasks).then(() => this.#commitWaiting()) : this.#commitWaiting()
+    if (turn) void turn.finally(this.#ended)
+    else this.#ended()
+  }
+
+  readonly #ended = (): void => {
+    if (this.#waiting.length > 0 || this.#tasks.length > 0) {
+      afterTurn(this.#turn)
+      return
     }
+    this.#isRunning = false
+    for (const tell of this.#idle.splice(0)) tell()
   }
 
-  async #turn(): Promise<void> {
-    await nextTurn() // all of this turn is one group, and nobody else waits for ever while we are fed
-    for (const task of this.#tasks.splice(0)) await task()
-    const waiting = this.#waiting.splice(0)
+  #commitWaiting(): void | Promise<void> {
+    const waiting = this.#waiting
     if (waiting.length === 0) return
-    const keyed = waiting.some(({ messages }) => messages.some(({ key }) => key !== undefined))
-    const group = keyed ? await Promise.all(waiting.map(withHashes)) : waiting.map((w) => ({ ...w, hashes: [] }))
-    await this.#commit(group)
+    this.#waiting = []
+    const isKeyed = waiting.some(({ messages }) => messages.some(({ key }) => key !== undefined))
+    if (isKeyed) return Promise.all(waiting.map(withHashes)).then(this.#commit)
+    return this.#commit(waiting)
   }
+}
+
+async function runAll(tasks: readonly (() => Promise<void>)[]): Promise<void> {
+  for (const task of tasks) await task()
 }
 
 async function withHashes(waiting: Waiting): Promise<Batch> {

@@ -1,5 +1,5 @@
 import { AppError, quote } from '../errors.ts'
-import { concat, cutOff, essenceOf, next, refuseCompressed, within } from './bytes.ts'
+import { concat, essenceOf, refuseCompressed, within } from './bytes.ts'
 import { parseJson } from './json.ts'
 import { toFields } from './query.ts'
 
@@ -55,7 +55,7 @@ async function readBytes(
   if (declared > maxBodyBytes) throw tooLarge()
   // A declared length is a bound: what reads HTTP gives no more. So it can be read at once, which costs a third on Node.
   if (declared > 0) {
-    const bytes = await within(request.arrayBuffer().catch(cutOff), bodyTimeoutMs, late)
+    const bytes = await within(request.arrayBuffer(), bodyTimeoutMs, late)
     if (bytes.byteLength > maxBodyBytes) throw tooLarge()
     return new Uint8Array(bytes)
   }
@@ -66,7 +66,7 @@ async function readBytes(
   // the answer is out.
   const reader = request.body.getReader()
   const endsAt = performance.now() + bodyTimeoutMs
-  const more = () => within(next(reader), endsAt - performance.now(), late)
+  const more = () => within(reader.read(), endsAt - performance.now(), late)
   for (let read = await more(); !read.done; read = await more()) {
     length += read.value.byteLength
     if (length > maxBodyBytes) throw tooLarge()

@@ -1,15 +1,5 @@
 import { AppError, quote } from '../errors.ts'
 
-/** @throws AppError `body_invalid` (cut off) */
-export function next(reader: ReadableStreamDefaultReader<Uint8Array>) {
-  return reader.read().catch(cutOff)
-}
-
-/** @throws AppError `body_invalid` */
-export function cutOff(cause: unknown): never {
-  throw new AppError('body_invalid', 'Cannot read the body: it was cut off', { cause })
-}
-
 /** @throws AppError `content_type_unsupported` */
 export function refuseCompressed(request: Request): void {
   const encoding = request.headers.get('content-encoding')
@@ -36,10 +26,19 @@ export function concat(pieces: readonly Uint8Array[], length: number): Uint8Arra
   return bytes
 }
 
-/** What a promise gives, if it does so in time. @throws what `late` makes */
-export function within<T>(promise: Promise<T>, ms: number, late: () => AppError): Promise<T> {
+/** What a body gives, if it does so in time. @throws what `late` makes, AppError `body_invalid` (cut off) */
+export function within<T>(given: Promise<T>, ms: number, late: () => AppError): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(late()), Math.max(0, ms))
-    promise.then(resolve, reject).finally(() => clearTimeout(timer))
+    given.then(
+      (value) => {
+        clearTimeout(timer)
+        resolve(value)
+      },
+      (cause: unknown) => {
+        clearTimeout(timer)
+        reject(new AppError('body_invalid', 'Cannot read the body: it was cut off', { cause }))
+      },
+    )
   })
 }

@@ -1,8 +1,15 @@
 import { AppError, quote } from '../errors.ts'
 
-/** The query of a URL, decoded strictly: what is not UTF-8 is refused instead of replaced. @throws AppError `encoding_invalid` */
+/** The query of a URL, as a `Request` has it, decoded strictly: what is not UTF-8 is refused instead of replaced. @throws AppError `encoding_invalid` */
 export function parseQuery(url: string): URLSearchParams {
-  const { search, searchParams } = new URL(url)
+  const begin = url.indexOf('?')
+  const end = url.indexOf('#')
+  const search = begin < 0 ? '' : url.slice(begin + 1, end < 0 ? url.length : end)
+  if (search.includes('%')) refuseMalformed(search)
+  return new URLSearchParams(search)
+}
+
+function refuseMalformed(search: string): void {
   try {
     decodeURIComponent(search)
   } catch {
@@ -11,7 +18,6 @@ export function parseQuery(url: string): URLSearchParams {
       'Cannot read the query: it is not percent-encoded UTF-8, write % itself as %25',
     )
   }
-  return searchParams
 }
 
 /** The one value of a parameter. @throws AppError `parameter_repeated` */

@@ -1,5 +1,5 @@
 import { AppError } from '../errors.ts'
-import { essenceOf, next, refuseCompressed, within } from './bytes.ts'
+import { essenceOf, refuseCompressed, within } from './bytes.ts'
 import { eventsOf, type Items, linesOf } from './items.ts'
 
 /** Bounds of a body that is read as it streams in. */
@@ -57,7 +57,7 @@ async function* timed(
       left < streamIdleMs
         ? new AppError('stream_too_slow', `Cannot read a stream for more than ${maxStreamMs} ms: send the rest anew`)
         : new AppError('stream_idle', `Cannot wait for more of the stream: nothing came for ${streamIdleMs} ms`)
-    const { done, value } = await within(next(reader), Math.min(left, streamIdleMs), late)
+    const { done, value } = await within(reader.read(), Math.min(left, streamIdleMs), late)
     if (done) return
     yield value
   }

@@ -313,7 +313,9 @@ class SharedLog implements Log {
     const options = JSON.stringify({ retention, keyAgeMs, keyCount, trimmedCount })
     for (const part of partsOf(group)) {
       try {
-        const batches = JSON.stringify(part.map(({ messages, hashes }) => messages.map((m, i) => packed(m, hashes[i]))))
+        const batches = JSON.stringify(
+          part.map(({ messages, hashes }) => messages.map((m, i) => packed(m, hashes?.[i]))),
+        )
         await this.#opening // so that this is the epoch that the commit names
         const { epoch } = this
         const answer = await this.#change(scripts.commit, ...[options, batches, TRIM_STEP, this.#told, this.#lookFrom])
