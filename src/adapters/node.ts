@@ -70,7 +70,7 @@ export async function serve(config: Config): Promise<Running> {
   return { url: urlOf(config.host, port), stop: () => stop(server) }
 }
 
-/** A request's connection, of which each is made: its methods are not. */
+/** A request's connection: one object a request, and no closure. */
 class NodeConnection implements Connection {
   readonly address: string | undefined
   readonly #incoming: IncomingMessage
