@@ -52,7 +52,10 @@ async function readBytes(
   const late = () =>
     new AppError('body_too_slow', `Cannot wait for more of the body: it took more than ${bodyTimeoutMs} ms`)
   const declared = Number(request.headers.get('content-length') ?? 0)
-  if (declared > maxBodyBytes) throw tooLarge()
+  if (declared > maxBodyBytes) {
+    if (request.body) await swallow(request.body.getReader())
+    throw tooLarge()
+  }
   // A declared length is a bound: what reads HTTP gives no more. So it can be read at once, which costs a third on Node.
   if (declared > 0) {
     const bytes = await within(request.arrayBuffer(), bodyTimeoutMs, late)
@@ -69,10 +72,29 @@ async function readBytes(
   const more = () => within(reader.read(), endsAt - performance.now(), late)
   for (let read = await more(); !read.done; read = await more()) {
     length += read.value.byteLength
-    if (length > maxBodyBytes) throw tooLarge()
+    if (length > maxBodyBytes) {
+      await swallow(reader)
+      throw tooLarge()
+    }
     pieces.push(read.value)
   }
   return concat(pieces, length)
+}
+
+/** What is read of a body that is too large, and for how long. */
+const SWALLOWED_BYTES = 1024 ** 2
+const SWALLOWED_MS = 1000
+
+/**
+ * Throws away what a client goes on to send: a connection that is closed on it is reset, and the client may see that in the place of
+ * its answer (RFC 9112, 9.6).
+ */
+async function swallow(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  const late = () => new AppError('body_too_slow', 'Cannot wait for the rest of a body that is too large')
+  const endsAt = performance.now() + SWALLOWED_MS
+  const more = () => within(reader.read(), endsAt - performance.now(), late).catch(() => undefined)
+  let left = SWALLOWED_BYTES
+  for (let read = await more(); read && !read.done && left > 0; read = await more()) left -= read.value.byteLength
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
