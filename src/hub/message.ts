@@ -34,8 +34,6 @@ export function parseMessage(message: Message, limits: MessageLimits): Message {
   if (event !== undefined) checkEvent(event)
   if (retry !== undefined) checkRetry(retry)
   if (key !== undefined) checkKey(key)
-  if (data !== undefined && event === undefined && retry === undefined && key === undefined && !close)
-    return { topic, data } // as most are
   const named = event !== undefined && event !== 'message'
   return {
     topic,
@@ -54,7 +52,7 @@ export function checkText(text: string, maxBytes: number): void {
       'message_invalid',
       'Cannot use this text: it is ill-formed UTF-16 (half of a surrogate pair), which no UTF-8 stream can carry',
     )
-  if (3 * text.length <= maxBytes) return // whatever it is of
+  if (3 * text.length <= maxBytes) return // no unit of UTF-16 takes more than 3
   const bytes = utf8Length(text)
   if (bytes > maxBytes)
     throw new AppError('event_too_large', `Cannot use a text of ${bytes} bytes: one event holds at most ${maxBytes}`)

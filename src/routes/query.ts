@@ -1,6 +1,10 @@
 import { AppError, quote } from '../errors.ts'
 
-/** The query of a URL, as a `Request` has it, decoded strictly: what is not UTF-8 is refused instead of replaced. @throws AppError `encoding_invalid` */
+/**
+ * The query of a URL as a `Request` has it, decoded strictly: what is not UTF-8 is refused instead of replaced.
+ *
+ * @throws AppError `encoding_invalid`
+ */
 export function parseQuery(url: string): URLSearchParams {
   const begin = url.indexOf('?')
   const end = url.indexOf('#')

@@ -4,7 +4,7 @@ import { authorize, type Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
 import { AppError } from '../errors.ts'
 import type { Hub, Published } from '../hub/hub.ts'
-import type { Durability, Message } from '../log/log.ts'
+import type { Message } from '../log/log.ts'
 import { STORE } from '../topic.ts'
 import { type Body, type BodyLimits, readBody } from './body.ts'
 import type { Connection } from './connection.ts'
@@ -46,8 +46,8 @@ export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
         key: keyOf(c),
         asked: c,
       })
-      const answered = { ...taken, ...(asked !== undefined && { topic: asked }) }
-      return answer(c, taken.lastId, answered, await hub.durability(), options)
+      const topic = asked !== undefined && { topic: asked }
+      return answer(c, taken.lastId, { ...taken, ...topic, durability: await hub.durability() }, options)
     }
     const body: Body = isPost ? await readBody(c.req.raw, limits) : { kind: 'none' }
     if (asked === undefined && !namesTopic(body)) return set(c, options, grant, query, body)
@@ -97,24 +97,17 @@ async function publish(
   const [first] = published
   if (!isBatch(body)) {
     const { id, duplicate } = first!
-    return answer(c, id, { id, topic: messages[0]!.topic, ...(duplicate && { duplicate }) }, durability, options)
+    return answer(c, id, { id, topic: messages[0]!.topic, ...(duplicate && { duplicate }), durability }, options)
   }
   const duplicates = published.filter(({ duplicate }) => duplicate).length
   const taken = { ids: published.map(({ id }) => id), ...topicsOf(messages), ...(duplicates > 0 && { duplicates }) }
-  return answer(c, lastOf(published), taken, durability, options)
+  return answer(c, lastOf(published), { ...taken, durability }, options)
 }
 
 /** What was taken, or as little of it as the sender prefers (RFC 7240). */
-function answer(
-  c: Ask,
-  lastId: string | null,
-  taken: Record<string, unknown>,
-  durability: Durability,
-  { json }: SendOptions,
-): Response {
+function answer(c: Ask, lastId: string | null, taken: Record<string, unknown>, { json }: SendOptions): Response {
   const prefers = c.req.header('prefer')?.split(/[,;]/)
-  if (!prefers?.some((preference) => preference.trim().toLowerCase() === 'return=minimal'))
-    return json({ ...taken, durability })
+  if (!prefers?.some((preference) => preference.trim().toLowerCase() === 'return=minimal')) return json(taken)
   c.header('Preference-Applied', 'return=minimal')
   if (lastId !== null) c.header('Tidings-Id', lastId)
   return c.body(null, 204)

@@ -4,6 +4,7 @@ import { createApp } from '../../src/app.ts'
 import { parseConfig } from '../../src/config.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
+import type { RequestLine } from '../../src/requests.ts'
 import { cleanUp, start } from '../server/server.ts'
 import { type Fetch, SECRET, token } from './suite.ts'
 
@@ -89,6 +90,24 @@ describe('without CORS_ORIGINS', () => {
         expect([origin, response.status]).toEqual([origin, 403])
         expect(await response.json()).toMatchObject({ code: 'cross_site' })
       }
+  })
+})
+
+describe('a preflight', () => {
+  test('is guarded, told of, and has the headers of every other answer', async () => {
+    const lines: RequestLine[] = []
+    const config = parseConfig({ CORS_ORIGINS: LISTED, REQUEST_LOG: 'all' })
+    const app = createApp({ hub: new Hub(() => memoryLog()), config, tell: (line) => lines.push(line) })
+    const answered = await app.request('/send', preflight(LISTED))
+    expect([answered.status, answered.headers.get('x-content-type-options')]).toEqual([204, 'nosniff'])
+    const rebound = await app.request('http://evil.example/send', preflight(LISTED))
+    expect([rebound.status, rebound.headers.get('access-control-allow-methods')]).toEqual([403, null])
+    await app.request('/send?message=x', { headers: { origin: LISTED } })
+    expect(lines.map(({ method, status, code }) => [method, status, code])).toEqual([
+      ['OPTIONS', 204, undefined],
+      ['OPTIONS', 403, 'host_forbidden'],
+      ['GET', 200, undefined],
+    ])
   })
 })
 

@@ -192,6 +192,11 @@ export function httpSuite(target: Target): void {
       ],
       ['a multipart form', () => post('/send', form), { message: 'by multipart', tag: ['a', 'b'] }],
       ['a url-encoded form of 200 values', () => post('/send', formOf(URLSearchParams, 200)), of200],
+      [
+        'a multipart form whose boundary is quoted',
+        () => post('/send', multipart('x y'), 'multipart/form-data; boundary="x y"'),
+        { message: 'in parts' },
+      ],
       ['a multipart form of 200 values', () => post('/send', formOf(FormData, 200)), of200],
     ]
     for (const [kind, send, body] of bodies)
@@ -200,6 +205,22 @@ export function httpSuite(target: Target): void {
         expect(await json(response)).toEqual({ query: {}, body, pathname: '/send', id: expect.any(String) })
         expect(await current()).toBe(body.message)
       })
+
+    it('answers a body that is too large when it has been sent: who still sends could miss it', async () => {
+      let isSent = false
+      const body = new ReadableStream({
+        async start(controller) {
+          controller.enqueue(new Uint8Array(128 * KIB).fill(32))
+          await new Promise((resolve) => setTimeout(resolve, 300))
+          controller.enqueue(new Uint8Array(64 * KIB).fill(32))
+          isSent = true
+          controller.close()
+        },
+      })
+      const headers = { 'content-type': 'application/json' }
+      const response = await target.fetch('/send', { method: 'POST', body, headers, duplex: 'half' })
+      expect([response.status, isSent]).toEqual([413, true])
+    })
 
     it('takes the message of the query before that of the body', async () => {
       expect(await json(await postJson('/send?message=query', { message: 'body' }))).toMatchObject({
@@ -312,6 +333,18 @@ export function httpSuite(target: Target): void {
       ],
       ['a form of more than 200 values', () => post('/send', formOf(URLSearchParams, 201)), 413, 'too_many_fields'],
       ['a multipart form of more than 200 parts', () => post('/send', formOf(FormData, 201)), 413, 'too_many_fields'],
+      [
+        'a multipart form of two boundaries',
+        () => post('/send', multipart('x'), 'multipart/form-data; boundary=x; boundary=y'),
+        400,
+        'body_invalid',
+      ],
+      [
+        'a multipart form whose boundary is escaped',
+        () => post('/send', multipart('xy'), 'multipart/form-data; boundary="x\\y"'),
+        400,
+        'body_invalid',
+      ],
       ['a broken multipart form', () => post('/send', 'x', 'multipart/form-data; boundary=y'), 400, 'body_invalid'],
       [
         'a body of more than 64 KiB',
@@ -1426,6 +1459,10 @@ function formOf<Form extends FormData | URLSearchParams>(type: new () => Form, v
   form.append('message', `one of ${values}`)
   for (let i = 1; i < values; i++) form.append('f', 'x')
   return form
+}
+
+function multipart(boundary: string): string {
+  return `--${boundary}\r\nContent-Disposition: form-data; name="message"\r\n\r\nin parts\r\n--${boundary}--\r\n`
 }
 
 /** More than 80 KiB that come in pieces and do not say so before. */

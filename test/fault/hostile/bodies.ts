@@ -84,6 +84,11 @@ const kinds = {
     body: `${many('', part)}--${BOUNDARY}--\r\n`,
     expected: '413 too_many_fields',
   },
+  'parts of very many boundaries': {
+    type: `multipart/form-data${`;${' '.repeat(2)}boundary=${'-'.repeat(8)}x`.repeat(1200)}`,
+    body: '-'.repeat(CAP - 100),
+    expected: '400 body_invalid',
+  },
   'a form of very many names': { type: form, body: many('&', (i) => `f${i}=x`), expected: '413 too_many_fields' },
   'a form of one name very often': { type: form, body: many('&', () => 'data=x'), expected: '413 too_many_fields' },
   'more topics than a stream may have': {
