@@ -11,7 +11,7 @@ import type { Timed, Wheel } from './wheel.ts'
 import { type Chunk, chunkOf, type Window } from './window.ts'
 
 /** Entries that one read of the log asks for, at most: what they cost, everybody else waits for. */
-const READ_COUNT = 128
+const READ_COUNT = 64
 /** How far a replay may be ahead of its rate: about what the clock's grain makes of it anyway. */
 const REPLAY_BURST_MS = 100
 

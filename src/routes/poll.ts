@@ -5,7 +5,7 @@ import type { Filter } from '../topic.ts'
 import type { Connection } from './connection.ts'
 
 /** After so many characters of frames an answer is made: it is read and written in one go, for which everybody else waits. */
-const MAX_ANSWER = 64 * 1024
+const MAX_ANSWER = 32 * 1024
 
 /** One answer of a long poll. */
 interface Polled {
