@@ -90,6 +90,19 @@ describe('a filter', () => {
     )
   })
 
+  test('remembering, matches the same, the first time and again', () => {
+    const names = fc.array(fc.oneof(topic, pattern), { minLength: 1, maxLength: 5 })
+    fc.assert(
+      fc.property(names, fc.array(topic, { minLength: 1, maxLength: 5 }), (asked, given) => {
+        const filter = Filter.parse(asked)
+        const matchesAgain = filter.remembering()
+        const twice = [...given, ...given]
+        expect(twice.map(matchesAgain)).toEqual(twice.map((name) => filter.matches(name)))
+      }),
+      { seed, numRuns: runs(300, 20_000) },
+    )
+  })
+
   test('holds 1 to 100 names', () => {
     const names = (n: number) => Array.from({ length: n }, (_, i) => `t/${i}`)
     expect(() => Filter.parse([])).toThrow(expect.objectContaining({ code: 'topic_missing' }))

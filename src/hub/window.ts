@@ -93,9 +93,10 @@ export class Window {
       )
       return
     }
+    const matches = filter.remembering()
     for (const frame of this.#frames.after(position)) {
       if (frame.seq > to) return
-      if (filter.matches(frame.topic)) yield frame
+      if (matches(frame.topic)) yield frame
     }
   }
 

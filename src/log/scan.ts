@@ -23,10 +23,11 @@ export function scan(tables: Tables, after: number, limit: ReadLimit, filter: Fi
 /** The rows that a filter matches, until there are more than enough or a turn's worth of rows has been looked at. */
 function look(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number) {
   const wanted: EntryRow[] = []
+  const matches = filter.remembering()
   let to = after
   for (let left = filter.perTurn; left > 0 && to < head && wanted.length <= limit.count; left -= STEP) {
     const looked = tables.rows(to, Math.min(left, STEP))
-    for (const row of looked.rows) if (row.seq <= head && filter.matches(row.topic)) wanted.push(row)
+    for (const row of looked.rows) if (row.seq <= head && matches(row.topic)) wanted.push(row)
     to = looked.to
   }
   return { wanted, to }

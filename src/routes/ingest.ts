@@ -7,8 +7,8 @@ import type { Message } from '../log/log.ts'
 import type { Items } from './items.ts'
 import { authorizeSaying, readMessage, withKey } from './message.ts'
 
-/** Most items of one commit: a longer one would keep readers waiting. */
-const GROUP = 500
+/** Most items of one commit: 100 topics that nobody has heard of keep everybody waiting for 2.5 ms (measured, SQLite). */
+const GROUP = 32
 
 export interface Sender {
   readonly grant: Grant
