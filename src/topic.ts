@@ -70,10 +70,7 @@ export function isOwn(topic: string): boolean {
 
 /** Whether a pattern matches a topic, both parsed and split. A `$` topic is matched only by a pattern that names its first segment. */
 export function matches(pattern: readonly string[], topic: readonly string[]): boolean {
-  return (pattern[0] === topic[0] || !isOwn(topic[0]!)) && fits(pattern, topic)
-}
-
-function fits(pattern: readonly string[], topic: readonly string[]): boolean {
+  if (isOwn(topic[0]!) && pattern[0] !== topic[0]) return false
   for (let i = 0; i < pattern.length; i++) {
     const segment = pattern[i]
     if (segment === '**') return topic.length > i
@@ -155,7 +152,7 @@ export class Filter {
 
   /** The same for who goes through many entries of few topics: each is compared with the patterns once. */
   remembering(): (topic: string) => boolean {
-    if (this.#split.length === 0) return (topic) => this.topics.has(topic)
+    if (this.#split.length === 0 || this.#isAll) return (topic) => this.matches(topic) // which costs no more than to remember
     const known = new Map<string, boolean>()
     return (topic) => {
       const isKnown = known.get(topic)
