@@ -150,7 +150,7 @@ export class Filter {
     return this.#split.some((pattern) => matches(pattern, segments))
   }
 
-  /** The same for who goes through many entries of few topics: each is compared with the patterns once. */
+  /** The same for one look at many entries of few topics: each is compared with the patterns once. */
   remembering(): (topic: string) => boolean {
     if (this.#split.length === 0 || this.#isAll) return (topic) => this.matches(topic) // which costs no more than to remember
     const known = new Map<string, boolean>()

@@ -96,7 +96,7 @@ export class Gaps {
   /** Resolves with whether it came to an end. */
   async #search(filter: Filter, known: Known): Promise<boolean> {
     let looked = 0
-    for (const { topic, trimmed } of this.#tables.trimmedAfter(known.after)) {
+    for (const { topic, trimmed } of this.#tables.trimmedAfter(known.after, filter.perTurn)) {
       if (trimmed > known.trimmed && filter.matches(topic)) known.trimmed = trimmed
       if (known.trimmed >= trimmed && this.#tables.newestTrimmedFirst) return true
       if (++looked % filter.perTurn > 0) continue

@@ -30,8 +30,9 @@ export async function seekLast(
     return 0
   }
   for (let before = head + 1; ; await turns.next()) {
+    const matches = filter.remembering()
     const rows = tables.rowsBefore(before, filter.perTurn)
-    for (const row of rows) if (filter.matches(row.topic) && found(row)) return row.seq - 1
+    for (const row of rows) if (matches(row.topic) && found(row)) return row.seq - 1
     if (rows.length < filter.perTurn) return 0
     before = rows.at(-1)!.seq
   }

@@ -60,8 +60,7 @@ function sqlTables(sql: Sql): Tables {
       )
     },
     newestTrimmedFirst: true,
-    *trimmedAfter(seq) {
-      const page = 200 // what one turn can spare
+    *trimmedAfter(seq, page) {
       for (let before = Number.MAX_SAFE_INTEGER; ; ) {
         const rows = sql.all(
           'SELECT name AS topic, trimmed FROM topic WHERE trimmed > 0 AND trimmed > ? AND trimmed < ? ORDER BY trimmed DESC LIMIT ?',

@@ -56,8 +56,8 @@ export interface Tables {
 
   topic(name: string): TopicRow | undefined
   setTopic(name: string, row: TopicRow): void
-  /** Topics trimmed after a seq, found as they are asked for; the tables may change meanwhile. */
-  trimmedAfter(seq: number): Iterable<{ readonly topic: string; readonly trimmed: number }>
+  /** Topics trimmed after a seq, found `page` at a time as they are asked for; the tables may change meanwhile. */
+  trimmedAfter(seq: number, page: number): Iterable<{ readonly topic: string; readonly trimmed: number }>
   /** Whether `trimmedAfter` gives the last trimmed first. */
   readonly newestTrimmedFirst: boolean
   /** Topics with kept entries or closed, by name, after one and with a prefix. */

@@ -7,8 +7,12 @@ import type { Message } from '../log/log.ts'
 import type { Items } from './items.ts'
 import { authorizeSaying, readMessage, withKey } from './message.ts'
 
-/** Most items of one commit: 100 topics that nobody has heard of keep everybody waiting for 2.5 ms (measured, SQLite). */
-const GROUP = 32
+/**
+ * Items of one commit: few, because 100 topics that nobody has heard of keep everybody waiting for 2.5 ms (measured, SQLite); twice
+ * as many after a commit that took long, for a disk or a server: an fsync costs the same for one as for all.
+ */
+const GROUP = { min: 32, max: 256 }
+const LONG_COMMIT_MS = 5
 
 export interface Sender {
   readonly grant: Grant
@@ -44,14 +48,19 @@ export async function ingest(hub: Hub, clients: Clients, items: Items, sender: S
     lastId = published.at(-1)?.id ?? lastId
   }
   const publish = async (messages: readonly Message[]) => note(await hub.publish(messages))
+  let size = GROUP.min
   const publishAll = async (messages: readonly Message[]) => {
-    for (let i = 0; i < messages.length; i += GROUP) {
-      const group = messages.slice(i, i + GROUP)
+    for (let i = 0; i < messages.length; ) {
+      const group = messages.slice(i, i + size)
+      i += group.length
       await clients.pace(sender.asked, group.length)
+      const began = performance.now()
       await publish(group).catch(async (error) => {
         if (!isRefusal(error)) throw error
         for (const message of group) await publish([message]) // up to the one at fault
       })
+      const isLong = performance.now() - began > LONG_COMMIT_MS
+      size = isLong ? Math.min(2 * size, GROUP.max) : Math.max(size / 2, GROUP.min)
     }
   }
   try {

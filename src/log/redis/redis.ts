@@ -159,7 +159,8 @@ class SharedLog implements Log {
     for (let before = Number.MAX_SAFE_INTEGER; before > 0; ) {
       const answer = await this.#ask(scripts.before, before, size, names)
       const [rows, next] = answer as [[number, string, number][], number]
-      for (const [seq, topic, isBare] of rows) if (isBare === 0 && filter.matches(topic) && --left === 0) return seq - 1
+      const matches = filter.remembering()
+      for (const [seq, topic, isBare] of rows) if (isBare === 0 && matches(topic) && --left === 0) return seq - 1
       before = next
     }
     return 0

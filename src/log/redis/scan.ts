@@ -7,8 +7,6 @@ type Ask = (script: string, ...values: readonly (string | number)[]) => Promise<
 
 /** Most bytes of rows that one look takes from the server, whatever of them is wanted. */
 const LOOK_BYTES = 1024 ** 2
-/** Topics that were trimmed, of one question. */
-const TRIMMED_PAGE = 1000
 /** How often a page is read again because something was trimmed meanwhile. */
 const MAX_TRIES = 5
 
@@ -29,7 +27,8 @@ export async function scanned(
     const lost =
       suspects === 0 || after < floor ? { to: 0, trims, floor } : await lastTrimmed(ask, after, filter, isGone)
     if (lost.trims !== trims && (lost.to > 0 || lost.floor > floor) && tries < MAX_TRIES) continue
-    const wanted = rows.filter(([, , topic]) => filter.matches(topic)).map(entryOf)
+    const matches = filter.remembering()
+    const wanted = rows.filter(([, , topic]) => matches(topic)).map(entryOf)
     const page = limit.latest ? await newest(ask, wanted, limit, scannedTo) : take(wanted, limit, scannedTo)
     return withLosses(page, { after, head, floor: Math.max(floor, lost.floor), to: Math.max(named, lost.to), closed })
   }
@@ -37,12 +36,13 @@ export async function scanned(
 
 /** The last seq of a filter's topics that was trimmed after another, by what was known after so many trims. */
 async function lastTrimmed(ask: Ask, after: number, filter: Filter, isGone: () => boolean) {
+  const page = filter.perTurn
   for (let before = '+inf'; ; ) {
-    const answer = await ask(scripts.trimmedAfter, after, before, TRIMMED_PAGE)
+    const answer = await ask(scripts.trimmedAfter, after, before, page)
     const [trims, floor, found] = answer as [number, number, string[]]
     for (let i = 0; i < found.length; i += 2)
       if (filter.matches(found[i]!)) return { to: Number(found[i + 1]), trims, floor }
-    if (found.length < 2 * TRIMMED_PAGE || isGone()) return { to: 0, trims, floor }
+    if (found.length < 2 * page || isGone()) return { to: 0, trims, floor }
     before = `(${found.at(-1)}`
   }
 }
