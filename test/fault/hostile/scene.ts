@@ -50,7 +50,7 @@ export const settings = {
   HEARTBEAT: '5m', // so that who is gone is not found out by it
   LIFETIME: '1h',
   MALLOC_ARENA_MAX: '1', // the C library's, where it is glibc: with more of them it is chance how much each holds
-  MALLOC_MMAP_THRESHOLD_: '32768', // what is larger is given back when it is freed
+  MALLOC_MMAP_THRESHOLD_: '16384', // what is larger is given back when it is freed: 64 entries of the log, say
 }
 
 /** How to attack, again and again. */
