@@ -2,11 +2,12 @@ import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
-/** Who may import whom; a folder stands for its files, and everybody may import errors, topic and turn. */
+/** Who may import whom; a folder stands for its files, and everybody may import errors, topic, turn and sequence. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/errors.ts': [],
   'src/topic.ts': ['src/errors.ts'],
   'src/turn.ts': [],
+  'src/sequence.ts': [],
   'src/log': ['src/log'],
   'src/hub': ['src/hub', 'src/log/log.ts'],
   'src/store.ts': ['src/hub', 'src/log/memory.ts'],
@@ -75,7 +76,7 @@ describe('imports point down only', () => {
         const target = normalize(join(dirname(file), from))
         const targets = [
           ...allowed[layer!]!,
-          ...(layer === 'src/errors.ts' ? [] : ['src/errors.ts', 'src/topic.ts', 'src/turn.ts']),
+          ...(layer === 'src/errors.ts' ? [] : ['src/errors.ts', 'src/topic.ts', 'src/turn.ts', 'src/sequence.ts']),
         ]
         expect(
           targets.some((place) => isIn(target, place)),

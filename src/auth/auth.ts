@@ -13,13 +13,8 @@ import { Tokens } from './tokens.ts'
 /** What a stream whose grant has gone tells its reader to wait before it comes back, and is told why it may not. */
 const RETURN_MS = 1000
 
-/** How a request says who sends it. */
-export interface Credentials {
-  readonly authorization: string | undefined
-  readonly cookie: string | undefined
-  /** Of the query, where a stream is asked for. */
-  readonly ticket?: string | undefined
-}
+/** A request's header by its name, in lower case. */
+type HeaderOf = (name: string) => string | undefined
 
 /** A grant, and for a ticket's first use the cookie by which a browser comes back. */
 export interface Granted {
@@ -67,15 +62,17 @@ export class Auth {
   /**
    * What a request may do. Whoever shows something is what it says or is refused: nobody falls back to anonymous in silence.
    *
+   * @param ticket of the query, where a stream is asked for
    * @throws AppError `token_invalid`, `ticket_invalid`, `keys_unavailable`
    */
-  grantOf(credentials: Credentials): Granted | Promise<Granted> {
-    return this.isClosed ? this.#grantOf(credentials) : open
+  grantOf(header: HeaderOf, ticket?: string): Granted | Promise<Granted> {
+    return this.isClosed ? this.#grantOf(header, ticket) : open
   }
 
-  async #grantOf({ authorization, cookie, ticket }: Credentials): Promise<Granted> {
+  async #grantOf(header: HeaderOf, ticket: string | undefined): Promise<Granted> {
     await this.#refresh()
-    const bearer = bearerOf(authorization)
+    const bearer = bearerOf(header('authorization'))
+    const cookie = header('cookie')
     if (bearer === undefined && ticket !== undefined) return this.#redeemed(ticket, cookieOf(cookie, EVENT_COOKIE))
     const token = bearer ?? cookieOf(cookie, COOKIE)
     if (token === undefined) return { grant: this.#options.anonymous }

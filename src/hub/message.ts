@@ -1,5 +1,5 @@
 import { AppError, quote } from '../errors.ts'
-import { type Message, utf8Length } from '../log/log.ts'
+import { type Message, makeMessage, utf8Length } from '../log/log.ts'
 import { isOwn, parseTopic, type TopicLimits } from '../topic.ts'
 
 /** Bounds of `retry`, in ms. */
@@ -34,15 +34,7 @@ export function parseMessage(message: Message, limits: MessageLimits): Message {
   if (event !== undefined) checkEvent(event)
   if (retry !== undefined) checkRetry(retry)
   if (key !== undefined) checkKey(key)
-  const named = event !== undefined && event !== 'message'
-  return {
-    topic,
-    ...(data !== undefined && { data }),
-    ...(named && { event }),
-    ...(retry !== undefined && { retry }),
-    ...(key !== undefined && { key }),
-    ...(close && { close }),
-  }
+  return makeMessage(topic, { data, event: event === 'message' ? undefined : event, retry, key, close })
 }
 
 /** @throws AppError `message_invalid`, `event_too_large` */

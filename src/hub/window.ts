@@ -1,6 +1,6 @@
+import { Sequence } from '../sequence.ts'
 import type { Filter } from '../topic.ts'
 import { type Frame, joinFrames } from './frame.ts'
-import { Frames } from './frames.ts'
 
 /** Whole frames that a reader is owed after some position. */
 export interface Chunk {
@@ -28,9 +28,9 @@ export interface Selection {
 export class Window {
   readonly #maxCount: number
   readonly #maxBytes: number
-  #frames = new Frames()
+  #frames = new Sequence<Frame>()
   /** The same by topic, so that readers of some topics pass over none of the others. */
-  #byTopic = new Map<string, Frames>()
+  #byTopic = new Map<string, Sequence<Frame>>()
   #bytes = 0
   #head: number
   #edition = 0
@@ -56,9 +56,9 @@ export class Window {
     if (frame.seq !== this.#head + 1) this.#forget()
     this.#head = frame.seq
     this.#frames.push(frame)
-    const own = this.#byTopic.get(frame.topic) ?? new Frames()
-    own.push(frame)
-    this.#byTopic.set(frame.topic, own)
+    const own = this.#byTopic.get(frame.topic)
+    if (own) own.push(frame)
+    else this.#byTopic.set(frame.topic, new Sequence([frame]))
     this.#bytes += frame.weight
     while (this.#frames.size > this.#maxCount || this.#bytes > this.#maxBytes) this.#drop()
   }
@@ -103,7 +103,7 @@ export class Window {
   /** Of each topic what says how it stands; notes what is passed over for that. */
   *#standing(frames: Iterable<Frame>, passed: number[]): Generator<Frame, void, undefined> {
     for (const frame of frames)
-      if (this.#byTopic.get(frame.topic)!.isStanding(frame)) yield frame
+      if (isStanding(frame, this.#byTopic.get(frame.topic)!)) yield frame
       else passed.push(frame.seq)
   }
 
@@ -116,10 +116,16 @@ export class Window {
   }
 
   #forget(): void {
-    this.#frames = new Frames()
+    this.#frames = new Sequence<Frame>()
     this.#byTopic = new Map()
     this.#bytes = 0
   }
+}
+
+/** Whether a frame says how its topic stands: the newest, and with a close that says nothing the one before. */
+function isStanding(frame: Frame, topic: Sequence<Frame>): boolean {
+  const newest = topic.last()
+  return frame === newest || (newest?.says === false && frame === topic.last(1))
 }
 
 /** Several lists, each in order, as one. */

@@ -274,8 +274,8 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     next.keys--
   }
 
-  function insert({ key: _, ...said }: Message, { seq, time }: Receipt, next: State, topics: Touched): Entry {
-    const entry: Entry = { ...said, seq, time }
+  function insert(message: Message, { seq, time }: Receipt, next: State, topics: Touched): Entry {
+    const entry: Entry = { ...unkeyed(message), seq, time }
     const bytes = weigh(entry)
     tables.insert(entry, bytes)
     if (isOwn(entry.topic)) keptTo = 0 // what was the state of the hub may be history now
@@ -467,4 +467,10 @@ function closed(): AppError {
 /** Lets a process end although the timer is set, where the runtime knows of that. */
 function letExit(timer: unknown): void {
   ;(timer as { unref?: () => void } | undefined)?.unref?.()
+}
+
+function unkeyed(message: Message): Omit<Message, 'key'> {
+  if (message.key === undefined) return message
+  const { key: _, ...said } = message
+  return said
 }

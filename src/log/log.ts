@@ -213,6 +213,31 @@ export function newEpoch(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(10)), (n) => alphabet[n % 36]).join('')
 }
 
+type Said = { -readonly [Field in keyof Message]: Message[Field] }
+
+/** A message of what is given of it. */
+export function makeMessage(
+  topic: string,
+  {
+    data,
+    event,
+    retry,
+    key,
+    close,
+  }: { [Field in Exclude<keyof Said, 'topic' | 'close'>]: Said[Field] | undefined } & {
+    close: boolean | undefined
+  },
+): Message {
+  // A field after the other, because a conditional spread of each takes several times as long.
+  const message: Said = { topic }
+  if (data !== undefined) message.data = data
+  if (event !== undefined) message.event = event
+  if (retry !== undefined) message.retry = retry
+  if (key !== undefined) message.key = key
+  if (close) message.close = close
+  return message
+}
+
 /** What an entry weighs in retention: the UTF-8 bytes of its topic, event name and data. */
 export function weigh(message: Message): number {
   return message.topic.length + utf8Length(message.event ?? '') + utf8Length(message.data ?? '')

@@ -1,3 +1,4 @@
+import { Sequence } from '../sequence.ts'
 import { ledger } from './ledger.ts'
 import { defaultLogOptions, type Entry, type Log, type LogOptions, newEpoch, weigh } from './log.ts'
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
@@ -8,7 +9,10 @@ export function memoryLog(options: Partial<LogOptions> = {}): Log {
   return ledger(memoryTables(), { ...all, durability: 'memory' })
 }
 
-type Kept = { readonly entry: Entry; readonly bytes: number }
+/** An entry, and what is asked of it more often. */
+interface Kept extends EntryRow {
+  readonly entry: Entry
+}
 
 function memoryTables(): Tables {
   let state: State = {
@@ -22,17 +26,12 @@ function memoryTables(): Tables {
     floor: 0,
     commits: 0,
   }
-  const entries = new Map<number, Kept>()
-  const all = new Seqs()
-  const seqs = new Map<string, Seqs>()
+  const all = new Sequence<Kept>()
+  const ofTopics = new Map<string, Sequence<Kept>>()
   const topics = new Map<string, TopicRow>()
   const shown = new Set<string>() // those that have kept entries or are closed
   const emptied = new Set<string>() // the others, in the order in which they were emptied
   const keys = new Map<string, KeyRow>() // in the order of their seq
-  const row = (seq: number): EntryRow => {
-    const { entry, bytes } = entries.get(seq)!
-    return { seq, topic: entry.topic, time: entry.time, bytes }
-  }
 
   return {
     transaction: (run) => run(),
@@ -80,34 +79,35 @@ function memoryTables(): Tables {
     },
 
     insert(entry, bytes) {
-      const { seq, topic } = entry
-      entries.set(seq, { entry, bytes })
-      all.push(seq)
-      const own = seqs.get(topic) ?? new Seqs()
-      seqs.set(topic, own)
-      own.push(seq)
+      const { seq, topic, time } = entry
+      const kept = { seq, topic, time, bytes, entry }
+      all.push(kept)
+      const own = ofTopics.get(topic)
+      if (own) own.push(kept)
+      else ofTopics.set(topic, new Sequence([kept]))
     },
     remove({ seq, topic }) {
-      entries.delete(seq)
       all.remove(seq)
-      const own = seqs.get(topic)!
+      const own = ofTopics.get(topic)!
       own.remove(seq)
-      if (own.size === 0) seqs.delete(topic)
+      if (own.size === 0) ofTopics.delete(topic)
     },
     blank({ seq, topic, time }) {
       const entry: Entry = { topic, close: true, seq, time }
-      entries.set(seq, { entry, bytes: weigh(entry) })
+      const kept = { seq, topic, time, bytes: weigh(entry), entry }
+      all.replace(kept)
+      ofTopics.get(topic)!.replace(kept)
     },
-    entry: (seq) => entries.get(seq)?.entry,
-    entries: (seqs) => seqs.map((seq) => entries.get(seq)?.entry).filter((entry) => entry !== undefined),
+    entry: (seq) => all.get(seq)?.entry,
+    entries: (seqs) => seqs.map((seq) => all.get(seq)?.entry).filter((entry) => entry !== undefined),
     rows(after, limit) {
-      const rows = all.after(after, limit).map(row)
+      const rows = all.firstAfter(after, limit)
       return { rows, to: rows.length < limit ? Number.POSITIVE_INFINITY : rows.at(-1)!.seq }
     },
-    topicRows: (topic, after, limit) => (seqs.get(topic)?.after(after, limit) ?? []).map(row),
-    rowsBefore: (before, limit) => all.before(before, limit).map(row),
-    topicRowsBefore: (topic, before, limit) => (seqs.get(topic)?.before(before, limit) ?? []).map(row),
-    newest: (topic) => seqs.get(topic)?.last,
+    topicRows: (topic, after, limit) => ofTopics.get(topic)?.firstAfter(after, limit) ?? [],
+    rowsBefore: (before, limit) => all.lastBefore(before, limit),
+    topicRowsBefore: (topic, before, limit) => ofTopics.get(topic)?.lastBefore(before, limit) ?? [],
+    newest: (topic) => ofTopics.get(topic)?.last()?.seq,
 
     key: (topic, key) => keys.get(JSON.stringify([topic, key])),
     setKey: (row) => {
@@ -118,60 +118,5 @@ function memoryTables(): Tables {
       keys.delete(JSON.stringify([topic, key]))
     },
     close() {},
-  }
-}
-
-/** Rising seqs: appended at the end, mostly removed at or near the start, found by halving. */
-class Seqs {
-  #list: number[] = []
-  #start = 0
-
-  get size(): number {
-    return this.#list.length - this.#start
-  }
-
-  get last(): number | undefined {
-    return this.size > 0 ? this.#list.at(-1) : undefined
-  }
-
-  push(seq: number): void {
-    this.#list.push(seq)
-  }
-
-  after(seq: number, limit: number): readonly number[] {
-    const from = this.#find(seq + 1)
-    return this.#list.slice(from, from + limit)
-  }
-
-  /** Newest first. */
-  before(seq: number, limit: number): readonly number[] {
-    const to = this.#find(seq)
-    return this.#list.slice(Math.max(this.#start, to - limit), to).reverse()
-  }
-
-  /** Closes the hole from the nearer side: one that stays at the start does not make the others dear. */
-  remove(seq: number): void {
-    const at = this.#find(seq)
-    if (at - this.#start > this.#list.length - at) {
-      this.#list.splice(at, 1)
-      return
-    }
-    this.#list.copyWithin(this.#start + 1, this.#start, at)
-    this.#start++
-    if (this.#start < 1024 || this.#start * 2 < this.#list.length) return
-    this.#list = this.#list.slice(this.#start)
-    this.#start = 0
-  }
-
-  /** Index of the first seq that is not less. */
-  #find(seq: number): number {
-    let low = this.#start
-    let high = this.#list.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.#list[middle]! < seq) low = middle + 1
-      else high = middle
-    }
-    return low
   }
 }

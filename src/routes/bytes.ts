@@ -12,7 +12,8 @@ export function refuseCompressed(request: Request): void {
 
 /** A content type without its parameters. */
 export function essenceOf(type: string): string {
-  return type.split(';')[0]!.trim().toLowerCase()
+  const end = type.indexOf(';')
+  return (end < 0 ? type : type.slice(0, end)).trim().toLowerCase()
 }
 
 export function concat(pieces: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {

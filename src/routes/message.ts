@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { authorize, type Grant } from '../auth/authorize.ts'
 import { AppError, quote } from '../errors.ts'
-import type { Message } from '../log/log.ts'
+import { type Message, makeMessage } from '../log/log.ts'
 import { isOwn, parseTopic } from '../topic.ts'
 import { fieldCodes, message } from './schema.ts'
 
@@ -17,14 +17,8 @@ export function readMessage(given: unknown, topic: string | undefined): Message 
   if (!found.success) throw refusal(found.issues[0], given)
   const { data, event, retry, key, close } = found.output
   if (data === undefined && !close) throw missing(given)
-  return {
-    topic: topicOf(topic, found.output.topic),
-    ...(data !== undefined && { data: textOf(data) }),
-    ...(event !== undefined && { event }),
-    ...(retry !== undefined && { retry }),
-    ...(key !== undefined && { key }),
-    ...(close && { close }),
-  }
+  const text = data === undefined ? undefined : textOf(data)
+  return makeMessage(topicOf(topic, found.output.topic), { data: text, event, retry, key, close })
 }
 
 /** The one topic of two that may be given. @throws AppError `topic_missing`, `topic_conflict` */
