@@ -1,4 +1,5 @@
 import { AppError, quote } from '../errors.ts'
+import { Turns } from '../turn.ts'
 
 /** @throws AppError `content_type_unsupported` */
 export function refuseCompressed(request: Request): void {
@@ -27,10 +28,13 @@ export function concat(pieces: readonly Uint8Array[], length: number): Uint8Arra
   return bytes
 }
 
+/** In which bodies that are late are refused, one a turn: thousands that were begun together are late together. */
+const turns = new Turns()
+
 /** What a body gives, if it does so in time. @throws what `late` makes, AppError `body_invalid` (cut off) */
 export function within<T>(given: Promise<T>, ms: number, late: () => AppError): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(late()), Math.max(0, ms))
+    const timer = setTimeout(() => void turns.next().then(() => reject(late())), Math.max(0, ms))
     given.then(
       (value) => {
         clearTimeout(timer)
