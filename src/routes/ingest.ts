@@ -9,10 +9,11 @@ import { authorizeSaying, readMessage, withKey } from './message.ts'
 
 /**
  * Items of one commit: few, because 100 topics that nobody has heard of keep everybody waiting for 2.5 ms (measured, SQLite); twice
- * as many after a commit that took long, for a disk or a server: an fsync costs the same for one as for all.
+ * as many after a commit that took as long as only a slow disk or a server far away makes it: an fsync costs the same for one as
+ * for all. A busy hub takes 5 ms and more, and larger groups would keep it busier.
  */
 const GROUP = { min: 32, max: 256 }
-const LONG_COMMIT_MS = 5
+const LONG_COMMIT_MS = 20
 
 export interface Sender {
   readonly grant: Grant

@@ -5,7 +5,7 @@ import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 
 const ITEMS = 2000
-const COMMIT_MS = 10
+const COMMIT_MS = 25
 
 test('the slower the log commits, the more items of a body that streams go into one commit', async () => {
   const log = memoryLog()
