@@ -1,3 +1,6 @@
+/** Fewer are not worth a copy of the rest. */
+const MIN_HOLES = 32
+
 /** Things that have a seq, in its order: added at the end, mostly taken out at or near the start, found by halving. */
 export class Sequence<T extends { readonly seq: number }> {
   #list: (T | undefined)[]
@@ -87,6 +90,3 @@ export class Sequence<T extends { readonly seq: number }> {
     this.#start = 0
   }
 }
-
-/** So few are not worth a copy. */
-const MIN_HOLES = 32

@@ -19,7 +19,7 @@ import type {
   TopicQuery,
   TopicState,
 } from './log.ts'
-import { weigh } from './log.ts'
+import { unkeyed, weigh } from './log.ts'
 import { merge, scan } from './scan.ts'
 import { seekLast, seekSince } from './seek.ts'
 import type { EntryRow, State, Tables, TopicRow } from './tables.ts'
@@ -467,10 +467,4 @@ function closed(): AppError {
 /** Lets a process end although the timer is set, where the runtime knows of that. */
 function letExit(timer: unknown): void {
   ;(timer as { unref?: () => void } | undefined)?.unref?.()
-}
-
-function unkeyed(message: Message): Omit<Message, 'key'> {
-  if (message.key === undefined) return message
-  const { key: _, ...said } = message
-  return said
 }

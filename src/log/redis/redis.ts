@@ -18,7 +18,7 @@ import type {
   TopicQuery,
   TopicState,
 } from '../log.ts'
-import { defaultLogOptions, newEpoch, weigh } from '../log.ts'
+import { defaultLogOptions, newEpoch, unkeyed, weigh } from '../log.ts'
 import { inspect, type Server } from './durability.ts'
 import { away, Engine, isReply, pause, RETRY_MS, type Redis, refusesForNow, says } from './engine.ts'
 import { RedisPeers } from './peers.ts'
@@ -340,8 +340,7 @@ class SharedLog implements Log {
       const outcome = outcomes[b]!
       if (typeof outcome[0] === 'string') return refusalOf(outcome[0], messages[(outcome[1] as number) - 1]!)
       return (outcome as [number, number, number][]).map(([seq, time, known], i) => {
-        const { key: _, ...said } = messages[i]!
-        if (known === 0) entries.push({ ...said, seq, time })
+        if (known === 0) entries.push({ ...unkeyed(messages[i]!), seq, time })
         return { seq, time, duplicate: known === 1 }
       })
     })

@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest'
+import { AppError } from '../../src/errors.ts'
+import { within } from '../../src/routes/bytes.ts'
+import { nextTurn } from '../../src/turn.ts'
+
+const BODIES = 200
+
+test('bodies that are late together are refused in turns of their own, so that others are served between', async () => {
+  let refused = 0
+  const late = () => new AppError('body_too_slow', 'Cannot wait for more')
+  for (let i = 0; i < BODIES; i++) {
+    within(new Promise<never>(() => {}), 5, late).catch(() => {
+      refused++
+    })
+  }
+  let most = 0
+  while (refused < BODIES) {
+    const before = refused
+    await nextTurn()
+    most = Math.max(most, refused - before)
+  }
+  expect(most).toBeLessThanOrEqual(2) // between two of our looks are one or two of its turns
+})
