@@ -10,6 +10,7 @@ import type { Connection } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { writeTo } from './carrier.ts'
 import { readFile } from './files.ts'
+import { Incoming } from './incoming.ts'
 import { shortOf } from './machine.ts'
 import { openAuth, openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
@@ -83,6 +84,10 @@ class NodeConnection implements Connection {
     this.address = incoming.socket.remoteAddress
     this.#incoming = incoming
     this.#streaming = streaming
+  }
+
+  body(): AsyncIterator<Uint8Array> {
+    return new Incoming(this.#incoming)
   }
 
   keep(): void {

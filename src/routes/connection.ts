@@ -4,6 +4,11 @@ import type { Subscription } from '../hub/subscription.ts'
 export interface Connection {
   /** The address of the client, as the runtime or the platform in front of it knows it. */
   readonly address?: string | undefined
+  /**
+   * The pieces in which the request's body comes, where the runtime has them without making a web stream of them. Read by one, once;
+   * who does not read to the end says so with `return`, and the runtime does with the rest what it does with any.
+   */
+  body?(): AsyncIterator<Uint8Array>
   /** Lets the connection be silent for as long as it likes: for a stream, in either direction. */
   keep?(): void
   /** Cuts the connection off, unsent bytes included: for a reader that does not drain. */

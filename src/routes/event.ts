@@ -77,7 +77,7 @@ async function answer(c: Ask, { hub, auth, clients, body, limits }: EventOptions
 async function queryOf(c: Ask, limits: BodyLimits): Promise<URLSearchParams> {
   const query = parseQuery(c.req.url)
   if (c.req.method === 'GET' || c.req.method === 'HEAD') return query
-  const body = await readBody(c.req.raw, limits)
+  const body = await readBody(c, limits)
   if (body.kind === 'none') return query
   if (body.kind !== 'form')
     throw new AppError(

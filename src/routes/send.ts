@@ -36,7 +36,7 @@ export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
     const query = parseQuery(c.req.url)
     const asked = single(query, 'topic')
     const isPost = c.req.method === 'POST'
-    const streamed = isPost ? streamOf(c.req.raw, { ...stream, maxItemBytes: limits.maxBodyBytes }) : undefined
+    const streamed = isPost ? streamOf(c, { ...stream, maxItemBytes: limits.maxBodyBytes }) : undefined
     if (streamed) {
       refuseFields(query)
       c.env?.keep?.()
@@ -49,7 +49,7 @@ export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
       const topic = asked !== undefined && { topic: asked }
       return answer(c, taken.lastId, { ...taken, ...topic, durability: await hub.durability() }, options)
     }
-    const body: Body = isPost ? await readBody(c.req.raw, limits) : { kind: 'none' }
+    const body: Body = isPost ? await readBody(c, limits) : { kind: 'none' }
     if (asked === undefined && !namesTopic(body)) return set(c, options, grant, query, body)
     if (isPost) return publish(c, options, grant, query, body)
     c.header('Allow', 'POST')

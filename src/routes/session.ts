@@ -77,7 +77,7 @@ export function revoke(auth: Auth, body: BodyLimits): Handler {
 }
 
 async function readJson<Schema extends v.GenericSchema>(c: Context, limits: BodyLimits, schema: Schema) {
-  const body = await readBody(c.req.raw, limits)
+  const body = await readBody(c, limits)
   if (body.kind !== 'json' && body.kind !== 'none')
     throw new AppError('content_type_unsupported', 'Cannot read a body of this type: expected application/json')
   const found = v.safeParse(schema, body.kind === 'json' ? body.value : {})

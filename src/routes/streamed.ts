@@ -1,5 +1,5 @@
 import { AppError } from '../errors.ts'
-import { essenceOf, refuseCompressed, within } from './bytes.ts'
+import { type Asked, essenceOf, piecesOf, refuseCompressed, within } from './bytes.ts'
 import { eventsOf, type Items, linesOf } from './items.ts'
 
 /** Bounds of a body that is read as it streams in. */
@@ -17,15 +17,13 @@ export interface StreamLimits {
  *
  * @throws AppError while they are read: `stream_idle`, `stream_too_slow`, `stream_too_long`, `body_invalid` (cut off)
  */
-export function streamOf(
-  request: Request,
-  limits: StreamLimits & { readonly maxItemBytes: number },
-): Items | undefined {
+export function streamOf(asked: Asked, limits: StreamLimits & { readonly maxItemBytes: number }): Items | undefined {
+  const request = asked.req.raw
   const type = essenceOf(request.headers.get('content-type') ?? '')
   const read = type === 'application/x-ndjson' ? linesOf : type === 'text/event-stream' ? eventsOf : undefined
   if (!read) return
   refuseCompressed(request)
-  return bounded(read(timed(request.body, limits), limits.maxItemBytes), limits.maxStreamItems)
+  return bounded(read(timed(asked, limits), limits.maxItemBytes), limits.maxStreamItems)
 }
 
 async function* bounded(items: Items, maxItems: number): Items {
@@ -44,21 +42,22 @@ async function* bounded(items: Items, maxItems: number): Items {
 }
 
 /** What comes of a body, for as long as it keeps coming. */
-async function* timed(
-  body: ReadableStream<Uint8Array> | null,
-  { streamIdleMs, maxStreamMs }: StreamLimits,
-): AsyncIterable<Uint8Array> {
-  if (!body) return
-  const reader = body.getReader()
+async function* timed(asked: Asked, { streamIdleMs, maxStreamMs }: StreamLimits): AsyncIterable<Uint8Array> {
+  const pieces = piecesOf(asked)
+  if (!pieces) return
   const endsAt = performance.now() + maxStreamMs
-  for (;;) {
-    const left = endsAt - performance.now()
-    const late = () =>
-      left < streamIdleMs
-        ? new AppError('stream_too_slow', `Cannot read a stream for more than ${maxStreamMs} ms: send the rest anew`)
-        : new AppError('stream_idle', `Cannot wait for more of the stream: nothing came for ${streamIdleMs} ms`)
-    const { done, value } = await within(reader.read(), Math.min(left, streamIdleMs), late)
-    if (done) return
-    yield value
+  try {
+    for (;;) {
+      const left = endsAt - performance.now()
+      const late = () =>
+        left < streamIdleMs
+          ? new AppError('stream_too_slow', `Cannot read a stream for more than ${maxStreamMs} ms: send the rest anew`)
+          : new AppError('stream_idle', `Cannot wait for more of the stream: nothing came for ${streamIdleMs} ms`)
+      const { done, value } = await within(pieces.next(), Math.min(left, streamIdleMs), late)
+      if (done) return
+      yield value
+    }
+  } finally {
+    pieces.return?.()
   }
 }

