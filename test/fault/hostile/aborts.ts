@@ -18,7 +18,7 @@ const questions = [
   'topic=history',
   'topic=history&from=earliest',
   'topic=history&last=10',
-  'topic=hist*&last=10',
+  'topic=*&last=10',
   'topic=*',
   'topic=**&from=earliest',
   'topic=a&topic=b/*&topic=history&latest=true&from=earliest',

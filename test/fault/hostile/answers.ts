@@ -1,6 +1,6 @@
 import { setPriority } from 'node:os'
 import { soak } from '../../seed.ts'
-import { cores, pin } from './core.ts'
+import { ATTACKER, pin } from './core.ts'
 
 /** What a process beside the test can be asked to do. */
 export type Calls = Readonly<Record<string, (...given: never[]) => unknown>>
@@ -37,6 +37,6 @@ export function answers(calls: Calls): void {
  */
 export function attacks(calls: Calls): void {
   setPriority(10)
-  if (soak) pin(process.pid, cores.attacker)
+  if (soak) pin(process.pid, ATTACKER)
   answers(calls)
 }

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 
-/** Who is attacked, and those who listen to it, have a processor; those who attack have another one. */
-export const cores = { attacked: 0, attacker: 1 } as const
+/** The processor of those who attack: who is attacked, and those who listen to it, have the others, and what these leave of this one. */
+export const ATTACKER = 1
 
 /** Has a process, all its threads and what they start run on one processor only, where there are two and a tool that does it. */
 export function pin(pid: number, core: number): void {
