@@ -9,16 +9,12 @@ const common = {
 }
 /** Runs inside workerd, where a Durable Object's storage is. */
 const insideWorkerd = ['test/log/object.test.ts', 'test/adapters/worker.test.ts']
-/**
- * Browsers, and servers of four runtimes that are killed or signalled, with a processor for each that others do not want meanwhile; in CI
- * such a test may fail once.
- */
-const processes = [
-  'test/browser/**/*.test.ts',
-  'test/clients/**/*.test.ts',
-  'test/fault/**/*.test.ts',
-  'test/auth/keys.test.ts',
-]
+/** Servers of four runtimes that are killed, signalled or kept waiting, when nobody but them wants the processors. */
+const processes = ['test/clients/**/*.test.ts', 'test/fault/**/*.test.ts', 'test/auth/keys.test.ts']
+/** Browsers, which take all processors there are, and those whose figures tell nothing on a machine that others want too. */
+const alone = ['test/browser/**/*.test.ts', 'test/fault/hostile.test.ts', 'test/fault/stall.test.ts']
+/** In CI a test of these may fail once. */
+const retry = process.env.CI ? 1 : 0
 
 export default defineConfig({
   root,
@@ -32,7 +28,7 @@ export default defineConfig({
           ...common,
           name: 'node',
           include: ['test/**/*.test.ts'],
-          exclude: [...insideWorkerd, ...processes],
+          exclude: [...insideWorkerd, ...processes, ...alone],
           maxWorkers: '100%',
           sequence: { groupOrder: 1 },
         },
@@ -43,14 +39,20 @@ export default defineConfig({
           ...common,
           name: 'processes',
           include: processes,
-          retry: process.env.CI ? 1 : 0,
+          exclude: alone,
+          maxWorkers: '100%',
+          retry,
           sequence: { groupOrder: 2 },
         },
       },
       {
         root,
+        test: { ...common, name: 'alone', include: alone, maxWorkers: 1, retry, sequence: { groupOrder: 3 } },
+      },
+      {
+        root,
         plugins: [cloudflareTest({ wrangler: { configPath: `${root}wrangler.toml` } })],
-        test: { ...common, name: 'workerd', include: insideWorkerd, sequence: { groupOrder: 3 } },
+        test: { ...common, name: 'workerd', include: insideWorkerd, sequence: { groupOrder: 4 } },
       },
     ],
   },

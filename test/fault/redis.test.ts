@@ -8,7 +8,7 @@ import { Filter } from '../../src/topic.ts'
 import { Reader } from '../reader.ts'
 import { runs } from '../seed.ts'
 import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
-import { cleanUp } from '../server/server.ts'
+import { cleanUp, freePort } from '../server/server.ts'
 import { wireTo } from '../server/wire.ts'
 
 const all = { count: 100_000, bytes: 1e9 }
@@ -37,11 +37,16 @@ describe.skipIf(withoutRedis)(
     /** So many servers that share out the slots of one cluster. */
     const cluster = async (count: number): Promise<RedisServer[]> => {
       const nodes: RedisServer[] = []
-      for (let i = 0; i < count; i++) nodes.push(await serve({ ...SYNCED, 'cluster-enabled': 'yes' }))
+      // By default its nodes talk on a port 10000 higher, which there may not be.
+      const bus: number[] = []
+      for (let i = 0; i < count; i++) {
+        bus.push(await freePort())
+        nodes.push(await serve({ ...SYNCED, 'cluster-enabled': 'yes', 'cluster-port': `${bus[i]}` }))
+      }
       for (const [i, node] of nodes.entries()) {
         const [from, to] = [i, i + 1].map((n) => Math.floor((n * 16384) / count))
         await node.command(['CLUSTER', 'ADDSLOTSRANGE', `${from}`, `${to! - 1}`])
-        await node.command(['CLUSTER', 'MEET', '127.0.0.1', `${nodes[0]!.port}`])
+        await node.command(['CLUSTER', 'MEET', '127.0.0.1', `${nodes[0]!.port}`, `${bus[0]}`])
       }
       const states = () => Promise.all(nodes.map((node) => node.command(['CLUSTER', 'INFO'])))
       await expect

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { createClient } from '@redis/client'
 import { folder, freePort } from './server.ts'
@@ -40,14 +41,18 @@ export async function redisServer(
     dir,
     url: (name = 'hub') => `redis://127.0.0.1:${port}/${name}`,
     async start(others = settings) {
-      const args = Object.entries({ port: `${port}`, bind: '127.0.0.1', dir, save: '', ...others })
+      const args = Object.entries({ port: `${port}`, bind: '127.0.0.1', dir, logfile: 'log', save: '', ...others })
       child = spawn(
         'redis-server',
         args.flatMap(([name, value]) => [`--${name}`, value]),
         { stdio: 'ignore' },
       )
       running.add(child)
-      while (!(await answers(port))) await new Promise((resolve) => setTimeout(resolve, 20))
+      while (!(await answers(port))) {
+        if (child.exitCode !== null)
+          throw new Error(`redis-server ended: ${readFileSync(`${dir}/log`, 'utf8').trim().split('\n').at(-1)}`)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
     },
     async kill() {
       if (!child || child.exitCode !== null || child.signalCode !== null) return

@@ -159,11 +159,13 @@ export async function cleanUp(): Promise<void> {
   folders.clear()
 }
 
+/** It goes on: a port that nobody listens on yet is not given to the next who asks. */
+const ports = random(process.pid)
+
 /** Below the ports that the kernel hands to clients, so that it is still free when a server comes back to it. */
 export async function freePort(): Promise<number> {
-  const numbers = random(process.pid)
   for (;;) {
-    const port = numbers.whole(20_000, 32_000)
+    const port = ports.whole(20_000, 32_000)
     const probe = createServer()
     const listens = await new Promise<boolean>((resolve) => {
       probe.once('error', () => resolve(false))
