@@ -1,21 +1,19 @@
 import type { IncomingMessage } from 'node:http'
 
 /**
- * The pieces in which Node's HTTP has a body, one at a time: who is not ready for the next one slows the sender down. A request that
- * is made a web stream costs a third more to begin, and each piece of it too (measured: 700 µs and 60, of them 450 and 44 here).
- * It throws when the body is cut off.
+ * The pieces in which Node's HTTP has a body, one at a time: who is not ready for the next one slows the sender down. Not to make a
+ * web stream of it saves a third: 450 µs in the place of 700 to begin a request, 44 in the place of 60 for a piece (measured).
+ * It rejects when the body is cut off.
  */
 export class Incoming implements AsyncIterator<Uint8Array> {
   readonly #message: IncomingMessage
-  #came: Uint8Array[] = []
+  readonly #came: Uint8Array[] = []
   #waiting: { resolve(read: IteratorResult<Uint8Array>): void; reject(cause: unknown): void } | undefined
 
   constructor(message: IncomingMessage) {
     this.#message = message
     message.on('data', this.#take)
-    message.on('end', this.#end)
-    message.on('close', this.#end)
-    message.on('error', this.#end)
+    for (const event of endings) message.on(event, this.#end)
   }
 
   next(): Promise<IteratorResult<Uint8Array>> {
@@ -30,11 +28,8 @@ export class Incoming implements AsyncIterator<Uint8Array> {
 
   /** Leaves what has not been read. */
   return(): Promise<IteratorResult<Uint8Array>> {
-    const message = this.#message
-    message.off('data', this.#take)
-    message.off('end', this.#end)
-    message.off('close', this.#end)
-    message.off('error', this.#end)
+    this.#message.off('data', this.#take)
+    for (const event of endings) this.#message.off(event, this.#end)
     return Promise.resolve(ended)
   }
 
@@ -58,4 +53,5 @@ export class Incoming implements AsyncIterator<Uint8Array> {
   }
 }
 
+const endings = ['end', 'close', 'error'] as const
 const ended: IteratorReturnResult<undefined> = { done: true, value: undefined }

@@ -1,5 +1,6 @@
 import { AppError, quote } from '../errors.ts'
-import { type Asked, concat, essenceOf, piecesOf, refuseCompressed, within } from './bytes.ts'
+import { concat, essenceOf, piecesOf, refuseCompressed, within } from './bytes.ts'
+import type { Ask } from './connection.ts'
 import { parseJson } from './json.ts'
 import { toFields } from './query.ts'
 
@@ -23,7 +24,7 @@ export interface BodyLimits {
  *
  * @throws AppError `body_too_large`, `body_too_slow`, `body_invalid`, `encoding_invalid`, `content_type_unsupported`, `too_many_fields`
  */
-export async function readBody(asked: Asked, limits: BodyLimits): Promise<Body> {
+export async function readBody(asked: Ask, limits: BodyLimits): Promise<Body> {
   const request = asked.req.raw
   refuseCompressed(request)
   const bytes = await readBytes(asked, limits)
@@ -45,7 +46,7 @@ export async function readBody(asked: Asked, limits: BodyLimits): Promise<Body> 
   )
 }
 
-async function readBytes(asked: Asked, { maxBodyBytes, bodyTimeoutMs }: BodyLimits): Promise<Uint8Array<ArrayBuffer>> {
+async function readBytes(asked: Ask, { maxBodyBytes, bodyTimeoutMs }: BodyLimits): Promise<Uint8Array<ArrayBuffer>> {
   const tooLarge = () => new AppError('body_too_large', `Cannot read a body of more than ${maxBodyBytes} bytes`)
   const late = () =>
     new AppError('body_too_slow', `Cannot wait for more of the body: it took more than ${bodyTimeoutMs} ms`)
@@ -59,8 +60,10 @@ async function readBytes(asked: Asked, { maxBodyBytes, bodyTimeoutMs }: BodyLimi
   }
   const pieces = piecesOf(asked)
   if (!pieces) return new Uint8Array()
+  const endsAt = performance.now() + bodyTimeoutMs
+  const next = () => within(pieces.next(), endsAt - performance.now(), late)
   try {
-    const bytes = declared > 0 ? undefined : await within(collect(pieces, maxBodyBytes), bodyTimeoutMs, late)
+    const bytes = declared > 0 ? undefined : await collect(next, maxBodyBytes)
     if (bytes) return bytes
     await swallow(pieces, tooLarge)
     throw tooLarge()
@@ -71,12 +74,12 @@ async function readBytes(asked: Asked, { maxBodyBytes, bodyTimeoutMs }: BodyLimi
 
 /** All that comes, if it is no more than so much. */
 async function collect(
-  pieces: AsyncIterator<Uint8Array>,
+  next: () => Promise<IteratorResult<Uint8Array>>,
   maxBytes: number,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const came: Uint8Array[] = []
   let length = 0
-  for (let read = await pieces.next(); !read.done; read = await pieces.next()) {
+  for (let read = await next(); !read.done; read = await next()) {
     length += read.value.byteLength
     if (length > maxBytes) return
     came.push(read.value)

@@ -1,16 +1,12 @@
-import type { Context } from 'hono'
 import { AppError, quote } from '../errors.ts'
 import { Turns } from '../turn.ts'
-import type { Connection } from './connection.ts'
-
-/** A request, and its connection where an adapter tells of it. */
-export type Asked = Context<{ Bindings: Connection }>
+import type { Ask } from './connection.ts'
 
 /**
  * The pieces in which a request's body comes; nothing where it has none. What is not read of a web stream is left there: to cancel
  * it closes the connection before the answer is out.
  */
-export function piecesOf({ env, req }: Asked): AsyncIterator<Uint8Array> | undefined {
+export function piecesOf({ env, req }: Ask): AsyncIterator<Uint8Array> | undefined {
   if (env?.body) return env.body()
   const reader = req.raw.body?.getReader()
   return reader && { next: () => reader.read() as Promise<IteratorResult<Uint8Array>> }

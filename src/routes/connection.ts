@@ -1,4 +1,8 @@
+import type { Context } from 'hono'
 import type { Subscription } from '../hub/subscription.ts'
+
+/** A request, and its connection where an adapter tells of it. */
+export type Ask = Context<{ Bindings: Connection }>
 
 /** What an adapter tells of a connection and can do for it, in the place where Workers have their bindings. */
 export interface Connection {

@@ -1,4 +1,4 @@
-import type { Context, Handler } from 'hono'
+import type { Handler } from 'hono'
 import { streamSSE } from 'hono/streaming'
 import type { Auth } from '../auth/auth.ts'
 import { authorize, type Grant } from '../auth/authorize.ts'
@@ -9,13 +9,11 @@ import type { Hub, SubscribeOptions } from '../hub/hub.ts'
 import { jitter, type Subscription } from '../hub/subscription.ts'
 import { Filter, STORE, type TopicLimits } from '../topic.ts'
 import { type BodyLimits, readBody } from './body.ts'
-import type { Connection } from './connection.ts'
+import type { Ask, Connection } from './connection.ts'
 import { grantOf } from './grant.ts'
 import { over, poll } from './poll.ts'
 import { parseQuery } from './query.ts'
 import { eventQuery, parseParameters, timeOf } from './schema.ts'
-
-type Ask = Context<{ Bindings: Connection }>
 
 export interface EventOptions {
   readonly hub: Hub

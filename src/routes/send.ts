@@ -7,14 +7,12 @@ import type { Hub, Published } from '../hub/hub.ts'
 import type { Message } from '../log/log.ts'
 import { STORE } from '../topic.ts'
 import { type Body, type BodyLimits, readBody } from './body.ts'
-import type { Connection } from './connection.ts'
+import type { Ask, Connection } from './connection.ts'
 import { grantOf } from './grant.ts'
 import { ingest } from './ingest.ts'
 import { authorizeSaying, isObject, readMessage, topicOf, valuesOf, withKey } from './message.ts'
 import { parseQuery, single, toFields } from './query.ts'
 import { type StreamLimits, streamOf } from './streamed.ts'
-
-type Ask = Context<{ Bindings: Connection }>
 
 export interface SendOptions {
   readonly hub: Hub
