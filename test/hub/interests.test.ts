@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type Group, Interests } from '../../src/hub/interests.ts'
+import { Interests } from '../../src/hub/interests.ts'
 import { Filter } from '../../src/topic.ts'
 import { runs, seed } from '../seed.ts'
 
@@ -23,10 +23,12 @@ test('a topic concerns exactly the groups whose filter matches it, whoever joine
         const joined = readers.map(([wanted, stays]) => ({ group: interests.join(wanted), stays }))
         for (const { group } of joined.filter(({ stays }) => !stays)) interests.leave(group)
         const staying = new Set(joined.filter(({ stays }) => stays).map(({ group }) => group))
+        const concernedBy = (topics: readonly string[]) =>
+          new Set([...staying].filter(({ selection }) => topics.some((topic) => selection.filter.matches(topic))))
+        expect(interests.concerned(topics)).toEqual(concernedBy(topics))
         for (const given of topics) {
-          const concerned = new Set<Group>()
-          interests.concerned(given, concerned)
-          expect(concerned).toEqual(new Set([...staying].filter((group) => group.selection.filter.matches(given))))
+          const concerned = interests.concerned([given])
+          expect(concerned).toEqual(concernedBy([given]))
           const readers = joined.filter(({ stays, group }) => stays && concerned.has(group))
           expect(interests.readers(given)).toBe(readers.length)
         }
