@@ -32,7 +32,7 @@ export class SharedChunks {
   get(group: Group, from: number): Chunk | undefined {
     const newest = this.#newest
     if (newest?.from === from && newest.groups.has(group)) {
-      newest.chunk ??= chunkOf([newest.frame], newest.frame.seq, newest.frame.length)
+      newest.chunk ??= chunkOf([newest.frame], newest.frame.seq, newest.frame.bytes.byteLength)
       return newest.chunk
     }
     const shared = this.#byGroup.get(group)
