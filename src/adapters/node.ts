@@ -86,6 +86,17 @@ class NodeConnection implements Connection {
     this.#streaming = streaming
   }
 
+  /**
+   * Node runs promises after each piece of a request that it has parsed: a body that came with its headers is here once a handler has
+   * waited for anything. To listen for it costs a quarter more a publish (measured).
+   */
+  came(length: number): Uint8Array<ArrayBuffer> | undefined {
+    if (this.#incoming.readableLength !== length) return
+    const bytes = this.#incoming.read()
+    this.#incoming.resume() // to its end, which is still to be told
+    return bytes
+  }
+
   body(): AsyncIterator<Uint8Array> {
     return new Incoming(this.#incoming)
   }

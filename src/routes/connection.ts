@@ -8,6 +8,8 @@ export type Ask = Context<{ Bindings: Connection }>
 export interface Connection {
   /** The address of the client, as the runtime or the platform in front of it knows it. */
   readonly address?: string | undefined
+  /** The request's body of a declared length, if all of it is here already: then nobody has to wait for it. It is given once. */
+  came?(length: number): Uint8Array<ArrayBuffer> | undefined
   /**
    * The pieces in which the request's body comes, where the runtime has them without making a web stream of them. Read by one, once;
    * who does not read to the end says so with `return`, and the runtime does with the rest what it does with any.

@@ -4,7 +4,7 @@ import { Reader } from '../reader.ts'
 export interface StreamOptions {
   readonly lastEventId?: string | undefined
   /** What to write in the place of the whole request. */
-  readonly sent?: string
+  readonly sent?: string | Uint8Array
   /** Takes the body's bytes as they come, in the place of the reader. */
   readonly take?: (bytes: Uint8Array) => void
 }
