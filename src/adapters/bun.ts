@@ -4,7 +4,6 @@ import type { Connection } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { pulled } from './carrier.ts'
 import { readFile } from './files.ts'
-import { shortOf } from './machine.ts'
 import { openAuth, openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
 import { tell } from './tell.ts'
@@ -33,7 +32,7 @@ declare const Bun: {
  * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
  */
 export async function serve(config: Config): Promise<Running> {
-  await store.use(await openLog(config), { ...config.hub, isShort: shortOf(config.heapWatermark) })
+  await store.use(await openLog(config), config.hub)
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
   const isNative = config.carrier === 'native'
   const server = await listen(config, (request, own) => {

@@ -6,7 +6,10 @@ const LOOK_MS = 500
 /** Part of the open files that streams may take: the rest is for the log, its lock, and who publishes. */
 const PART_OF_FILES = 0.8
 
-/** Tells whether more than this part of the heap is taken; never, where the runtime does not say how large it may grow. */
+/**
+ * Tells whether more than this part of the heap is taken; never, where the runtime does not say how large it may grow. Not for Bun, which
+ * does not, and counts every object when it is asked: 44 ms for 700,000 (measured).
+ */
 export function shortOf(watermark: number): () => boolean {
   let lookAt = 0
   let isShort = false
