@@ -557,6 +557,7 @@ export class Hub {
   /** What has been erased is in no memory of ours either; a topic whose history is forgotten is open again. */
   #forget(topic: string, seq: number | undefined, log: Log, window: Window): void {
     window.clear()
+    this.#shared.clear()
     if (seq === undefined) for (const reader of this.#readers) reader.reopen(topic)
     if (!this.#repeats.forget(topic)) return
     newestOf(topic, log).then(

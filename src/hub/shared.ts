@@ -15,7 +15,7 @@ interface Shared {
 interface Newest {
   readonly from: number
   readonly frame: Frame
-  readonly groups: ReadonlySet<Group>
+  readonly groups: Set<Group>
   /** Made when the first of them asks. */
   chunk?: Chunk
 }
@@ -39,18 +39,18 @@ export class SharedChunks {
     return shared?.from === from ? shared.chunk : undefined
   }
 
-  /** An entry that came by itself, and all whom it concerns: none of them has to look again whether it is for them. */
-  note(frame: Frame, groups: ReadonlySet<Group>): void {
+  /** Takes an entry that came by itself, and all whom it concerns: none of them has to look again whether it is for them. */
+  note(frame: Frame, groups: Set<Group>): void {
     this.#newest = { from: frame.seq - 1, frame, groups }
   }
 
   keep(group: Group, from: number, chunk: Chunk): void {
-    this.forget(group)
+    this.#drop(group)
     this.#byGroup.set(group, { from, chunk })
     this.#bytes += weightOf(chunk)
     for (const oldest of this.#byGroup.keys()) {
       if (this.#bytes <= MAX_BYTES) break
-      this.forget(oldest)
+      this.#drop(oldest)
     }
   }
 
@@ -60,7 +60,13 @@ export class SharedChunks {
     this.#bytes = 0
   }
 
+  /** What left no reader to share it with is held by nothing here. */
   forget(group: Group): void {
+    this.#newest?.groups.delete(group)
+    this.#drop(group)
+  }
+
+  #drop(group: Group): void {
     const shared = this.#byGroup.get(group)
     if (!shared) return
     this.#byGroup.delete(group)
