@@ -27,6 +27,8 @@ export interface Config {
   readonly requestLog: 'all' | 'refused' | 'none'
   /** What writes the streams of topics. */
   readonly carrier: 'native' | 'stream'
+  /** Before it listens, run what messages go through until it is compiled. */
+  readonly warmUp: boolean
   /** Part of the heap that is taken when new streams are turned away. */
   readonly heapWatermark: number
   readonly auth: AuthOptions
@@ -133,6 +135,7 @@ export const settings = {
     'native',
     v.picklist(['native', 'stream'], 'native or stream'),
   ),
+  WARM_UP: setting('before Node listens, run what messages go through until it is compiled', 'true', yesOrNo()),
   MAX_CHUNK_BYTES: setting('most bytes given to a reader at once', '64KiB', bytes(KIB, 16 * MIB)),
   WINDOW_COUNT: setting('newest entries kept in memory for readers to catch up from', '10000', whole(1, 10_000_000)),
   WINDOW_BYTES: setting('bytes of entries kept in memory for the same', '8MiB', bytes(KIB)),
@@ -214,6 +217,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
     corsOrigins: get('CORS_ORIGINS') ?? [],
     requestLog: get('REQUEST_LOG'),
     carrier: get('CARRIER'),
+    warmUp: get('WARM_UP'),
     heapWatermark: get('HEAP_WATERMARK') / 100,
     hub: {
       ...defaultHubOptions,

@@ -20,6 +20,7 @@ describe('the configuration', () => {
       corsOrigins: [],
       requestLog: 'refused',
       carrier: 'native',
+      warmUp: true,
       heapWatermark: 0.85,
       hub: defaultHubOptions,
       logOptions: defaultLogOptions,

@@ -179,6 +179,47 @@ describe('an open hub of one machine', () => {
   })
 })
 
+describe('a server on Node, before it listens,', () => {
+  const counted = `import { subscribe } from 'node:diagnostics_channel'
+    let requests = 0
+    subscribe('http.server.request.start', () => requests++)
+    process.once('exit', () => console.log(requests + ' requests'))`
+
+  test('runs what messages go through, of which nothing is left', async () => {
+    const server = await start({ WARM_UP: 'true', REQUEST_LOG: 'all', NODE_OPTIONS: preloaded(counted) })
+    const { url } = server
+    expect(await (await fetch(`${url}/topics`)).json()).toMatchObject({ topics: [] })
+    expect(await publish(server, 'first')).toMatch(/-1$/)
+    expect(await server.readers()).toBe(0)
+    await server.kill('SIGTERM')
+    const [listens, ...lines] = server.output.split('\n')
+    expect(listens).toMatch(/^Tidings listens/)
+    expect(lines.filter((line) => line.startsWith('{'))).toHaveLength(3)
+    expect(Number(/^(\d+) requests$/m.exec(server.output)?.[1])).toBeGreaterThan(100)
+  })
+
+  test('and listens although it could not', async () => {
+    const without = `import net from 'node:net'
+      import { syncBuiltinESMExports } from 'node:module'
+      net.connect = () => { throw new Error('no sockets') }
+      syncBuiltinESMExports()`
+    const server = await start({ WARM_UP: 'true', NODE_OPTIONS: preloaded(without) })
+    expect(await publish(server, 'first')).toMatch(/-1$/)
+    expect(server.output).toMatch(/^Tidings listens .*\n$/)
+  })
+
+  test('not with WARM_UP=false', async () => {
+    const server = await start({ WARM_UP: 'false', NODE_OPTIONS: preloaded(counted) })
+    await publish(server, 'first')
+    await server.kill('SIGTERM')
+    expect(server.output).toMatch(/^1 requests$/m)
+  })
+})
+
+function preloaded(code: string): string {
+  return `--import=data:text/javascript,${encodeURIComponent(code)}`
+}
+
 async function ask({ port }: Server, host: string): Promise<IncomingMessage> {
   const request = get({ port, host: '127.0.0.1', path: '/health', headers: { host }, agent: false })
   const [answer] = await once(request, 'response')

@@ -45,6 +45,7 @@ export function launch(settings: Record<string, string>, args: readonly string[]
       WRANGLER_SEND_METRICS: 'false',
       CI: '1',
       NO_COLOR: '1',
+      ...(process.env.VITEST && { WARM_UP: 'false' }), // hundreds of servers, of which most live for a moment
       ...runtime.settings,
       ...settings,
     },
