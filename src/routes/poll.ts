@@ -26,8 +26,10 @@ export async function poll(c: Ask, subscription: Subscription, waitMs: number): 
   const decoder = new TextDecoder()
   let length = 0
   const parser = createParser({ onEvent: (event) => note(event, answer) })
+  const { signal } = c.req.raw
   const close = () => subscription.close()
-  c.req.raw.signal.addEventListener('abort', close, { once: true })
+  signal.addEventListener('abort', close, { once: true })
+  if (signal.aborted) close()
   const isOut = deadline(waitMs, () => subscription.onReady())
   try {
     for (;;) {
@@ -49,7 +51,7 @@ export async function poll(c: Ask, subscription: Subscription, waitMs: number): 
   } finally {
     isOut.clear()
     close()
-    c.req.raw.signal.removeEventListener('abort', close)
+    signal.removeEventListener('abort', close)
   }
 }
 
