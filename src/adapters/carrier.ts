@@ -111,7 +111,7 @@ function writeBody(outgoing: ServerResponse, socket: Socket, subscription: Subsc
     }
   }
   const sent = (error?: Error | null) => {
-    if (!isSending || error) return
+    if (!isSending || error || socket.writableLength > 0) return // one before it, of which Node tells late, while this one waits
     isSending = false
     give()
   }
