@@ -3,6 +3,7 @@ import type { Config } from '../config.ts'
 import type { Connection } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { pulled } from './carrier.ts'
+import { Cuts } from './cuts.ts'
 import { readFile } from './files.ts'
 import { openAuth, openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
@@ -26,12 +27,6 @@ declare const Bun: {
   }): BunServer
 }
 
-const LOOK_S = 4
-/** Whatever comes, nobody's connection is kept for longer. */
-const LOOKS = 4
-/** Connections that a look may close before its pause shows: 25 ms. */
-const AT_ONCE = 1250
-
 /**
  * Serves the store of this process over HTTP on Bun until `stop`.
  *
@@ -48,28 +43,11 @@ export async function serve(config: Config): Promise<Running> {
       ...(address && { address }),
       // Bun ends a silent connection after 10 s. That is right for everything but a stream, which is silent by nature.
       keep: () => own.timeout(request, 0),
-      cut: () => own.timeout(request, cuts.next()),
+      cut: () => own.timeout(request, cuts.next(performance.now())),
     }
     return isNative ? pulled(request, connection, (env) => app.fetch(request, env)) : app.fetch(request, connection)
   })
   return { url: urlOf(config.host, server.port), stop: () => stop(server) }
-}
-
-/**
- * Shares out connections that are cut among Bun's looks: it finds out every four seconds which have been silent for too long, and
- * closes all of them before it does anything else (measured: 5,000 that were full in 90 ms, for which everybody waits).
- */
-class Cuts {
-  #waiting = 0
-  #at = 0
-
-  /** The silence that is enough for the next one, in seconds; the longer, the more were cut lately. */
-  next(): number {
-    const now = performance.now() / 1000
-    this.#waiting = Math.max(0, this.#waiting - ((now - this.#at) / LOOK_S) * AT_ONCE)
-    this.#at = now
-    return 1 + LOOK_S * Math.min(LOOKS - 1, Math.floor(this.#waiting++ / AT_ONCE))
-  }
 }
 
 async function listen(config: Config, fetch: (request: Request, server: BunServer) => Response | Promise<Response>) {
