@@ -4,10 +4,8 @@ import type { AddressInfo, Socket } from 'node:net'
 import { type HttpBindings, serve as listen } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { createApp } from '../app.ts'
-import { type Config, parseConfig } from '../config.ts'
-import { Hub } from '../hub/hub.ts'
+import type { Config } from '../config.ts'
 import type { Subscription } from '../hub/subscription.ts'
-import { memoryLog } from '../log/memory.ts'
 import type { Connection } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { writeTo } from './carrier.ts'
@@ -15,9 +13,9 @@ import { readFile } from './files.ts'
 import { Incoming } from './incoming.ts'
 import { shortOf } from './machine.ts'
 import { openAuth, openLog } from './open.ts'
-import { rehearse } from './rehearse.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
 import { tell } from './tell.ts'
+import { type Listening, warmUp } from './warmup.ts'
 
 /** Longest time in which a request's headers have to come. */
 const HEADERS_MS = 10_000
@@ -33,34 +31,16 @@ const HEADERS_BYTES = 32 * 1024
  */
 export async function serve(config: Config): Promise<Running> {
   await store.use(await openLog(config), { ...config.hub, isShort: shortOf(config.heapWatermark) })
-  if (config.warmUp) await warmUp()
+  if (config.warmUp) await warmUp(config, listenTo)
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
-  const server = await listenTo(app, config).catch(async (cause) => {
+  const { server, port } = await listenTo(app, config).catch(async (cause) => {
     throw await cannotListen(config, cause)
   })
-  return { url: urlOf(config.host, portOf(server)), stop: () => stop(server) }
+  return { url: urlOf(config.host, port), stop: () => stop(server) }
 }
-
-/** Lets a hub of its own live for a moment. One that cannot is as good a server, and cold. */
-async function warmUp(): Promise<void> {
-  const hub = new Hub(memoryLog)
-  const config = parseConfig({ PORT: '0', REQUEST_LOG: 'none' })
-  try {
-    const server = await listenTo(createApp({ hub, config }), config)
-    await rehearse(portOf(server)).finally(() => {
-      server.close()
-      server.closeAllConnections()
-    })
-  } catch {
-    // Nobody is told: it is not theirs to mend.
-  }
-  await hub.close()
-}
-
-type App = ReturnType<typeof createApp>
 
 /** @throws what the system says, if the address cannot be listened on */
-async function listenTo(app: App, config: Config): Promise<Server> {
+async function listenTo(app: ReturnType<typeof createApp>, config: Config): Promise<Listening> {
   const requestTimeout = config.body.bodyTimeoutMs + HEADERS_MS // a second guard, for bodies that no route reads
   const isNative = config.carrier === 'native'
   const streaming = new WeakMap<Socket, IncomingMessage>()
@@ -95,11 +75,7 @@ async function listenTo(app: App, config: Config): Promise<Server> {
     socket.destroySoon()
   })
   await once(server, 'listening')
-  return server
-}
-
-function portOf(server: Server): number {
-  return (server.address() as AddressInfo).port
+  return { server, port: (server.address() as AddressInfo).port }
 }
 
 /** A request's connection: one object a request, and no closure. */

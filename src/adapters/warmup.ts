@@ -1,5 +1,10 @@
 import { once } from 'node:events'
+import type { Server } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { createApp } from '../app.ts'
+import { type Config, parseConfig } from '../config.ts'
+import { Hub } from '../hub/hub.ts'
+import { memoryLog } from '../log/memory.ts'
 
 /** One after another, each of a topic of its own: two thousand messages in all, which take 0.2 s. */
 const READERS = 50
@@ -9,19 +14,40 @@ const ENOUGH_MS = 400
 /** On one that is so busy it has failed. */
 const MAX_MS = 2000
 
+/** A server that listens, and where. */
+export interface Listening {
+  readonly server: Server
+  readonly port: number
+}
+
+type Listen = (app: ReturnType<typeof createApp>, config: Config) => Promise<Listening>
+
 /**
- * Plays publishers and readers to a hub that nobody else knows, over its sockets, so that V8 has compiled what a publish and a
- * delivery go through before the first of them is somebody's.
- *
- * @param port where that hub listens, on 127.0.0.1
- * @throws what a socket says, or a `TimeoutError` after two seconds
+ * Lets a hub of its own live for a moment, and plays publishers and readers to it over its sockets, so that V8 has compiled what a
+ * publish and a delivery go through before the first of them is somebody's. A server that cannot do it is as good, and cold.
  */
-export async function rehearse(port: number): Promise<void> {
+export async function warmUp({ carrier }: Config, listenTo: Listen): Promise<void> {
+  const hub = new Hub(memoryLog)
+  const config = parseConfig({ PORT: '0', REQUEST_LOG: 'none', CARRIER: carrier })
+  try {
+    const { server, port } = await listenTo(createApp({ hub, config }), config)
+    await play(port).finally(() => {
+      server.close()
+      server.closeAllConnections()
+    })
+  } catch {
+    // Nobody is told: it is not theirs to mend.
+  }
+  await hub.close()
+}
+
+/** @throws what a socket says, or an `AbortError` after `MAX_MS` */
+async function play(port: number): Promise<void> {
   const began = performance.now()
   const signal = AbortSignal.timeout(MAX_MS)
   const publisher = open(port, signal).resume()
   for (let i = 0; i < READERS && performance.now() - began < ENOUGH_MS; i++) {
-    const topic = `rehearsal/${i}`
+    const topic = `warm-up/${i}`
     const reader = open(port, signal)
     reader.write(ask('GET', `/event?topic=${topic}`))
     await until(reader, 'event: hub.open', signal)
