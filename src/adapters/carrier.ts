@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { whenGone } from '../gone.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Connection } from '../routes/connection.ts'
 
@@ -32,6 +33,7 @@ class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
   readonly #signal: AbortSignal
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined
   #isAsked = false
+  #stopListening: (() => void) | undefined
 
   constructor(subscription: Subscription, signal: AbortSignal) {
     this.#subscription = subscription
@@ -41,8 +43,7 @@ class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
     this.#controller = controller
     this.#subscription.onReady = () => this.#give()
-    this.#signal.addEventListener('abort', this.#close, { once: true })
-    if (this.#signal.aborted) this.#close()
+    this.#stopListening = whenGone(this.#signal, this.#close)
   }
 
   pull(): void {
@@ -71,7 +72,7 @@ class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
     } else if (this.#subscription.ended) {
       this.#controller.close()
       this.#controller = undefined
-      this.#signal.removeEventListener('abort', this.#close)
+      this.#stopListening?.()
     }
   }
 

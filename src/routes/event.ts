@@ -4,6 +4,7 @@ import type { Auth } from '../auth/auth.ts'
 import { authorize, type Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
 import { AppError, type Code } from '../errors.ts'
+import { whenGone } from '../gone.ts'
 import { encodeEnding } from '../hub/frame.ts'
 import type { Hub, SubscribeOptions } from '../hub/hub.ts'
 import { jitter, type Subscription } from '../hub/subscription.ts'
@@ -162,7 +163,6 @@ function wantsJson(c: Ask): boolean {
 
 /** The portable carrier: Hono's stream, given whole chunks. It neither frames nor encodes anything itself. */
 function carry(c: Ask, subscription: Subscription, onCut: (cut: () => void) => void): Response {
-  const { signal } = c.req.raw
   const close = () => subscription.close()
   const response = streamSSE(c, async (stream) => {
     onCut(() => {
@@ -171,13 +171,12 @@ function carry(c: Ask, subscription: Subscription, onCut: (cut: () => void) => v
     })
     // Either alone is missed somewhere: a runtime fires the one or the other (cloudflare/workerd#6832).
     stream.onAbort(close)
-    signal.addEventListener('abort', close, { once: true })
-    if (signal.aborted) close()
+    const stopListening = whenGone(c.req.raw.signal, close)
     for await (const chunk of subscription) {
       await stream.write(chunk) // never throws: an error only shows in `aborted`
       if (stream.aborted) break
     }
-    signal.removeEventListener('abort', close)
+    stopListening()
   })
   // HTTP/2 dies of these two (honojs/hono#4041); HTTP/1.1 frames the body all the same. What streamSSE says it says in two places:
   // in its response, and, where a middleware has begun one, in that of the context.

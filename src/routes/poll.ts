@@ -1,5 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import type { Context } from 'hono'
+import { whenGone } from '../gone.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import type { Ask } from './connection.ts'
@@ -26,10 +27,8 @@ export async function poll(c: Ask, subscription: Subscription, waitMs: number): 
   const decoder = new TextDecoder()
   let length = 0
   const parser = createParser({ onEvent: (event) => note(event, answer) })
-  const { signal } = c.req.raw
   const close = () => subscription.close()
-  signal.addEventListener('abort', close, { once: true })
-  if (signal.aborted) close()
+  const stopListening = whenGone(c.req.raw.signal, close)
   const isOut = deadline(waitMs, () => subscription.onReady())
   try {
     for (;;) {
@@ -51,7 +50,7 @@ export async function poll(c: Ask, subscription: Subscription, waitMs: number): 
   } finally {
     isOut.clear()
     close()
-    signal.removeEventListener('abort', close)
+    stopListening()
   }
 }
 
