@@ -8,7 +8,7 @@ import { type AuthOptions, isClosed } from './options.ts'
 import { Revocations, type Revoked } from './revocations.ts'
 import { Streams } from './streams.ts'
 import { EVENT_COOKIE, Tickets } from './tickets.ts'
-import { Tokens } from './tokens.ts'
+import { CLOCK_TOLERANCE_S, Tokens } from './tokens.ts'
 
 /** What a stream whose grant has gone tells its reader to wait before it comes back, and is told why it may not. */
 const RETURN_MS = 1000
@@ -78,6 +78,19 @@ export class Auth {
     if (token === undefined) return { grant: this.#options.anonymous }
     const apiKey = bearer === undefined ? undefined : await this.#apiKeyOf(bearer)
     return { grant: await this.#unrevoked(apiKey ?? (await this.#tokens.verify(token))) }
+  }
+
+  /** A grant is still good: asked by what goes on for long after its request was let in. @throws AppError `token_invalid` */
+  confirm(grant: Grant): void | Promise<void> {
+    if (grant.source !== undefined) return this.#confirm(grant)
+  }
+
+  async #confirm(grant: Grant): Promise<void> {
+    await this.#refresh()
+    const { expiresAt = Number.POSITIVE_INFINITY } = grant
+    if (expiresAt + 1000 * CLOCK_TOLERANCE_S <= Date.now()) throw gone('it has expired')
+    await this.#unrevoked(grant)
+    if (!(await this.#isThere(grant.source!))) throw gone('what vouched for it has gone')
   }
 
   /** The grant of a token that somebody sends on purpose. @throws AppError as `grantOf`, `token_missing` */
@@ -189,7 +202,7 @@ export class Auth {
 
   async #unrevoked(grant: Grant): Promise<Grant> {
     if (!(await this.#revocations.isRevoked(grant))) return grant
-    throw new AppError('token_invalid', 'Cannot accept this token: it has been revoked')
+    throw gone('it has been revoked')
   }
 
   /** Every key is compared, and by its hash, so that the time taken tells nothing. */
@@ -201,4 +214,8 @@ export class Auth {
       if (isEqual(sha256, hash)) found = { publish, subscribe, subject: name, source: `api:${name}:${sha256}` }
     return found
   }
+}
+
+function gone(why: string): AppError {
+  return new AppError('token_invalid', `Cannot accept this token: ${why}`)
 }

@@ -16,7 +16,7 @@ import type { AuthOptions } from './options.ts'
 const MAX_TOKEN_BYTES = 8192
 const MAX_PATTERNS = 100
 /** How far clocks may differ, in seconds. */
-const CLOCK_TOLERANCE_S = 5
+export const CLOCK_TOLERANCE_S = 5
 
 const claim = v.strictObject({ publish: v.optional(patterns(), []), subscribe: v.optional(patterns(), []) })
 

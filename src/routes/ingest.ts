@@ -17,6 +17,8 @@ const LONG_COMMIT_MS = 20
 
 export interface Sender {
   readonly grant: Grant
+  /** Whether the grant is still good, which a body may outlive. @throws AppError `token_invalid` */
+  readonly confirm: () => void | Promise<void>
   /** The topic that the query names. */
   readonly topic: string | undefined
   /** `Idempotency-Key`: item n has the key `K/n`. */
@@ -37,7 +39,8 @@ export interface Taken {
  * Publishes what streams in as it comes: what has arrived together goes into the log together, and nothing more is read meanwhile,
  * which is what slows the sender down to what the log can take.
  *
- * @throws AppError of the first item that is refused, with `taken` and `lastId`: what came before it is in the log
+ * @throws AppError of the first item that is refused, or that the grant was not there for any more, with `taken` and `lastId`: what
+ *   came before it is in the log
  */
 export async function ingest(hub: Hub, clients: Clients, items: Items, sender: Sender): Promise<Taken> {
   let taken = 0
@@ -55,6 +58,7 @@ export async function ingest(hub: Hub, clients: Clients, items: Items, sender: S
       const group = messages.slice(i, i + size)
       i += group.length
       await clients.pace(sender.asked, group.length)
+      await sender.confirm()
       const began = performance.now()
       await publish(group).catch(async (error) => {
         if (!isRefusal(error)) throw error

@@ -40,6 +40,7 @@ export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
       c.env?.keep?.()
       const taken = await ingest(hub, clients, streamed, {
         grant,
+        confirm: () => auth.confirm(grant),
         topic: asked,
         key: keyOf(c),
         asked: c,

@@ -341,6 +341,48 @@ export function authSuite({ name, start, stop }: Runs): void {
     })
   })
 
+  describe(`over ${name}, a body that streams`, () => {
+    /** A sender of lines, and its answer. */
+    const sender = (text: string) => {
+      let lines!: ReadableStreamDefaultController<Uint8Array>
+      const body = new ReadableStream<Uint8Array>({
+        start(controller) {
+          lines = controller
+        },
+      })
+      const headers = { 'content-type': 'application/x-ndjson', ...bearer(text) }
+      const init = { method: 'POST', body, headers, duplex: 'half' } as RequestInit
+      const answer = fetch('/send?topic=lines', init).then(codeAndTaken)
+      return { say: (data: string) => lines.enqueue(new TextEncoder().encode(`{"data":"${data}"}\n`)), answer }
+    }
+    const codeAndTaken = async (response: Response) => {
+      const { code, taken } = (await response.json()) as { code?: string; taken?: number }
+      return { status: response.status, code, taken }
+    }
+    const refused = { status: 401, code: 'token_invalid', taken: 1 }
+
+    test('is taken no further when its token has been revoked', async () => {
+      const { reader } = await stream('topic=lines', bearer(await all()))
+      const { say, answer } = sender(await token({ publish: ['lines'] }, { sub: 'me', jti: 'streams' }))
+      say('before')
+      await reader.gets('before')
+      expect((await post('/revoke', { jti: 'streams' }, bearer(await all()))).status).toBe(204)
+      say('after')
+      expect(await answer).toEqual(refused)
+    })
+
+    test('is taken no further when its token has ended', async () => {
+      const { reader } = await stream('topic=lines', bearer(await all()))
+      const mine = await token({ publish: ['lines'] }, { sub: 'me', exp: Math.floor(Date.now() / 1000) - 3 })
+      const { say, answer } = sender(mine) // clocks may differ by five seconds
+      say('in time')
+      await reader.gets('in time')
+      await new Promise((resolve) => setTimeout(resolve, 3000))
+      say('too late')
+      expect(await answer).toEqual(refused)
+    })
+  })
+
   describe(`over ${name}, a ticket`, () => {
     const ticketOf = async (text: string) =>
       ((await (await post('/ticket', undefined, bearer(text))).json()) as { ticket: string }).ticket
