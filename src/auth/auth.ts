@@ -3,6 +3,7 @@ import type { Hub } from '../hub/hub.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { authorize, type Grant, openGrant } from './authorize.ts'
+import { Counts } from './counts.ts'
 import { bearerOf, COOKIE, cookieOf, isEqual, setCookie, sha256 } from './credentials.ts'
 import { type AuthOptions, isClosed } from './options.ts'
 import { Revocations, type Revoked } from './revocations.ts'
@@ -32,6 +33,7 @@ export class Auth {
   readonly #tokens: Tokens
   readonly #revocations: Revocations
   readonly #streams = new Streams()
+  readonly #readers = new Counts()
   readonly #maxStreamsOf: number
   /** Streams that some key vouches for: while there are any, keys are read anew. */
   #vouched = 0
@@ -107,15 +109,18 @@ export class Auth {
     await this.#revocations.revoke(revoked)
   }
 
-  /** @throws AppError `too_many_readers` if one subject has as many streams as one may */
-  checkStreams({ subject }: Grant): void {
-    if (subject === undefined || this.#streams.count(subject) < this.#maxStreamsOf) return
+  /**
+   * Counts a stream of a subject in, before it is open, and out with what it returns, which may be called twice.
+   *
+   * @throws AppError `too_many_readers` if it has as many as one may
+   */
+  enter({ subject }: Grant): () => void {
+    if (subject === undefined) return () => {}
+    if (this.#readers.of(subject) < this.#maxStreamsOf) return this.#readers.enter(subject)
     throw new AppError(
       'too_many_readers',
       `Cannot open a stream: ${this.#maxStreamsOf} are open by this grant, which is the most`,
-      {
-        retryAfterS: 5,
-      },
+      { retryAfterS: 5 },
     )
   }
 

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import { AppError } from '../errors.ts'
 import { clientOf, parseTrusted, type Trusted } from './address.ts'
+import { Counts } from './counts.ts'
 
 /** What one client may have of the hub at once; a missing bound is none. */
 export interface ClientLimits {
@@ -22,7 +23,7 @@ export class Clients {
   readonly #limits: ClientLimits
   readonly #trusted: Trusted
   readonly #sharedTake: Take
-  readonly #readers = new Map<string, number>()
+  readonly #readers = new Counts()
   /** By address, when its bucket is full again, in ms of `performance.now()`. */
   readonly #fullAt = new Map<string, number>()
   #sweepAt = 0
@@ -45,22 +46,13 @@ export class Clients {
     const { maxReadersPerAddress } = this.#limits
     const address = maxReadersPerAddress === undefined ? undefined : this.addressOf(c)
     if (address === undefined || maxReadersPerAddress === undefined) return nothing
-    const readers = this.#readers.get(address) ?? 0
-    if (readers >= maxReadersPerAddress)
+    if (this.#readers.of(address) >= maxReadersPerAddress)
       throw new AppError(
         'too_many_readers',
         `Cannot open a stream: ${maxReadersPerAddress} are open from your address, which is the most`,
         { retryAfterS: 5 },
       )
-    this.#readers.set(address, readers + 1)
-    let isIn = true
-    return () => {
-      if (!isIn) return
-      isIn = false
-      const left = this.#readers.get(address)! - 1
-      if (left > 0) this.#readers.set(address, left)
-      else this.#readers.delete(address)
-    }
+    return this.#readers.enter(address)
   }
 
   /**

@@ -51,6 +51,7 @@ async function answer(c: Ask, { hub, auth, clients, body, limits }: EventOptions
   const isHead = c.req.method === 'HEAD'
   const { grant, cookie } = await grantOf(c, auth, isHead ? undefined : asked.ticket)
   for (const name of filter ? [...filter.topics, ...filter.patterns] : [STORE]) authorize(grant, 'subscribe', name)
+  if (cookie !== undefined) c.header('Set-Cookie', cookie) // also where no stream can be opened now: the ticket is used up
   // Hono runs this for HEAD too, and drops the body with its reader: a subscription would never end.
   if (isHead) return c.body(null, 200, headers)
 
@@ -59,7 +60,6 @@ async function answer(c: Ask, { hub, auth, clients, body, limits }: EventOptions
   const { expiresAt } = grant
   const until = { ...options, drop: () => cut(), ...(expiresAt !== undefined && { expiresAt }) }
   const subscription = await open(c, { hub, auth, clients }, grant, filter, until)
-  if (cookie !== undefined) c.header('Set-Cookie', cookie)
   const isPoll = wantsJson(c)
   if (!subscription) return isPoll ? over(c, options.lastEventId, filter) : c.body(null, 204)
   if (isPoll) return poll(c, subscription, 1000 * (asked.wait ?? 0))
@@ -129,13 +129,17 @@ async function open(
   filter: Filter | undefined,
   options: SubscribeOptions,
 ): Promise<Subscription | undefined> {
-  auth.checkStreams(grant)
-  const leave = clients.enter(c)
+  const counted: (() => void)[] = []
+  const leave = () => {
+    for (const out of counted) out()
+  }
   const onEnd = (subscription: Subscription) => {
     leave()
     auth.unwatch(subscription)
   }
   try {
+    counted.push(clients.enter(c))
+    counted.push(auth.enter(grant))
     const subscription = await (filter
       ? hub.subscribe(filter, { ...options, onEnd })
       : hub.watch({ ...options, onEnd }))

@@ -413,6 +413,29 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect(await codeOf(await fetch('/topics', { headers }))).toEqual([200, undefined])
     })
 
+    test('leaves its cookie also where no stream can be opened now, so that its browser comes back', async () => {
+      const many = await token({ subscribe: ['room/*'] }, { sub: 'as many as may be' })
+      const three = [await stream('topic=room/a', bearer(many)), await stream('topic=room/a', bearer(many))]
+      three.push(await stream('topic=room/a', bearer(many)))
+      const ticket = await ticketOf(many)
+      const turnedAway = await stream(`topic=room/*&ticket=${ticket}`)
+      expect(turnedAway.response.status).toBe(200)
+      await expect.poll(() => turnedAway.reader.ended).toBe(true)
+      expect(turnedAway.reader.events).toEqual([])
+      for (const { close } of three) close()
+      const headers = { cookie: turnedAway.response.headers.get('set-cookie')!.split(';')[0]! }
+      await expect
+        .poll(
+          async () => {
+            const { reader } = await stream(`topic=room/*&ticket=${ticket}`, headers)
+            await expect.poll(() => reader.ended || reader.events.length > 0).toBe(true)
+            return reader.events[0]?.event
+          },
+          { timeout: 8000, interval: 200 },
+        )
+        .toBe('hub.open')
+    })
+
     test('that was never issued, or is a token, opens nothing', async () => {
       const mine = await token({ subscribe: ['room/*'] }, { sub: 'me' })
       for (const text of [
@@ -504,7 +527,13 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect((await fetch('/event?topic=room', { method: 'HEAD', headers: bearer(other) })).status).toBe(200)
     })
 
-    test('is one of so many that a subject may have', async () => {
+    test('is one of so many that a subject may have, however many try at once', async () => {
+      const eager = bearer(await token({ subscribe: ['room'] }, { sub: 'eager' }))
+      const json = { ...eager, accept: 'application/json' }
+      const tries = await Promise.all(
+        Array.from({ length: 10 }, () => fetch('/event?topic=room&wait=1&repeat=1000', { headers: json })),
+      )
+      expect(tries.filter(({ status }) => status === 200)).toHaveLength(3)
       const mine = bearer(await token({ subscribe: ['room'] }, { sub: 'many' }))
       const three = [
         await stream('topic=room', mine),
