@@ -5,7 +5,7 @@ import type { Filter } from '../topic.ts'
 import { authorize, type Grant, openGrant } from './authorize.ts'
 import { Counts } from './counts.ts'
 import { bearerOf, COOKIE, cookieOf, isEqual, setCookie, sha256 } from './credentials.ts'
-import { type AuthOptions, isClosed } from './options.ts'
+import { type ApiKey, type AuthOptions, isClosed } from './options.ts'
 import { Revocations, type Revoked } from './revocations.ts'
 import { Streams } from './streams.ts'
 import { EVENT_COOKIE, Tickets } from './tickets.ts'
@@ -188,7 +188,7 @@ export class Auth {
 
   async #isThere(source: string): Promise<boolean> {
     if (!source.startsWith('api:')) return this.#tokens.isThere(source)
-    return this.#options.apiKeys.some(({ name, sha256 }) => source === `api:${name}:${sha256}`)
+    return this.#options.apiKeys.some((key) => source === sourceOf(key))
   }
 
   async #closeRevoked(): Promise<void> {
@@ -215,10 +215,17 @@ export class Auth {
     if (this.#options.apiKeys.length === 0) return
     const hash = await sha256(key)
     let found: Grant | undefined
-    for (const { name, sha256, publish, subscribe } of this.#options.apiKeys)
-      if (isEqual(sha256, hash)) found = { publish, subscribe, subject: name, source: `api:${name}:${sha256}` }
+    for (const apiKey of this.#options.apiKeys) {
+      const { name, sha256, publish, subscribe } = apiKey
+      if (isEqual(sha256, hash)) found = { publish, subscribe, subject: name, source: sourceOf(apiKey) }
+    }
     return found
   }
+}
+
+/** The whole line: a key that may do something else from now on is another, and its streams come back by that. */
+function sourceOf({ name, sha256, publish, subscribe }: ApiKey): string {
+  return `api:${name}:${sha256}:${publish}:${subscribe}`
 }
 
 function gone(why: string): AppError {

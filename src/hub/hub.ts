@@ -295,7 +295,10 @@ export class Hub {
   async observe(prefix: string, tell: (entry: Entry) => void): Promise<void> {
     const observer = { prefix, tell }
     this.#observers.push(observer)
-    await this.#tellNewest(observer)
+    await this.#tellNewest(observer).catch((cause) => {
+      this.#observers.splice(this.#observers.indexOf(observer), 1) // whoever asks again is another
+      throw cause
+    })
   }
 
   async #tellNewest({ prefix, tell }: Observer): Promise<void> {

@@ -19,6 +19,8 @@ const NEVER = Number.POSITIVE_INFINITY
 
 /** How long before its end a stream is told of it. */
 const WARNING_MS = 30_000
+/** How often it is looked whether a stream that is still being opened can be told. */
+const OPENING_MS = 500
 
 /** What a subscription needs of its hub. */
 export interface Feed {
@@ -207,7 +209,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
    * Ends the stream once what is due by now is sent, or at once with nothing more; the reader is to come back after `retryMs`.
    */
   finish(retryMs: number, isAtOnce = false): void {
-    this.#diesAt = this.#expiresAt = this.#warnsAt = NEVER
+    this.#diesAt = this.#warnsAt = NEVER
+    if (isAtOnce) this.#expiresAt = NEVER // what is due by now is not to be given any longer than anything else
     if (this.#ended || (this.#ending && !isAtOnce)) return
     this.#ending = { bytes: encodeEnding(retryMs), head: isAtOnce ? 0 : this.#feed.window.head }
     if (isAtOnce) this.#owed = []
@@ -471,7 +474,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   #warn(now: number): void {
-    this.#warnsAt = NEVER
+    this.#warnsAt = this.#opened ? NEVER : now + OPENING_MS
     if (this.#start.seed || now >= this.#expiresAt || !this.#opened) return
     const at = new Date(Date.now() + this.#expiresAt - now).toISOString()
     this.#rouse() // first, so that the position is where the reader stands

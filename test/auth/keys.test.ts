@@ -116,6 +116,17 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     expect(await answerTo(over(server), bearer('key-2'))).toBe(200)
   })
 
+  test('a line that allows less ends the streams that it allowed', async () => {
+    const line = lineOf('script', 'key-1')
+    const file = place('keys', line)
+    const server = await start({ LOG: 'memory:', API_KEYS_FILE: file }, runtime)
+    const { reader } = await listen(over(server), bearer('key-1'))
+    writeFileSync(file, line.replace(/[^:]+$/, 'elsewhere\n'))
+    hangUp(server)
+    await expectEnd(reader)
+    expect(await answerTo(over(server), bearer('key-1'))).toBe('403 forbidden')
+  })
+
   test('a secret and a public key are replaced the same way, and take the tickets made by them along', async () => {
     const secretFile = place('secret', `${SECRET}\n`)
     const publicFile = place('public.pem', pem(ONE))

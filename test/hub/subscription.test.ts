@@ -435,6 +435,31 @@ describe('the seed stream', () => {
   })
 })
 
+describe('a stream that may go on until a given time', () => {
+  test('is given nothing after that, also if it was ending before and its reader is slow', async () => {
+    const subscription = await subscribe(['a'], { expiresAt: Date.now() + 300 })
+    await say('a', ...Array.from({ length: 10 }, () => 'x'.repeat(50_000)))
+    subscription.finish(1000)
+    await new Promise((resolve) => setTimeout(resolve, 600))
+    expect(take(subscription).data).toEqual([])
+    expect(subscription.ended).toBe(true)
+  })
+
+  test('is told of that as soon as it is open, however long that takes', async () => {
+    await start({ windowCount: 1 })
+    await say('a', '1', '2', '3')
+    const read = log.read.bind(log)
+    log.read = async (...asked) => {
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      return read(...asked)
+    }
+    const options = { lastEventId: id(1), expiresAt: Date.now() + 20_000 }
+    const reader = new Reader().follow(await subscribe(['a'], options))
+    await expect.poll(() => reader.control('expiring')).toHaveLength(1)
+    expect(reader.data).toEqual(['2', '3'])
+  })
+})
+
 describe('a hub', () => {
   test('drains: no new streams, what is due is sent, each is told when to come back, spread', async () => {
     const readers = await Promise.all(Array.from({ length: 100 }, () => read(['a'])))
@@ -460,6 +485,20 @@ describe('a hub', () => {
     }
     expect(hub.readers).toBe(0)
     await say('t/1', 'x')
+  })
+
+  test('tells those who observe once, however often they could not begin', async () => {
+    const topics = log.topics.bind(log)
+    log.topics = async () => {
+      throw new Error('away')
+    }
+    const told: string[] = []
+    const observe = () => hub.observe('$of-tests', ({ data }) => void told.push(data!))
+    for (let i = 0; i < 3; i++) await expect(observe()).rejects.toThrow('away')
+    log.topics = topics
+    await observe()
+    await hub.own('$of-tests', 'news')
+    expect(told).toEqual(['news'])
   })
 
   test('takes a log once', async () => {
