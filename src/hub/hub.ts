@@ -101,12 +101,14 @@ export interface Topic {
 }
 
 export interface TopicsQuery {
-  /** What the names begin with. */
-  readonly prefix: string
+  /** What the names begin with: in order, none the beginning of another. Only topics of these are looked at. */
+  readonly prefixes: readonly string[]
   readonly isShown: (topic: string) => boolean
   /** The name to go on after. */
   readonly after: string
   readonly limit: number
+  /** Whoever asked has gone: no more is looked for. */
+  readonly signal?: AbortSignal
 }
 
 interface Observer {
@@ -212,15 +214,16 @@ export class Hub {
   }
 
   /** A page of the topics that are shown, by name, of those that have kept entries or are closed; there may be more if it is full. */
-  async topics({ prefix, isShown, after, limit }: TopicsQuery): Promise<readonly Topic[]> {
+  async topics({ prefixes, isShown, after, limit, signal }: TopicsQuery): Promise<readonly Topic[]> {
     const { log } = await this.#opened()
     const found: TopicState[] = []
-    for (let last = after; found.length < limit; ) {
-      const page = await log.topics({ prefix, after: last, limit: LISTED })
-      found.push(...page.filter(({ topic }) => isShown(topic)))
-      if (page.length < LISTED) break
-      last = page.at(-1)!.topic
-    }
+    for (const prefix of prefixes)
+      for (let last = after; found.length < limit && !signal?.aborted; ) {
+        const page = await log.topics({ prefix, after: last, limit: LISTED })
+        found.push(...page.filter(({ topic }) => isShown(topic)))
+        if (page.length < LISTED) break
+        last = page.at(-1)!.topic
+      }
     return this.#topicsOf(found.slice(0, limit), log)
   }
 

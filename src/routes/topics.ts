@@ -1,6 +1,6 @@
 import type { Context, Handler } from 'hono'
 import type { Auth } from '../auth/auth.ts'
-import { authorize, isAllowed } from '../auth/authorize.ts'
+import { authorize, type Grant, isAllowed } from '../auth/authorize.ts'
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import { Filter, isOwn, parseTopic, type TopicLimits } from '../topic.ts'
@@ -22,7 +22,8 @@ export function list(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
     // The hub's own are listed for who names them.
     const isAsked = (name: string) => (filter ? filter.matches(name) : prefix?.startsWith('$') || !isOwn(name))
     const isShown = (name: string) => isAsked(name) && isAllowed(grant, 'subscribe', name)
-    const topics = await hub.topics({ prefix: prefix ?? filter?.prefix ?? '', isShown, after, limit })
+    const prefixes = prefixesOf(grant, prefix ?? filter?.prefix ?? '')
+    const topics = await hub.topics({ prefixes, isShown, after, limit, signal: c.req.raw.signal })
     const next = topics.length === limit ? topics.at(-1)!.topic : undefined
     return c.json({ topics, ...(next !== undefined && { next }) }, 200, headers)
   }
@@ -54,9 +55,19 @@ export function erase(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
   }
 }
 
+/** What the names of all topics begin with that are asked for and may be shown: in order, and none of it begins with another. */
+function prefixesOf({ subscribe }: Grant, asked: string): string[] {
+  const granted = subscribe.map((name) => name.split('*', 1)[0]!)
+  const both = granted.filter((prefix) => prefix.startsWith(asked) || asked.startsWith(prefix))
+  const prefixes: string[] = []
+  for (const prefix of both.map((prefix) => (prefix.length > asked.length ? prefix : asked)).sort())
+    if (prefixes.length === 0 || !prefix.startsWith(prefixes.at(-1)!)) prefixes.push(prefix)
+  return prefixes
+}
+
 function pathOf(c: Context): string {
   try {
-    return decodeURIComponent(new URL(c.req.url).pathname.slice('/topics/'.length))
+    return decodeURIComponent(new URL(c.req.url).pathname).slice('/topics/'.length)
   } catch (cause) {
     throw new AppError('encoding_invalid', 'Cannot read the path: it is not percent-encoded UTF-8', { cause })
   }

@@ -297,7 +297,7 @@ describe('what is deleted', () => {
 describe('topics', () => {
   const asked = (names: string[]) => {
     const filter = Filter.parse(names)
-    return { prefix: filter.prefix, isShown: (topic: string) => filter.matches(topic) }
+    return { prefixes: [filter.prefix], isShown: (topic: string) => filter.matches(topic) }
   }
 
   test('are listed with what is kept of them and who reads them now', async () => {
