@@ -1,4 +1,5 @@
 import { createApp } from '../app.ts'
+import { secureHeaders } from '../auth/headers.ts'
 import { isClosed } from '../auth/options.ts'
 import { isLoopback, parseConfig } from '../config.ts'
 import { Hub } from '../hub/hub.ts'
@@ -27,7 +28,7 @@ export default {
         'This hub serves nobody: give it keys (npx wrangler secret put AUTH_SECRET), or set OPEN = "true" under [vars] in wrangler.toml to serve everybody who knows its address\n',
         {
           status: 503,
-          headers: { 'Content-Type': 'text/plain', 'Cache-Control': 'no-store' },
+          headers: { ...secureHeaders(false), 'Content-Type': 'text/plain' },
         },
       )
     return env.HUBS.get(env.HUBS.idFromName(env.HUB)).fetch(request)

@@ -23,7 +23,7 @@ export function guarded({ loopbackOnly, origins }: Guard): (c: Context) => void 
   return (c) => {
     if (loopbackOnly) refuseHost(c)
     const { method } = c.req
-    if (method === 'GET' || method === 'HEAD') refuseGet(c)
+    if (method === 'GET' || method === 'HEAD') refuseGet(c, origins)
     else if (method !== 'OPTIONS') refuseForeign(c, origins) // which asks, and changes nothing
   }
 }
@@ -37,12 +37,15 @@ function refuseHost(c: Context): void {
     )
 }
 
-function refuseGet(c: Context): void {
+function refuseGet(c: Context, origins: readonly string[]): void {
   if (c.req.path !== '/send') return
   // Another port or a sibling domain is of the same site, so that its requests have the cookie of this one's visitor.
   const site = c.req.header('sec-fetch-site')
-  if (site === 'cross-site' || site === 'same-site')
-    throw new AppError('cross_site', 'Cannot send from another origin: use POST from a page of this hub')
+  // Browsers do not say it to a hub without TLS on another machine; what else they say of the page stands in for it.
+  const page = c.req.header('origin') ?? c.req.header('referer')
+  const isKnown = page === undefined || origins.includes(page) || isSame(page, hostOf(c))
+  const isForeign = site === undefined ? !isKnown : site === 'cross-site' || site === 'same-site'
+  if (isForeign) throw new AppError('cross_site', 'Cannot send from another origin: use POST from a page of this hub')
   const purpose = ['sec-purpose', 'purpose', 'x-moz'].map((name) => c.req.header(name)).join()
   if (/prefetch|preview|prerender/i.test(purpose))
     throw new AppError('cross_site', 'Cannot send ahead of a click: this request is a prefetch')
@@ -65,10 +68,10 @@ function hostOf(c: Context): string {
   return c.req.header('host') ?? new URL(c.req.url).host
 }
 
-/** By host, with the port that the origin's scheme implies: behind a proxy that ends TLS our own scheme is not the browser's. */
-function isSame(origin: string, host: string): boolean {
-  if (!URL.canParse(origin)) return false
-  const { protocol, host: theirs } = new URL(origin)
+/** Whether an origin or a page is of a host. By host, with the port that the origin's scheme implies: behind a proxy that ends TLS our own scheme is not the browser's. */
+function isSame(page: string, host: string): boolean {
+  if (!URL.canParse(page)) return false
+  const { protocol, host: theirs } = new URL(page)
   const ours = `${protocol}//${host}`
   return URL.canParse(ours) && new URL(ours).host === theirs
 }

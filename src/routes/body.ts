@@ -1,5 +1,5 @@
 import { AppError, quote } from '../errors.ts'
-import { concat, essenceOf, piecesOf, refuseCompressed, within } from './bytes.ts'
+import { essenceOf, Pieces, piecesOf, refuseCompressed, within } from './bytes.ts'
 import type { Ask } from './connection.ts'
 import { parseJson } from './json.ts'
 import { toFields } from './query.ts'
@@ -79,14 +79,12 @@ async function collect(
   next: () => Promise<IteratorResult<Uint8Array>>,
   maxBytes: number,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const came: Uint8Array[] = []
-  let length = 0
+  const came = new Pieces()
   for (let read = await next(); !read.done; read = await next()) {
-    length += read.value.byteLength
-    if (length > maxBytes) return
     came.push(read.value)
+    if (came.length > maxBytes) return
   }
-  return concat(came, length)
+  return came.take()
 }
 
 /** What is read of a body that is too large, and for how long. */

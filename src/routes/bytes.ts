@@ -28,7 +28,35 @@ export function essenceOf(type: string): string {
   return (end < 0 ? type : type.slice(0, end)).trim().toLowerCase()
 }
 
-export function concat(pieces: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+/** Pieces that are held apart: each of a byte costs a hundred and more. */
+const MAX_PIECES = 100
+
+/** Bytes that come in pieces, however small these are. */
+export class Pieces {
+  #pieces: Uint8Array[] = []
+  #length = 0
+
+  /** In bytes. */
+  get length(): number {
+    return this.#length
+  }
+
+  push(piece: Uint8Array): void {
+    if (this.#pieces.length === MAX_PIECES) this.#pieces = [concat(this.#pieces, this.#length)]
+    this.#pieces.push(piece)
+    this.#length += piece.byteLength
+  }
+
+  /** All that came since the last time. */
+  take(): Uint8Array<ArrayBuffer> {
+    const bytes = concat(this.#pieces, this.#length)
+    this.#pieces = []
+    this.#length = 0
+    return bytes
+  }
+}
+
+function concat(pieces: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
   if (pieces.length === 1) return pieces[0] as Uint8Array<ArrayBuffer>
   const bytes = new Uint8Array(length)
   let at = 0

@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import { AppError } from '../errors.ts'
-import { concat } from './bytes.ts'
+import { Pieces } from './bytes.ts'
 import { parseJson } from './json.ts'
 
 /**
@@ -12,8 +12,7 @@ export type Items = AsyncIterable<readonly unknown[]>
 /** One item a line (https://github.com/ndjson/ndjson-spec); empty lines are none. */
 export async function* linesOf(bytes: AsyncIterable<Uint8Array>, maxItemBytes: number): Items {
   const decoder = new TextDecoder('utf-8', { fatal: true })
-  let rest: Uint8Array[] = []
-  let length = 0
+  const rest = new Pieces()
   const take = (line: Uint8Array): unknown => {
     if (line.byteLength > maxItemBytes) return tooLarge(maxItemBytes)
     try {
@@ -28,20 +27,17 @@ export async function* linesOf(bytes: AsyncIterable<Uint8Array>, maxItemBytes: n
     const items: unknown[] = []
     let start = 0
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
-      const piece = chunk.subarray(start, end)
-      const item = take(rest.length === 0 ? piece : concat([...rest, piece], length + piece.byteLength))
-      rest = []
-      length = 0
+      rest.push(chunk.subarray(start, end))
+      const item = take(rest.take())
       start = end + 1
       if (item !== undefined) items.push(item)
       if (item instanceof AppError) break
     }
     if (start < chunk.byteLength) rest.push(chunk.subarray(start))
-    length += chunk.byteLength - start
-    if (length > maxItemBytes && !(items.at(-1) instanceof AppError)) items.push(tooLarge(maxItemBytes))
+    if (rest.length > maxItemBytes && !(items.at(-1) instanceof AppError)) items.push(tooLarge(maxItemBytes))
     if (items.length > 0) yield items
   }
-  const item = take(concat(rest, length))
+  const item = take(rest.take())
   if (item !== undefined) yield [item]
 }
 

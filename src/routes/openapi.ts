@@ -113,6 +113,7 @@ function describe() {
               'cross_site',
               'message_missing',
               'method_not_allowed',
+              'too_many_fields',
             ],
           },
         ),

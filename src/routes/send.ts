@@ -37,6 +37,9 @@ export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
     const streamed = isPost ? streamOf(c, { ...stream, maxItemBytes: limits.maxBodyBytes }) : undefined
     if (streamed) {
       refuseFields(query)
+      // Each item is looked at as it comes; whoever may say nothing here is not listened to until then.
+      if (asked !== undefined) authorizeSaying(grant, asked)
+      else if (grant.publish.length === 0) authorize(grant, 'publish', '**')
       c.env?.keep?.()
       const taken = await ingest(hub, clients, streamed, {
         grant,
@@ -71,9 +74,10 @@ async function set(
       'message_missing',
       'Cannot send nothing: give message in the query or the body, or a topic to publish data to it',
     )
+  const given = toFields(query) // first: what is refused has set nothing
   await clients.spend(c, 1)
   const { id } = await hub.set(text, keyOf(c))
-  return c.json({ query: toFields(query), body: fields, pathname: new URL(c.req.url).pathname, id })
+  return c.json({ query: given, body: fields, pathname: new URL(c.req.url).pathname, id })
 }
 
 async function publish(

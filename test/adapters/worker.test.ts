@@ -11,6 +11,8 @@ test.each(['/', '/event', '/send?message=x', '/health', '/app.js'])(
   async (path) => {
     const response = await ask(`https://hub.example${path}`)
     expect(response.status).toBe(503)
+    expect(response.headers.get('content-security-policy')).toBe("default-src 'none'; frame-ancestors 'none'")
+    expect(response.headers.get('x-content-type-options')).toBe('nosniff')
     expect(await response.text()).toMatch(/^This hub serves nobody: give it keys .* or set OPEN = "true"/)
   },
 )

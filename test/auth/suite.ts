@@ -119,6 +119,9 @@ export function authSuite({ name, start, stop }: Runs): void {
             [`/topics/${topic}`, { headers }],
             [`/topics/${topic}`, { method: 'DELETE', headers }],
           ]
+          const lines = { method: 'POST', body: '', headers: { 'content-type': 'application/x-ndjson', ...headers } }
+          asks.push([`/send?topic=${topic}`, lines])
+          if (status === 401) asks.push(['/send', lines])
           const answers = []
           for (const [path, init] of asks) {
             const response = await fetch(path, init)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { AppError } from '../../src/errors.ts'
-import { within } from '../../src/routes/bytes.ts'
+import { Pieces, within } from '../../src/routes/bytes.ts'
 import { nextTurn } from '../../src/turn.ts'
 
 const BODIES = 200
@@ -20,4 +20,14 @@ test('bodies that are late together are refused in turns of their own, so that o
     most = Math.max(most, refused - before)
   }
   expect(most).toBeLessThanOrEqual(2) // between two of our looks are one or two of its turns
+})
+
+test('bytes that come one by one are all there, in their order', () => {
+  const pieces = new Pieces()
+  for (let i = 0; i < 1_000_000; i++) {
+    pieces.push(Uint8Array.of(i % 251))
+    if (i % 65_536 === 65_535) expect(pieces.take()).toHaveLength(65_536)
+  }
+  const rest = pieces.take()
+  expect(rest).toEqual(Uint8Array.from({ length: rest.length }, (_, i) => (i + 1_000_000 - rest.length) % 251))
 })

@@ -331,6 +331,12 @@ export function httpSuite(target: Target): void {
         413,
         'too_many_fields',
       ],
+      [
+        'a query of more than 100 names',
+        () => fetch(`/send?message=x&${Array.from({ length: 100 }, (_, i) => `f${i}=x`).join('&')}`),
+        413,
+        'too_many_fields',
+      ],
       ['a form of more than 200 values', () => post('/send', formOf(URLSearchParams, 201)), 413, 'too_many_fields'],
       ['a multipart form of more than 200 parts', () => post('/send', formOf(FormData, 201)), 413, 'too_many_fields'],
       [
@@ -519,6 +525,18 @@ export function httpSuite(target: Target): void {
       [
         'a GET from another origin of this site',
         () => fetch('/send?message=x', { headers: { 'sec-fetch-site': 'same-site' } }),
+        403,
+        'cross_site',
+      ],
+      [
+        'a GET of a page of another origin, by a browser that says it in no other way',
+        () => fetch('/send?message=x', { headers: { origin: 'http://evil.example' } }),
+        403,
+        'cross_site',
+      ],
+      [
+        'a GET that a page elsewhere made a browser do, which names that page',
+        () => fetch('/send?message=x', { headers: { referer: 'http://evil.example/page' } }),
         403,
         'cross_site',
       ],
@@ -1252,6 +1270,7 @@ export function httpSuite(target: Target): void {
         closed: false,
       })
       expect(await json(await fetch(`/topics/${encodeURIComponent(topic)}`))).toMatchObject({ topic })
+      expect(await json(await fetch(`/%74opics/${topic}`))).toMatchObject({ topic })
       await expectProblem(await fetch('/topics/a*'), 400, 'topic_invalid')
       await expectProblem(await fetch('/topics/a', { method: 'POST' }), 405, 'method_not_allowed')
     })
