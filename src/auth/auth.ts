@@ -51,7 +51,9 @@ export class Auth {
     this.#read = read
     this.#tokens = new Tokens(options)
     this.tickets = new Tickets(hub)
-    this.#revocations = new Revocations(hub, options.maxTokenMs)
+    this.#revocations = new Revocations(hub, options.maxTokenMs, (sub) =>
+      this.#options.apiKeys.some(({ name }) => name === sub),
+    )
     this.#revocations.onRevoked = () => void this.#closeRevoked()
     this.#maxStreamsOf = options.maxStreamsPerToken
   }

@@ -4,6 +4,8 @@ import type { Grant } from './authorize.ts'
 import { sha256 } from './credentials.ts'
 
 const PREFIX = '$revoked/'
+/** So many are kept for good. Of more, those are let go that the longest time a token may have left has made needless. */
+const MAX_KEPT = 10_000
 
 /** What is revoked: one token by its `jti`, or all that a `sub` was given until now. */
 export type Revoked = { readonly jti: string } | { readonly sub: string }
@@ -14,15 +16,18 @@ type Kept = Revoked & { readonly at: number }
 export class Revocations {
   readonly #hub: Hub
   readonly #maxTokenMs: number
+  readonly #isEndless: (sub: string) => boolean
   readonly #tokens = new Map<string, number>()
   readonly #subjects = new Map<string, number>()
   #known: Promise<void> | undefined
   /** Called with everything that is revoked from now on. */
   onRevoked: () => void = () => {}
 
-  constructor(hub: Hub, maxTokenMs: number) {
+  /** @param isEndless whether what a subject has ends by itself only when its key goes */
+  constructor(hub: Hub, maxTokenMs: number, isEndless: (sub: string) => boolean) {
     this.#hub = hub
     this.#maxTokenMs = maxTokenMs
+    this.#isEndless = isEndless
   }
 
   /** Resolves when it is in the log. */
@@ -50,20 +55,22 @@ export class Revocations {
 
   #note({ data }: Entry): void {
     const kept = JSON.parse(data!) as Kept
-    if ('jti' in kept) this.#tokens.set(kept.jti, kept.at)
-    else this.#subjects.set(kept.sub, kept.at)
+    const [all, name] = 'jti' in kept ? [this.#tokens, kept.jti] : [this.#subjects, kept.sub]
+    all.set(name, Math.max(kept.at, all.get(name) ?? 0)) // nodes' clocks differ
     this.onRevoked()
   }
 
-  /** A token that is revoked has ended by itself after the longest time that one may have. */
   async #forget(): Promise<void> {
+    let tooMany = this.#tokens.size + this.#subjects.size - MAX_KEPT
     const oldest = Date.now() - this.#maxTokenMs - 60_000
     for (const [kind, all] of [
       ['jti', this.#tokens],
       ['sub', this.#subjects],
     ] as const)
       for (const [name, at] of all) {
-        if (at >= oldest) continue
+        if (tooMany <= 0) return
+        if (at >= oldest || (kind === 'sub' && this.#isEndless(name))) continue
+        tooMany--
         all.delete(name)
         await this.#hub.forget(`${PREFIX}${await nameOf(kind === 'jti' ? { jti: name } : { sub: name })}`)
       }

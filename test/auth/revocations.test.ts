@@ -1,0 +1,49 @@
+import { afterEach, expect, test, vi } from 'vitest'
+import { Revocations } from '../../src/auth/revocations.ts'
+import { Hub } from '../../src/hub/hub.ts'
+import { memoryLog } from '../../src/log/memory.ts'
+
+const MAX_TOKEN_MS = 1000
+/** What is kept whatever its age. */
+const KEPT = 10_000
+
+afterEach(() => void vi.useRealTimers())
+
+function grantOf(more: { subject?: string; id?: string }) {
+  return { publish: [], subscribe: [], issuedAt: 0, ...more }
+}
+
+test('what is revoked stays so after the longest time that a token may have left: one may have had more', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  const hub = new Hub(memoryLog)
+  const revocations = new Revocations(hub, MAX_TOKEN_MS, () => false)
+  await revocations.revoke({ jti: 'stolen' })
+  await revocations.revoke({ sub: 'thief' })
+  vi.setSystemTime(Date.now() + 1_000_000)
+  await revocations.revoke({ jti: 'another' })
+  const others = new Revocations(hub, MAX_TOKEN_MS, () => false) // as after a restart
+  for (const all of [revocations, others]) {
+    expect(await all.isRevoked(grantOf({ id: 'stolen' }))).toBe(true)
+    expect(await all.isRevoked(grantOf({ subject: 'thief' }))).toBe(true)
+  }
+  await hub.close()
+})
+
+test('of very many, those that are needless are let go, the oldest first, and never that of an API key', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  const hub = new Hub(memoryLog)
+  const revocations = new Revocations(hub, MAX_TOKEN_MS, (sub) => sub === 'script')
+  await revocations.revoke({ sub: 'script' })
+  for (let i = 0; i < KEPT; i++) await revocations.revoke({ sub: `user ${i}` })
+  expect(await revocations.isRevoked(grantOf({ subject: 'user 0' }))).toBe(true) // too many, but none of them is needless
+  vi.setSystemTime(Date.now() + 1_000_000)
+  await revocations.revoke({ sub: 'one more' })
+  const revoked = async (subject: string) => revocations.isRevoked(grantOf({ subject }))
+  expect(await Promise.all(['script', 'user 0', 'user 1', 'user 2', 'one more'].map(revoked))).toEqual([
+    ...[true, false, false, true, true],
+  ])
+  expect((await hub.topics({ prefixes: ['$revoked/'], isShown: () => true, after: '', limit: 20_000 })).length).toBe(
+    KEPT,
+  )
+  await hub.close()
+})
