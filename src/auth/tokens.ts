@@ -4,6 +4,7 @@ import {
   errors,
   type JWSHeaderParameters,
   type JWTPayload,
+  type JWTVerifyOptions,
   jwtVerify,
 } from 'jose'
 import * as v from 'valibot'
@@ -88,19 +89,46 @@ export class Tokens {
     for (const verifier of await this.#keys) {
       if (!verifier.algorithms.includes(header.alg)) continue
       try {
-        const { payload, key } = await jwtVerify(token, async (given) => verifier.key(given), {
+        const { payload, key } = await verifiedBy(verifier, token, {
           algorithms: [header.alg],
           requiredClaims: ['exp'],
           clockTolerance: CLOCK_TOLERANCE_S,
           ...(issuer !== undefined && { issuer }),
           ...(audience !== undefined && { audience }),
         })
-        return { payload, source: await verifier.source(key as CryptoKey | Uint8Array) }
+        return { payload, source: await verifier.source(key) }
       } catch (error) {
         why = reasonOf(error)
       }
     }
     throw invalid(why)
+  }
+}
+
+type Key = CryptoKey | Uint8Array
+
+/** A set may have several keys for an algorithm, of which a token without a `kid` names none: each is tried. @throws what jose does */
+async function verifiedBy(
+  verifier: Verifier,
+  token: string,
+  options: JWTVerifyOptions,
+): Promise<{ payload: JWTPayload; key: Key }> {
+  const verify = async (keyOf: (header: JWSHeaderParameters) => Key | Promise<Key>) => {
+    const { payload, key } = await jwtVerify(token, async (given) => keyOf(given), options)
+    return { payload, key: key as Key }
+  }
+  try {
+    return await verify((header) => verifier.key(header))
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+    for await (const key of error) {
+      try {
+        return await verify(() => key)
+      } catch (cause) {
+        if (!(cause instanceof errors.JWSSignatureVerificationFailed)) throw cause
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed()
   }
 }
 

@@ -315,6 +315,16 @@ describe.each(ways)('over $name, a set of keys at AUTH_JWKS_URL', (way) => {
     expect(first.reader.data).toEqual([])
   })
 
+  test('of which two fit takes a token that names neither by the one that signed it', async () => {
+    const set = await issuer()
+    set.keys = [publicJwk(ONE, 'one'), publicJwk(TWO)]
+    const fetch = await way.start({ AUTH_JWKS_URL: set.url })
+    for (const key of [ONE, TWO]) expect(await answerTo(fetch, await signed(key, {}))).toBe(200)
+    expect(await answerTo(fetch, await signed(ONE, {}, { exp: 1 }))).toBe('401 token_invalid')
+    const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    expect(await answerTo(fetch, await signed(stranger, {}))).toBe('401 token_invalid')
+  })
+
   test('which cannot be read for a while goes on as it was last seen', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one')]
