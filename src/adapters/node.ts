@@ -64,6 +64,7 @@ async function listenTo(app: ReturnType<typeof createApp>, config: Config): Prom
       maxHeaderSize: HEADERS_BYTES,
     },
   }) as Server
+  server.timeout = requestTimeout + HEADERS_MS // the last guard: of who asks for something and does not read it
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // A body that is published as it streams in may take its time: the route bounds it. Node tells of a timeout once.
     const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
@@ -110,6 +111,7 @@ class NodeConnection implements Connection {
 
   keep(): void {
     this.#streaming.set(this.#incoming.socket, this.#incoming)
+    this.#incoming.socket.setTimeout(0)
   }
 
   cut(): void {
