@@ -95,7 +95,7 @@ export const settings = {
     v.picklist(['all', 'refused', 'none'], 'all, refused or none'),
   ),
   HEAP_WATERMARK: setting(
-    'percent of the heap that is taken when new streams are turned away; Bun tells of no bound',
+    'percent of the heap that is taken when new streams are turned away; Bun and Workers tell of no bound',
     '85',
     whole(1, 100),
   ),
