@@ -14,6 +14,9 @@ import { CLOCK_TOLERANCE_S, Tokens } from './tokens.ts'
 /** What a stream whose grant has gone tells its reader to wait before it comes back, and is told why it may not. */
 const RETURN_MS = 1000
 
+/** What the names of API keys as sources begin with. */
+const API = 'api:'
+
 /** A request's header by its name, in lower case. */
 type HeaderOf = (name: string) => string | undefined
 
@@ -116,9 +119,10 @@ export class Auth {
    *
    * @throws AppError `too_many_readers` if it has as many as one may
    */
-  enter({ subject }: Grant): () => void {
-    if (subject === undefined) return () => {}
-    if (this.#readers.of(subject) < this.#maxStreamsOf) return this.#readers.enter(subject)
+  enter(grant: Grant): () => void {
+    if (grant.subject === undefined) return () => {}
+    const owner = ownerOf(grant)
+    if (this.#readers.of(owner) < this.#maxStreamsOf) return this.#readers.enter(owner)
     throw new AppError(
       'too_many_readers',
       `Cannot open a stream: ${this.#maxStreamsOf} are open by this grant, which is the most`,
@@ -155,11 +159,9 @@ export class Auth {
    *
    * @throws AppError `stream_unknown`, the same for those of others
    */
-  streamOf(name: string, { subject, source }: Grant) {
+  streamOf(name: string, grant: Grant) {
     const stream = this.#streams.get(name)
-    const isTheirs =
-      stream?.grant.subject === subject && (stream?.grant.source === undefined) === (source === undefined)
-    if (stream && isTheirs) return stream
+    if (stream && ownerOf(stream.grant) === ownerOf(grant)) return stream
     throw new AppError('stream_unknown', 'Cannot find this stream: it is not open here, or not yours; open another')
   }
 
@@ -189,7 +191,7 @@ export class Auth {
   }
 
   async #isThere(source: string): Promise<boolean> {
-    if (!source.startsWith('api:')) return this.#tokens.isThere(source)
+    if (!source.startsWith(API)) return this.#tokens.isThere(source)
     return this.#options.apiKeys.some((key) => source === sourceOf(key))
   }
 
@@ -225,9 +227,15 @@ export class Auth {
   }
 }
 
+/** Whose a stream is. A token's subject may have the name of an API key, and is another for that. */
+function ownerOf({ subject = '', source }: Grant): string {
+  if (source === undefined) return 'nobody'
+  return `${source.startsWith(API) ? 'key' : 'token'} ${subject}`
+}
+
 /** The whole line: a key that may do something else from now on is another, and its streams come back by that. */
 function sourceOf({ name, sha256, publish, subscribe }: ApiKey): string {
-  return `api:${name}:${sha256}:${publish}:${subscribe}`
+  return `${API}${name}:${sha256}:${publish}:${subscribe}`
 }
 
 function gone(why: string): AppError {

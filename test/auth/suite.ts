@@ -530,6 +530,22 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect((await fetch('/event?topic=room', { method: 'HEAD', headers: bearer(other) })).status).toBe(200)
     })
 
+    test('of an API key is not that of a token whose subject has the same name', async () => {
+      const script = bearer(API_KEY)
+      const { reader } = await stream('topic=news/a', script)
+      await expect.poll(() => reader.control('open')).toHaveLength(1)
+      const namesake = bearer(await token({ subscribe: ['news/a'] }, { sub: 'script' }))
+      const renewed = (headers: Record<string, string>) =>
+        post(`/streams/${reader.control('open')[0]!.stream}`, {}, headers)
+      expect(await codeOf(await renewed(namesake))).toEqual([404, 'stream_unknown'])
+      expect((await renewed(script)).status).toBe(200)
+      for (let i = 0; i < 3; i++) expect((await stream('topic=news/a', namesake)).response.status).toBe(200)
+      expect(await codeOf(await fetch('/event?topic=news/a', { headers: namesake }))).toEqual([429, 'too_many_readers'])
+      await expect.poll(() => reader.control('open')).toHaveLength(1)
+      const second = await stream('topic=news/a', script)
+      await expect.poll(() => second.reader.control('open')).toHaveLength(1)
+    })
+
     test('is one of so many that a subject may have, however many try at once', async () => {
       const eager = bearer(await token({ subscribe: ['room'] }, { sub: 'eager' }))
       const json = { ...eager, accept: 'application/json' }
