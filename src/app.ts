@@ -7,7 +7,7 @@ import { secured, secureHeaders, secureJson } from './auth/headers.ts'
 import { type Config, parseConfig } from './config.ts'
 import { AppError, type Code, quote } from './errors.ts'
 import type { Hub } from './hub/hub.ts'
-import { type NoteRequest, requestLines, type TellRequest } from './requests.ts'
+import { errorLine, type NoteRequest, requestLines, type TellRequest } from './requests.ts'
 import type { Connection } from './routes/connection.ts'
 import { event } from './routes/event.ts'
 import { health, ready } from './routes/health.ts'
@@ -142,7 +142,7 @@ function problem(error: unknown, c: Context): Response {
       ? error
       : new AppError('internal', 'Cannot answer: something went wrong here', { cause: error })
   // What passes by itself is told in the request log, if at all: anybody may cause it, again and again.
-  if (known.status >= 500 && !passing.includes(known.code)) console.error(error)
+  if (known.status >= 500 && !passing.includes(known.code)) console.error(errorLine(error))
   const { status, code, message, more, retryAfterS = status === 503 ? 5 : undefined } = known
   c.header('Cache-Control', 'no-store')
   if (retryAfterS !== undefined) c.header('Retry-After', `${retryAfterS}`)

@@ -12,6 +12,10 @@ export interface RequestLine {
   readonly address?: string
 }
 
+/** Of an error: what it came of, how far back, and characters of each. */
+const MAX_CAUSES = 5
+const MAX_STACK = 4000
+
 export type TellRequest = (line: RequestLine) => void
 
 /** Takes note of an answer: what it refused a request for, if it did, and when that began, on the clock of `performance.now()`. */
@@ -38,10 +42,26 @@ export function requestLines(
   }
 }
 
+/** What went wrong in here, as a line of JSON: with what it came of, and as safe to look at as the line of a request. */
+export function errorLine(error: unknown): string {
+  const causes: string[] = []
+  for (let cause = error; cause !== undefined && causes.length < MAX_CAUSES; ) {
+    causes.push(withoutTokens(cause instanceof Error ? `${cause.stack ?? cause}` : String(cause)).slice(0, MAX_STACK))
+    cause = cause instanceof Error ? cause.cause : undefined
+  }
+  return escaped(JSON.stringify({ level: 'error', error: causes[0], causes: causes.slice(1) }))
+}
+
 /** Without what could end a line or move a cursor, not too long, and without what looks like a token. */
 function safe(text: string, length: number): string {
-  return text
-    .replace(/eyJ[\w-]{8,}(\.[\w-]*){1,4}/g, '[token]')
-    .slice(0, length)
-    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return escaped(withoutTokens(text).slice(0, length))
+}
+
+function withoutTokens(text: string): string {
+  return text.replace(/eyJ[\w-]{8,}(\.[\w-]*){1,4}/g, '[token]')
+}
+
+function escaped(text: string): string {
+  const code = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, code)
 }
