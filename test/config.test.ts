@@ -88,6 +88,11 @@ describe('the configuration', () => {
       expect(parse).toThrow(line)
   })
 
+  test('remembers keys for longer than a ticket is good, so that none is used twice', () => {
+    expect(() => parseConfig({ KEY_AGE: '60s' })).toThrow(/KEY_AGE/)
+    expect(() => parseConfig({ KEY_COUNT: '9999' })).toThrow(/KEY_COUNT/)
+  })
+
   test('refuses to listen beyond this machine unless it is told to be open', () => {
     expect(() => parseConfig({ HOST: '0.0.0.0' })).toThrow(
       'HOST="0.0.0.0": expected a loopback address (127.0.0.1, ::1, localhost), or OPEN=true',
