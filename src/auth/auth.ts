@@ -1,7 +1,7 @@
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Subscription } from '../hub/subscription.ts'
-import type { Filter } from '../topic.ts'
+import { covers, type Filter } from '../topic.ts'
 import { authorize, type Grant, openGrant } from './authorize.ts'
 import { Counts } from './counts.ts'
 import { bearerOf, COOKIE, cookieOf, isEqual, setCookie, sha256 } from './credentials.ts'
@@ -97,7 +97,7 @@ export class Auth {
     const { expiresAt = Number.POSITIVE_INFINITY } = grant
     if (expiresAt + 1000 * CLOCK_TOLERANCE_S <= Date.now()) throw gone('it has expired')
     await this.#unrevoked(grant)
-    if (!(await this.#isThere(grant.source!))) throw gone('what vouched for it has gone')
+    if (!(await this.#isThere(grant))) throw gone('what vouched for it has gone')
   }
 
   /** The grant of a token that somebody sends on purpose. @throws AppError as `grantOf`, `token_missing` */
@@ -142,7 +142,7 @@ export class Auth {
   /** Ends a stream whose grant has gone while it was given. */
   async recheck(subscription: Subscription, grant: Grant): Promise<void> {
     if (grant.source === undefined) return
-    const isGone = (await this.#revocations.isRevoked(grant)) || !(await this.#isThere(grant.source))
+    const isGone = (await this.#revocations.isRevoked(grant)) || !(await this.#isThere(grant))
     if (isGone) subscription.finish(RETURN_MS, true)
   }
 
@@ -176,7 +176,7 @@ export class Auth {
     if (turn !== this.#turns) return // a later reading knows better
     this.#options = options
     for (const { subscription, grant } of this.#streams)
-      if (grant.source !== undefined && !(await this.#isThere(grant.source))) subscription.finish(RETURN_MS, true)
+      if (grant.source !== undefined && !(await this.#isThere(grant))) subscription.finish(RETURN_MS, true)
   }
 
   /** Keys are looked at again also where no stream is open; whoever comes meanwhile waits for it once. */
@@ -190,9 +190,14 @@ export class Auth {
     await this.#reading
   }
 
-  async #isThere(source: string): Promise<boolean> {
-    if (!source.startsWith(API)) return this.#tokens.isThere(source)
-    return this.#options.apiKeys.some((key) => source === sourceOf(key))
+  /** Whether what vouched for a grant is still there, and an API key's line still allows all of it. */
+  async #isThere({ source, publish, subscribe }: Grant): Promise<boolean> {
+    if (!source!.startsWith(API)) return this.#tokens.isThere(source!)
+    const apiKey = this.#options.apiKeys.find((key) => source === sourceOf(key))
+    if (!apiKey) return false
+    const allows = (allowed: readonly string[], names: readonly string[]) =>
+      names.every((name) => allowed.some((granted) => covers(granted, name)))
+    return allows(apiKey.publish, publish) && allows(apiKey.subscribe, subscribe)
   }
 
   async #closeRevoked(): Promise<void> {
@@ -203,7 +208,7 @@ export class Auth {
   async #redeemed(ticket: string, cookie: string | undefined): Promise<Granted> {
     const { grant, isFirst } = await this.tickets.redeem(ticket, cookie)
     await this.#unrevoked(grant)
-    if (grant.expiresAt! <= Date.now() || !(await this.#isThere(grant.source!)))
+    if (grant.expiresAt! <= Date.now() || !(await this.#isThere(grant)))
       throw new AppError('ticket_invalid', 'Cannot accept this ticket: what it was made with has ended')
     if (!isFirst) return { grant }
     return { grant, cookie: setCookie(EVENT_COOKIE, await this.tickets.cookie(grant), '/event', grant.expiresAt!) }
@@ -233,9 +238,8 @@ function ownerOf({ subject = '', source }: Grant): string {
   return `${source.startsWith(API) ? 'key' : 'token'} ${subject}`
 }
 
-/** The whole line: a key that may do something else from now on is another, and its streams come back by that. */
-function sourceOf({ name, sha256, publish, subscribe }: ApiKey): string {
-  return `${API}${name}:${sha256}:${publish}:${subscribe}`
+function sourceOf({ name, sha256 }: ApiKey): string {
+  return `${API}${name}:${sha256}`
 }
 
 function gone(why: string): AppError {

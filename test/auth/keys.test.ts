@@ -116,11 +116,17 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     expect(await answerTo(over(server), bearer('key-2'))).toBe(200)
   })
 
-  test('a line that allows less ends the streams that it allowed', async () => {
+  test('a line that allows less ends the streams that it allowed, and one that allows more ends none', async () => {
     const line = lineOf('script', 'key-1')
     const file = place('keys', line)
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file }, runtime)
     const { reader } = await listen(over(server), bearer('key-1'))
+    writeFileSync(file, line.replace(/[^:]+$/, 'elsewhere,room/*,more\n'))
+    hangUp(server)
+    await expect.poll(() => answerTo(over(server), bearer('key-1'), '/event?topic=more')).toBe(200)
+    await publish(over(server), bearer('key-1'), 'still here')
+    await reader.gets('still here')
+    expect(reader.ended).toBe(false)
     writeFileSync(file, line.replace(/[^:]+$/, 'elsewhere\n'))
     hangUp(server)
     await expectEnd(reader)
