@@ -61,19 +61,19 @@ export class Revocations {
   }
 
   async #forget(): Promise<void> {
-    let tooMany = this.#tokens.size + this.#subjects.size - MAX_KEPT
-    const oldest = Date.now() - this.#maxTokenMs - 60_000
-    for (const [kind, all] of [
-      ['jti', this.#tokens],
-      ['sub', this.#subjects],
-    ] as const)
-      for (const [name, at] of all) {
-        if (tooMany <= 0) return
-        if (at >= oldest || (kind === 'sub' && this.#isEndless(name))) continue
-        tooMany--
-        all.delete(name)
-        await this.#hub.forget(`${PREFIX}${await nameOf(kind === 'jti' ? { jti: name } : { sub: name })}`)
-      }
+    const tooMany = this.#tokens.size + this.#subjects.size - MAX_KEPT
+    if (tooMany <= 0) return
+    const needless = Date.now() - this.#maxTokenMs - 60_000
+    const all: Kept[] = [
+      ...Array.from(this.#tokens, ([jti, at]) => ({ jti, at })),
+      ...Array.from(this.#subjects, ([sub, at]) => ({ sub, at })).filter(({ sub }) => !this.#isEndless(sub)),
+    ]
+    const oldest = all.filter(({ at }) => at < needless).sort((one, other) => one.at - other.at)
+    for (const kept of oldest.slice(0, tooMany)) {
+      if ('jti' in kept) this.#tokens.delete(kept.jti)
+      else this.#subjects.delete(kept.sub)
+      await this.#hub.forget(`${PREFIX}${await nameOf(kept)}`)
+    }
   }
 }
 
