@@ -28,8 +28,9 @@ export function essenceOf(type: string): string {
   return (end < 0 ? type : type.slice(0, end)).trim().toLowerCase()
 }
 
-/** Pieces that are held apart: each of a byte costs a hundred and more. */
-const MAX_PIECES = 100
+/** So many pieces are held apart whatever their size, and more if they are of a KiB on the average: each costs a hundred bytes and more. */
+const PIECES = 100
+const KIB = 1024
 
 /** Bytes that come in pieces, however small these are. */
 export class Pieces {
@@ -42,7 +43,8 @@ export class Pieces {
   }
 
   push(piece: Uint8Array): void {
-    if (this.#pieces.length === MAX_PIECES) this.#pieces = [concat(this.#pieces, this.#length)]
+    const { length } = this.#pieces
+    if (length >= PIECES && length * KIB > this.#length) this.#pieces = [concat(this.#pieces, this.#length)]
     this.#pieces.push(piece)
     this.#length += piece.byteLength
   }
