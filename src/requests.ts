@@ -47,7 +47,8 @@ export function errorLine(error: unknown): string {
   const causes: string[] = []
   for (let cause = error; cause !== undefined && causes.length < MAX_CAUSES; ) {
     causes.push(withoutTokens(cause instanceof Error ? `${cause.stack ?? cause}` : String(cause)).slice(0, MAX_STACK))
-    cause = cause instanceof Error ? cause.cause : undefined
+    if (cause instanceof AggregateError && cause.cause === undefined) [cause] = cause.errors
+    else cause = cause instanceof Error ? cause.cause : undefined
   }
   return escaped(JSON.stringify({ level: 'error', error: causes[0], causes: causes.slice(1) }))
 }
