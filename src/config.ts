@@ -105,9 +105,9 @@ export const settings = {
   RETENTION_AGE: setting('age after which entries go; none keeps them', 'none', optional(duration(1000))),
   TOPIC_RETENTION_COUNT: setting('entries kept of any one topic', 'none', optional(whole(1))),
   TOPIC_RETENTION_BYTES: setting('bytes of entries kept of any one topic', 'none', optional(bytes(1))),
-  // A used ticket is remembered as a key: for as long as it is good, at the least.
-  KEY_COUNT: setting('idempotency keys remembered', '1000000', whole(10_000)),
-  KEY_AGE: setting('how long an idempotency key is remembered', '24h', duration(120_000)),
+  // A used ticket is remembered as a key.
+  KEY_COUNT: setting('idempotency keys remembered: 10000 and more', '1000000', whole(10_000)),
+  KEY_AGE: setting('how long an idempotency key is remembered: two minutes and more', '24h', duration(120_000)),
   MAX_BODY_BYTES: setting('longest request body, or item of one that streams', '64KiB', bytes(KIB, 64 * MIB)),
   BODY_TIMEOUT: setting('how long a request body may take to come, unless it streams', '30s', duration(100, DAY_MS)),
   MAX_EVENT_BYTES: setting(

@@ -43,7 +43,7 @@ function refuseGet(c: Context, origins: readonly string[]): void {
   const site = c.req.header('sec-fetch-site')
   // Browsers do not say it to a hub without TLS on another machine; what else they say of the page stands in for it.
   const page = c.req.header('origin') ?? c.req.header('referer')
-  const isKnown = page === undefined || origins.includes(page) || isSame(page, hostOf(c))
+  const isKnown = page === undefined || origins.includes(originOf(page)) || isSame(page, hostOf(c))
   const isForeign = site === undefined ? !isKnown : site === 'cross-site' || site === 'same-site'
   if (isForeign) throw new AppError('cross_site', 'Cannot send from another origin: use POST from a page of this hub')
   const purpose = ['sec-purpose', 'purpose', 'x-moz'].map((name) => c.req.header(name)).join()
@@ -66,6 +66,10 @@ function refuseForeign(c: Context, origins: readonly string[]): void {
 
 function hostOf(c: Context): string {
   return c.req.header('host') ?? new URL(c.req.url).host
+}
+
+function originOf(page: string): string {
+  return URL.canParse(page) ? new URL(page).origin : 'null'
 }
 
 /** Whether an origin or a page is of a host. By host, with the port that the origin's scheme implies: behind a proxy that ends TLS our own scheme is not the browser's. */

@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import type { Grant } from '../auth/authorize.ts'
+import { authorize, type Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
 import { AppError } from '../errors.ts'
 import type { Hub, Published } from '../hub/hub.ts'
@@ -69,6 +69,9 @@ export async function ingest(hub: Hub, clients: Clients, items: Items, sender: S
     }
   }
   try {
+    // Each item is looked at as it comes; whoever may say nothing here is not listened to until then.
+    if (sender.topic !== undefined) authorizeSaying(sender.grant, sender.topic)
+    else if (sender.grant.publish.length === 0) authorize(sender.grant, 'publish', '**')
     let count = 0
     for await (const group of items) {
       const messages: Message[] = []
