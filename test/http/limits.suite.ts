@@ -200,9 +200,11 @@ export function limitsSuite({ name, start, stop }: Runs): void {
       expect(codes.filter((code) => code !== undefined && code !== 'rate_limited')).toEqual([])
       expect(taken).toBeLessThanOrEqual(5 + Math.ceil(tookMs / 200))
       expect(taken).toBeLessThan(20)
-      const refused = await fetch('/send?message=x')
-      expect(await codeOf(refused)).toEqual([429, 'rate_limited'])
-      expect(refused.headers.get('retry-after')).toBe('1')
+      const atOnce = await Promise.all(Array.from({ length: 20 }, () => fetch('/send?message=x')))
+      const answers = await Promise.all(
+        atOnce.map(async (one) => [...(await codeOf(one)), one.headers.get('retry-after')]),
+      )
+      expect(answers).toContainEqual([429, 'rate_limited', '1']) // one or other may come just when the bucket holds a message again
       const streamed = performance.now()
       const body = '{"data":"x"}\n'.repeat(6)
       const response = await fetch('/send?topic=rate', {
