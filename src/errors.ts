@@ -98,10 +98,18 @@ export class AppError extends Error {
 
 /** A value as an error message may quote it: cut to 60 characters, control characters and broken UTF-16 escaped, no tokens. */
 export function quote(value: string): string {
-  const safe = value.replace(/eyJ[\w-]{8,}(\.[\w-]*){1,4}/g, '[token]')
+  const safe = withoutTokens(value)
   const cut = safe.length > 60 ? `${safe.slice(0, 60)}…` : safe
-  return JSON.stringify(cut).replace(
-    /[\u007f-\u009f\u2028\u2029]/g,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
+  return escaped(JSON.stringify(cut))
+}
+
+/** The text, without what looks like a token. */
+export function withoutTokens(text: string): string {
+  return text.replace(/eyJ[\w-]{8,}(\.[\w-]*){1,4}/g, '[token]')
+}
+
+/** The text, with what could end a line or move a cursor as JSON would have it. */
+export function escaped(text: string): string {
+  const code = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, code)
 }

@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { AppError } from './errors.ts'
+import { AppError, escaped, withoutTokens } from './errors.ts'
 
 /** What is told of a request: never its query, a header, or its body, where secrets are. */
 export interface RequestLine {
@@ -11,10 +11,6 @@ export interface RequestLine {
   readonly ms: number
   readonly address?: string
 }
-
-/** Of an error: what it came of, how far back, and characters of each. */
-const MAX_CAUSES = 5
-const MAX_STACK = 4000
 
 export type TellRequest = (line: RequestLine) => void
 
@@ -42,6 +38,10 @@ export function requestLines(
   }
 }
 
+/** Errors of one line, the first and what it came of, and characters of each. */
+const MAX_CAUSES = 5
+const MAX_STACK = 4000
+
 /** What went wrong in here, as a line of JSON: with what it came of, and as safe to look at as the line of a request. */
 export function errorLine(error: unknown): string {
   const causes: string[] = []
@@ -56,13 +56,4 @@ export function errorLine(error: unknown): string {
 /** Without what could end a line or move a cursor, not too long, and without what looks like a token. */
 function safe(text: string, length: number): string {
   return escaped(withoutTokens(text).slice(0, length))
-}
-
-function withoutTokens(text: string): string {
-  return text.replace(/eyJ[\w-]{8,}(\.[\w-]*){1,4}/g, '[token]')
-}
-
-function escaped(text: string): string {
-  const code = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, code)
 }

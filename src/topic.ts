@@ -79,6 +79,11 @@ export function matches(pattern: readonly string[], topic: readonly string[]): b
   return topic.length === pattern.length
 }
 
+/** What the names of all topics begin with that a pattern, or topic, matches. */
+export function prefixOf(name: string): string {
+  return name.split('*', 1)[0]!
+}
+
 /** Whether one pattern, or topic, matches every topic that the other does. */
 export function covers(granted: string, asked: string): boolean {
   if (granted === '**') return !isOwn(asked)
@@ -136,7 +141,7 @@ export class Filter {
 
   /** What the names of all topics that it matches begin with, as far as that can be told at once. */
   get prefix(): string {
-    const [first = '', ...others] = [...this.topics, ...this.patterns.map((p) => p.slice(0, p.indexOf('*')))]
+    const [first = '', ...others] = [...this.topics, ...this.patterns].map(prefixOf)
     let { length } = first
     for (const other of others) while (!other.startsWith(first.slice(0, length))) length--
     return first.slice(0, length)

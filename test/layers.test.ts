@@ -36,7 +36,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
-const everybodys = ['src/errors.ts', 'src/topic.ts', 'src/turn.ts', 'src/gone.ts', 'src/sequence.ts']
+const forAll = ['src/errors.ts', 'src/topic.ts', 'src/turn.ts', 'src/gone.ts', 'src/sequence.ts']
 
 const packages: Readonly<Record<string, readonly string[]>> = {
   hono: ['src/app.ts', 'src/requests.ts', 'src/routes', 'src/auth', 'src/adapters'],
@@ -77,7 +77,7 @@ describe('imports point down only', () => {
     for (const from of importsOf(file)) {
       if (from.startsWith('.')) {
         const target = normalize(join(dirname(file), from))
-        const targets = [...allowed[layer!]!, ...(layer === 'src/errors.ts' ? [] : everybodys)]
+        const targets = [...allowed[layer!]!, ...(layer === 'src/errors.ts' ? [] : forAll)]
         expect(
           targets.some((place) => isIn(target, place)),
           `${file} imports ${target}`,

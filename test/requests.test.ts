@@ -2,6 +2,7 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { createApp } from '../src/app.ts'
 import { Hub } from '../src/hub/hub.ts'
 import { memoryLog } from '../src/log/memory.ts'
+import { errorLine } from '../src/requests.ts'
 
 test('what goes wrong in here is told in a line of JSON, with what it came of, and without what looks like a token', async () => {
   const log = memoryLog()
@@ -24,4 +25,13 @@ test('what goes wrong in here is told in a line of JSON, with what it came of, a
     [expect.stringMatching(/^Error: the disk said\u001b\[2J\u2028 \[token\]\n\s+at /)],
   ])
   await hub.close()
+})
+
+test('of several errors at once the first is what it came of, and one that came of itself is told a few times', () => {
+  const refused = new AggregateError([new Error('refused by ::1'), new Error('refused by 127.0.0.1')])
+  expect(JSON.parse(errorLine(refused)).causes).toEqual([expect.stringMatching(/^Error: refused by ::1\n/)])
+  const endless = new Error('again')
+  endless.cause = endless
+  expect(JSON.parse(errorLine(endless)).causes).toHaveLength(4)
+  expect(JSON.parse(errorLine('a text'))).toEqual({ level: 'error', error: 'a text', causes: [] })
 })

@@ -1,15 +1,15 @@
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Subscription } from '../hub/subscription.ts'
-import { covers, type Filter } from '../topic.ts'
-import { authorize, type Grant, openGrant } from './authorize.ts'
-import { Counts } from './counts.ts'
+import type { Filter } from '../topic.ts'
+import { authorize, type Grant, isWithin, openGrant } from './authorize.ts'
 import { bearerOf, COOKIE, cookieOf, isEqual, setCookie, sha256 } from './credentials.ts'
 import { type ApiKey, type AuthOptions, isClosed } from './options.ts'
+import { Readers } from './readers.ts'
 import { Revocations, type Revoked } from './revocations.ts'
 import { Streams } from './streams.ts'
 import { EVENT_COOKIE, Tickets } from './tickets.ts'
-import { CLOCK_TOLERANCE_S, Tokens } from './tokens.ts'
+import { CLOCK_TOLERANCE_S, invalid, Tokens } from './tokens.ts'
 
 /** What a stream whose grant has gone tells its reader to wait before it comes back, and is told why it may not. */
 const RETURN_MS = 1000
@@ -36,7 +36,7 @@ export class Auth {
   readonly #tokens: Tokens
   readonly #revocations: Revocations
   readonly #streams = new Streams()
-  readonly #readers = new Counts()
+  readonly #readers = new Readers()
   readonly #maxStreamsOf: number
   /** Streams that some key vouches for: while there are any, keys are read anew. */
   #vouched = 0
@@ -95,9 +95,9 @@ export class Auth {
   async #confirm(grant: Grant): Promise<void> {
     await this.#refresh()
     const { expiresAt = Number.POSITIVE_INFINITY } = grant
-    if (expiresAt + 1000 * CLOCK_TOLERANCE_S <= Date.now()) throw gone('it has expired')
+    if (expiresAt + 1000 * CLOCK_TOLERANCE_S <= Date.now()) throw invalid('it has expired')
     await this.#unrevoked(grant)
-    if (!(await this.#isThere(grant))) throw gone('what vouched for it has gone')
+    if (!(await this.#isThere(grant))) throw invalid('what vouched for it has gone')
   }
 
   /** The grant of a token that somebody sends on purpose. @throws AppError as `grantOf`, `token_missing` */
@@ -121,13 +121,7 @@ export class Auth {
    */
   enter(grant: Grant): () => void {
     if (grant.subject === undefined) return () => {}
-    const owner = ownerOf(grant)
-    if (this.#readers.of(owner) < this.#maxStreamsOf) return this.#readers.enter(owner)
-    throw new AppError(
-      'too_many_readers',
-      `Cannot open a stream: ${this.#maxStreamsOf} are open by this grant, which is the most`,
-      { retryAfterS: 5 },
-    )
+    return this.#readers.enter(ownerOf(grant), this.#maxStreamsOf, 'by this grant')
   }
 
   /** Keeps an eye on a stream for as long as it is open. One whose grant went while it was opened ends at once. */
@@ -191,13 +185,10 @@ export class Auth {
   }
 
   /** Whether what vouched for a grant is still there, and an API key's line still allows all of it. */
-  async #isThere({ source, publish, subscribe }: Grant): Promise<boolean> {
-    if (!source!.startsWith(API)) return this.#tokens.isThere(source!)
-    const apiKey = this.#options.apiKeys.find((key) => source === sourceOf(key))
-    if (!apiKey) return false
-    const allows = (allowed: readonly string[], names: readonly string[]) =>
-      names.every((name) => allowed.some((granted) => covers(granted, name)))
-    return allows(apiKey.publish, publish) && allows(apiKey.subscribe, subscribe)
+  async #isThere(grant: Grant): Promise<boolean> {
+    if (!grant.source!.startsWith(API)) return this.#tokens.isThere(grant.source!)
+    const apiKey = this.#options.apiKeys.find((key) => grant.source === sourceOf(key))
+    return apiKey !== undefined && isWithin(grant, apiKey)
   }
 
   async #closeRevoked(): Promise<void> {
@@ -216,7 +207,7 @@ export class Auth {
 
   async #unrevoked(grant: Grant): Promise<Grant> {
     if (!(await this.#revocations.isRevoked(grant))) return grant
-    throw gone('it has been revoked')
+    throw invalid('it has been revoked')
   }
 
   /** Every key is compared, and by its hash, so that the time taken tells nothing. */
@@ -240,8 +231,4 @@ function ownerOf({ subject = '', source }: Grant): string {
 
 function sourceOf({ name, sha256 }: ApiKey): string {
   return `${API}${name}:${sha256}`
-}
-
-function gone(why: string): AppError {
-  return new AppError('token_invalid', `Cannot accept this token: ${why}`)
 }

@@ -33,7 +33,19 @@ const kept = ['$secrets', '$tickets']
  */
 export function isAllowed(grant: Grant, action: Action, name: string): boolean {
   if (action === 'subscribe' && kept.includes(name.split('/')[0]!)) return false
-  return grant[action].some((granted) => covers(granted, name))
+  return isGranted(name, grant[action])
+}
+
+type Allowed = Pick<Grant, Action>
+
+/** Whether one may do nothing that the other may not. */
+export function isWithin(one: Allowed, other: Allowed): boolean {
+  const isGrantedAll = (action: Action) => one[action].every((name) => isGranted(name, other[action]))
+  return isGrantedAll('publish') && isGrantedAll('subscribe')
+}
+
+function isGranted(name: string, by: readonly string[]): boolean {
+  return by.some((granted) => covers(granted, name))
 }
 
 /** @throws AppError `forbidden`, the same for topics that exist and that do not; `token_missing` for who has not said who they are */

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import { AppError } from '../errors.ts'
 import { clientOf, parseTrusted, type Trusted } from './address.ts'
-import { Counts } from './counts.ts'
+import { Readers } from './readers.ts'
 
 /** What one client may have of the hub at once; a missing bound is none. */
 export interface ClientLimits {
@@ -23,7 +23,7 @@ export class Clients {
   readonly #limits: ClientLimits
   readonly #trusted: Trusted
   readonly #sharedTake: Take
-  readonly #readers = new Counts()
+  readonly #readers = new Readers()
   /** By address, when its bucket is full again, in ms of `performance.now()`. */
   readonly #fullAt = new Map<string, number>()
   #sweepAt = 0
@@ -46,13 +46,7 @@ export class Clients {
     const { maxReadersPerAddress } = this.#limits
     const address = maxReadersPerAddress === undefined ? undefined : this.addressOf(c)
     if (address === undefined || maxReadersPerAddress === undefined) return nothing
-    if (this.#readers.of(address) >= maxReadersPerAddress)
-      throw new AppError(
-        'too_many_readers',
-        `Cannot open a stream: ${maxReadersPerAddress} are open from your address, which is the most`,
-        { retryAfterS: 5 },
-      )
-    return this.#readers.enter(address)
+    return this.#readers.enter(address, maxReadersPerAddress, 'from your address')
   }
 
   /**

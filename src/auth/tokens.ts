@@ -159,7 +159,8 @@ function reasonOf(error: unknown): string {
   return 'it is no signed JSON Web Token with a key of ours'
 }
 
-function invalid(why: string): AppError {
+/** The error of a token that is not taken. */
+export function invalid(why: string): AppError {
   return new AppError('token_invalid', `Cannot accept this token: ${why}`)
 }
 

@@ -210,7 +210,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
    */
   finish(retryMs: number, isAtOnce = false): void {
     this.#diesAt = this.#warnsAt = NEVER
-    if (isAtOnce) this.#expiresAt = NEVER // what is due by now is not to be given any longer than anything else
+    if (isAtOnce) this.#expiresAt = NEVER // else it bounds what is still sent
     if (this.#ended || (this.#ending && !isAtOnce)) return
     this.#ending = { bytes: encodeEnding(retryMs), head: isAtOnce ? 0 : this.#feed.window.head }
     if (isAtOnce) this.#owed = []
@@ -474,8 +474,9 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   #warn(now: number): void {
-    this.#warnsAt = this.#opened ? NEVER : now + OPENING_MS
-    if (this.#start.seed || now >= this.#expiresAt || !this.#opened) return
+    const isOpen = this.#opened
+    this.#warnsAt = isOpen ? NEVER : now + OPENING_MS
+    if (!isOpen || this.#start.seed || now >= this.#expiresAt) return
     const at = new Date(Date.now() + this.#expiresAt - now).toISOString()
     this.#rouse() // first, so that the position is where the reader stands
     this.#owe(encodeControl('expiring', { at }, this.#id(this.#position)))

@@ -3,7 +3,7 @@ import type { Auth } from '../auth/auth.ts'
 import { authorize, type Grant, isAllowed } from '../auth/authorize.ts'
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
-import { Filter, isOwn, parseTopic, type TopicLimits } from '../topic.ts'
+import { Filter, isOwn, parseTopic, prefixOf, type TopicLimits } from '../topic.ts'
 import { grantOf } from './grant.ts'
 import { parseQuery } from './query.ts'
 import { parseParameters, topicsQuery } from './schema.ts'
@@ -57,11 +57,11 @@ export function erase(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
 
 /** What the names of all topics begin with that are asked for and may be shown: in order, and none of it begins with another. */
 function prefixesOf({ subscribe }: Grant, asked: string): string[] {
-  const granted = subscribe.map((name) => name.split('*', 1)[0]!)
-  const both = granted.filter((prefix) => prefix.startsWith(asked) || asked.startsWith(prefix))
+  const granted = subscribe.map(prefixOf).sort()
+  if (granted.some((prefix) => asked.startsWith(prefix))) return [asked]
   const prefixes: string[] = []
-  for (const prefix of both.map((prefix) => (prefix.length > asked.length ? prefix : asked)).sort())
-    if (prefixes.length === 0 || !prefix.startsWith(prefixes.at(-1)!)) prefixes.push(prefix)
+  for (const prefix of granted)
+    if (prefix.startsWith(asked) && !prefixes.some((before) => prefix.startsWith(before))) prefixes.push(prefix)
   return prefixes
 }
 

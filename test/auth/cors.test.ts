@@ -103,9 +103,11 @@ describe('a preflight', () => {
     const rebound = await app.request('http://evil.example/send', preflight(LISTED))
     expect([rebound.status, rebound.headers.get('access-control-allow-methods')]).toEqual([403, null])
     await app.request('/send?message=x', { headers: { origin: LISTED } })
+    await app.request('/send?message=x', { headers: { referer: `${LISTED}/page` } })
     expect(lines.map(({ method, status, code }) => [method, status, code])).toEqual([
       ['OPTIONS', 204, undefined],
       ['OPTIONS', 403, 'host_forbidden'],
+      ['GET', 200, undefined],
       ['GET', 200, undefined],
     ])
   })

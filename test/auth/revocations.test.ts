@@ -29,6 +29,18 @@ test('what is revoked stays so after the longest time that a token may have left
   await hub.close()
 })
 
+test('what is revoked again, by a node whose clock is behind, is revoked for all that was', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  const hub = new Hub(memoryLog)
+  const revocations = new Revocations(hub, MAX_TOKEN_MS, () => false)
+  const now = Date.now()
+  await revocations.revoke({ sub: 'thief' })
+  vi.setSystemTime(now - 10_000)
+  await revocations.revoke({ sub: 'thief' })
+  expect(await revocations.isRevoked({ ...grantOf({ subject: 'thief' }), issuedAt: now - 1000 })).toBe(true)
+  await hub.close()
+})
+
 test('of very many, those that are needless are let go, the oldest first, and never that of an API key', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const hub = new Hub(memoryLog)

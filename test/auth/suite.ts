@@ -364,6 +364,12 @@ export function authSuite({ name, start, stop }: Runs): void {
     }
     const refused = { status: 401, code: 'token_invalid', taken: 1 }
 
+    test('is refused before anything is taken where its token may not publish', async () => {
+      const headers = { 'content-type': 'application/x-ndjson', ...bearer(await token({ publish: ['other'] })) }
+      const response = await fetch('/send?topic=lines', { method: 'POST', body: '', headers })
+      expect(await codeAndTaken(response)).toEqual({ status: 403, code: 'forbidden', taken: 0 })
+    })
+
     test('is taken no further when its token has been revoked', async () => {
       const { reader } = await stream('topic=lines', bearer(await all()))
       const { say, answer } = sender(await token({ publish: ['lines'] }, { sub: 'me', jti: 'streams' }))

@@ -1,4 +1,6 @@
-import { expect, test } from 'vitest'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { AppError } from '../../src/errors.ts'
 import { Pieces, within } from '../../src/routes/bytes.ts'
 import { nextTurn } from '../../src/turn.ts'
@@ -30,4 +32,31 @@ test('bytes that come one by one are all there, in their order', () => {
   }
   const rest = pieces.take()
   expect(rest).toEqual(Uint8Array.from({ length: rest.length }, (_, i) => (i + 1_000_000 - rest.length) % 251))
+})
+
+test('pieces of a byte are not held one by one', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const pieces = new Pieces()
+  const first = new WeakRef(new ArrayBuffer(1024))
+  pieces.push(new Uint8Array(first.deref()!, 0, 1))
+  for (let i = 0; i < 1000; i++) pieces.push(Uint8Array.of(0))
+  await nextTurn() // until then it may not go
+  collect()
+  expect(first.deref()).toBeUndefined()
+  expect(pieces.take()).toHaveLength(1001)
+})
+
+test.each([
+  ['packets', 1460, 50_000, 2.1],
+  ['hundreds of bytes', 100, 50_000, 12],
+])('bytes that come in %s are not copied again and again', (_, size, count, times) => {
+  const copies = vi.spyOn(Uint8Array.prototype, 'set')
+  onTestFinished(() => copies.mockRestore())
+  const pieces = new Pieces()
+  const piece = new Uint8Array(size)
+  for (let i = 0; i < count; i++) pieces.push(piece)
+  expect(pieces.take()).toHaveLength(size * count)
+  const copied = copies.mock.calls.reduce((sum, [bytes]) => sum + bytes.length, 0)
+  expect(copied).toBeLessThan(times * size * count)
 })
