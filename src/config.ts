@@ -108,6 +108,11 @@ export const settings = {
   // A used ticket is remembered as a key.
   KEY_COUNT: setting('idempotency keys remembered: 10000 and more', '1000000', whole(10_000)),
   KEY_AGE: setting('how long an idempotency key is remembered: two minutes and more', '24h', duration(120_000)),
+  NEW_EPOCH: setting(
+    'begin a new epoch once for each new text, after a restore that the hub cannot see',
+    'none',
+    optionalText((given) => given.length <= 200, 'a text of at most 200 characters'),
+  ),
   MAX_BODY_BYTES: setting('longest request body, or item of one that streams', '64KiB', bytes(KIB, 64 * MIB)),
   BODY_TIMEOUT: setting('how long a request body may take to come, unless it streams', '30s', duration(100, DAY_MS)),
   MAX_EVENT_BYTES: setting(
@@ -242,6 +247,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       retention: present(retention),
       keyCount: get('KEY_COUNT'),
       keyAgeMs: get('KEY_AGE'),
+      ...present({ newEpoch: get('NEW_EPOCH') }),
     },
   }
   if (mistakes.length === 0) mistakes.push(...contradictions(config))

@@ -8,6 +8,7 @@ import type { Log } from '../log/log.ts'
 import { memoryLog } from '../log/memory.ts'
 import { streamsByFiles } from './machine.ts'
 import { openSqlite } from './sqlite.ts'
+import { warn } from './tell.ts'
 
 /** Settings whose value may be in a file, named by the same setting with `_FILE` behind it. */
 const FROM_FILES = ['LOG', 'AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS'] as const
@@ -31,10 +32,11 @@ export function readConfig(): Config {
 
 /** Opens the log that `LOG` names. @throws AppError `log_unusable`, `log_locked` */
 export async function openLog({ log, logOptions }: Config): Promise<Log> {
-  if (log === 'memory:') return memoryLog(logOptions)
-  if (log.startsWith('sqlite:')) return openSqlite(log.slice('sqlite:'.length), logOptions)
+  const options = { ...logOptions, warn }
+  if (log === 'memory:') return memoryLog(options)
+  if (log.startsWith('sqlite:')) return openSqlite(log.slice('sqlite:'.length), options)
   const { openRedis } = await import('./redis.ts') // its client is loaded by those who use it
-  return openRedis(log, logOptions)
+  return openRedis(log, options)
 }
 
 /** Who may do what, once its keys can be used; on SIGHUP the files of keys are read at once, and else now and then. */

@@ -12,3 +12,6 @@ export const tell: TellRequest = (line) => {
   if (line.status >= 500) logger.error(line)
   else logger.info(line)
 }
+
+/** A JSON line for the operator, on stdout. */
+export const warn = (message: string): void => logger.warn({ message })

@@ -329,6 +329,11 @@ export class Hub {
     }
   }
 
+  /** What an operator should mend although the hub works, a sentence each. */
+  async warnings(): Promise<readonly string[]> {
+    return (await this.#opened()).log.warnings
+  }
+
   /** Throws unless the hub can take messages and readers now. @throws AppError `draining`, `log_unusable` */
   async check(): Promise<void> {
     if (this.#draining) throw draining()

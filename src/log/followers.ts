@@ -16,7 +16,7 @@ export class Followers {
     const early: (() => void)[] = []
     const hold: Follower = {
       deliver: (entries) => early.push(() => deliver(entries)),
-      erased: (topic, seq) => early.push(() => erased(topic, seq)),
+      erased: (...gone) => early.push(() => erased(...gone)),
       restarted: (head) => early.push(() => restarted(head)),
     }
     this.#all.add(hold)
@@ -32,8 +32,8 @@ export class Followers {
     if (entries.length > 0) for (const { deliver } of this.#all) call(() => deliver(entries))
   }
 
-  tellErased(topic: string, seq: number | undefined): void {
-    for (const { erased } of this.#all) call(() => erased(topic, seq))
+  tellErased(...gone: Parameters<Erased>): void {
+    for (const { erased } of this.#all) call(() => erased(...gone))
   }
 
   tellRestarted(head: number): void {

@@ -64,6 +64,9 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   return {
     epoch: state.epoch,
     durability: options.durability,
+    get warnings() {
+      return tables.warnings?.() ?? []
+    },
 
     append(messages: readonly Message[]): Promise<readonly Receipt[]> {
       if (closing) return Promise.reject(closed())
@@ -352,7 +355,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
         finish(next, topics)
         erased = 1
       })
-      if (erased > 0) followers.tellErased(name, seq)
+      if (erased > 0) followers.tellErased(name, seq, seq)
     })
     return erased
   }
@@ -373,7 +376,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
           if (!isMore && topic.closed <= head) topic.closed = 0
           finish(next, topics)
         })
-        if (!isMore) followers.tellErased(name, undefined)
+        if (!isMore) followers.tellErased(name, undefined, head)
       })
     return erased
   }

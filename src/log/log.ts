@@ -84,8 +84,11 @@ export interface Page {
 
 export type Deliver = (entries: readonly Entry[]) => void
 
-/** Told that what was delivered of a topic is gone: the entry at `seq`, or with none all of it up to now. */
-export type Erased = (topic: string, seq: number | undefined) => void
+/**
+ * Called when something that was delivered is gone: the entry of a topic at `seq`, or without a seq all entries of the topic up to
+ * and including `upTo`, and that it was closed, if the entry that closed it is not after `upTo`.
+ */
+export type Erased = (topic: string, seq: number | undefined, upTo: number) => void
 
 /**
  * Told that nothing may be concluded any more from what was delivered: the log is another one (its epoch is another), or some was
@@ -109,6 +112,8 @@ export interface Log {
    */
   readonly epoch: string
   readonly durability: Durability
+  /** What an operator should mend although the log works, a sentence each. */
+  readonly warnings: readonly string[]
   /** Missing where one process has the log for itself. */
   readonly peers?: Peers
 
@@ -198,6 +203,13 @@ export interface LogOptions {
   readonly keyCount: number
   /** Topics without a kept entry whose last trimmed seq is remembered: 1,000,000. Older ones fold into one floor. */
   readonly trimmedCount: number
+  /**
+   * The operator's word that this history is not the one that clients know: a text that the log does not remember gives it a new
+   * epoch, and is remembered. For what no log can see, such as a machine that was rolled back as a whole.
+   */
+  readonly newEpoch?: string
+  /** Writes a warning for the operator when it begins. */
+  readonly warn?: (sentence: string) => void
 }
 
 export const defaultLogOptions: LogOptions = {

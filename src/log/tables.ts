@@ -48,6 +48,8 @@ export interface EntryRow {
 export interface Tables {
   /** Runs all of `run` or, when it or the commit throws, nothing of it, durably. */
   transaction(run: () => void): void
+  /** What an operator should mend, a sentence each. */
+  warnings?(): readonly string[]
   /** Where a commit is not durable when `transaction` returns: resolves when it is. */
   flush?(): Promise<void>
 

@@ -6,16 +6,21 @@ import type { Hub } from '../hub/hub.ts'
 /** `/health`: the process answers. */
 export const health: Handler = (c) => c.json({ status: 'ok' }, 200, { 'Cache-Control': 'no-store' })
 
-/** `/ready`: it takes messages and readers: the log can be written, and the hub is not draining. Else 503, with the reason. */
+/**
+ * `/ready`: the hub takes messages and readers: its log can be written and read, and it is not draining. Else 503, with the reason.
+ * `warnings` tells what an operator should mend although the hub works.
+ */
 export function ready(hub: Hub, auth: Auth): Handler {
   return async (c) => {
     c.header('Cache-Control', 'no-store')
     try {
       await hub.check()
+      const warnings = await hub.warnings()
       // How many listen is nobody's business where everybody has to say who they are.
       return c.json({
         status: 'ready',
         durability: await hub.durability(),
+        ...(warnings.length > 0 && { warnings }),
         ...(!auth.isClosed && { readers: hub.readers }),
       })
     } catch (cause) {

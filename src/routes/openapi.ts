@@ -444,10 +444,15 @@ const schemas = () => ({
     'erased',
   ]),
   Ready: object(
-    { status: { const: 'ready' }, durability: ref('Durability'), readers: { type: 'integer', minimum: 0 } },
+    {
+      status: { const: 'ready' },
+      durability: ref('Durability'),
+      readers: { type: 'integer', minimum: 0 },
+      warnings: { type: 'array', items: { type: 'string' }, description: 'What an operator should mend' },
+    },
     ['status', 'durability'],
   ),
-  NotReady: object({ status: { enum: ['draining', 'log_unusable'] }, detail: { type: 'string' } }, [
+  NotReady: object({ status: { enum: ['draining', 'log_unavailable', 'log_unusable'] }, detail: { type: 'string' } }, [
     'status',
     'detail',
   ]),

@@ -20,11 +20,12 @@ function place(): Place {
         (name: keyof Log) =>
         (...given: unknown[]) =>
           inside(() => (log[name] as (...given: unknown[]) => unknown)(...given))
-      const { epoch, durability } = log
+      const { epoch, durability, warnings } = log
       const methods = ['append', 'read', 'seek', 'topics', 'erase', 'follow', 'check', 'close'] as const
       return {
         epoch,
         durability,
+        warnings,
         ...Object.fromEntries(methods.map((name) => [name, called(name)])),
       } as unknown as Log
     },

@@ -19,6 +19,7 @@ import type {
   TopicState,
 } from '../log.ts'
 import { defaultLogOptions, newEpoch, unkeyed, weigh } from '../log.ts'
+import { Warnings } from '../warnings.ts'
 import { inspect, type Server } from './durability.ts'
 import { away, Engine, isReply, pause, RETRY_MS, type Redis, refusesForNow, says } from './engine.ts'
 import { RedisPeers } from './peers.ts'
@@ -74,6 +75,7 @@ class SharedLog implements Log {
   readonly #engine: Engine
   readonly #base: string
   readonly peers: RedisPeers
+  readonly #warnings: Warnings
   readonly #followers = new Followers()
   readonly #commits = new GroupCommit((group) => this.#commit(group))
   #server: Server = { run: '', durability: 'memory' }
@@ -102,6 +104,7 @@ class SharedLog implements Log {
 
   constructor(redis: Redis, options: RedisLogOptions) {
     this.#options = options
+    this.#warnings = new Warnings(options.warn)
     this.#base = baseOf(options.name)
     this.#engine = new Engine(redis, this.#base)
     const run = (script: string, ...values: readonly (string | number)[]) =>
@@ -115,6 +118,10 @@ class SharedLog implements Log {
 
   get durability() {
     return this.#server.durability
+  }
+
+  get warnings() {
+    return this.#warnings.list
   }
 
   async open(): Promise<void> {
@@ -439,11 +446,12 @@ class SharedLog implements Log {
   #tailed(rows: readonly [string, string[]][], erased: readonly [string, string[]][]): void {
     if (erased.length > 0) this.#ahead.clear() // what is still there of it, the tail brings
     for (const [id, fields] of erased) {
-      const { n, t, s } = streamedPairs(fields)
+      const { n, t, s, u, h } = streamedPairs(fields)
       const isNext = Number(n) === this.#erasures + 1
       this.#erasedId = id
       this.#erasures = Number(n)
-      if (isNext) this.#followers.tellErased(t!, s === '' ? undefined : Number(s))
+      // Nodes of an older version say `h`, the head, for `u`.
+      if (isNext) this.#followers.tellErased(t!, s === '' ? undefined : Number(s), Number(u ?? h))
       else this.#followers.tellRestarted(this.#told)
     }
     const entries = rows.map(([id, fields]) => streamed(id, fields)).filter(({ seq }) => seq > this.#told)

@@ -153,9 +153,9 @@ local function finish(trimmedCount)
   save(s)
 end
 
-local function tellErased(name, seq)
+local function tellErased(name, seq, upTo)
   s.erasures = s.erasures + 1
-  call('XADD', ERASED, 'MAXLEN', '~', 1000, '*', 'n', int(s.erasures), 'h', int(s.head), 't', name, 's', seq)
+  call('XADD', ERASED, 'MAXLEN', '~', 1000, '*', 'n', int(s.erasures), 'u', int(upTo), 't', name, 's', seq)
 end
 `
 
@@ -313,7 +313,7 @@ if row.closed == seq then
   row.count, row.bytes = row.count + 1, row.bytes + #name
   s.count, s.bytes = s.count + 1, s.bytes + #name
 end
-tellErased(name, int(seq))
+tellErased(name, int(seq), seq)
 finish(math.huge)
 return s.erasures
 `
@@ -329,7 +329,7 @@ local more = #seqs == step and 1 or 0
 if more == 0 then
   local row = topic(name)
   if row.closed <= upTo then row.closed = 0 end
-  tellErased(name, '')
+  tellErased(name, '', upTo)
 end
 finish(tonumber(ARGV[5]))
 return { #seqs, more, s.erasures }
