@@ -155,7 +155,7 @@ function problem(error: unknown, c: Context): Response {
   })
 }
 
-const passing: readonly Code[] = ['draining', 'keys_unavailable', 'log_unavailable', 'overloaded']
+const passing: readonly Code[] = ['draining', 'keys_unavailable', 'log_unavailable', 'log_unusable', 'overloaded']
 
 /** What a client is told that has to show something, or something else (RFC 6750, 3). */
 const challenges: Partial<Record<Code, string>> = {

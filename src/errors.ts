@@ -21,7 +21,7 @@ export const statuses = {
   keys_unavailable: 503,
   log_locked: 500,
   log_unavailable: 503,
-  log_unusable: 500,
+  log_unusable: 503,
   message_invalid: 400,
   message_missing: 400,
   method_not_allowed: 405,

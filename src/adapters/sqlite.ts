@@ -1,35 +1,58 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs'
+import { mkdirSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { AppError } from '../errors.ts'
-import type { Log, LogOptions } from '../log/log.ts'
+import { defaultLogOptions, type Log, type LogOptions } from '../log/log.ts'
 import { type Sql, type SqlRow, sqlLog } from '../log/sql.ts'
+import { Warnings } from '../log/warnings.ts'
+import { isLocked, isOpenElsewhere, lock } from './sqlite/lock.ts'
+import { OpenFiles, refuseSecondName } from './sqlite/names.ts'
+import { reasonOf } from './sqlite/reason.ts'
+import { syncFolder, tipFile } from './sqlite/tip.ts'
+import { emptyWal, WAL_BYTES } from './sqlite/wal.ts'
 
 /** The first release without the WAL-reset bug, which could corrupt a file that is checkpointed while it is written. */
 const OLDEST_SQLITE = [3, 51, 3] as const
+/** How often the files and their sizes are looked at. */
+const WATCH_MS = 1000
 
 /**
  * Opens, and makes if need be, a log in the file at `path`, for this process alone.
  * WAL with `synchronous=FULL`, read back: what is acknowledged survives a power cut.
  *
- * @throws AppError `log_unusable` (cannot be made or written, or is from a newer version), `log_locked` (another process has it)
+ * @throws AppError `log_unusable` (cannot be made or written, has a second name, or is from a newer version), `log_locked` (another
+ *   process has it)
  */
 export function openSqlite(path: string, options: Partial<LogOptions> = {}): Log {
-  const file = place(path)
-  const unlock = lock(file)
+  const file = canonicalPath(path)
+  refuseSecondName(file)
+  const acquired = [lock(file)]
+  const release = () => {
+    for (const letGo of acquired.splice(0).reverse()) letGo()
+  }
   try {
-    const sql = open(file, unlock)
+    if (isOpenElsewhere(file))
+      options.warn?.(
+        `Another process has ${basename(file)} open. A backup is harmless; if it is another hub, stop one of them`,
+      )
+    const tip = tipFile(`${file}-tip`)
+    acquired.push(() => tip.close())
+    const database = openDatabase(file)
+    acquired.push(() => database.close())
     const { dev, ino } = statSync(file)
-    return sqlLog(sql, { ...options, durability: 'disk', home: `${dev}:${ino}` })
+    const sql = watched(database, file, options, release)
+    const log = sqlLog(sql, { ...options, durability: 'disk', home: `${dev}:${ino}`, tip })
+    sql.watch()
+    return log
   } catch (cause) {
-    unlock()
+    release()
     if (cause instanceof AppError) throw cause
-    throw new AppError('log_unusable', `Cannot open ${file}: ${reason(cause)}`, { cause })
+    throw new AppError('log_unusable', `Cannot open ${file}: ${reasonOf(cause)}`, { cause })
   }
 }
 
-/** The file's one true name, whatever links lead to it, so that its lock is one too. */
-function place(path: string): string {
+/** The file's one true path, whatever symbolic links lead to it, so that its lock is one too. */
+function canonicalPath(path: string): string {
   const file = resolve(path)
   try {
     const made = mkdirSync(dirname(file), { recursive: true })
@@ -41,61 +64,13 @@ function place(path: string): string {
   } catch (cause) {
     throw new AppError(
       'log_unusable',
-      `Cannot write the log to ${file}: ${reason(cause)}; name a writable place with LOG=sqlite:PATH`,
+      `Cannot write the log to ${file}: ${reasonOf(cause)}; name a writable place with LOG=sqlite:PATH`,
       { cause },
     )
   }
 }
 
-/** A new name is durable when its folder is (fsync(2)); SQLite does this for its journals, not for what we made. */
-function syncFolder(folder: string): void {
-  const handle = openSync(folder, 'r')
-  try {
-    fsyncSync(handle)
-  } finally {
-    closeSync(handle)
-  }
-}
-
-/**
- * Holds a write transaction on a small database beside the file for as long as the process lives: the kernel ends it with the
- * process, however that ends, and the file itself stays open to readers, so that a backup needs no stop.
- */
-function lock(file: string): () => void {
-  const path = `${file}-lock`
-  let database: DatabaseSync | undefined
-  try {
-    const held = new DatabaseSync(path)
-    database = held
-    held.exec('BEGIN IMMEDIATE')
-    held.exec('CREATE TABLE IF NOT EXISTS holder (pid INTEGER); DELETE FROM holder')
-    held.prepare('INSERT INTO holder VALUES (?)').run(process.pid)
-    held.exec('COMMIT; BEGIN IMMEDIATE')
-    return () => {
-      if (held.isOpen) held.close()
-    }
-  } catch (cause) {
-    const isBusy = /locked|busy/i.test(reason(cause))
-    const holder = isBusy && database ? holderOf(database) : undefined
-    database?.close()
-    if (!isBusy) throw new AppError('log_unusable', `Cannot lock ${file} with ${path}: ${reason(cause)}`, { cause })
-    throw new AppError(
-      'log_locked',
-      `Cannot open ${file}: ${holder ?? 'another process'} is writing to it (lock ${path}); stop it, or name another file with LOG=sqlite:PATH`,
-      { cause },
-    )
-  }
-}
-
-function holderOf(database: DatabaseSync): string | undefined {
-  try {
-    return `process ${database.prepare('SELECT pid FROM holder').get()!.pid}`
-  } catch {
-    return // It is just writing its name.
-  }
-}
-
-function open(file: string, unlock: () => void): Sql {
+function openDatabase(file: string): DatabaseSync {
   const database = new DatabaseSync(file)
   const get = (text: string) => Object.values(database.prepare(text).get() ?? {})[0]
   try {
@@ -106,17 +81,28 @@ function open(file: string, unlock: () => void): Sql {
       'PRAGMA busy_timeout = 5000; PRAGMA mmap_size = 0; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1; PRAGMA secure_delete = 1',
     )
     const journal = get('PRAGMA journal_mode = WAL')
-    database.exec('PRAGMA synchronous = FULL')
+    database.exec(`PRAGMA synchronous = FULL; PRAGMA journal_size_limit = ${WAL_BYTES}`)
     const synchronous = get('PRAGMA synchronous')
     if (journal !== 'wal' || synchronous !== 2)
       throw new AppError(
         'log_unusable',
         `Cannot make ${file} durable: journal_mode is ${journal} (expected wal), synchronous ${synchronous} (expected 2)`,
       )
+    return database
   } catch (cause) {
     database.close()
     throw cause
   }
+}
+
+/** The calls that the log makes, and a watch over the files that begins with `watch`. */
+function watched(
+  database: DatabaseSync,
+  file: string,
+  { warn, retention }: Partial<LogOptions>,
+  release: () => void,
+): Sql & { watch(): void } {
+  const warnings = new Warnings(warn)
   const statements = new Map<string, StatementSync>()
   const prepare = (text: string) => {
     const known = statements.get(text)
@@ -125,12 +111,38 @@ function open(file: string, unlock: () => void): Sql {
     statements.set(text, statement)
     return statement
   }
+  const walLimit = retention?.bytes ?? defaultLogOptions.retention.bytes!
+  let files: OpenFiles | undefined
+  let watch: ReturnType<typeof setInterval> | undefined
+  /** What the last look found wrong with the files. */
+  let broken: AppError | undefined
+
+  function look(): void {
+    try {
+      files!.verifyAll()
+      broken = undefined
+      warnings.set('wal', emptyWal(database, file, walLimit))
+    } catch (cause) {
+      if (cause instanceof AppError) broken = cause // a file that cannot be looked at now is looked at again
+    }
+    warnings.set('files', broken?.message)
+  }
 
   return {
+    cutsText: prepare("SELECT 'a' || char(0) || 'b' AS text").get()!.text !== 'a\0b',
     exec: (text) => database.exec(text),
     all: (text, ...values) => prepare(text).all(...values) as SqlRow[],
     transaction(run) {
-      database.exec('BEGIN IMMEDIATE')
+      this.verify!()
+      try {
+        database.exec('BEGIN IMMEDIATE')
+      } catch (cause) {
+        if (!isLocked(cause)) throw cause
+        throw new AppError('log_unavailable', 'Cannot write to the log now: another process has locked its file', {
+          cause,
+          retryAfterS: 2,
+        })
+      }
       try {
         run()
         database.exec('COMMIT')
@@ -139,13 +151,25 @@ function open(file: string, unlock: () => void): Sql {
         throw cause
       }
     },
+    watch() {
+      files = new OpenFiles(file)
+      database.exec('PRAGMA busy_timeout = 0') // from now on others would wait with us
+      watch = setInterval(look, WATCH_MS)
+      watch.unref()
+    },
+    verify() {
+      if (broken) look()
+      if (broken) throw broken
+      files?.verify()
+    },
+    warnings: () => warnings.list,
     scrub() {
-      // The log of changes still holds what was there before. Who reads the file just now (a backup) is not waited for.
-      database.exec('PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000')
+      // The log of changes still holds what was there before. A process that reads the file just now (a backup) is not waited for.
+      database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     },
     close() {
-      database.close()
-      unlock()
+      clearInterval(watch)
+      release()
     },
   }
 }
@@ -156,8 +180,4 @@ function isOlder(version: string): boolean {
     if (given[i] !== wanted) return (given[i] ?? 0) < wanted
   }
   return false
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause)
 }

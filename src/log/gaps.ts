@@ -40,7 +40,7 @@ export class Gaps {
     this.#now = now
   }
 
-  /** Takes note of an entry that is being trimmed. */
+  /** Takes note of an entry that has been trimmed, once the commit that trimmed it is durable. */
   note(topic: string, seq: number): void {
     if (this.#known.size === 0) return
     const oldest = this.#now() - KNOWN_MS
@@ -48,6 +48,11 @@ export class Gaps {
       if (known.usedAt < oldest && known.search === undefined) this.#known.delete(key)
       else if (seq > known.after && seq > known.trimmed && known.filter.matches(topic)) known.trimmed = seq
     }
+  }
+
+  /** Forgets everything: what was trimmed is unknown, because a commit failed and may have worked all the same. */
+  forgetAll(): void {
+    this.#known.clear()
   }
 
   /** Whether `last` can answer for what comes after this seq. */

@@ -1,6 +1,7 @@
 import { AppError, quote } from '../errors.ts'
 import { type Filter, isOwn } from '../topic.ts'
 import { nextTurn, Turns } from '../turn.ts'
+import { effectiveTime, timeAfter } from './clock.ts'
 import { Followers } from './followers.ts'
 import { Gaps } from './gaps.ts'
 import { type Batch, GroupCommit } from './group.ts'
@@ -35,6 +36,17 @@ const SWEEP_STEP = 1000
 const SWEEP_MS = 60_000
 /** A commit that worked answers for the log for so long: a check costs an fsync, and anybody may ask for it. */
 const CHECK_MS = 1000
+/** How long a change waits for another process to unlock the storage, and how often it tries. */
+const LOCKED_MS = 5000
+const LOCKED_RETRY_MS = 20
+
+/** What a change is about to make of the log. What is known in memory becomes this with the commit, and not before. */
+interface Draft extends State {
+  /** See `trimFrom` of the ledger. */
+  trimFrom: number
+  /** Entries that retention takes out. */
+  readonly trimmed: EntryRow[]
+}
 
 interface LedgerOptions extends LogOptions {
   readonly durability: Durability
@@ -51,11 +63,13 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   /** What is durable. While a commit is being flushed the tables are ahead of it. */
   let state = tables.state()
   let flushing: Promise<void> | undefined
-  let told = state.head
+  let deliveredTo = state.head
   /** The seq after which trimming looks for what is over a bound: up to there all is kept, whatever its age. */
-  let keptTo = 0
+  let trimFrom = 0
   let failed = false
-  let worked = Number.NEGATIVE_INFINITY
+  /** What was being erased when a commit failed: it may be gone all the same. */
+  const uncertain: { readonly topic: string; readonly seq: number | undefined; readonly upTo: number }[] = []
+  let lastCommitAt = Number.NEGATIVE_INFINITY
   let closing: Promise<void> | undefined
   const sweeps =
     retention.ageMs === undefined ? undefined : setInterval(startSweep, Math.min(retention.ageMs, SWEEP_MS))
@@ -93,7 +107,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     async seek(beginning: Beginning, filter: Filter) {
       await settled()
       if ('last' in beginning) return seekLast(tables, filter, beginning.last, state.head, reads)
-      return seekSince(tables, beginning.since, state.head)
+      return seekSince(tables, beginning.since, state.head, state.steps)
     },
 
     async topics(query: TopicQuery) {
@@ -119,6 +133,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
         if (erased > 0) tables.scrub?.()
         return erased
       } catch (cause) {
+        if (cause instanceof AppError) throw cause
         throw new AppError('outcome_unknown', 'Cannot tell whether the log erased this: its commit failed; ask again', {
           cause,
         })
@@ -126,15 +141,17 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     },
 
     async follow(deliver: Deliver, erased: Erased = () => {}) {
-      return followers.add(deliver, erased, told)
+      return followers.add(deliver, erased, deliveredTo)
     },
 
     async check() {
       if (closing) throw closed()
-      if (!failed && performance.now() - worked < CHECK_MS) return
+      tables.verify?.()
+      if (!failed && performance.now() - lastCommitAt < CHECK_MS) return
       try {
         await commits.between(() => change(() => {}))
       } catch (cause) {
+        if (cause instanceof AppError) throw cause
         throw new AppError('log_unusable', 'Cannot write to the log now', { cause })
       }
     },
@@ -156,36 +173,58 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     if (closing) throw closed()
   }
 
-  /** Changes the tables, all or nothing and durably, and only then what we know of them. Never two at a time. */
-  function change(apply: (next: State) => void): void | Promise<void> {
+  /**
+   * Changes the tables, all or nothing and durably, and only then what we know of them. Never two at a time.
+   *
+   * @throws AppError `log_unavailable`, `log_unusable`: nothing was changed. Any other error: it may have been
+   */
+  function change(apply: (draft: Draft) => void): void | Promise<void> {
     if (failed) return recover().then(() => change(apply))
-    const before = keptTo
-    const next = { ...state }
+    try {
+      return attempt(apply)
+    } catch (cause) {
+      if (!isLocked(cause)) throw cause
+      return patiently(() => attempt(apply))
+    }
+  }
+
+  /** See `change`. */
+  function attempt(apply: (draft: Draft) => void): void | Promise<void> {
+    const draft: Draft = { ...state, trimFrom, trimmed: [] }
     const succeed = () => {
+      tables.verify?.()
+      tables.acknowledge?.(draft.head)
+      const { trimFrom: from, trimmed, ...next } = draft
       state = next
-      worked = performance.now()
+      trimFrom = from
+      for (const { topic, seq } of trimmed) gaps.note(topic, seq)
+      lastCommitAt = performance.now()
     }
     const fail = (cause: unknown): never => {
       failed = true
-      keptTo = Math.min(keptTo, before) // what was dropped may be there again
-      throw cause
+      throw new Error('The commit failed', { cause })
     }
     try {
       tables.transaction(() => {
-        apply(next)
-        next.commits++
-        tables.setState(next)
+        apply(draft)
+        draft.commits++
+        tables.setState(draft)
       })
+    } catch (cause) {
+      if (cause instanceof AppError) throw cause
+      fail(cause)
+    }
+    if (tables.flush) return flushed().then(succeed).catch(fail)
+    try {
+      succeed()
     } catch (cause) {
       fail(cause)
     }
-    if (tables.flush) return flushed().then(succeed, fail)
-    succeed()
   }
 
   function commit(group: readonly Batch[]): void | Promise<void> {
-    const entries: Entry[] = []
-    const outcomes: (readonly Receipt[] | AppError)[] = []
+    let entries: Entry[] = []
+    let outcomes: (readonly Receipt[] | AppError)[] = []
     let isMore = false
     const accept = () => {
       for (const [i, batch] of group.entries()) {
@@ -193,26 +232,24 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
         if (outcome instanceof AppError) batch.refuse(outcome)
         else batch.accept(outcome)
       }
-      tell(entries)
+      deliver(entries)
       if (isMore) startSweep()
     }
     const refuse = (cause: unknown) => {
-      const unknown = new AppError(
-        'outcome_unknown',
-        'Cannot tell whether the log took this: its commit failed; publish again with the same key',
-        { cause },
-      )
-      for (const batch of group) batch.refuse(unknown)
+      const refusal = cause instanceof AppError ? cause : unknown(cause)
+      for (const batch of group) batch.refuse(refusal)
       startSweep() // which recovers: what was written after all is delivered now, not with the next append
     }
     try {
-      const changing = change((next) => {
+      const changing = change((draft) => {
+        entries = []
+        outcomes = []
         const topics = new Touched(tables)
-        for (const batch of group) outcomes.push(place(batch, next, topics, entries))
+        for (const batch of group) outcomes.push(place(batch, draft, topics, entries))
         if (entries.length === 0) return
-        isMore = trim(next, topics, 2 * entries.length + TRIM_STEP)
-        forgetKeys(next, 2 * entries.length + TRIM_STEP)
-        finish(next, topics)
+        isMore = trim(draft, topics, 2 * entries.length + TRIM_STEP)
+        forgetKeys(draft, 2 * entries.length + TRIM_STEP)
+        finish(draft, topics)
       })
       if (changing) return changing.then(accept, refuse)
     } catch (cause) {
@@ -223,32 +260,32 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   }
 
   /** Appends a batch, or says why it is refused and changes nothing. */
-  function place(batch: Batch, next: State, topics: Touched, entries: Entry[]): readonly Receipt[] | AppError {
-    const receipts = plan(batch, next, topics)
+  function place(batch: Batch, draft: Draft, topics: Touched, entries: Entry[]): readonly Receipt[] | AppError {
+    const receipts = plan(batch, draft, topics)
     if (receipts instanceof AppError) return receipts
     for (const [i, message] of batch.messages.entries()) {
       const receipt = receipts[i]!
       if (receipt.duplicate) continue
       const { topic, key } = message
-      entries.push(insert(message, receipt, next, topics))
+      entries.push(insert(message, receipt, draft, topics))
       if (key === undefined) continue
       tables.setKey({ topic, key, hash: batch.hashes![i]!, seq: receipt.seq, time: receipt.time })
-      next.keys++
+      draft.keys++
     }
     return receipts
   }
 
   /** Where each message of a batch goes, or why the batch is refused. */
-  function plan(batch: Batch, next: State, topics: Touched): readonly Receipt[] | AppError {
+  function plan(batch: Batch, draft: Draft, topics: Touched): readonly Receipt[] | AppError {
     const receipts: Receipt[] = []
     const fresh = new Map<string, { hash: string; receipt: Receipt }>()
     const closes = new Set<string>()
-    const time = Math.max(next.time, Date.now())
-    let head = next.head
+    const { time } = timeAfter(draft, Date.now(), draft.head + 1)
+    let head = draft.head
     for (const [i, { topic, key, close }] of batch.messages.entries()) {
       if (key !== undefined) {
         const name = JSON.stringify([topic, key])
-        const known = fresh.get(name) ?? knownKey(topic, key, next)
+        const known = fresh.get(name) ?? knownKey(topic, key, draft)
         if (known && known.hash !== batch.hashes![i])
           return new AppError(
             'key_conflict',
@@ -268,33 +305,33 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     return receipts
   }
 
-  function knownKey(topic: string, key: string, next: State): { hash: string; receipt: Receipt } | undefined {
+  function knownKey(topic: string, key: string, draft: Draft): { hash: string; receipt: Receipt } | undefined {
     const row = tables.key(topic, key)
     if (!row) return
-    if (row.time >= Date.now() - options.keyAgeMs)
+    if (effectiveTime(row, draft.steps) >= Date.now() - options.keyAgeMs)
       return { hash: row.hash, receipt: { seq: row.seq, time: row.time, duplicate: true } }
     tables.removeKey(row)
-    next.keys--
+    draft.keys--
   }
 
-  function insert(message: Message, { seq, time }: Receipt, next: State, topics: Touched): Entry {
+  function insert(message: Message, { seq, time }: Receipt, draft: Draft, topics: Touched): Entry {
     const entry: Entry = { ...unkeyed(message), seq, time }
     const bytes = weigh(entry)
     tables.insert(entry, bytes)
-    if (isOwn(entry.topic)) keptTo = 0 // what was the state of the hub may be history now
+    if (isOwn(entry.topic)) draft.trimFrom = 0 // what was the state of the hub may be history now
     const topic = topics.get(entry.topic)
     topic.count++
     topic.bytes += bytes
     if (entry.close) topic.closed = seq
-    next.head = seq
-    next.time = time
-    next.count++
-    next.bytes += bytes
+    Object.assign(draft, timeAfter(draft, time, seq))
+    draft.head = seq
+    draft.count++
+    draft.bytes += bytes
     return entry
   }
 
   /** Drops what is over a bound, oldest first, looking at `step` rows of the log and of each touched topic; tells if there is more. */
-  function trim(next: State, topics: Touched, step: number): boolean {
+  function trim(draft: Draft, topics: Touched, step: number): boolean {
     const isOver = (of: { count: number; bytes: number }, count?: number, bytes?: number) =>
       of.count > (count ?? Number.POSITIVE_INFINITY) || of.bytes > (bytes ?? Number.POSITIVE_INFINITY)
     const { topicCount, topicBytes } = retention
@@ -303,17 +340,17 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
         if (!isOver(topic, topicCount, topicBytes)) continue
         for (const row of tables.topicRows(name, 0, step)) {
           if (!isOver(topic, topicCount, topicBytes)) break
-          if (!isState(row)) drop(row, next, topics)
+          if (!isState(row)) drop(row, draft, topics)
         }
       }
-    if (retention.ageMs === undefined && !isOver(next, retention.count, retention.bytes)) return false
+    if (retention.ageMs === undefined && !isOver(draft, retention.count, retention.bytes)) return false
     const oldest = retention.ageMs === undefined ? Number.NEGATIVE_INFINITY : Date.now() - retention.ageMs
     for (let looked = 0; looked < step; looked += TRIM_PAGE) {
-      const { rows } = tables.rows(keptTo, TRIM_PAGE)
+      const { rows } = tables.rows(draft.trimFrom, TRIM_PAGE)
       for (const row of rows) {
-        if (row.time >= oldest && !isOver(next, retention.count, retention.bytes)) return false
-        if (!isState(row)) drop(row, next, topics)
-        keptTo = row.seq
+        if (effectiveTime(row, draft.steps) >= oldest && !isOver(draft, retention.count, retention.bytes)) return false
+        if (!isState(row)) drop(row, draft, topics)
+        draft.trimFrom = row.seq
       }
       if (rows.length < TRIM_PAGE) return false
     }
@@ -321,43 +358,58 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   }
 
   /** Takes an entry out of the log, to be told of as a gap. */
-  function drop(row: EntryRow, next: State, topics: Touched): void {
+  function drop(row: EntryRow, draft: Draft, topics: Touched): void {
     const topic = topics.get(row.topic)
-    remove(row, next, topics)
+    remove(row, draft, topics)
     topic.trimmed = Math.max(topic.trimmed, row.seq)
-    gaps.note(row.topic, row.seq)
+    draft.trimmed.push(row)
   }
 
-  function remove(row: EntryRow, next: State, topics: Touched): void {
+  function remove(row: EntryRow, draft: Draft, topics: Touched): void {
     const topic = topics.get(row.topic)
     tables.remove(row)
     topic.count--
     topic.bytes -= row.bytes
-    next.count--
-    next.bytes -= row.bytes
+    draft.count--
+    draft.bytes -= row.bytes
   }
 
   /** Erases one entry; of one that closes its topic the close stays. */
   async function eraseOne(name: string, seq: number): Promise<number> {
     let erased = 0
     await commits.between(async () => {
-      await change((next) => {
+      await changeErasing(name, seq, seq, (draft) => {
         const [row] = tables.topicRows(name, seq - 1, 1)
         if (row?.seq !== seq) return
         const topics = new Touched(tables)
         const topic = topics.get(name)
-        if (topic.closed !== seq) remove(row, next, topics)
+        if (topic.closed !== seq) remove(row, draft, topics)
         else {
           tables.blank(row)
           topic.bytes += name.length - row.bytes
-          next.bytes += name.length - row.bytes
+          draft.bytes += name.length - row.bytes
         }
-        finish(next, topics)
+        finish(draft, topics)
         erased = 1
       })
       if (erased > 0) followers.tellErased(name, seq, seq)
     })
     return erased
+  }
+
+  /** A change that erases: of one that fails, followers are told when it is known again what the tables hold. */
+  async function changeErasing(
+    topic: string,
+    seq: number | undefined,
+    upTo: number,
+    apply: (draft: Draft) => void,
+  ): Promise<void> {
+    try {
+      await change(apply)
+    } catch (cause) {
+      if (!(cause instanceof AppError)) uncertain.push({ topic, seq, upTo })
+      throw cause
+    }
   }
 
   /** Forgets a topic's history up to now in steps, oldest first, and then that it was closed. */
@@ -366,15 +418,15 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     let erased = 0
     for (let isMore = true; isMore; )
       await commits.between(async () => {
-        await change((next) => {
+        await changeErasing(name, undefined, head, (draft) => {
           const topics = new Touched(tables)
           const rows = tables.topicRows(name, 0, SWEEP_STEP).filter(({ seq }) => seq <= head)
-          for (const row of rows) drop(row, next, topics)
+          for (const row of rows) drop(row, draft, topics)
           erased += rows.length
           isMore = rows.length === SWEEP_STEP
           const topic = topics.get(name)
           if (!isMore && topic.closed <= head) topic.closed = 0
-          finish(next, topics)
+          finish(draft, topics)
         })
         if (!isMore) followers.tellErased(name, undefined, head)
       })
@@ -386,22 +438,22 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     return isOwn(row.topic) && tables.newest(row.topic) === row.seq
   }
 
-  function forgetKeys(next: State, step: number): void {
+  function forgetKeys(draft: Draft, step: number): void {
     const oldest = Date.now() - options.keyAgeMs
-    if (next.keys === 0) return
+    if (draft.keys === 0) return
     for (const row of tables.oldestKeys(step)) {
-      if (row.time >= oldest && next.keys <= options.keyCount) break
+      if (effectiveTime(row, draft.steps) >= oldest && draft.keys <= options.keyCount) break
       tables.removeKey(row)
-      next.keys--
+      draft.keys--
     }
   }
 
-  function finish(next: State, topics: Touched): void {
-    next.emptied += topics.save()
-    const surplus = next.emptied - options.trimmedCount
+  function finish(draft: Draft, topics: Touched): void {
+    draft.emptied += topics.save()
+    const surplus = draft.emptied - options.trimmedCount
     if (surplus <= 0) return
-    next.floor = Math.max(next.floor, tables.forgetEmptied(surplus))
-    next.emptied -= surplus
+    draft.floor = Math.max(draft.floor, tables.forgetEmptied(surplus))
+    draft.emptied -= surplus
   }
 
   /** Whether a topic was closed after a seq by an entry that is gone. */
@@ -418,11 +470,11 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
   async function sweep(): Promise<void> {
     let isMore = false
-    await change((next) => {
+    await change((draft) => {
       const topics = new Touched(tables)
-      isMore = trim(next, topics, SWEEP_STEP)
-      forgetKeys(next, SWEEP_STEP)
-      finish(next, topics)
+      isMore = trim(draft, topics, SWEEP_STEP)
+      forgetKeys(draft, SWEEP_STEP)
+      finish(draft, topics)
     })
     if (isMore && !closing) startSweep()
   }
@@ -442,21 +494,55 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
   /** After a failed commit only the tables know what became of it. What they do hold, durably, is delivered like anything else. */
   async function recover(): Promise<void> {
+    tables.verify?.()
     await tables.flush?.()
-    state = tables.state()
+    const found = tables.state()
+    tables.acknowledge?.(found.head)
+    state = found
+    trimFrom = 0
+    gaps.forgetAll()
     failed = false
     const late: Entry[] = []
-    for (let seq = told + 1; seq <= state.head; seq++) {
+    for (let seq = deliveredTo + 1; seq <= state.head; seq++) {
       const entry = tables.entry(seq)
       if (entry) late.push(entry)
     }
-    tell(late)
+    deliver(late)
+    for (const { topic, seq, upTo } of uncertain.splice(0)) {
+      const isClosed = (tables.topic(topic)?.closed ?? 0) > 0
+      followers.tellErased(topic, seq, isClosed ? 0 : upTo) // nobody gets it from memory; a close that is still there stays
+    }
   }
 
-  function tell(entries: readonly Entry[]): void {
-    told = state.head
+  function deliver(entries: readonly Entry[]): void {
+    deliveredTo = state.head
     followers.tell(entries)
   }
+}
+
+/** Tries again for as long as another process has locked the storage, in turns between which others run. */
+async function patiently(attempt: () => void | Promise<void>): Promise<void> {
+  const endsAt = performance.now() + LOCKED_MS
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, LOCKED_RETRY_MS))
+    try {
+      return await attempt()
+    } catch (cause) {
+      if (!isLocked(cause) || performance.now() > endsAt) throw cause
+    }
+  }
+}
+
+function isLocked(cause: unknown): boolean {
+  return cause instanceof AppError && cause.code === 'log_unavailable'
+}
+
+function unknown(cause: unknown): AppError {
+  return new AppError(
+    'outcome_unknown',
+    'Cannot tell whether the log took this: its commit failed; publish again with the same key',
+    { cause },
+  )
 }
 
 const never = () => false

@@ -19,6 +19,7 @@ function memoryTables(): Tables {
     epoch: newEpoch(),
     head: 0,
     time: 0,
+    steps: [],
     count: 0,
     bytes: 0,
     keys: 0,

@@ -1,4 +1,5 @@
 import { AppError } from '../errors.ts'
+import { type Identity, isSameLog, type Known } from './identity.ts'
 import { newEpoch } from './log.ts'
 import type { Sql } from './sql.ts'
 
@@ -32,15 +33,22 @@ export const steps: readonly string[] = [
    CREATE INDEX key_oldest ON key (seq)`,
   // A list of topics passes over those that are trimmed away, up to a million.
   'CREATE INDEX topic_shown ON topic (name) WHERE count > 0 OR closed > 0',
+  // `steps` are those of the clock, as JSON; `renewed` is the last NEW_EPOCH. `emptied` could get below what there is.
+  `ALTER TABLE state ADD COLUMN steps TEXT NOT NULL DEFAULT '[]';
+   ALTER TABLE state ADD COLUMN renewed TEXT;
+   UPDATE state SET emptied = (SELECT count(*) FROM topic WHERE count = 0 AND closed = 0)`,
 ]
 
+/** From this version on a database in a file has a tip beside it. */
+const FIRST_WITH_TIP = 3
+
 /**
- * Brings a database to the newest version, all steps or none, and its epoch to the place it is found in: where `home` is not
- * the one recorded (a copied or restored file) the history is the same but its future need not be, so the epoch is another.
+ * Brings a database to the newest version, all steps or none, and gives it another epoch where it is not the log that clients know:
+ * the history is the same but its future need not be.
  *
  * @throws AppError `log_unusable` for a file from a newer version
  */
-export function migrate(sql: Sql, home: string, wanted: readonly string[] = steps): void {
+export function migrate(sql: Sql, identity: Identity, wanted: readonly string[] = steps): void {
   sql.transaction(() => {
     sql.exec('CREATE TABLE IF NOT EXISTS version (steps INTEGER NOT NULL) STRICT')
     const taken = Number(sql.all('SELECT steps FROM version')[0]?.steps ?? 0)
@@ -54,8 +62,20 @@ export function migrate(sql: Sql, home: string, wanted: readonly string[] = step
       sql.exec('DELETE FROM version')
       sql.all('INSERT INTO version VALUES (?)', wanted.length)
     }
-    const known = sql.all('SELECT home FROM state')[0]
-    if (!known) sql.all('INSERT INTO state (one, epoch, home) VALUES (1, ?, ?)', newEpoch(), home)
-    else if (known.home !== home) sql.all('UPDATE state SET epoch = ?, home = ?', newEpoch(), home)
+    identify(sql, identity, taken >= FIRST_WITH_TIP)
   })
+}
+
+/** The tip is written before the database: an end between the two leaves a mismatch, which is another epoch, never the same one. */
+function identify(sql: Sql, identity: Identity, hasTip: boolean): void {
+  const known = sql.all('SELECT epoch, home, head, renewed FROM state')[0] as unknown as Known | undefined
+  const isSame = known !== undefined && isSameLog(known, identity, hasTip)
+  const epoch = isSame ? known.epoch : newEpoch()
+  const seq = known?.head ?? 0
+  const { home, tip, newEpoch: renewed = known?.renewed ?? null } = identity
+  if (isSame && tip?.read()) tip.advance(seq)
+  else tip?.reset({ epoch, seq })
+  if (!known) sql.all('INSERT INTO state (one, epoch, home, renewed) VALUES (1, ?, ?, ?)', epoch, home, renewed)
+  else if (!isSame || known.home !== home)
+    sql.all('UPDATE state SET epoch = ?, home = ?, renewed = ?', epoch, home, renewed)
 }

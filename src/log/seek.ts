@@ -1,5 +1,6 @@
 import type { Filter } from '../topic.ts'
 import { nextTurn, type Turns } from '../turn.ts'
+import { type ClockStep, effectiveTime } from './clock.ts'
 import { isBareClose, newestFirst } from './scan.ts'
 import type { EntryRow, Tables } from './tables.ts'
 
@@ -38,14 +39,14 @@ export async function seekLast(
   }
 }
 
-/** The last kept seq older than `since`, by halving, because time never falls as seq rises; 0 if none kept is older. */
-export function seekSince(tables: Tables, since: number, head: number): number {
+/** The last kept seq older than `since`, by halving, because the effective time never falls as seq rises; 0 if none kept is older. */
+export function seekSince(tables: Tables, since: number, head: number, steps: readonly ClockStep[]): number {
   let low = 0
   let high = head
   while (low < high) {
     const middle = Math.floor((low + high) / 2)
     const [row] = tables.rows(middle, 1).rows
-    if (!row || row.seq > high || row.time >= since) high = middle
+    if (!row || row.seq > high || effectiveTime(row, steps) >= since) high = middle
     else low = row.seq
   }
   return low

@@ -1,3 +1,5 @@
+import type { ClockStep } from './clock.ts'
+import type { Identity } from './identity.ts'
 import { ledger } from './ledger.ts'
 import type { Durability, Entry, Log, LogOptions } from './log.ts'
 import { defaultLogOptions } from './log.ts'
@@ -5,14 +7,24 @@ import { migrate } from './schema.ts'
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 
 export type SqlValue = string | number | null
-export type SqlRow = Record<string, SqlValue>
+export type SqlRow = Record<string, SqlValue | Uint8Array>
 
 /** The few calls of an SQLite database that the log makes; an adapter opens one. Statements are worth caching by their text. */
 export interface Sql {
   exec(text: string): void
   all(text: string, ...values: SqlValue[]): SqlRow[]
-  /** Commits what `run` did, or undoes it when it throws; may not be nested. */
+  /**
+   * Commits what `run` did, or undoes it when it throws; may not be nested.
+   *
+   * @throws AppError `log_unavailable` (another process has locked the database), `log_unusable`: nothing was done
+   */
   transaction(run: () => void): void
+  /** @throws AppError `log_unusable` if this is no longer the database that others find under its name */
+  verify?(): void
+  /** What an operator should mend, a sentence each. */
+  warnings?(): readonly string[]
+  /** This runtime gives a text up to its first NUL only: it is read as bytes (Deno 2.9). */
+  readonly cutsText?: boolean
   /** Where a commit is not durable when `transaction` returns. */
   flush?(): Promise<void>
   /** Leaves nothing of deleted rows in the files, as far as readers of them allow. */
@@ -20,11 +32,9 @@ export interface Sql {
   close(): void
 }
 
-export interface SqlLogOptions extends LogOptions {
+export interface SqlLogOptions extends LogOptions, Identity {
   /** What a commit of this database has proved. */
   readonly durability: Durability
-  /** Tells this place from another that holds a copy: the file's device and inode, the object's id. */
-  readonly home: string
 }
 
 /**
@@ -33,20 +43,23 @@ export interface SqlLogOptions extends LogOptions {
  * @throws AppError `log_unusable` for a database from a newer version
  */
 export function sqlLog(sql: Sql, options: Partial<SqlLogOptions> & Pick<SqlLogOptions, 'durability' | 'home'>): Log {
-  migrate(sql, options.home)
-  return ledger(sqlTables(sql), { ...defaultLogOptions, ...options })
+  migrate(sql, options)
+  return ledger(sqlTables(sql, options), { ...defaultLogOptions, ...options })
 }
 
-function sqlTables(sql: Sql): Tables {
+function sqlTables(sql: Sql, { tip }: Identity): Tables {
+  const data = sql.cutsText ? 'CAST(data AS BLOB) AS data' : 'data'
   const one = (text: string, ...values: SqlValue[]) => sql.all(text, ...values)[0]
   const tables: Tables = {
     transaction: (run) => sql.transaction(run),
-    state: () =>
-      one('SELECT epoch, head, time, count, bytes, keys, emptied, floor, commits FROM state') as unknown as State,
-    setState: ({ head, time, count, bytes, keys, emptied, floor, commits }) => {
+    state() {
+      const row = one('SELECT epoch, head, time, steps, count, bytes, keys, emptied, floor, commits FROM state')!
+      return { ...(row as unknown as State), steps: JSON.parse(row.steps as string) as ClockStep[] }
+    },
+    setState: ({ head, time, steps, count, bytes, keys, emptied, floor, commits }) => {
       sql.all(
-        'UPDATE state SET head = ?, time = ?, count = ?, bytes = ?, keys = ?, emptied = ?, floor = ?, commits = ?',
-        ...[head, time, count, bytes, keys, emptied, floor, commits],
+        'UPDATE state SET head = ?, time = ?, steps = ?, count = ?, bytes = ?, keys = ?, emptied = ?, floor = ?, commits = ?',
+        ...[head, time, JSON.stringify(steps), count, bytes, keys, emptied, floor, commits],
       )
     },
 
@@ -79,12 +92,12 @@ function sqlTables(sql: Sql): Tables {
         ...[after, prefix, `${prefix}\u007f`, limit],
       ) as unknown as (TopicRow & { topic: string })[],
     forgetEmptied(count) {
-      const last = one(
-        'SELECT trimmed FROM topic WHERE count = 0 AND closed = 0 ORDER BY trimmed LIMIT 1 OFFSET ?',
-        count - 1,
-      )!.trimmed as number
-      sql.all('DELETE FROM topic WHERE count = 0 AND closed = 0 AND trimmed <= ?', last)
-      return last
+      const gone = sql.all(
+        'SELECT name, trimmed FROM topic WHERE count = 0 AND closed = 0 ORDER BY trimmed LIMIT ?',
+        count,
+      )
+      for (const { name } of gone) sql.all('DELETE FROM topic WHERE name = ?', name as string)
+      return (gone.at(-1)?.trimmed as number | undefined) ?? 0
     },
 
     insert: ({ seq, topic, time, event, retry, data, close }, bytes) => {
@@ -100,14 +113,14 @@ function sqlTables(sql: Sql): Tables {
       sql.all('UPDATE entry SET data = NULL, event = NULL, retry = NULL, bytes = ? WHERE seq = ?', topic.length, seq)
     },
     entry(seq) {
-      const row = one('SELECT topic, time, event, retry, data, close FROM entry WHERE seq = ?', seq)
+      const row = one(`SELECT topic, time, event, retry, ${data}, close FROM entry WHERE seq = ?`, seq)
       return row && toEntry(seq, row)
     },
     // One statement for all of a page: one for each entry costs three times as much.
     entries: (seqs) =>
       sql
         .all(
-          `SELECT seq, topic, time, event, retry, data, close FROM entry
+          `SELECT seq, topic, time, event, retry, ${data}, close FROM entry
            WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq`,
           JSON.stringify(seqs),
         )
@@ -155,14 +168,19 @@ function sqlTables(sql: Sql): Tables {
   }
   if (sql.flush) tables.flush = () => sql.flush!()
   if (sql.scrub) tables.scrub = () => sql.scrub!()
+  if (sql.verify) tables.verify = () => sql.verify!()
+  if (sql.warnings) tables.warnings = () => sql.warnings!()
+  if (tip) tables.acknowledge = (seq) => tip.advance(seq)
   return tables
 }
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 function toEntry(seq: number, row: SqlRow): Entry {
   const { topic, time, data, event, retry, close } = row
   return {
     topic: topic as string,
-    ...(data !== null && { data: data as string }),
+    ...(data !== null && { data: data instanceof Uint8Array ? decoder.decode(data) : (data as string) }),
     ...(event !== null && { event: event as string }),
     ...(retry !== null && { retry: retry as number }),
     ...(close === 1 && { close: true as const }),

@@ -1,3 +1,4 @@
+import type { ClockStep } from './clock.ts'
 import type { Entry } from './log.ts'
 
 /** What a ledger knows of the whole log. */
@@ -6,6 +7,8 @@ export interface State {
   head: number
   /** `time` of the head. */
   time: number
+  /** Where the clock was set back. */
+  steps: readonly ClockStep[]
   /** Entries kept, and their bytes. */
   count: number
   bytes: number
@@ -46,8 +49,16 @@ export interface EntryRow {
 
 /** The synchronous storage under a ledger. It decides nothing; it keeps, finds and forgets. */
 export interface Tables {
-  /** Runs all of `run` or, when it or the commit throws, nothing of it, durably. */
+  /**
+   * Runs all of `run` or, when it or the commit throws, nothing of it, durably.
+   *
+   * @throws AppError `log_unavailable` (somebody else has locked the storage), `log_unusable`: nothing was done
+   */
   transaction(run: () => void): void
+  /** @throws AppError `log_unusable` if what is written here can no longer be found by who opens the log anew */
+  verify?(): void
+  /** Notes the head before it is acknowledged, where that tells an older copy of the storage from this one. */
+  acknowledge?(head: number): void
   /** What an operator should mend, a sentence each. */
   warnings?(): readonly string[]
   /** Where a commit is not durable when `transaction` returns: resolves when it is. */

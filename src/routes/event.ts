@@ -35,7 +35,7 @@ const headers = {
 
 /** What passes by itself: worth coming back for. */
 const passing: readonly Code[] = [
-  ...(['draining', 'keys_unavailable', 'log_unavailable', 'overloaded'] as const),
+  ...(['draining', 'keys_unavailable', 'log_unavailable', 'log_unusable', 'overloaded'] as const),
   ...(['too_many_readers', 'too_many_replays'] as const),
 ]
 

@@ -8,7 +8,7 @@ import { cleanUp, folder } from '../server/server.ts'
 const root = join(import.meta.dirname, '..', '..')
 const bin = (name: string) => join(root, 'node_modules', '.bin', name)
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
-const suites = ['memory', 'sqlite', 'redis'].map((driver) => `test/log/${driver}.test.ts`)
+const suites = ['memory', 'sqlite', 'identity', 'redis'].map((driver) => `test/log/${driver}.test.ts`)
 
 /** How to run the very runner of these tests on another runtime. */
 const runtimes = {

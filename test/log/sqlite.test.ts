@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test } from 'vitest'
+import { tipFile } from '../../src/adapters/sqlite/tip.ts'
 import { openSqlite } from '../../src/adapters/sqlite.ts'
+import { AppError } from '../../src/errors.ts'
 import { migrate, steps } from '../../src/log/schema.ts'
 import { type Sql, type SqlRow, sqlLog } from '../../src/log/sql.ts'
 import { Filter } from '../../src/topic.ts'
@@ -151,12 +153,13 @@ describe('a log in an SQLite file', () => {
     await log.close()
     const database = new DatabaseSync(path)
     const sql = plainSql(database)
-    const { home } = sql.all('SELECT home FROM state')[0]!
-    expect(() => migrate(sql, home as string, [...steps, 'ALTER TABLE entry ADD COLUMN tag TEXT; not SQL'])).toThrow(
+    const home = sql.all('SELECT home FROM state')[0]!.home as string
+    const tip = tipFile(`${path}-tip`)
+    expect(() => migrate(sql, { home, tip }, [...steps, 'ALTER TABLE entry ADD COLUMN tag TEXT; not SQL'])).toThrow(
       /syntax/,
     )
     expect(sql.all('SELECT steps FROM version')).toEqual([{ steps: steps.length }])
-    migrate(sql, home as string, [...steps, 'ALTER TABLE entry ADD COLUMN tag TEXT; CREATE INDEX tags ON entry (tag)'])
+    migrate(sql, { home, tip }, [...steps, 'ALTER TABLE entry ADD COLUMN tag TEXT; CREATE INDEX tags ON entry (tag)'])
     expect(sql.all('SELECT seq, data, tag FROM entry')).toEqual([{ seq: 1, data: 'x', tag: null }])
     expect(sql.all('SELECT steps FROM version')).toEqual([{ steps: steps.length + 1 }])
     expect(sql.all('SELECT epoch FROM state')).toEqual([{ epoch: log.epoch }])
@@ -207,6 +210,38 @@ describe('a log in an SQLite file', () => {
     await expect(log.check()).resolves.toBeUndefined()
     expect(await log.append([{ topic: 'a', data: '2', key: 'k' }])).toMatchObject([{ seq: 2, duplicate: false }])
     expect(got).toEqual([1, 2])
+    await log.close()
+  })
+
+  test('calls unknown, and delivers to nobody, what it committed to a file that nobody finds any more', async () => {
+    const path = file()
+    const lost = new AppError('log_unusable', 'The file is gone')
+    let isLost = false
+    const sql: Sql = {
+      ...plainSql(new DatabaseSync(path), () => {
+        isLost = data.includes('2') // in the midst of this commit
+      }),
+      verify() {
+        if (isLost) throw lost
+      },
+    }
+    const data: string[] = []
+    const log = sqlLog(sql, { durability: 'disk', home: 'test' })
+    const got: number[] = []
+    await log.follow((entries) => got.push(...entries.map(({ seq }) => seq)))
+    const publish = (text: string) => {
+      data.push(text)
+      return log.append([{ topic: 'a', data: text }])
+    }
+    await publish('1')
+    await expect(publish('2')).rejects.toMatchObject({ code: 'outcome_unknown' })
+    await expect(publish('3')).rejects.toBe(lost)
+    await expect(log.check()).rejects.toBe(lost)
+    expect(got).toEqual([1])
+    data.length = 0
+    isLost = false
+    expect(await log.append([{ topic: 'a', data: '4' }])).toMatchObject([{ seq: 3 }])
+    expect(got).toEqual([1, 2, 3])
     await log.close()
   })
 

@@ -73,6 +73,25 @@ export function logSuite(driver: Driver): void {
       ])
     })
 
+    test('gives back every character of the data, NUL included', async ({ skip }) => {
+      const home = place()
+      const log = await at(home)
+      const texts = ['secret\0tail', '\0', 'a\0\0b\0', '\ufeffé\u{1f600}\0\ufeff', '']
+      await log.append(texts.map((data, i) => a(data, { key: `${i}` })))
+      const check = async (of: Log) => {
+        for (const names of [['a'], ['**']]) {
+          const { entries } = await of.read(0, all, Filter.parse(names))
+          expect(entries.map(({ data }) => data)).toEqual(texts)
+        }
+        expect(await newest(of, 'a')).toMatchObject({ data: '' })
+        expect(await of.append([a(texts[0]!, { key: '0' })])).toMatchObject([{ seq: 1, duplicate: true }])
+      }
+      await check(log)
+      await log.close()
+      skip(!driver.survives, 'this log lives and dies with its process')
+      await check(await at(home))
+    })
+
     test('commits and delivers together what is appended in one turn, in the order of the calls', async () => {
       const log = await open()
       const batches: string[][] = []
@@ -542,6 +561,27 @@ export function logSuite(driver: Driver): void {
       expect(await trimmed(6, 't/7')).toEqual({ to: 7, exact: true })
       expect(await trimmed(6, 't/*')).toEqual({ to: 9, exact: true })
       expect(await trimmed(9, 't/*')).toBeUndefined()
+    })
+
+    test('keeps count of the topics whose entries are all gone, also of those that were erased one by one', async () => {
+      const log = await open({ retention: { topicCount: 1 }, trimmedCount: 3 })
+      // Each is left without an entry, and without a seq that was trimmed: all alike.
+      for (let i = 1; i <= 6; i++) {
+        await log.append([{ topic: `erased/${i}`, data: 'x' }])
+        await log.erase(`erased/${i}`, i)
+      }
+      for (let i = 7; i <= 9; i++) await log.append([a(`${i}`)]) // trims 7, then 8
+      for (let i = 10; i <= 12; i++) {
+        await log.append([{ topic: `t/${i}`, data: 'x' }])
+        await log.erase(`t/${i}`)
+      }
+      // Remembered: 10 11 12, whatever else there was
+      const trimmed = async (after: number, name: string) => (await log.read(after, all, Filter.parse([name]))).trimmed
+      for (const seq of [10, 11, 12]) expect(await trimmed(seq - 1, `t/${seq}`)).toEqual({ to: seq, exact: true })
+      await log.append([{ topic: 't/13', data: 'x' }])
+      await log.erase('t/13')
+      expect(await trimmed(9, 't/10')).toEqual({ to: 13, exact: false })
+      expect(await trimmed(10, 't/11')).toEqual({ to: 11, exact: true })
     })
 
     test('refuses to publish to a closed topic, but knows the keys it had', async () => {

@@ -1,0 +1,375 @@
+import {
+  cpSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, describe, expect, test } from 'vitest'
+import { openSqlite } from '../../src/adapters/sqlite.ts'
+import type { Log, LogOptions } from '../../src/log/log.ts'
+import { steps } from '../../src/log/schema.ts'
+import { Filter } from '../../src/topic.ts'
+import { cleanUp, folder, start } from '../server/server.ts'
+import { bindMount, type Volume, volume, withoutVolumes } from '../server/volume.ts'
+
+/** What a test leaves behind, to be undone before its folders are removed. */
+const undo: (() => void | Promise<void>)[] = []
+afterEach(async () => {
+  for (const act of undo.splice(0).reverse()) await act()
+  await cleanUp()
+})
+
+const open = (file: string, options?: Partial<LogOptions>) => {
+  const log = openSqlite(file, options)
+  undo.push(() => log.close())
+  return log
+}
+
+const publish = (log: Log, count: number) =>
+  log.append(Array.from({ length: count }, (_, i) => ({ topic: 'a', data: `${i}` })))
+const inodeOf = (file: string) => statSync(file).ino
+const backUp = (file: string) => {
+  const copy = `${folder()}/backup.db`
+  const database = new DatabaseSync(file)
+  database.exec(`VACUUM INTO '${copy}'`)
+  database.close()
+  return copy
+}
+const removeAll = (file: string) => {
+  for (const suffix of ['', '-wal', '-shm', '-lock', '-tip']) rmSync(file + suffix, { force: true })
+}
+
+/** A log with five entries, closed; and a backup of it with three. */
+async function filled(file: string) {
+  const log = open(file)
+  await publish(log, 3)
+  const backup = backUp(file)
+  await publish(log, 2)
+  await log.close()
+  return { epoch: log.epoch, backup }
+}
+
+const places = [
+  ['the folder for temporary files', '', () => ({ path: folder(), remove() {} })],
+  ['an ext4 file system of its own', withoutVolumes, volume],
+] as const
+
+describe.each(places)('whether a database is the same log, in %s', (_, without, make) => {
+  const prepared = (skip: (condition: boolean, why: string) => void): { path: string } & Partial<Volume> => {
+    skip(without !== '', without)
+    const made = make()
+    undo.push(made.remove)
+    return made
+  }
+
+  test('moved to another folder with all its files: the same epoch', async ({ skip }) => {
+    const { path } = prepared(skip)
+    const { epoch } = await filled(join(path, 'one', 'hub.db'))
+    cpSync(join(path, 'one'), join(path, 'two'), { recursive: true }) // other inodes, as on another file system
+    rmSync(join(path, 'one'), { recursive: true })
+    expect(open(join(path, 'two', 'hub.db')).epoch).toBe(epoch)
+  })
+
+  test('opened again, after an end or a kill: the same epoch', async ({ skip }) => {
+    const { path } = prepared(skip)
+    const file = join(path, 'hub.db')
+    const { epoch } = await filled(file)
+    const server = await start({ LOG: `sqlite:${file}` })
+    await fetch(`${server.url}/send?topic=a`, { method: 'POST', body: 'x', headers: { 'content-type': 'text/plain' } })
+    await server.kill('SIGKILL')
+    expect(open(file).epoch).toBe(epoch)
+  })
+
+  test('copied without what is beside it: another epoch, kept from then on', async ({ skip }) => {
+    const { path } = prepared(skip)
+    const { epoch } = await filled(join(path, 'hub.db'))
+    cpSync(join(path, 'hub.db'), join(path, 'copy.db'))
+    const copy = open(join(path, 'copy.db'))
+    expect(copy.epoch).not.toBe(epoch)
+    await copy.close()
+    expect(open(join(path, 'copy.db')).epoch).toBe(copy.epoch)
+  })
+
+  test('restored over the file: another epoch', async ({ skip }) => {
+    const { path } = prepared(skip)
+    const file = join(path, 'hub.db')
+    const { epoch, backup } = await filled(file)
+    const inode = inodeOf(file)
+    cpSync(backup, file)
+    expect(inodeOf(file)).toBe(inode)
+    const log = open(file)
+    expect(log.epoch).not.toBe(epoch)
+    expect(await log.append([{ topic: 'a', data: 'x' }])).toMatchObject([{ seq: 4 }]) // an id of the other epoch's 4
+    await log.close()
+    expect(open(file).epoch).toBe(log.epoch)
+  })
+
+  test('restored once all its files were removed, in whatever inode: another epoch', async ({ skip }) => {
+    const { path, attachAgain } = prepared(skip)
+    const file = join(path, 'hub.db')
+    const { epoch, backup } = await filled(file)
+    const inode = inodeOf(file)
+    removeAll(file)
+    cpSync(backup, file)
+    if (attachAgain) expect(inodeOf(file)).toBe(inode) // what made this test: ext4 gives it again
+    expect(open(file).epoch).not.toBe(epoch)
+  })
+
+  test('restored after kill -9, by whatever was acknowledged then: another epoch', async ({ skip }) => {
+    const { path } = prepared(skip)
+    const file = join(path, 'hub.db')
+    const { epoch } = await filled(file)
+    const server = await start({ LOG: `sqlite:${file}` })
+    const backup = backUp(file)
+    await fetch(`${server.url}/send?topic=a`, { method: 'POST', body: 'x', headers: { 'content-type': 'text/plain' } })
+    await server.kill('SIGKILL')
+    for (const suffix of ['-wal', '-shm']) rmSync(file + suffix, { force: true })
+    cpSync(backup, file)
+    expect(open(file).epoch).not.toBe(epoch)
+  })
+
+  test('restored with nothing lost since the backup: the same epoch', async ({ skip }) => {
+    const { path } = prepared(skip)
+    const file = join(path, 'hub.db')
+    const { epoch } = await filled(file)
+    const backup = backUp(file)
+    rmSync(file)
+    cpSync(backup, file)
+    expect(open(file).epoch).toBe(epoch)
+  })
+
+  test('put back a second time: another epoch again, also where it has as many entries as before', async ({ skip }) => {
+    const { path } = prepared(skip)
+    const file = join(path, 'hub.db')
+    const { epoch, backup } = await filled(file)
+    cpSync(backup, file)
+    const first = open(file)
+    await publish(first, 7)
+    await first.close()
+    cpSync(backup, file)
+    const second = open(file)
+    expect(new Set([epoch, first.epoch, second.epoch]).size).toBe(3)
+  })
+
+  test('on a volume that has another device number: the same epoch', async ({ skip }) => {
+    const { path, attachAgain } = prepared(skip)
+    skip(!attachAgain, 'needs a volume of its own')
+    const file = join(path, 'hub.db')
+    const { epoch } = await filled(file)
+    const { dev } = statSync(file)
+    attachAgain!()
+    expect(statSync(file).dev).not.toBe(dev)
+    expect(open(file).epoch).toBe(epoch)
+  })
+
+  test('upgraded from a version without a tip: the same epoch in its place, another in a copy', async ({ skip }) => {
+    const { path } = prepared(skip)
+    const file = join(path, 'hub.db')
+    asBefore(file)
+    cpSync(file, join(path, 'copy.db'))
+    const log = open(file)
+    expect(log.epoch).toBe('epoch00000')
+    expect((await log.read(0, { count: 9, bytes: 99 }, Filter.parse(['a']))).entries).toMatchObject([{ data: 'x' }])
+    await log.close()
+    expect(open(file).epoch).toBe('epoch00000')
+    expect(open(join(path, 'copy.db')).epoch).not.toBe('epoch00000')
+  })
+
+  test('an upgrade that a crash stopped: the same epoch; put back to before it later: another', async ({ skip }) => {
+    const { path } = prepared(skip)
+    const file = join(path, 'hub.db')
+    asBefore(file)
+    const before = readFileSync(file)
+    const log = open(file)
+    await log.close()
+    writeFileSync(file, before) // the tip is there, and nothing of what was done to the database
+    const again = open(file)
+    expect(again.epoch).toBe('epoch00000')
+    await publish(again, 1)
+    await again.close()
+    writeFileSync(file, before)
+    expect(open(file).epoch).not.toBe('epoch00000')
+  })
+})
+
+/** Makes a database as the version before tips did, with one entry, that belongs where it is. */
+function asBefore(file: string): void {
+  const database = new DatabaseSync(file)
+  database.exec(`PRAGMA journal_mode = WAL; ${steps.slice(0, 2).join(';')};
+    CREATE TABLE version (steps INTEGER NOT NULL) STRICT; INSERT INTO version VALUES (2);
+    INSERT INTO entry VALUES (1, 'a', 1, 2, 0, NULL, NULL, 'x'); INSERT INTO topic VALUES ('a', 1, 2, 0, 0)`)
+  const { dev, ino } = statSync(file)
+  database
+    .prepare("INSERT INTO state (one, epoch, home, head, time, count, bytes) VALUES (1, 'epoch00000', ?, 1, 1, 1, 2)")
+    .run(`${dev}:${ino}`)
+  database.close()
+}
+
+describe('the tip beside a database', () => {
+  test('has the seq of everything that is acknowledged, before it is', async () => {
+    const file = join(folder(), 'hub.db')
+    const log = open(file)
+    const seqIn = () => Number(readFileSync(`${file}-tip`, 'utf8').split(' ')[1])
+    for (let i = 1; i <= 3; i++) {
+      const publishing = log.append([{ topic: 'a', data: 'x' }]).then(([receipt]) => [receipt!.seq, seqIn()])
+      expect(await publishing).toEqual([i, i])
+    }
+    expect(readFileSync(`${file}-tip`, 'utf8')).toBe(`${log.epoch} 0000000000000003\n`)
+  })
+
+  test('that a power cut has put back is no reason for another epoch', async () => {
+    const file = join(folder(), 'hub.db')
+    const { epoch } = await filled(file)
+    writeFileSync(`${file}-tip`, `${epoch} 0000000000000002\n`)
+    const log = open(file)
+    expect(log.epoch).toBe(epoch)
+    expect(readFileSync(`${file}-tip`, 'utf8')).toBe(`${epoch} 0000000000000005\n`)
+  })
+
+  test.each(['', 'x', 'epoch00000 1\n', '\0'.repeat(28)])(
+    'that cannot be read (%j) vouches for nothing',
+    async (text) => {
+      const file = join(folder(), 'hub.db')
+      const { epoch } = await filled(file)
+      writeFileSync(`${file}-tip`, text)
+      expect(open(file).epoch).not.toBe(epoch)
+    },
+  )
+})
+
+describe('one writer', () => {
+  test('a file with a second hard link is refused at the start', async () => {
+    const file = join(folder(), 'hub.db')
+    await open(file).close()
+    linkSync(file, `${file}-other`)
+    for (const name of [file, `${file}-other`])
+      expect(() => open(name)).toThrow(
+        expect.objectContaining({ code: 'log_unusable', message: expect.stringMatching(/2 hard links.*remove/) }),
+      )
+    rmSync(`${file}-other`)
+    await publish(open(file), 1)
+  })
+
+  test('a file that is itself a mount is refused, and the folder that holds it is not', async ({ skip }) => {
+    skip(withoutVolumes !== '', withoutVolumes)
+    const [one, two] = [folder(), folder()]
+    const file = join(one, 'hub.db')
+    const log = open(file)
+    const mounted = join(two, 'with a space.db')
+    writeFileSync(mounted, '')
+    undo.push(bindMount(file, mounted))
+    expect(() => open(mounted)).toThrow(
+      expect.objectContaining({ code: 'log_unusable', message: expect.stringMatching(/is a mount.*mount the folder/) }),
+    )
+    mkdirSync(join(two, 'folder'))
+    undo.push(bindMount(one, join(two, 'folder')))
+    expect(() => open(join(two, 'folder', 'hub.db'))).toThrow(expect.objectContaining({ code: 'log_locked' }))
+    await log.close()
+    expect(open(join(two, 'folder', 'hub.db')).epoch).toBe(log.epoch)
+  })
+
+  test('a hard link that is made while the log is open stops publishing until it is gone', async () => {
+    const file = join(folder(), 'hub.db')
+    const log = open(file)
+    linkSync(file, `${file}-other`)
+    await expect
+      .poll(() =>
+        publish(log, 1).then(
+          () => 'taken',
+          ({ code }) => code,
+        ),
+      )
+      .toBe('log_unusable')
+    await expect(log.check()).rejects.toMatchObject({ message: expect.stringContaining('2 hard links') })
+    rmSync(`${file}-other`)
+    await publish(log, 1)
+  })
+
+  test('a database that another process has open is opened with a warning', async () => {
+    const file = join(folder(), 'hub.db')
+    await open(file).close()
+    const backup = new DatabaseSync(file, { readOnly: true })
+    backup.prepare('SELECT * FROM entry').all()
+    const warnings: string[] = []
+    const log = open(file, { warn: (sentence) => warnings.push(sentence) })
+    expect(warnings).toEqual([expect.stringContaining('Another process has hub.db open')])
+    await publish(log, 1)
+    backup.close()
+    await log.close()
+    open(file, { warn: (sentence) => warnings.push(sentence) })
+    expect(warnings).toHaveLength(1)
+  })
+})
+
+describe('a file of the log that is lost while the hub has it open', () => {
+  test.each(['', '-wal'])('%s deleted: nothing more is acknowledged', async (suffix) => {
+    const file = join(folder(), 'hub.db')
+    const log = open(file)
+    await publish(log, 1)
+    const got: number[] = []
+    await log.follow((entries) => got.push(...entries.map(({ seq }) => seq)))
+    rmSync(file + suffix)
+    for (let i = 0; i < 30; i++) await expect(publish(log, 1)).rejects.toMatchObject({ code: 'log_unusable' })
+    await expect(log.check()).rejects.toMatchObject({
+      code: 'log_unusable',
+      message: expect.stringContaining(`${basename(file)}${suffix} was deleted while the hub had it open`),
+    })
+    expect(got).toEqual([])
+  })
+
+  test.each(['', '-wal', '-shm', '-lock', '-tip'])(
+    '%s replaced: within seconds nothing is taken, and one line says why',
+    async (suffix) => {
+      const file = join(folder(), 'hub.db')
+      const warnings: string[] = []
+      const log = open(file, { warn: (sentence) => warnings.push(sentence) })
+      await publish(log, 1)
+      writeFileSync(`${file}-new`, existsSync(file + suffix) ? readFileSync(file + suffix) : '')
+      renameSync(`${file}-new`, file + suffix)
+      await expect.poll(() => warnings.length).toBe(1)
+      await expect(publish(log, 1)).rejects.toMatchObject({ code: 'log_unusable' })
+      expect(warnings).toEqual([expect.stringContaining(`hub.db${suffix} was replaced`)])
+      expect(log.warnings).toEqual(warnings)
+    },
+  )
+
+  test('moved away and back: publishing goes on', async () => {
+    const file = join(folder(), 'hub.db')
+    const log = open(file)
+    renameSync(file, `${file}-away`)
+    await expect(publish(log, 1)).rejects.toMatchObject({ code: 'log_unusable' })
+    renameSync(`${file}-away`, file)
+    expect(await publish(log, 1)).toMatchObject([{ seq: 1 }])
+  })
+})
+
+describe('NEW_EPOCH', () => {
+  test('begins a new epoch for each new text, and for none', async () => {
+    const file = join(folder(), 'hub.db')
+    const epochs: string[] = []
+    for (const newEpoch of [
+      'first start',
+      'first start',
+      undefined,
+      'restored',
+      'restored',
+      undefined,
+      'first start',
+    ]) {
+      const log = open(file, newEpoch === undefined ? {} : { newEpoch })
+      epochs.push(log.epoch)
+      await publish(log, 1)
+      await log.close()
+    }
+    const [a, b, c, d, e, f, g] = epochs
+    expect([b, c, e, f]).toEqual([a, a, d, d])
+    expect(new Set([a, d, g]).size).toBe(3)
+  })
+})
