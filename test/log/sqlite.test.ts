@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -112,6 +112,53 @@ describe('a log in an SQLite file', () => {
     expect(await log.erase('a', 1)).toBe(1)
     expect(performance.now() - began).toBeLessThan(2000) // SQLite's own patience is 5 s
     reader.close()
+    await log.close()
+  })
+
+  test('waits for a process that has locked it while others go on, and then tells that nothing was taken', async () => {
+    const path = file()
+    const log = openSqlite(path)
+    await log.append([{ topic: 'a', data: '1' }])
+    const other = new DatabaseSync(path)
+    let turns = 0
+    const counting = setInterval(() => turns++, 10)
+
+    other.exec('BEGIN IMMEDIATE')
+    const waiting = log.append([{ topic: 'a', data: '2' }])
+    await pause(500)
+    expect(turns).toBeGreaterThan(20)
+    expect((await log.read(0, all, Filter.parse(['a']))).entries).toHaveLength(1)
+    other.exec('COMMIT')
+    expect(await waiting).toMatchObject([{ seq: 2 }])
+
+    other.exec('BEGIN IMMEDIATE')
+    turns = 0
+    await expect(log.append([{ topic: 'a', data: '3' }])).rejects.toMatchObject({ code: 'log_unavailable' })
+    expect(turns).toBeGreaterThan(200)
+    other.exec('COMMIT')
+    expect(await log.append([{ topic: 'a', data: '4' }])).toMatchObject([{ seq: 3 }])
+    clearInterval(counting)
+    other.close()
+    await log.close()
+  })
+
+  test('warns while a reader pins a WAL that is larger than what is kept, and empties it once the reader lets go', async () => {
+    const path = file()
+    const warnings: string[] = []
+    const log = openSqlite(path, { retention: { bytes: 1024 ** 2 }, warn: (sentence) => warnings.push(sentence) })
+    const size = () => statSync(`${path}-wal`).size
+    await log.append([{ topic: 'a', data: 'x' }])
+    const reader = new DatabaseSync(path, { readOnly: true })
+    reader.exec('BEGIN')
+    reader.prepare('SELECT * FROM entry').all()
+    for (let i = 0; i < 10; i++)
+      await log.append(Array.from({ length: 50 }, () => ({ topic: 'a', data: 'x'.repeat(60_000) })))
+    expect(size()).toBeGreaterThan(20 * 1024 ** 2)
+    await expect.poll(() => log.warnings).toEqual([expect.stringContaining('hub.db-wal has grown to')])
+    expect(warnings.length).toBeGreaterThan(0)
+    reader.close()
+    await expect.poll(() => [size(), log.warnings]).toEqual([0, []])
+    await log.append([{ topic: 'a', data: 'y' }])
     await log.close()
   })
 
@@ -290,10 +337,11 @@ describe('a log in an SQLite file', () => {
   })
 })
 
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
+
 describe('a log whose commits are durable later', () => {
   const slow = (flush: () => Promise<void>) =>
     sqlLog({ ...plainSql(new DatabaseSync(file())), flush }, { durability: 'disk', home: 'test' })
-  const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
   test('gives nobody anything before it is, and to each once', async () => {
     let flushed = 0

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { AppError } from '../../src/errors.ts'
 import type { Entry, Log, LogOptions, Message } from '../../src/log/log.ts'
 import { Filter } from '../../src/topic.ts'
@@ -17,6 +17,8 @@ export interface Driver {
   place(): Place
   /** What is kept when a log is closed and opened again at its place. */
   readonly survives: boolean
+  /** Why the clock cannot be set for this log; '' where it is that of this process. */
+  readonly clockOfAnother?: string
 }
 
 const all = { count: 10_000, bytes: 1e9 }
@@ -514,6 +516,80 @@ export function logSuite(driver: Driver): void {
       const log = await at(home, { retention: { count: 10 } })
       await log.append([a('last')])
       await expect.poll(async () => (await read(log, 0, 'a')).length).toBe(10)
+    })
+
+    describe('when the clock was a year ahead and is set back', () => {
+      const base = Date.now()
+      const clockAt = (ms: number) => vi.setSystemTime(base + ms)
+      const YEAR = 365 * 24 * 3_600_000
+      const prepare = (skip: (condition: boolean, why: string) => void) => {
+        skip(driver.clockOfAnother !== undefined, driver.clockOfAnother ?? '')
+        vi.useFakeTimers({ toFake: ['Date'] })
+        clockAt(0)
+      }
+      afterEach(() => void vi.useRealTimers())
+
+      test('gives new entries the real time, but waits for the clock after a small step', async ({ skip }) => {
+        prepare(skip)
+        const home = place()
+        const log = await at(home)
+        for (const ms of [0, YEAR, 1000, 2000, -3000, 4000]) {
+          clockAt(ms)
+          await log.append([a(`${ms}`)])
+        }
+        const check = async (of: Log) => {
+          const { entries } = await of.read(0, all, Filter.parse(['a']))
+          expect(entries.map(({ time }) => time - base)).toEqual([0, YEAR, 1000, 2000, 2000, 4000])
+          const since = (ms: number) => of.seek({ since: base + ms }, Filter.parse(['a']))
+          // What got a time in the future was appended before the clock was set back, nobody knows when.
+          expect(await Promise.all([0, 1, 1000, 1001, 2000, 2001, 4000, 4001].map(since))).toEqual([
+            ...[0, 1, 1, 3, 3, 5, 5, 6],
+          ])
+        }
+        await check(log)
+        await log.close()
+        skip(!driver.survives, 'this log lives and dies with its process')
+        await check(await at(home))
+      })
+
+      test('drops by their age what was appended before and after that', async ({ skip }) => {
+        prepare(skip)
+        const log = await open({ retention: { ageMs: 60_000 } })
+        for (const ms of [YEAR, YEAR + 1000, 1000, 30_000]) {
+          clockAt(ms)
+          await log.append([a(`${ms}`)])
+        }
+        clockAt(60_000)
+        await log.append([b('x')])
+        expect(await read(log, 0, 'a')).toHaveLength(4)
+        clockAt(61_001)
+        await log.append([b('x')])
+        expect(await read(log, 0, 'a')).toEqual(['4:30000'])
+      })
+
+      test('forgets by their age the keys of before and after that', async ({ skip }) => {
+        prepare(skip)
+        const log = await open({ keyAgeMs: 60_000 })
+        for (const [i, ms] of [YEAR, 1000].entries()) {
+          clockAt(ms)
+          await log.append([a('x', { key: `${i}` })])
+        }
+        clockAt(50_000)
+        expect(await log.append([a('x', { key: '0' })])).toMatchObject([{ duplicate: true }])
+        clockAt(61_001)
+        for (const key of ['0', '1']) expect(await log.append([a('y', { key })])).toMatchObject([{ duplicate: false }])
+      })
+
+      test('remembers the last steps of a clock that goes back again and again', async ({ skip }) => {
+        prepare(skip)
+        const log = await open()
+        for (let i = 0; i < 300; i++) {
+          clockAt(i % 2 === 0 ? YEAR + i : i)
+          await log.append([a(`${i}`)])
+        }
+        const since = (ms: number) => log.seek({ since: base + ms }, Filter.parse(['a']))
+        expect(await Promise.all([0, 297, 299, 300].map(since))).toEqual([0, 296, 298, 300])
+      })
     })
 
     test('tells exactly what was trimmed of the asked topics, and gives a quiet topic no false alarm', async () => {

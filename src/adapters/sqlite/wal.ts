@@ -14,10 +14,10 @@ export const WAL_BYTES = 16 * 1024 ** 2
  */
 export function emptyWal(database: DatabaseSync, file: string, warnAbove: number): string | undefined {
   const path = `${file}-wal`
-  if (sizeOf(path) <= WAL_BYTES && sizeOf(path) <= warnAbove) return
+  if (sizeOf(path) <= WAL_BYTES) return
   database.exec('PRAGMA wal_checkpoint(TRUNCATE)') // waits for nobody: the connection's busy_timeout is 0
   const left = sizeOf(path)
-  if (left <= warnAbove) return
+  if (left <= Math.max(warnAbove, WAL_BYTES)) return
   return `${basename(path)} has grown to ${Math.round(left / 1024 ** 2)} MiB, more than RETENTION_BYTES keeps: a process that reads the database holds a transaction open; end it`
 }
 
