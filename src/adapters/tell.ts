@@ -1,5 +1,6 @@
 import pino from 'pino'
-import type { TellRequest } from '../requests.ts'
+import type { HubEvents } from '../hub/events.ts'
+import { errorLine, type TellRequest } from '../requests.ts'
 
 const logger = pino({
   base: null,
@@ -15,3 +16,8 @@ export const tell: TellRequest = (line) => {
 
 /** A JSON line for the operator, on stdout. */
 export const warn = (message: string): void => logger.warn({ message })
+
+/** What a hub tells of itself: a JSON line on stderr of what failed, with its causes. */
+export const events: HubEvents = {
+  failed: (what, cause) => console.error(errorLine(new Error(what, { cause }))),
+}

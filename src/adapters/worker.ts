@@ -3,6 +3,7 @@ import { secureHeaders } from '../auth/headers.ts'
 import { isClosed } from '../auth/options.ts'
 import { isLoopback, parseConfig } from '../config.ts'
 import { Hub } from '../hub/hub.ts'
+import { errorLine } from '../requests.ts'
 import type { File } from '../routes/page.ts'
 import { type ObjectState, openObject } from './object.ts'
 
@@ -41,7 +42,9 @@ export class TidingsHub {
 
   constructor(state: ObjectState, env: Env) {
     const config = parseConfig(settingsOf(env))
-    const hub = new Hub(() => openObject(state, config.logOptions), config.hub)
+    const warn = (message: string) => console.log(JSON.stringify({ level: 'warn', message }))
+    const failed = (what: string, cause: unknown) => console.error(errorLine(new Error(what, { cause })))
+    const hub = new Hub(() => openObject(state, { ...config.logOptions, warn }), { ...config.hub, events: { failed } })
     this.#app = createApp({
       hub,
       config,

@@ -2,13 +2,15 @@ import { AppError, quote } from '../errors.ts'
 import type { Beginning, Durability, Entry, Log, Message, Receipt, TopicState } from '../log/log.ts'
 import { defaultTopicLimits, Filter, isOwn, STORE } from '../topic.ts'
 import { Turns } from '../turn.ts'
+import type { HubEvents } from './events.ts'
 import { DEFAULT_MESSAGE, Frame, storeData } from './frame.ts'
 import { type Group, Interests } from './interests.ts'
 import { checkKey, checkText, type MessageLimits, MIN_RETRY_MS, parseMessage } from './message.ts'
 import { formatPosition, type Position, parsePosition } from './position.ts'
+import { Reads } from './reads.ts'
 import { Repeats } from './repeats.ts'
 import { SharedChunks } from './shared.ts'
-import { type Feed, randomName, type Start, Subscription } from './subscription.ts'
+import { type Feed, type Opening, randomName, Subscription } from './subscription.ts'
 import { Wheel } from './wheel.ts'
 import { Window } from './window.ts'
 
@@ -35,6 +37,8 @@ export interface HubOptions extends MessageLimits {
   readonly maxReplays: number
   /** Most events a second that one reader is given from the log, so that history does not starve who is live. */
   readonly replayRate: number
+  /** Told of what goes wrong. */
+  readonly events?: HubEvents
 }
 
 export const defaultHubOptions: HubOptions = {
@@ -118,6 +122,7 @@ interface Observer {
 
 interface Opened {
   readonly log: Log
+  readonly reads: Reads
   readonly window: Window
   readonly feed: Feed
   /** What the store holds before its first message. */
@@ -147,7 +152,6 @@ export class Hub {
   readonly #readers = new Set<Subscription>()
   readonly #replays = { open: 0 }
   readonly #observers: Observer[] = []
-  #joining = 0
   /** How often the log turned out to be another one. */
   #restarts = 0
 
@@ -208,18 +212,18 @@ export class Hub {
     return this.#subscribe(filter, options, false)
   }
 
-  /** Opens the seed's stream: the store's value at once, every second, and whenever it changes. @throws AppError `draining` */
+  /** Opens the demo's stream: the store's value at once, every second, and whenever it changes. @throws AppError `draining` */
   async watch(options: WatchOptions = {}): Promise<Subscription> {
     return (await this.#subscribe(Filter.parse([STORE]), { ...options, repeatMs: 1000 }, true))!
   }
 
   /** A page of the topics that are shown, by name, of those that have kept entries or are closed; there may be more if it is full. */
   async topics({ prefixes, isShown, after, limit, signal }: TopicsQuery): Promise<readonly Topic[]> {
-    const { log } = await this.#opened()
+    const { log, reads } = await this.#opened()
     const found: TopicState[] = []
     for (const prefix of prefixes)
       for (let last = after; found.length < limit && !signal?.aborted; ) {
-        const page = await log.topics({ prefix, after: last, limit: LISTED })
+        const page = await reads.topics({ prefix, after: last, limit: LISTED })
         found.push(...page.filter(({ topic }) => isShown(topic)))
         if (page.length < LISTED) break
         last = page.at(-1)!.topic
@@ -229,8 +233,8 @@ export class Hub {
 
   /** A topic, known or not yet. */
   async topic(name: string): Promise<Topic> {
-    const { log } = await this.#opened()
-    const [topic] = await this.#topicsOf(await log.topics({ names: [name] }), log)
+    const { log, reads } = await this.#opened()
+    const [topic] = await this.#topicsOf(await reads.topics({ names: [name] }), log)
     return topic!
   }
 
@@ -250,9 +254,9 @@ export class Hub {
    */
   async erase(name: string, id?: string): Promise<number> {
     if (isOwn(name)) throw new AppError('forbidden', `Cannot delete from ${quote(name)}: it is the hub's own`)
-    const { log } = await this.#opened()
+    const { log, reads } = await this.#opened()
     if (id === undefined) {
-      const [state] = await log.topics({ names: [name] })
+      const [state] = await reads.topics({ names: [name] })
       if (state!.count === 0 && state!.closed === 0)
         throw new AppError('nothing_to_delete', `Cannot delete topic ${quote(name)}: there is nothing of it`)
       return log.erase(name)
@@ -283,15 +287,15 @@ export class Hub {
 
   /** A random text that this hub made once, under this name, and keeps in its log. Nobody may subscribe to it. */
   async secret(name: string): Promise<string> {
-    const { log } = await this.#opened()
+    const { reads } = await this.#opened()
     const topic = `$secrets/${name}`
-    const kept = await newestOf(topic, log)
+    const kept = await newestOf(topic, reads)
     if (kept) return kept.data!
     // Of two nodes that make one at the same time, one has the key, and the other takes what that one made.
     await this.own(topic, randomName() + randomName(), name).catch((error) => {
       if (!(error instanceof AppError && error.code === 'key_conflict')) throw error
     })
-    return (await newestOf(topic, log))!.data!
+    return (await newestOf(topic, reads))!.data!
   }
 
   /** Tells of the newest entry of each of the hub's own topics with a prefix, and of all that come. Resolves when the former are told. */
@@ -305,11 +309,11 @@ export class Hub {
   }
 
   async #tellNewest({ prefix, tell }: Observer): Promise<void> {
-    const { log } = await this.#opened()
+    const { reads } = await this.#opened()
     for (let after = ''; ; ) {
-      const page = await log.topics({ prefix, after, limit: LISTED })
+      const page = await reads.topics({ prefix, after, limit: LISTED })
       for (const { topic } of page) {
-        const entry = await newestOf(topic, log)
+        const entry = await newestOf(topic, reads)
         if (entry) tell(entry)
       }
       if (page.length < LISTED) return
@@ -317,14 +321,18 @@ export class Hub {
     }
   }
 
-  /** Goes on with other topics at the place where a stream is. @throws AppError `log_unusable` */
+  /**
+   * Goes on with other topics at the position where a stream is.
+   *
+   * @throws AppError `stream_unknown` (it has ended), `log_unavailable`, `log_unusable` (it ends, because nobody knows what is closed)
+   */
   async change(subscription: Subscription, filter: Filter): Promise<void> {
-    const { log } = await this.#opened()
+    await this.#opened()
     const group = this.#interests.join({ filter, latest: subscription.latest })
     try {
-      subscription.change(group, await closedOf(filter, log))
+      await subscription.change(group)
     } catch (cause) {
-      this.#quit(group)
+      if (subscription.group !== group) this.#quit(group)
       throw cause
     }
   }
@@ -337,7 +345,9 @@ export class Hub {
   /** Throws unless the hub can take messages and readers now. @throws AppError `draining`, `log_unusable` */
   async check(): Promise<void> {
     if (this.#draining) throw draining()
-    await (await this.#opened()).log.check()
+    const { log, reads, window } = await this.#opened()
+    await log.check()
+    await reads.check(window.head)
   }
 
   /** Takes no new streams and ends the open ones, once what is due is sent, spread so that readers do not come back together. */
@@ -391,79 +401,88 @@ export class Hub {
     return names.map((name) => this.#interests.readers(name))
   }
 
-  async #subscribe(filter: Filter, options: SubscribeOptions, seed: boolean): Promise<Subscription | undefined> {
+  async #subscribe(filter: Filter, options: SubscribeOptions, isDemo: boolean): Promise<Subscription | undefined> {
+    if (options.repeatMs !== undefined && (filter.topics.size !== 1 || filter.patterns.length > 0))
+      throw new AppError('parameter_invalid', 'Cannot repeat here: repeat goes with exactly one topic, no pattern')
+    const opened = await this.#opened()
+    this.#admit()
+    return this.#join(filter, options, isDemo, opened)
+  }
+
+  /** @throws AppError `draining`, `overloaded`, `too_many_readers` */
+  #admit(): void {
     if (this.#draining) throw draining()
     const { maxReaders, isShort } = this.#options
     if (isShort?.())
       throw new AppError('overloaded', 'Cannot open a stream: memory is short; come back in a moment', {
         retryAfterS: 5,
       })
-    if (this.#readers.size + this.#joining >= maxReaders)
+    if (this.#readers.size >= maxReaders)
       throw new AppError('too_many_readers', `Cannot open a stream: ${maxReaders} are open, which is the most`, {
         retryAfterS: 5,
       })
-    this.#joining++
-    try {
-      return await this.#join(filter, options, seed)
-    } finally {
-      this.#joining--
-    }
   }
 
-  async #join(filter: Filter, options: SubscribeOptions, seed: boolean): Promise<Subscription | undefined> {
-    if (options.repeatMs !== undefined && (filter.topics.size !== 1 || filter.patterns.length > 0))
-      throw new AppError('parameter_invalid', 'Cannot repeat here: repeat goes with exactly one topic, no pattern')
-    const { log, window, feed, initial } = await this.#opened()
+  /** Registers a reader, which takes the head, and only then looks what was before it: nothing can happen between the two. */
+  async #join(
+    filter: Filter,
+    options: SubscribeOptions,
+    isDemo: boolean,
+    { log, reads, window, feed, initial }: Opened,
+  ): Promise<Subscription | undefined> {
     const restarts = this.#restarts
     const asked = options.lastEventId ? (parsePosition(options.lastEventId) ?? 'unknown') : undefined
-    // Joined before anything is read, so that what is published meanwhile is noted; and left again if the reading fails.
-    const group = this.#interests.join({ filter, latest: options.latest === true })
     const [topic] = filter.topics
     const repeated = options.repeatMs === undefined ? undefined : topic
-    const leave = (subscription?: Subscription) => {
-      this.#leave(subscription?.group ?? group, repeated, subscription)
-      if (subscription) options.onEnd?.(subscription)
-    }
+    let isOpen = false
+    const subscription = new Subscription(feed, {
+      group: this.#interests.join({ filter, latest: options.latest === true }),
+      ...{ asked, isDemo, gaps: options.gaps === true },
+      change: (before) => this.#quit(before),
+      leave: (subscription) => {
+        this.#leave(subscription, repeated)
+        if (isOpen) options.onEnd?.(subscription)
+      },
+      ...(options.expiresAt !== undefined && { expiresAt: options.expiresAt }),
+      lifetimeMs: this.#options.lifetimeMs * (0.8 + Math.random() * 0.4),
+      drop: options.drop ?? (() => {}),
+    })
+    this.#readers.add(subscription)
+    this.#wheel.add(subscription, subscription.nextTick)
     try {
-      const repeat = repeated === undefined ? undefined : await this.#repeatOf(repeated, log, initial)
-      const history = asked === undefined ? await this.#historyOf(options.from, filter, log) : undefined
-      const closed = await closedOf(filter, log)
+      const repeat = repeated === undefined ? undefined : await this.#repeatOf(repeated, reads, initial)
+      const history = asked === undefined ? await this.#historyOf(options.from, filter, reads) : undefined
+      await subscription.look()
       if (this.#draining) throw draining()
       if (this.#restarts !== restarts)
         throw new AppError('log_unavailable', 'Cannot open a stream: the log has just been replaced; come back', {
           retryAfterS: 1,
         })
-      if (isOver(filter, asked, closed, log.epoch)) {
-        leave()
+      if (subscription.isOver) {
+        subscription.close()
         return
       }
       this.#checkReplays(asked, history?.after, window, log)
-      const subscription = new Subscription(feed, {
-        ...{ group, asked, closed, seed, leave, gaps: options.gaps === true },
-        change: (before) => this.#quit(before),
+      subscription.open({
         ...(history && { history }),
-        ...(options.expiresAt !== undefined && { expiresAt: options.expiresAt }),
         ...(repeat && { repeat: { of: repeat, everyMs: options.repeatMs! } }),
-        lifetimeMs: this.#options.lifetimeMs * (0.8 + Math.random() * 0.4),
-        drop: options.drop ?? (() => {}),
       })
-      this.#readers.add(subscription)
-      this.#wheel.add(subscription, subscription.nextTick)
+      isOpen = true
       return subscription
     } catch (cause) {
-      leave()
+      subscription.close()
       throw cause
     }
   }
 
   /** Where it begins; to find that counts as a replay, for it may be a search through the whole log. */
-  async #historyOf(from: SubscribeOptions['from'], filter: Filter, log: Log): Promise<Start['history']> {
+  async #historyOf(from: SubscribeOptions['from'], filter: Filter, reads: Reads): Promise<Opening['history']> {
     if (from === undefined) return
     if (from === 'earliest') return { after: 0, vouched: true }
     if (this.#replays.open >= this.#options.maxReplays) throw this.#tooManyReplays()
     this.#replays.open++
     try {
-      return { after: await log.seek(from, filter), vouched: 'last' in from }
+      return { after: await reads.seek(from, filter), vouched: 'last' in from }
     } finally {
       this.#replays.open--
     }
@@ -487,18 +506,17 @@ export class Hub {
     if (group.size < 2) this.#shared.forget(group)
   }
 
-  #leave(group: Group, repeated: string | undefined, subscription: Subscription | undefined): void {
-    this.#quit(group)
+  #leave(subscription: Subscription, repeated: string | undefined): void {
+    this.#quit(subscription.group)
     if (repeated !== undefined) this.#repeats.leave(repeated)
-    if (!subscription) return
     this.#readers.delete(subscription)
     this.#wheel.remove(subscription)
   }
 
-  async #repeatOf(topic: string, log: Log, initial: Entry) {
+  async #repeatOf(topic: string, reads: Reads, initial: Entry) {
     const repeat = this.#repeats.join(topic)
     if (!repeat.entry) {
-      const newest = await newestOf(topic, log)
+      const newest = await newestOf(topic, reads)
       if (newest) this.#repeats.note(newest)
       else if (topic === STORE) this.#repeats.note(initial)
     }
@@ -514,7 +532,7 @@ export class Hub {
     let opened: Opened | undefined
     const head = await log.follow(
       (entries) => this.#deliver(entries, log, opened!.window),
-      (topic, seq) => this.#forget(topic, seq, log, opened!.window),
+      (topic, seq, upTo) => this.#forget(topic, seq, upTo, opened!),
       (head) => {
         opened = this.#openAt(head, log)
         this.#restart(opened)
@@ -530,16 +548,18 @@ export class Hub {
     const { windowCount, windowBytes } = this.#options
     const window = new Window(head, windowCount, windowBytes)
     const initial: Entry = { topic: STORE, data: DEFAULT_MESSAGE, seq: 0, time: Date.now() }
+    const reads = new Reads(log, this.#options.events ?? {})
     const feed: Feed = {
       ...this.#options,
-      log,
+      epoch: log.epoch,
+      reads,
       window,
       replays: this.#replays,
       wheel: this.#wheel,
       shared: this.#shared,
       turns: new Turns(),
     }
-    return { log, window, initial, feed }
+    return { log, reads, window, initial, feed }
   }
 
   /** Nobody knows any more what an open stream has missed: each ends, and its reader is told when it comes back with its position. */
@@ -566,12 +586,12 @@ export class Hub {
   }
 
   /** What has been erased is in no memory of ours either; a topic whose history is forgotten is open again. */
-  #forget(topic: string, seq: number | undefined, log: Log, window: Window): void {
+  #forget(topic: string, seq: number | undefined, upTo: number, { reads, window }: Opened): void {
     window.clear()
     this.#shared.clear()
-    if (seq === undefined) for (const reader of this.#readers) reader.reopen(topic)
+    if (seq === undefined) for (const reader of this.#readers) reader.reopen(topic, upTo)
     if (!this.#repeats.forget(topic)) return
-    newestOf(topic, log).then(
+    newestOf(topic, reads).then(
       (newest) => newest && this.#repeats.note(newest),
       () => {}, // The log cannot be read: nothing is repeated until something new comes.
     )
@@ -595,29 +615,11 @@ export class Hub {
   }
 }
 
-/** Of the topics that a filter names those that are closed, with the seq of their close. */
-async function closedOf(filter: Filter, log: Log): Promise<Map<string, number>> {
-  const states = await log.topics({ names: filter.topics })
-  return new Map(states.filter((state) => state.closed > 0).map((state) => [state.topic, state.closed]))
-}
-
 type WatchOptions = Pick<SubscribeOptions, 'lastEventId' | 'drop' | 'onEnd' | 'expiresAt'>
 
-async function newestOf(topic: string, log: Log): Promise<Entry | undefined> {
-  const { entries } = await log.read(0, { count: 1, bytes: 1, latest: true }, Filter.parse([topic]))
+async function newestOf(topic: string, reads: Reads): Promise<Entry | undefined> {
+  const { entries } = await reads.read(0, { count: 1, bytes: 1, latest: true }, Filter.parse([topic]))
   return entries[0]
-}
-
-/** Whether a reader at this position has been told everything that its filter can ever give. */
-function isOver(
-  filter: Filter,
-  asked: Position | 'unknown' | undefined,
-  closed: ReadonlyMap<string, number>,
-  epoch: string,
-): boolean {
-  if (asked === undefined || asked === 'unknown' || asked.epoch !== epoch) return false
-  if (filter.patterns.length > 0 || closed.size < filter.topics.size) return false
-  return [...closed.values()].every((seq) => seq <= asked.seq)
 }
 
 function draining(): AppError {

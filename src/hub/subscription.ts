@@ -1,10 +1,11 @@
 import { AppError } from '../errors.ts'
-import type { Log, Page } from '../log/log.ts'
+import type { Page } from '../log/log.ts'
 import type { Turns } from '../turn.ts'
 import type { GapReason } from './frame.ts'
 import { encodeControl, encodeEnding, encodeOpening, Frame, HEARTBEAT, join } from './frame.ts'
 import type { Group, Waiter } from './interests.ts'
 import { formatPosition, type Position } from './position.ts'
+import type { Reads } from './reads.ts'
 import type { Repeat } from './repeats.ts'
 import type { SharedChunks } from './shared.ts'
 import type { Timed, Wheel } from './wheel.ts'
@@ -24,7 +25,8 @@ const OPENING_MS = 500
 
 /** What a subscription needs of its hub. */
 export interface Feed {
-  readonly log: Log
+  readonly epoch: string
+  readonly reads: Reads
   readonly window: Window
   readonly maxChunkBytes: number
   readonly heartbeatMs: number
@@ -40,20 +42,15 @@ export interface Feed {
   readonly turns: Turns
 }
 
-/** How a subscription begins. */
+/** Whose a subscription is, and for how long. */
 export interface Start {
   readonly group: Group
   /** Where the reader wants to go on: nowhere in particular, at a position, or at what is no position of any log. */
   readonly asked: Position | 'unknown' | undefined
-  /** Where it begins when it asked for no position but for history. `vouched`: whether all that it asked for comes after that. */
-  readonly history?: { readonly after: number; readonly vouched: boolean }
   /** Says with a `hub.gap` what was passed over for something newer. */
   readonly gaps: boolean
-  /** Of the asked topics those that are closed, with the seq of their close; its subscription's own. */
-  readonly closed: Map<string, number>
-  readonly repeat?: { readonly of: Repeat; readonly everyMs: number }
-  /** The seed's stream: the current value first, no `hub.open`, no checkpoints. */
-  readonly seed: boolean
+  /** The demo's stream: the current value first, no `hub.open`, no checkpoints. */
+  readonly isDemo: boolean
   readonly lifetimeMs: number
   /** When it may not go on any longer, in ms since 1970. */
   readonly expiresAt?: number
@@ -65,9 +62,20 @@ export interface Start {
   readonly drop: () => void
 }
 
+/** What a subscription says first, found out while it is already told of what happens. */
+export interface Opening {
+  /** Where it begins when it asked for no position but for history. `vouched`: whether all that it asked for comes after that. */
+  readonly history?: { readonly after: number; readonly vouched: boolean }
+  readonly repeat?: { readonly of: Repeat; readonly everyMs: number }
+}
+
 /**
  * A position in the log that moves when it is read. Live, catching up and slow are one loop: `read` gives what is due after
  * the position, from the window or, below its floor, from the log. Between two reads this is an integer and at most one chunk.
+ *
+ * It takes the head when it is made, and is told of everything that happens from then on. Only then its hub looks what had happened
+ * before (`look`), and opens it: so nothing falls between the two. That a topic is closed it learns from the entries after its
+ * position, and for what is at or before the position from a look, of which there is one whenever the position has jumped.
  *
  * A carrier calls `read` when it can send. If it gets nothing, it waits for `onReady`, unless `ended`.
  */
@@ -90,7 +98,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** The reader knows where it stands: it has been sent `hub.open`, and `hub.gap` if need be. */
   #opened = false
   /** Control frames, due before any entry, and the topic whose close one tells of. */
-  #owed: { readonly bytes: Uint8Array; readonly closes?: string }[]
+  #owed: { readonly bytes: Uint8Array; readonly closes?: { readonly topic: string; readonly seq: number } }[]
   /** What the log gave, and the window's edition at that time. */
   #page: { readonly chunk: Chunk; readonly edition: number } | undefined
   /** Counted among those that are behind the window. */
@@ -107,7 +115,16 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #looking = false
   /** End of the last gap that the reader was told of. */
   #gapTo = 0
-  #unclosed: Set<string>
+  /** Topics that the reader was told are closed, or is about to be, with the seq of the close. */
+  #closed = new Map<string, number>()
+  /** What a look has found, until the reader is told of it. */
+  readonly #found = new Map<string, number>()
+  /** Looks under way, and up to which seq topics have been deleted since the first of them began. */
+  #looks = 0
+  readonly #deletedTo = new Map<string, number>()
+  #repeating: Opening['repeat']
+  #history: Opening['history']
+  #failure: AppError | undefined
   /** Last words, due once everything up to `head` is sent. */
   #ending: { readonly bytes: Uint8Array; readonly head: number } | undefined
   #final = false
@@ -116,7 +133,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #repeatDue = false
   #handedAt = NEVER
   #beatAt: number
-  #repeatAt: number
+  #repeatAt = NEVER
   #diesAt: number
   /** When it may not go on any longer, and when that is to be said: on the clock of `performance.now()`. */
   #expiresAt = NEVER
@@ -127,14 +144,48 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#start = start
     this.#group = start.group
     this.#joinedAt = this.#position = this.#sent = feed.window.head
-    this.#unclosed = new Set(start.group.selection.filter.topics)
     this.#owed = [{ bytes: encodeOpening(feed.retryMs) }]
     const now = performance.now()
     this.#beatAt = now + feed.heartbeatMs
-    this.#repeatAt = now + (start.repeat?.everyMs ?? NEVER)
     this.#diesAt = now + start.lifetimeMs
     if (start.expiresAt !== undefined) this.#expire(start.expiresAt)
+  }
+
+  /** Finds out which topics are closed by an entry that this may be past. @throws AppError `log_unavailable`, `log_unusable` */
+  async look(): Promise<void> {
+    this.#looks++
+    const group = this.#group
+    try {
+      const closed = await this.#feed.reads.closed(group.selection.filter.topics)
+      if (this.#group !== group) return // it has gone on with other topics, which are looked for by themselves
+      for (const [topic, seq] of closed) if (seq > (this.#deletedTo.get(topic) ?? 0)) this.#found.set(topic, seq)
+    } finally {
+      this.#looks--
+      if (this.#looks === 0) this.#deletedTo.clear()
+    }
+  }
+
+  /** Whether nothing can come after the position that was asked for: all topics are closed, at or before it. */
+  get isOver(): boolean {
+    const { asked } = this.#start
+    const { topics, patterns } = this.#group.selection.filter
+    if (asked === undefined || asked === 'unknown' || asked.epoch !== this.#feed.epoch || patterns.length > 0)
+      return false
+    return [...topics].every((topic) => (this.#found.get(topic) ?? NEVER) <= asked.seq)
+  }
+
+  /** Begins to give, once a first `look` is done. */
+  open({ history, repeat }: Opening): void {
+    this.#history = history
+    this.#repeating = repeat
+    this.#repeatAt = performance.now() + (repeat?.everyMs ?? NEVER)
+    this.#feed.wheel.add(this, this.nextTick)
     this.#begin()
+  }
+
+  /** Why it ended, if that was because the log could not be read: nothing may be concluded from what it has given. */
+  get failure(): AppError | undefined {
+    return this.#failure
   }
 
   /** Everything up to here is with the reader or was not for it. */
@@ -237,7 +288,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
       this.#beatDue = this.#waiting
     }
     if (now >= this.#repeatAt) {
-      const { everyMs } = this.#start.repeat!
+      const { everyMs } = this.#repeating!
       this.#repeatAt += Math.ceil((now - this.#repeatAt + 1) / everyMs) * everyMs
       this.#repeatDue = this.#waiting // a reader that still owes a drain gets this one not at all
     }
@@ -266,16 +317,23 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     return this.#group
   }
 
-  /** Goes on at its place with what another group is of, which it leaves in the place of its own. */
-  change(group: Group, closed: ReadonlyMap<string, number>): void {
+  /**
+   * Goes on at its position with what another group is of, which it leaves in the place of its own.
+   *
+   * @throws AppError `stream_unknown` (it has ended, and stays in its group), `log_unavailable`, `log_unusable` (it ends)
+   */
+  async change(group: Group): Promise<void> {
     this.#checkGoing()
     this.#position = this.position // it has all that the old group had for it, if it was waiting
     const wasWaiting = this.#waiting
     this.#waiting = false
     this.#group.waiting.delete(this)
     this.#page = undefined
+    const { filter } = group.selection
     // What was still to be told of the old topics is none of the new ones' business.
-    this.#owed = this.#owed.filter(({ closes }) => closes === undefined || group.selection.filter.matches(closes))
+    this.#owed = this.#owed.filter(({ closes }) => closes === undefined || filter.topics.has(closes.topic))
+    this.#closed = new Map([...this.#closed].filter(([topic]) => filter.topics.has(topic)))
+    this.#found.clear()
     this.#passed = undefined
     this.#gapTo = 0
     this.#repeatAt = NEVER // what it repeated may be none of its topics any more
@@ -283,21 +341,26 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const before = this.#group
     this.#group = group
     this.#start.change(before)
-    const told = new Set([...before.selection.filter.topics].filter((topic) => !this.#unclosed.has(topic)))
-    this.#unclosed = new Set([...group.selection.filter.topics].filter((topic) => !told.has(topic)))
-    for (const [topic, seq] of closed) if (seq <= this.#position) this.#oweClosed(topic)
     if (wasWaiting) this.onReady()
+    try {
+      await this.look()
+    } catch (cause) {
+      this.#fail(cause)
+      throw cause
+    }
+    this.#rouse()
   }
 
-  /** A topic that was closed has been deleted, and may be published to again. */
-  reopen(topic: string): void {
+  /** A topic has been deleted up to a seq: if it was closed by then, it may be published to again. */
+  reopen(topic: string, upTo: number): void {
     if (!this.#group.selection.filter.topics.has(topic)) return
-    this.#unclosed.add(topic)
-    this.#start.closed.delete(topic)
-    this.#owed = this.#owed.filter(({ closes }) => closes !== topic)
+    if (this.#looks > 0) this.#deletedTo.set(topic, Math.max(upTo, this.#deletedTo.get(topic) ?? 0))
+    for (const known of [this.#closed, this.#found]) if ((known.get(topic) ?? NEVER) <= upTo) known.delete(topic)
+    this.#owed = this.#owed.filter(({ closes }) => closes?.topic !== topic || closes.seq > upTo)
   }
 
   #next(): Uint8Array | undefined {
+    if (this.#found.size > 0 && this.#opened) this.#oweFound()
     if (this.#owed.length > 0) return this.#takeOwed()
     if (this.#isComplete()) return this.#endWith(encodeEnding(this.#feed.retryMs))
     if (this.#ending && (this.#position >= this.#ending.head || this.#isBehind()))
@@ -335,7 +398,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** Whether nothing can ever come: all topics are closed, and a pattern never completes. */
   #isComplete(): boolean {
-    return this.#opened && this.#unclosed.size === 0 && this.#group.selection.filter.patterns.length === 0
+    const { topics, patterns } = this.#group.selection.filter
+    return this.#opened && patterns.length === 0 && this.#closed.size === topics.size
   }
 
   /** What comes next: from the log, if that was asked, or the window; nothing at its head. */
@@ -369,7 +433,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#sent = chunk.sent
     this.#beatAt = performance.now() + this.#feed.heartbeatMs
     this.#beatDue = false
-    for (const topic of chunk.closes) this.#unclosed.delete(topic)
+    for (const { topic, seq } of chunk.closes)
+      if (this.#group.selection.filter.topics.has(topic)) this.#closed.set(topic, seq)
     if (!this.#passed) return bytes
     const from = this.#id(this.#passed.from)
     const gap = { reason: 'conflated', from, to: this.#id(this.#passed.to), exact: true } as const
@@ -390,13 +455,13 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   #repeat(): Uint8Array | undefined {
     this.#repeatDue = false
-    if (this.#start.seed) this.#beatAt = performance.now() + this.#feed.heartbeatMs // it carries no checkpoints that could fall due
-    return this.#start.repeat?.of.bytes ?? this.#next()
+    if (this.#start.isDemo) this.#beatAt = performance.now() + this.#feed.heartbeatMs // it carries no checkpoints that could fall due
+    return this.#repeating?.of.bytes ?? this.#next()
   }
 
   #beat(): Uint8Array {
     this.#beatDue = false
-    if (this.#start.seed || this.#sent === this.#position) return HEARTBEAT
+    if (this.#start.isDemo || this.#sent === this.#position) return HEARTBEAT
     this.#sent = this.#position
     return encodeControl('checkpoint', {}, this.#id(this.#position))
   }
@@ -408,36 +473,36 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   #begin(): void {
-    const { log, window } = this.#feed
-    const { asked, history } = this.#start
+    const { epoch, window } = this.#feed
+    const { asked } = this.#start
+    const history = this.#history
     if (history) {
       this.#position = history.after
       if (history.after >= window.floor) this.#open('live')
     } else if (asked === undefined) this.#open('live')
     else if (asked === 'unknown') this.#open('gap', { reason: 'unknown', from: null, to: window.head, exact: false })
-    else if (asked.epoch !== log.epoch) this.#position = 0
+    else if (asked.epoch !== epoch) this.#position = 0
     else {
       this.#position = asked.seq
       // Below the window only the log knows what is left, and above it whether there is such a place already.
-      if (asked.seq >= window.floor && asked.seq <= window.head) this.#open('resumed')
+      if (asked.seq >= window.floor && asked.seq <= this.#joinedAt) this.#open('resumed')
     }
     this.#replay(!this.#opened)
   }
 
   /** Owes the reader its first frames; the id of each is the position that it goes on from. */
-  #open(state: 'live' | 'resumed' | 'gap', gap?: Gap, closedUnseen: readonly string[] = []): void {
+  #open(state: 'live' | 'resumed' | 'gap', gap?: Gap): void {
     this.#opened = true
     this.#sent = this.#position
-    if (!this.#start.seed) this.#owe(encodeControl('open', { state, stream: this.stream }, this.#id(this.#position)))
+    if (!this.#start.isDemo) this.#owe(encodeControl('open', { state, stream: this.stream }, this.#id(this.#position)))
     if (gap) this.#oweGap(gap)
-    for (const [topic, seq] of this.#start.closed) if (seq <= this.#position) this.#oweClosed(topic)
-    for (const topic of closedUnseen) this.#oweClosed(topic)
-    if (this.#start.seed) this.#oweCurrent(state)
+    this.#oweFound()
+    if (this.#start.isDemo) this.#oweCurrent(state)
   }
 
   /** The seed's stream starts with the current value: as it is placed, or said again after what was missed. */
   #oweCurrent(state: 'live' | 'resumed' | 'gap'): void {
-    const entry = this.#start.repeat!.of.entry!
+    const entry = this.#repeating!.of.entry!
     if (state !== 'live') {
       this.#repeatDue = true
       return
@@ -446,7 +511,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const seq = entry.seq === 0 ? this.#position : entry.seq
     this.#position = Math.max(this.#position, seq)
     this.#sent = seq
-    this.#owe(new Frame({ ...entry, seq }, this.#feed.log.epoch).bytes)
+    this.#owe(new Frame({ ...entry, seq }, this.#feed.epoch).bytes)
   }
 
   #oweGap({ reason, from, to, exact }: Gap): void {
@@ -454,10 +519,15 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#sent = this.#position
   }
 
-  /** Tells of a close that no entry will tell of: the reader is past it, or it is gone. */
-  #oweClosed(topic: string): void {
-    if (!this.#unclosed.delete(topic)) return
-    this.#owed.push({ bytes: encodeControl('closed', { topic }, this.#id(this.#position)), closes: topic })
+  /** Tells of the closes that a look found, as soon as the position is past them and no entry has told of them. */
+  #oweFound(): void {
+    for (const [topic, seq] of this.#found) {
+      if (seq > this.#position) continue
+      this.#found.delete(topic)
+      if ((this.#closed.get(topic) ?? 0) >= seq) continue
+      this.#closed.set(topic, seq)
+      this.#owed.push({ bytes: encodeControl('closed', { topic }, this.#id(this.#position)), closes: { topic, seq } })
+    }
   }
 
   #owe(bytes: Uint8Array): void {
@@ -476,7 +546,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #warn(now: number): void {
     const isOpen = this.#opened
     this.#warnsAt = isOpen ? NEVER : now + OPENING_MS
-    if (!isOpen || this.#start.seed || now >= this.#expiresAt) return
+    if (!isOpen || this.#start.isDemo || now >= this.#expiresAt) return
     const at = new Date(Date.now() + this.#expiresAt - now).toISOString()
     this.#rouse() // first, so that the position is where the reader stands
     this.#owe(encodeControl('expiring', { at }, this.#id(this.#position)))
@@ -503,22 +573,30 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
         this.#fetching = false
         this.onReady()
       },
-      () => {
-        // Better to end, and let the reader come back with its position, than to guess what it is owed.
-        this.#ending = { bytes: encodeEnding(jitter(this.#feed.retryMs)), head: 0 }
+      (cause) => {
         this.#fetching = false
-        this.onReady()
+        this.#fail(cause)
       },
     )
   }
 
+  /** Better to end, and let the reader come back with its position, than to guess what it is owed. */
+  #fail(cause: unknown): void {
+    this.#failure = cause instanceof AppError ? cause : new AppError('internal', 'Cannot go on', { cause })
+    this.#ending = { bytes: encodeEnding(jitter(this.#feed.retryMs)), head: 0 }
+    this.#rouse()
+    this.onReady()
+  }
+
   /** Learns from the log what comes next, and what can no longer come. */
   async #ask(): Promise<void> {
-    const { log, window, maxChunkBytes, replayRate } = this.#feed
+    const { epoch, reads, window, maxChunkBytes, replayRate } = this.#feed
     const { filter, latest } = this.#group.selection
     const { edition } = window
     const limit = { count: READ_COUNT, bytes: maxChunkBytes, latest }
-    const page = await log.read(this.#position, limit, filter, () => this.#ended)
+    const page = await reads.read(this.#position, limit, filter, () => this.#ended)
+    // Closes may be gone with what was trimmed, or be later than the last look.
+    if ((page.trimmed && page.trimmed.to > this.#gapTo) || this.#isLateLook()) await this.look()
     // Where something was erased meanwhile, or other topics are asked for, it is to be read again.
     const isStale = edition !== window.edition || filter !== this.#group.selection.filter
     if (this.#ended || this.#ending?.head === 0 || isStale) return
@@ -528,7 +606,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
       return
     } else this.#openFrom(page)
     this.#gapTo = Math.max(this.#gapTo, page.trimmed?.to ?? 0)
-    const frames = page.entries.map((entry) => new Frame(entry, log.epoch))
+    const frames = page.entries.map((entry) => new Frame(entry, epoch))
     const chunk = chunkOf(frames, page.scannedTo, maxChunkBytes)
     const given = frames.filter(({ seq }) => seq <= chunk.sent).length
     this.#paidUntil = Math.max(this.#paidUntil, performance.now()) + (given * 1000) / replayRate
@@ -538,19 +616,25 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   #tellOf(page: Page): void {
-    const { trimmed, closed = [] } = page
-    if (trimmed && trimmed.to > this.#gapTo) {
-      const from = this.#id(this.#position)
-      this.#position = placeOf(page)
-      this.#oweGap({ reason: 'trimmed', from, ...trimmed })
-    }
-    for (const topic of closed) this.#oweClosed(topic)
+    const { trimmed } = page
+    if (!trimmed || trimmed.to <= this.#gapTo) return
+    const from = this.#id(this.#position)
+    this.#position = placeOf(page)
+    this.#oweGap({ reason: 'trimmed', from, ...trimmed })
+    this.#oweFound()
+  }
+
+  /** Whether it is about to open at a position that the head had not come to when it was taken. */
+  #isLateLook(): boolean {
+    const { asked } = this.#start
+    if (this.#opened || typeof asked !== 'object') return false
+    return asked.epoch !== this.#feed.epoch || asked.seq > this.#joinedAt
   }
 
   /** Whether it asked to go on at a place that the log has not come to. */
   #isAhead({ scannedTo }: Page): boolean {
     const { asked } = this.#start
-    return typeof asked === 'object' && asked.epoch === this.#feed.log.epoch && scannedTo < asked.seq
+    return typeof asked === 'object' && asked.epoch === this.#feed.epoch && scannedTo < asked.seq
   }
 
   /** What comes from now on is given, whatever it asked for; so what the log said of that place is of no use. */
@@ -561,33 +645,33 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   #openFrom(page: Page): void {
-    if (this.#start.history) {
-      this.#openWithHistory(this.#start.history, page)
+    if (this.#history) {
+      this.#openWithHistory(this.#history, page)
       return
     }
     const { epoch, seq } = this.#start.asked as Position
     const from = formatPosition(epoch, seq)
-    const isOurs = epoch === this.#feed.log.epoch
+    const isOurs = epoch === this.#feed.epoch
     if (isOurs && !page.trimmed) {
       this.#open('resumed')
       return
     }
     const to = placeOf(page)
     this.#position = to
-    if (!isOurs) this.#open('gap', { reason: 'epoch', from, to, exact: false }, page.closed)
-    else this.#open('gap', { reason: 'trimmed', from, ...page.trimmed! }, page.closed)
+    if (!isOurs) this.#open('gap', { reason: 'epoch', from, to, exact: false })
+    else this.#open('gap', { reason: 'trimmed', from, ...page.trimmed! })
   }
 
   /** Of what is kept: what is not was not asked for, unless nobody can tell. */
-  #openWithHistory({ after, vouched }: NonNullable<Start['history']>, page: Page): void {
-    const { trimmed, closed } = page
+  #openWithHistory({ after, vouched }: NonNullable<Opening['history']>, page: Page): void {
+    const { trimmed } = page
     if (trimmed) this.#position = placeOf(page)
-    if (!trimmed || vouched) this.#open('live', undefined, closed)
-    else this.#open('gap', { reason: 'trimmed', from: this.#id(after), to: trimmed.to, exact: false }, closed)
+    if (!trimmed || vouched) this.#open('live')
+    else this.#open('gap', { reason: 'trimmed', from: this.#id(after), to: trimmed.to, exact: false })
   }
 
   #id(seq: number): string {
-    return formatPosition(this.#feed.log.epoch, seq)
+    return formatPosition(this.#feed.epoch, seq)
   }
 }
 

@@ -12,8 +12,8 @@ export interface Chunk {
   readonly sent: number
   /** Cut by a limit: there may be more. */
   readonly full: boolean
-  /** Topics that these frames close. */
-  readonly closes: readonly string[]
+  /** Topics that these frames close, with the seq of the close. */
+  readonly closes: readonly { readonly topic: string; readonly seq: number }[]
   /** Seq of the last frame that was passed over for a newer one of its topic. */
   readonly conflated?: number
 }
@@ -144,7 +144,7 @@ function* merged(lists: readonly Iterator<Frame, void, undefined>[]): Generator<
 /** Frames up to `maxBytes`, or the first one, as one chunk. @param scannedTo the position if none is cut off */
 export function chunkOf(frames: Iterable<Frame>, scannedTo: number, maxBytes: number): Chunk {
   const taken: Frame[] = []
-  const closes: string[] = []
+  const closes: { topic: string; seq: number }[] = []
   let bytes = 0
   let sent = scannedTo
   for (const frame of frames) {
@@ -153,7 +153,7 @@ export function chunkOf(frames: Iterable<Frame>, scannedTo: number, maxBytes: nu
     taken.push(frame)
     bytes += frame.length
     sent = frame.seq
-    if (frame.closes) closes.push(frame.topic)
+    if (frame.closes) closes.push({ topic: frame.topic, seq: frame.seq })
   }
   const rest = { to: scannedTo, sent, full: false, closes }
   return taken.length === 0 ? rest : { ...rest, bytes: joinFrames(taken, bytes) }

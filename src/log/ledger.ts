@@ -100,8 +100,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       // Below the floor some record is gone, and with it what the gap's bounds were.
       const isExact = after >= state.floor
       if (isExact && to <= after) return page
-      const trimmed = isExact ? { to, exact: true } : { to: state.head, exact: false }
-      return { ...page, trimmed, closed: [...filter.topics].filter((topic) => closedUnseen(topic, after)) }
+      return { ...page, trimmed: isExact ? { to, exact: true } : { to: state.head, exact: false } }
     },
 
     async seek(beginning: Beginning, filter: Filter) {
@@ -454,12 +453,6 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     if (surplus <= 0) return
     draft.floor = Math.max(draft.floor, tables.forgetEmptied(surplus))
     draft.emptied -= surplus
-  }
-
-  /** Whether a topic was closed after a seq by an entry that is gone. */
-  function closedUnseen(topic: string, after: number): boolean {
-    const row = tables.topic(topic)
-    return row !== undefined && row.closed > after && row.trimmed >= row.closed
   }
 
   function startSweep(): void {

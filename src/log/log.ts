@@ -78,8 +78,6 @@ export interface Page {
   readonly trimmed?: Trimmed
   /** Of a `latest` read: the last entry that was passed over for a newer one. */
   readonly conflated?: number
-  /** With `trimmed`: named topics of the filter that were closed after the asked seq by an entry that is gone. */
-  readonly closed?: readonly string[]
 }
 
 export type Deliver = (entries: readonly Entry[]) => void

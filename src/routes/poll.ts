@@ -1,5 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import type { Context } from 'hono'
+import { AppError } from '../errors.ts'
 import { whenGone } from '../gone.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
@@ -46,12 +47,21 @@ export async function poll(c: Ask, subscription: Subscription, waitMs: number): 
         })
     }
     if (subscription.idle) answer.position = subscription.place
+    // A client obeys the position, so there is no answer without one: it would go on at the head and miss what is between.
+    if (answer.position === '' || (subscription.failure && !isSaying(answer))) throw subscription.failure ?? ended()
     return json(c, answer)
   } finally {
     isOut.clear()
     close()
     stopListening()
   }
+}
+
+/** The hub has ended the stream before it could say where it begins: it is shutting down, or the log was replaced. */
+function ended(): AppError {
+  return new AppError('overloaded', 'Cannot answer now: the hub ended this poll before it began; ask again', {
+    retryAfterS: 1,
+  })
 }
 
 /** The answer where nothing can come any more. */

@@ -1,15 +1,17 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openRedis } from '../../src/adapters/redis.ts'
 import { Hub } from '../../src/hub/hub.ts'
-import { parsePosition } from '../../src/hub/position.ts'
-import type { Deliver, Log } from '../../src/log/log.ts'
+import type { Deliver, Erased, Log } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
-import { Filter } from '../../src/topic.ts'
 import { nextTurn } from '../../src/turn.ts'
-import { Reader } from '../reader.ts'
 import { runs, seed } from '../seed.ts'
+import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
+import { cleanUp } from '../server/server.ts'
+import { wireTo } from '../server/wire.ts'
+import { acts, Race, readers } from './race.ts'
 
-/** A log whose every answer comes when the scheduler says, deliveries in their order: any network could do this. */
+/** A log whose every answer comes when the scheduler says, what it tells of in its order: any network could do this. */
 function scheduled(log: Log, scheduler: fc.Scheduler): Log {
   const later = () => scheduler.schedule(Promise.resolve())
   const around = async <T>(call: () => Promise<T>) => {
@@ -18,68 +20,49 @@ function scheduled(log: Log, scheduler: fc.Scheduler): Log {
     await later()
     return result
   }
-  let delivered = Promise.resolve()
-  const behind = (deliver: Deliver) => (entries: Parameters<Deliver>[0]) => {
-    delivered = delivered.then(later).then(() => deliver(entries))
-  }
+  let told = Promise.resolve()
+  const behind =
+    <Given extends unknown[]>(tell: (...given: Given) => void) =>
+    (...given: Given) => {
+      told = told.then(later).then(() => tell(...given))
+    }
   return {
     ...log,
     append: (messages) => around(() => log.append(messages)),
     read: (...given) => around(() => log.read(...given)),
     topics: (query) => around(() => log.topics(query)),
-    follow: (deliver) => log.follow(behind(deliver)),
+    erase: (...given) => around(() => log.erase(...given)),
+    follow: (deliver: Deliver, erased: Erased = () => {}) => log.follow(behind(deliver), behind(erased)),
   }
 }
 
-test('whatever overtakes what while subscribing, a reader gets every entry after its position once, in order', async () => {
-  const publishes = fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 8 })
-  const names = fc.subarray(['a', 'b', '*'], { minLength: 1 })
-  const reader = fc.record({ names, resumeAt: fc.option(fc.nat(4), { nil: undefined }), after: fc.nat(8) })
+test('whatever overtakes what while subscribing: each entry after the position once, in order, and each close', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.scheduler(),
-      publishes,
-      fc.array(reader, { minLength: 1, maxLength: 3 }),
+      acts,
+      readers,
       fc.integer({ min: 1, max: 4 }),
-      async (scheduler, topics, readers, windowCount) => {
+      async (scheduler, happening, coming, windowCount) => {
         const log = memoryLog()
+        const delayed = scheduled(log, scheduler)
+        const hub = new Hub(() => delayed, { windowCount })
+        const race = await Race.begin(hub, delayed, log)
         await log.append([
           { topic: 'a', data: 'old 1' },
           { topic: 'b', data: 'old 2' },
         ])
-        const hub = new Hub(() => scheduled(log, scheduler), { windowCount })
-        const opened: { wanted: (typeof readers)[number]; stream: Reader; head: number }[] = []
-
-        const subscribe = async (wanted: (typeof readers)[number]) => {
-          for (let i = 0; i < wanted.after; i++) await scheduler.schedule(Promise.resolve()) // some come late
-          const head = await log.follow(() => {})
-          const lastEventId = wanted.resumeAt === undefined ? {} : { lastEventId: `${log.epoch}-${wanted.resumeAt}` }
-          const subscription = (await hub.subscribe(Filter.parse(wanted.names), lastEventId))!
-          opened.push({ wanted, head, stream: new Reader().follow(subscription) })
-        }
-        const work: Promise<unknown>[] = []
-        for (const [i, topic] of topics.entries()) {
-          for (const wanted of readers) if (wanted.after === i) work.push(subscribe(wanted))
-          work.push(hub.publish([{ topic, data: `${i}` }]))
-        }
-        for (const wanted of readers) if (wanted.after >= topics.length) work.push(subscribe(wanted))
+        const pause = () => scheduler.schedule(Promise.resolve())
+        const work = [
+          ...coming.map((wanted) => race.visit(wanted, pause)),
+          ...happening.map((act, i) => race.act(act, `${i}`)),
+        ]
         await settle(scheduler, Promise.all(work))
-
-        const { entries } = await log.read(0, { count: 100, bytes: 1e9 }, Filter.parse(['**']))
-        for (const { wanted, head, stream } of opened) {
-          const filter = Filter.parse(wanted.names)
-          const from = parsePosition(stream.events[0]!.id!)!.seq
-          const owed = entries.filter(({ seq, topic }) => seq > from && filter.matches(topic))
-          expect(stream.data).toEqual(owed.map(({ data }) => data))
-          const asked = wanted.resumeAt
-          // What the log had when the reader came is no place ahead of it, whatever was delivered by then.
-          if (asked !== undefined && asked <= head) expect(stream.control('gap')).toEqual([])
-          if (asked !== undefined && stream.control('gap').length === 0) expect(from).toBe(asked)
-        }
+        race.check()
         await hub.close()
       },
     ),
-    { seed, numRuns: runs(300, 20_000) },
+    { seed, numRuns: runs(2000, 30_000) },
   )
 })
 
@@ -103,3 +86,51 @@ async function settle(scheduler: fc.Scheduler, work: Promise<unknown>): Promise<
   }
   await work
 }
+
+describe.skipIf(withoutRedis)(`over Redis${withoutRedis && ` (skipped: ${withoutRedis})`}`, () => {
+  let server: RedisServer
+  let hubs = 0
+  beforeAll(async () => {
+    server = await redisServer({ appendonly: 'no' })
+  })
+  afterAll(async () => {
+    await server.kill()
+    await cleanUp()
+  })
+
+  test('the same where one of the two connections to the server is slower than the other', {
+    timeout: 600_000,
+  }, async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        acts,
+        readers,
+        fc.record({ nth: fc.nat(1), ms: fc.integer({ min: 1, max: 15 }) }),
+        async (happening, coming, slow) => {
+          const name = `race-${++hubs}`
+          const wire = await wireTo(server.port, (nth) => (nth === slow.nth ? slow.ms : 0))
+          const observed = await openRedis(server.url(name))
+          const log = await openRedis(`redis://127.0.0.1:${wire.port}/${name}`)
+          const hub = new Hub(() => log)
+          try {
+            const race = await Race.begin(hub, log, observed)
+            await hub.publish([
+              { topic: 'a', data: 'old 1' },
+              { topic: 'b', data: 'old 2' },
+            ])
+            await Promise.all([
+              ...coming.map((wanted) => race.visit(wanted, nextTurn)),
+              ...happening.map((act, i) => race.act(act, `${i}`)),
+            ])
+            await expect.poll(() => race.check(), { timeout: 3000 }).toBeUndefined()
+          } finally {
+            await hub.close()
+            await observed.close()
+            wire.close()
+          }
+        },
+      ),
+      { seed, numRuns: runs(40, 2000), endOnFailure: true }, // a failure is waited for, so to shrink it takes minutes,
+    )
+  })
+})

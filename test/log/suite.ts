@@ -678,17 +678,6 @@ export function logSuite(driver: Driver): void {
       await expect(log.append([a('2')])).rejects.toMatchObject({ code: 'topic_closed' })
     })
 
-    test('tells of named topics that were closed by an entry that is gone, and only of those', async () => {
-      const log = await open({ retention: { topicBytes: 4 } })
-      await log.append([a('12'), a('3', { close: true })]) // 3 is kept
-      await log.append([b('1'), b('long enough to go at once', { close: true })])
-      const closedOf = async (after: number, ...names: string[]) =>
-        (await log.read(after, all, Filter.parse(names))).closed
-      expect(await closedOf(0, 'a', 'b')).toEqual(['b'])
-      expect(await closedOf(0, 'a')).toEqual([])
-      expect(await closedOf(4, 'a', 'b')).toBeUndefined()
-    })
-
     test('says that it can be written, again and again, beside what is appended', async () => {
       const home = place()
       const log = await at(home)

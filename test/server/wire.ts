@@ -9,17 +9,21 @@ export interface Wire {
   close(): void
 }
 
-export async function wireTo(to: number): Promise<Wire> {
+/** @param delayOf how many ms later what the server says comes out of the nth connection, counted from 0 */
+export async function wireTo(to: number, delayOf: (nth: number) => number = () => 0): Promise<Wire> {
   const ends = new Set<Socket>()
   let isCut = false
+  let connections = 0
   const server = createServer((near) => {
     const far = connect(to, '127.0.0.1')
+    const delayMs = delayOf(connections++)
     for (const [from, other] of [
       [near, far],
       [far, near],
     ] as const) {
       ends.add(from)
-      from.on('data', (bytes) => other.write(bytes))
+      if (from === far && delayMs > 0) from.on('data', (bytes) => setTimeout(() => other.write(bytes), delayMs))
+      else from.on('data', (bytes) => other.write(bytes))
       from.on('error', () => {}) // `close` follows
       from.on('close', () => {
         ends.delete(from)

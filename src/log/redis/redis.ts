@@ -151,11 +151,9 @@ class SharedLog implements Log {
   async #readNamed(after: number, limit: ReadLimit, topics: Iterable<string>): Promise<Page> {
     const names = JSON.stringify([...topics])
     const answer = await this.#ask(scripts.read, ...[after, limit.count, limit.bytes, limit.latest ? 1 : 0, names])
-    const [head, floor, scannedTo, conflated, rows, to, closed] = answer as [
-      ...[number, number, number, number, Row[], number, string[]],
-    ]
+    const [head, floor, scannedTo, conflated, rows, to] = answer as [...[number, number, number, number, Row[], number]]
     const page = { entries: rows.map(entryOf), scannedTo, ...(conflated > 0 && { conflated }) }
-    return withLosses(page, { after, head, floor, to, closed })
+    return withLosses(page, { after, head, floor, to })
   }
 
   async seek(beginning: Beginning, filter: Filter): Promise<number> {

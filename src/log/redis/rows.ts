@@ -42,13 +42,11 @@ interface Losses {
   readonly floor: number
   /** The last trimmed seq of what is asked for. */
   readonly to: number
-  /** Named topics that were closed by an entry that is gone. */
-  readonly closed: readonly string[]
 }
 
 /** A page, and what is not in it because it is gone. */
-export function withLosses(page: Page, { after, head, floor, to, closed }: Losses): Page {
+export function withLosses(page: Page, { after, head, floor, to }: Losses): Page {
   const isExact = after >= floor
   if (isExact && to <= after) return page
-  return { ...page, trimmed: isExact ? { to, exact: true } : { to: head, exact: false }, closed }
+  return { ...page, trimmed: isExact ? { to, exact: true } : { to: head, exact: false } }
 }

@@ -21,8 +21,8 @@ export async function scanned(
   const names = JSON.stringify([...filter.topics])
   for (let tries = 1; ; tries++) {
     const answer = await ask(scripts.scan, after, filter.perTurn, LOOK_BYTES, names)
-    const [head, floor, scannedTo, rows, named, closed, suspects, trims] = answer as [
-      ...[number, number, number, Row[], number, string[], number, number],
+    const [head, floor, scannedTo, rows, named, , suspects, trims] = answer as [
+      ...[number, number, number, Row[], number, unknown, number, number],
     ]
     const lost =
       suspects === 0 || after < floor ? { to: 0, trims, floor } : await lastTrimmed(ask, after, filter, isGone)
@@ -30,7 +30,7 @@ export async function scanned(
     const matches = filter.remembering()
     const wanted = rows.filter(([, , topic]) => matches(topic)).map(entryOf)
     const page = limit.latest ? await newest(ask, wanted, limit, scannedTo) : take(wanted, limit, scannedTo)
-    return withLosses(page, { after, head, floor: Math.max(floor, lost.floor), to: Math.max(named, lost.to), closed })
+    return withLosses(page, { after, head, floor: Math.max(floor, lost.floor), to: Math.max(named, lost.to) })
   }
 }
 

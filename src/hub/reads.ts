@@ -1,0 +1,66 @@
+import { AppError } from '../errors.ts'
+import type { Log, Page } from '../log/log.ts'
+import { Filter } from '../topic.ts'
+import type { HubEvents } from './events.ts'
+
+/** How long a read that failed counts against the hub: longer than a reader that is told to come back stays away. */
+const FAILING_MS = 5000
+
+const ANYTHING = Filter.parse(['**'])
+
+/**
+ * Everything that a hub reads of its log. A read that fails is an error to who asked, never an empty answer; it is told to who runs
+ * the hub, and the hub is not ready for as long.
+ */
+export class Reads {
+  readonly #log: Log
+  readonly #events: HubEvents
+  #failure: { readonly error: AppError; readonly at: number } | undefined
+  #toldAt = Number.NEGATIVE_INFINITY
+
+  constructor(log: Log, events: HubEvents) {
+    this.#log = log
+    this.#events = events
+  }
+
+  /** See `Log.read`. @throws AppError `log_unavailable`, `log_unusable` */
+  read(...given: Parameters<Log['read']>): Promise<Page> {
+    return this.#log.read(...given).catch((cause) => this.#fail(cause))
+  }
+
+  /** See `Log.seek`. @throws AppError `log_unavailable`, `log_unusable` */
+  seek(...given: Parameters<Log['seek']>): Promise<number> {
+    return this.#log.seek(...given).catch((cause) => this.#fail(cause))
+  }
+
+  /** See `Log.topics`. @throws AppError `log_unavailable`, `log_unusable` */
+  topics(...given: Parameters<Log['topics']>): ReturnType<Log['topics']> {
+    return this.#log.topics(...given).catch((cause) => this.#fail(cause))
+  }
+
+  /** Of the named topics those that are closed, with the seq of their close. @throws AppError `log_unavailable`, `log_unusable` */
+  async closed(names: Iterable<string>): Promise<ReadonlyMap<string, number>> {
+    const states = await this.topics({ names })
+    return new Map(states.filter(({ closed }) => closed > 0).map(({ topic, closed }) => [topic, closed]))
+  }
+
+  /** Resolves if the log can be read, and nobody's read has failed lately. @throws AppError `log_unavailable`, `log_unusable` */
+  async check(head: number): Promise<void> {
+    await this.read(Math.max(0, head - 1), { count: 1, bytes: 1 }, ANYTHING)
+    if (this.#failure && performance.now() - this.#failure.at < FAILING_MS) throw this.#failure.error
+  }
+
+  #fail(cause: unknown): never {
+    const error =
+      cause instanceof AppError
+        ? cause
+        : new AppError('log_unusable', 'Cannot read the log now', { cause, retryAfterS: 5 })
+    const now = performance.now()
+    this.#failure = { error, at: now }
+    if (now - this.#toldAt >= FAILING_MS) {
+      this.#toldAt = now
+      this.#events.failed?.('Cannot read the log', cause)
+    }
+    throw error
+  }
+}
