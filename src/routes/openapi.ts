@@ -414,7 +414,12 @@ const schemas = () => ({
         items: object({ id: ref('Id'), event: { type: 'string' }, data: { type: 'string' } }, ['event', 'data']),
       },
       position: { type: 'string', description: 'The lastEventId of the next request' },
-      gap: ref('Gap'),
+      gaps: { type: 'array', items: ref('Gap'), minItems: 1, description: 'What cannot be delivered, in order' },
+      gap: {
+        allOf: [ref('Gap')],
+        deprecated: true,
+        description: 'The first of `gaps`. It will be removed: read `gaps`',
+      },
       closed: { type: 'array', items: { type: 'string' }, description: 'Topics of which nothing more comes' },
     },
     ['events', 'position'],

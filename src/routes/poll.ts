@@ -14,6 +14,9 @@ interface Polled {
   readonly events: { readonly id?: string; readonly event: string; readonly data: string }[]
   /** Where to go on: the `lastEventId` of the next poll. */
   position: string
+  /** Data of each `hub.gap`, in order. */
+  gaps?: unknown[]
+  /** The first of `gaps`, for clients of the releases that told one gap; it will go. */
   gap?: unknown
   /** Topics that were closed: nothing more comes of them. */
   closed?: string[]
@@ -74,13 +77,15 @@ function note(
   answer: Polled,
 ) {
   if (id !== undefined) answer.position = id
-  if (event === 'hub.gap') answer.gap = JSON.parse(data)
-  else if (event === 'hub.closed') answer.closed = [...(answer.closed ?? []), JSON.parse(data).topic]
+  if (event === 'hub.gap') {
+    answer.gaps = [...(answer.gaps ?? []), JSON.parse(data)]
+    answer.gap = answer.gaps[0]
+  } else if (event === 'hub.closed') answer.closed = [...(answer.closed ?? []), JSON.parse(data).topic]
   else if (!event.startsWith('hub.')) answer.events.push({ ...(id !== undefined && { id }), event, data })
 }
 
-function isSaying({ events, gap, closed }: Polled): boolean {
-  return events.length > 0 || gap !== undefined || closed !== undefined
+function isSaying({ events, gaps, closed }: Polled): boolean {
+  return events.length > 0 || gaps !== undefined || closed !== undefined
 }
 
 function json(c: Context, answer: Polled): Response {

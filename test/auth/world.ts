@@ -605,13 +605,14 @@ export class Listener {
   }
 
   /** One answer holds what the frames said, and nothing else. */
-  #judgePolled({ events, position, gap, closed = [] }: Polled): void {
+  #judgePolled({ events, position, gaps = [], closed = [] }: Polled): void {
     this.#position = position
     const heard = this.#events.map(({ event, data, id }) => JSON.stringify({ id, event, data }))
     for (const { id, event, data } of events)
       if (!heard.includes(JSON.stringify({ id, event, data }))) this.#fault('It was polled what was not said', data)
-    if (gap && !this.#events.some((one) => one.event === 'hub.gap' && one.data === JSON.stringify(gap)))
-      this.#fault('It was polled a gap that was not said', JSON.stringify(gap))
+    const told = this.#events.filter(({ event }) => event === 'hub.gap').map(({ data }) => data)
+    if (gaps.map((gap) => JSON.stringify(gap)).join() !== told.join())
+      this.#fault('It was polled other gaps than were said', JSON.stringify(gaps))
     for (const topic of closed)
       if (!isDue(topic, this.terms)) this.#fault(`It was told of ${topic}`, JSON.stringify(closed))
     const { terms } = this
@@ -645,7 +646,7 @@ interface Gap {
 interface Polled {
   readonly events: readonly { readonly id?: string; readonly event: string; readonly data: string }[]
   readonly position: string
-  readonly gap?: Gap
+  readonly gaps?: readonly Gap[]
   readonly closed?: readonly string[]
 }
 

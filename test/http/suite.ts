@@ -1192,7 +1192,7 @@ export function httpSuite(target: Target): void {
       await publish(topic, '1')
       expect(await poll(`topic=${topic}&lastEventId=zzzzzzzzzz-3&wait=20`)).toMatchObject({
         events: [{ data: '1' }],
-        gap: { reason: 'epoch', from: 'zzzzzzzzzz-3' },
+        gaps: [{ reason: 'epoch', from: 'zzzzzzzzzz-3' }],
       })
       const { id } = await json(await postJson(`/send?topic=${topic}`, { data: 'end', close: true }))
       const last = await poll(`topic=${topic}&last=1&wait=20`)
@@ -1202,6 +1202,18 @@ export function httpSuite(target: Target): void {
         position: id,
         closed: [topic],
       })
+    })
+
+    it('is told of every gap, in order; gap is the first of them', async () => {
+      const topic = freshTopic()
+      const [passed] = await publish(topic, '1', '2')
+      const answer = await poll(`topic=${topic}&latest=true&gaps=true&lastEventId=zzzzzzzzzz-3`)
+      expect(answer).toMatchObject({
+        events: [{ data: '2' }],
+        gaps: [{ reason: 'epoch' }, { reason: 'conflated', to: passed }],
+        gap: { reason: 'epoch' },
+      })
+      expect(await poll(`topic=${topic}&from=earliest`)).not.toHaveProperty('gaps')
     })
 
     it('gets everything, answer by answer, however much it is', async () => {
