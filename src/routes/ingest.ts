@@ -4,7 +4,7 @@ import type { Clients } from '../auth/clients.ts'
 import { AppError } from '../errors.ts'
 import type { Hub, Published } from '../hub/hub.ts'
 import type { Message } from '../log/log.ts'
-import type { Items } from './items.ts'
+import { INCOMPLETE, type Items } from './items.ts'
 import { authorizeSaying, readMessage, withKey } from './message.ts'
 
 /**
@@ -32,6 +32,8 @@ export interface Taken {
   /** Items that are in the log, those among them that were there before counted too. */
   readonly taken: number
   readonly duplicates?: number
+  /** It ended inside an item, of which nothing was published. */
+  readonly incomplete?: true
   readonly lastId: string | null
 }
 
@@ -73,17 +75,20 @@ export async function ingest(hub: Hub, clients: Clients, items: Items, sender: S
     if (sender.topic !== undefined) authorizeSaying(sender.grant, sender.topic)
     else if (sender.grant.publish.length === 0) authorize(sender.grant, 'publish', '**')
     let count = 0
+    let isIncomplete = false
     for await (const group of items) {
       const messages: Message[] = []
-      const refused = firstRefused(group, (item) => messages.push(messageOf(item, sender, count++)))
+      isIncomplete = group.at(-1) === INCOMPLETE
+      const whole = isIncomplete ? group.slice(0, -1) : group
+      const refused = firstRefused(whole, (item) => messages.push(messageOf(item, sender, count++)))
       await publishAll(messages)
       if (refused) throw refused
     }
+    return { taken, ...(duplicates > 0 && { duplicates }), ...(isIncomplete && { incomplete: true }), lastId }
   } catch (error) {
     if (!(error instanceof AppError)) throw error
     throw error.at(`item ${taken} of the stream`, { taken, lastId })
   }
-  return { taken, ...(duplicates > 0 && { duplicates }), lastId }
 }
 
 /** Takes items until one throws, and returns what it threw. */

@@ -1,15 +1,21 @@
-import { createParser } from 'eventsource-parser'
+import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { AppError } from '../errors.ts'
 import { Pieces } from './bytes.ts'
 import { parseJson } from './json.ts'
 
+/** Stands for an item whose beginning came, but not its end. */
+export const INCOMPLETE = Symbol('incomplete')
+
 /**
  * The items of a body that streams, in groups of what came together. An item that cannot be read is the error that says why, and
- * the last one.
+ * the last one; a body that ends inside an item has `INCOMPLETE` as its last one.
  */
 export type Items = AsyncIterable<readonly unknown[]>
 
-/** One item a line (https://github.com/ndjson/ndjson-spec); empty lines are none. */
+/**
+ * One item a line (https://github.com/ndjson/ndjson-spec); empty lines are none. The last line may go without its line end if it is
+ * complete JSON.
+ */
 export async function* linesOf(bytes: AsyncIterable<Uint8Array>, maxItemBytes: number): Items {
   const decoder = new TextDecoder('utf-8', { fatal: true })
   const rest = new Pieces()
@@ -37,34 +43,88 @@ export async function* linesOf(bytes: AsyncIterable<Uint8Array>, maxItemBytes: n
     if (rest.length > maxItemBytes && !(items.at(-1) instanceof AppError)) items.push(tooLarge(maxItemBytes))
     if (items.length > 0) yield items
   }
-  const item = take(rest.take())
+  const last = rest.take()
+  const item = isCut(last) ? INCOMPLETE : take(last)
   if (item !== undefined) yield [item]
+}
+
+/** Whether a line that has no line end stops inside its JSON, or inside a character. What is not UTF-8 at all is not cut but wrong. */
+function isCut(line: Uint8Array): boolean {
+  const decoder = new TextDecoder('utf-8', { fatal: true })
+  let text: string
+  try {
+    text = decoder.decode(line, { stream: true })
+  } catch {
+    return false
+  }
+  if (endsInCharacter(decoder)) return true
+  try {
+    if (text.trim() !== '') JSON.parse(text)
+    return false
+  } catch (error) {
+    return error instanceof SyntaxError // a RangeError is of JSON too deep for the parser
+  }
+}
+
+/** Whether the bytes that a decoder was given so far end inside a character. */
+function endsInCharacter(decoder: TextDecoder): boolean {
+  try {
+    decoder.decode()
+    return false
+  } catch {
+    return true
+  }
 }
 
 /**
  * One item an event (HTML, 9.2.6). Its id and its reconnection time are of the stream that it came by and are left there; a name
- * that is ours to give becomes `upstream.<name>`. What is cut off before its blank line is no event.
+ * that is ours to give becomes `upstream.<name>`. What is cut off before its blank line is no event but incomplete, once it has an
+ * id, a name or data: a `retry` alone is how streams end.
  */
 export async function* eventsOf(bytes: AsyncIterable<Uint8Array>, maxItemBytes: number): Items {
-  let items: unknown[] = []
+  const events: EventSourceMessage[] = []
+  let failure: AppError | undefined
+  /** The first character of a line that has no line end yet. */
+  let unended = ''
   const decoder = new TextDecoder('utf-8', { fatal: true })
   const parser = createParser({
     maxBufferSize: maxItemBytes,
-    onEvent: ({ event, data }) =>
-      items.push({ data, ...(event && { event: isReserved(event) ? `upstream.${event}` : event }) }),
+    onEvent: (event) => events.push(event),
     onError: ({ type }) => {
-      if (type === 'max-buffer-size-exceeded') items.push(tooLarge(maxItemBytes))
+      if (type === 'max-buffer-size-exceeded') failure = tooLarge(maxItemBytes)
     },
   })
   for await (const chunk of bytes) {
     try {
-      parser.feed(decoder.decode(chunk, { stream: true }))
+      const text = decoder.decode(chunk, { stream: true })
+      parser.feed(text)
+      unended = unendedLine(text, unended)
     } catch (cause) {
-      items.push(new AppError('encoding_invalid', 'Cannot read the stream: it is not UTF-8', { cause }))
+      failure ??= new AppError('encoding_invalid', 'Cannot read the stream: it is not UTF-8', { cause })
     }
+    const items: unknown[] = events.splice(0).map(itemOf)
+    if (failure) items.push(failure)
     if (items.length > 0) yield items
-    items = []
   }
+  // Only the parser knows what it holds. One more line and a blank one make an event of it, which is nobody's.
+  parser.feed(unended === '' ? 'data\n\n' : '\ndata\n\n')
+  const isInLine = unended !== '' && unended !== ':'
+  if (endsInCharacter(decoder) || isInLine || isBegun(events[0])) yield [INCOMPLETE]
+}
+
+/** Whether an event says more than its last line, which is empty. One that is not there had become too large by that line. */
+function isBegun(event: EventSourceMessage | undefined): boolean {
+  return event === undefined || event.id !== undefined || event.event !== undefined || event.data !== ''
+}
+
+/** The first character of the line that a text ends with, if that line has no line end. @param before the same of the text before */
+function unendedLine(text: string, before: string): string {
+  const end = Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r'))
+  return end < 0 ? before || text.charAt(0) : text.charAt(end + 1)
+}
+
+function itemOf({ event, data }: EventSourceMessage): unknown {
+  return { data, ...(event && { event: isReserved(event) ? `upstream.${event}` : event }) }
 }
 
 function isReserved(event: string): boolean {

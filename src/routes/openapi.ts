@@ -121,7 +121,7 @@ function describe() {
           'publish',
           'publish',
           'Publish to a topic, or set the store',
-          'With a topic in the query or the body: publishes. A list is taken whole or not at all. `application/x-ndjson` and `text/event-stream` are published as they stream in: at a bad item it stops, `taken` tells how many came before it, and with `Idempotency-Key: K` (item n has the key `K/n`) the same body sent again goes on there. Without a topic: sets the store.',
+          'With a topic in the query or the body: publishes. A list is taken whole or not at all. `application/x-ndjson` and `text/event-stream` are published as they stream in: at a bad item it stops, `taken` tells how many came before it, and with `Idempotency-Key: K` (item n has the key `K/n`) the same body sent again goes on there. A body that ends inside an item has `incomplete` in its answer. Without a topic: sets the store.',
           {
             parameters: [...parametersOf(sendQuery), keyHeader, preferHeader],
             requestBody: {
@@ -152,7 +152,7 @@ function describe() {
                 anyOf: [ref('Published'), ref('PublishedBatch'), ref('PublishedStream'), ref('Set')],
               }),
               204: {
-                description: 'What was taken, with `Prefer: return=minimal`',
+                description: 'What was taken, with `Prefer: return=minimal`, unless the body was incomplete',
                 headers: {
                   'Tidings-Id': { description: 'The last id', schema: ref('Id') },
                   'Preference-Applied': { schema: { const: 'return=minimal' } },
@@ -404,6 +404,11 @@ const schemas = () => ({
       topic: { type: 'string' },
       durability: ref('Durability'),
       duplicates: { type: 'integer', minimum: 1 },
+      incomplete: {
+        const: true,
+        description:
+          'The body ended inside an item, of which nothing was published: the sender was cut. The whole body sent again with the same `Idempotency-Key` goes on there. Answered in full also with `Prefer: return=minimal`.',
+      },
     },
     ['taken', 'lastId', 'durability'],
   ),

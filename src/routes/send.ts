@@ -46,7 +46,9 @@ export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
         asked: c,
       })
       const topic = asked !== undefined && { topic: asked }
-      return answer(c, taken.lastId, { ...taken, ...topic, durability: await hub.durability() }, options)
+      const told = { ...taken, ...topic, durability: await hub.durability() }
+      // A bare 204 would be the answer to a body that was taken whole.
+      return taken.incomplete ? options.json(told) : answer(c, taken.lastId, told, options)
     }
     const body: Body = isPost ? await readBody(c, limits) : { kind: 'none' }
     if (asked === undefined && !namesTopic(body)) return set(c, options, grant, query, body)

@@ -1060,7 +1060,7 @@ export function httpSuite(target: Target): void {
       await write('event: tick\rdata: 2\rdata:  3\r\revent: hub.gap\r\ndata: 4\r\n\r\n')
       await write('event: error\ndata: 5\n\ndata: cut off before its end\n')
       await end()
-      expect(await json(await answer)).toMatchObject({ taken: 4, topic })
+      expect(await json(await answer)).toMatchObject({ taken: 4, topic, incomplete: true })
       await reader.gets('1', '2\n 3', '4', '5')
       expect(reader.events.slice(1).map(({ event }) => event)).toEqual([
         undefined,
@@ -1131,6 +1131,137 @@ export function httpSuite(target: Target): void {
       )
       await expect.poll(() => reader.data.length, { timeout: 10_000 }).toBe(last.length)
       expect(reader.data).toEqual(last)
+    })
+
+    /** Bodies in pieces: an item up to the byte that completes it, or what belongs to no item. */
+    const bodies: [string, (readonly ['item' | 'none', string])[]][] = [
+      [
+        'application/x-ndjson',
+        [
+          ['item', '{"data":"1"}'],
+          ['none', '\n\n'],
+          ['item', '{"data":"é😀\\n"}'],
+          ['none', '\r\n'],
+          ['item', '{"data":{"n":[3]}}'],
+          ['none', ' \n'],
+        ],
+      ],
+      [
+        'text/event-stream',
+        [
+          ['none', ': to begin with\n\n'],
+          ['item', 'data: 1\n\n'],
+          ['item', 'event: e\ndata: é😀\ndata\nid: 7\n\n'],
+          ['none', '\n:'],
+          ['none', '\n'],
+          ['item', 'data:{"n":[3]}\r\n\r'],
+          ['none', '\n: the end\r\n'],
+        ],
+      ],
+    ]
+    const DATA = ['1', 'é😀\n', '{"n":[3]}']
+    for (const [type, pieces] of bodies)
+      it(`of type ${type}, cut at any byte, is answered with how many items were taken and whether one is incomplete`, async () => {
+        const topic = freshTopic()
+        const bytes = new TextEncoder().encode(pieces.map(([, text]) => text).join(''))
+        const ends: { isItem: boolean; end: number }[] = []
+        for (const [what, text] of pieces)
+          ends.push({ isItem: what === 'item', end: (ends.at(-1)?.end ?? 0) + new TextEncoder().encode(text).length })
+        for (let cut = 0; cut <= bytes.length; cut++) {
+          const taken = ends.filter(({ isItem, end }) => isItem && end <= cut).length
+          const [piece] = ends.filter(({ end }) => end > cut)
+          const begin = ends.findLast(({ end }) => end <= cut)?.end ?? 0
+          const isIncomplete = piece?.isItem === true && cut > begin
+          const answer = await json(await post(`/send?topic=${topic}/${cut}`, bytes.slice(0, cut), type))
+          expect([cut, answer]).toEqual([
+            cut,
+            {
+              taken,
+              ...(isIncomplete && { incomplete: true }),
+              lastId: taken === 0 ? null : expect.any(String),
+              topic: `${topic}/${cut}`,
+              durability: expect.any(String),
+            },
+          ])
+          const poll = `/event?topic=${topic}/${cut}&from=earliest`
+          const polled = await json(await fetch(poll, { headers: { accept: 'application/json' } }))
+          const data = (polled.events as { data: string }[]).map((event) => event.data)
+          expect([cut, data]).toEqual([cut, DATA.slice(0, taken)])
+        }
+      })
+
+    const endings: [string, string, boolean][] = [
+      ['application/x-ndjson', '{"data":"x"', true],
+      ['application/x-ndjson', 'no JSON', true],
+      ['application/x-ndjson', '{"data":"x"}', false],
+      ['application/x-ndjson', ' \t', false],
+      ['text/event-stream', 'data: x', true],
+      ['text/event-stream', 'data: x\n', true],
+      ['text/event-stream', 'data: x\r', true],
+      ['text/event-stream', 'data\n: a comment\n', true],
+      ['text/event-stream', 'data: x\n: a comment', true],
+      ['text/event-stream', 'event: x\n', true],
+      ['text/event-stream', 'id: 7\n', true],
+      ['text/event-stream', 'd', true],
+      ['text/event-stream', 'retry: 30', true],
+      ['text/event-stream', 'retry: 3000\n', false],
+      ['text/event-stream', 'event: x\n\n', false],
+      ['text/event-stream', ': a comment', false],
+      ['text/event-stream', ':\n\n:\n', false],
+      ['text/event-stream', '\r\n\r\n', false],
+    ]
+    it('is incomplete when it ends inside an item, not when it ends after one or inside a comment', async () => {
+      const answers: [string, string, boolean][] = []
+      for (const [type, text] of endings) {
+        const whole = await json(await post(`/send?topic=${freshTopic()}`, text, type))
+        const inPieces = upload(`/send?topic=${freshTopic()}`, type)
+        for (const character of text) await inPieces.write(character)
+        await inPieces.end()
+        expect([text, (await json(await inPieces.answer)).incomplete]).toEqual([text, whole.incomplete])
+        answers.push([type, text, whole.incomplete === true])
+      }
+      expect(answers).toEqual(endings)
+    })
+
+    it('is incomplete when it ends inside a character, wherever that is', async () => {
+      const texts = [
+        ['application/x-ndjson', '{"data":"x"}é'],
+        ['application/x-ndjson', '{"data":"x"}\n😀'],
+        ['text/event-stream', 'data: x\n\né'],
+        ['text/event-stream', 'data: x\n\n: a comment é'],
+      ] as const
+      for (const [type, text] of texts) {
+        const bytes = new TextEncoder().encode(text).slice(0, -1)
+        const { taken, incomplete } = await json(await post(`/send?topic=${freshTopic()}`, bytes, type))
+        expect([text, taken, incomplete]).toEqual([text, text.includes('\n') ? 1 : 0, true])
+      }
+    })
+
+    it('is refused when the item that it ends with is too large, or bad however it goes on', async () => {
+      const refusals: [string, string | Uint8Array<ArrayBuffer>, number, string][] = [
+        ['application/x-ndjson', '{"data":"x"\n', 400, 'body_invalid'],
+        ['application/x-ndjson', `${'['.repeat(40)}${']'.repeat(40)}`, 400, 'body_invalid'],
+        ['application/x-ndjson', new Uint8Array([0x22, 0xff, 0x22]), 400, 'encoding_invalid'],
+        ['application/x-ndjson', `"${'x'.repeat(100 * KIB)}`, 413, 'body_too_large'],
+        ['text/event-stream', new Uint8Array([0x64, 0xff, 0x22]), 400, 'encoding_invalid'],
+        ['text/event-stream', `data: ${'x'.repeat(100 * KIB)}`, 413, 'body_too_large'],
+      ]
+      for (const [type, body, status, code] of refusals)
+        await expectProblem(await post('/send?topic=a', body, type), status, code)
+    })
+
+    it('is answered in full when it is incomplete, also where the sender prefers the id alone', async () => {
+      const topic = freshTopic()
+      const headers = { 'content-type': 'application/x-ndjson', prefer: 'return=minimal', 'idempotency-key': 'K' }
+      const send = (body: string) => fetch(`/send?topic=${topic}`, { method: 'POST', headers, body })
+      const cut = await send('{"data":"1"}\n{"data":"')
+      expect([cut.status, cut.headers.get('preference-applied')]).toEqual([200, null])
+      const { lastId, ...answer } = await json(cut)
+      expect(answer).toMatchObject({ taken: 1, incomplete: true })
+      const whole = await send('{"data":"1"}\n{"data":"2"}\n')
+      expect([whole.status, whole.headers.get('preference-applied')]).toEqual([204, 'return=minimal'])
+      expect(whole.headers.get('tidings-id')).not.toBe(lastId)
+      expect(await json(await fetch(`/topics/${topic}`))).toMatchObject({ kept: 2 })
     })
 
     it('of nothing is nothing taken', async () => {
