@@ -18,7 +18,7 @@ interface Polled {
   gaps?: unknown[]
   /** The first of `gaps`, for clients of the releases that told one gap; it will go. */
   gap?: unknown
-  /** Topics that were closed: nothing more comes of them. */
+  /** Topics that are closed: nothing more comes of them. Each answer tells of all that it knows of. */
   closed?: string[]
 }
 
@@ -30,7 +30,16 @@ export async function poll(c: Ask, subscription: Subscription, waitMs: number): 
   const answer: Polled = { events: [], position: '' }
   const decoder = new TextDecoder()
   let length = 0
-  const parser = createParser({ onEvent: (event) => note(event, answer) })
+  let resumedAt: string | undefined
+  let isClosing = false
+  const parser = createParser({
+    onEvent: (event) => {
+      note(event, answer)
+      if (event.event === 'hub.open' && JSON.parse(event.data).state === 'resumed') resumedAt = event.id
+      // A close before the position was told with it. To answer at once with that again would make a client ask without a pause.
+      if (event.event === 'hub.closed' && event.id !== resumedAt) isClosing = true
+    },
+  })
   const close = () => subscription.close()
   const stopListening = whenGone(c.req.raw.signal, close)
   const isOut = deadline(waitMs, () => subscription.onReady())
@@ -43,7 +52,7 @@ export async function poll(c: Ask, subscription: Subscription, waitMs: number): 
         length += text.length
       }
       if (subscription.ended || length > MAX_ANSWER) break
-      if (subscription.idle && (isSaying(answer) || isOut())) break
+      if (subscription.idle && (isClosing || isSaying(answer) || isOut())) break
       if (!bytes)
         await new Promise<void>((ready) => {
           subscription.onReady = ready
@@ -84,8 +93,8 @@ function note(
   else if (!event.startsWith('hub.')) answer.events.push({ ...(id !== undefined && { id }), event, data })
 }
 
-function isSaying({ events, gaps, closed }: Polled): boolean {
-  return events.length > 0 || gaps !== undefined || closed !== undefined
+function isSaying({ events, gaps }: Polled): boolean {
+  return events.length > 0 || gaps !== undefined
 }
 
 function json(c: Context, answer: Polled): Response {

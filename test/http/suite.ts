@@ -1308,6 +1308,19 @@ export function httpSuite(target: Target): void {
       await expect.poll(async () => (await json(await fetch(`/topics/${topic}`))).readers).toBe(0)
     })
 
+    it('waits although a topic was closed before its position, and lists that topic', async () => {
+      const topic = freshTopic()
+      const both = `topic=${topic}/open&topic=${topic}/closed`
+      const { id } = await json(await postJson(`/send?topic=${topic}/closed`, { close: true }))
+      const began = performance.now()
+      const first = await poll(`${both}&wait=20`)
+      expect(first).toMatchObject({ events: [], closed: [`${topic}/closed`] })
+      const told = performance.now()
+      expect(told - began).toBeLessThan(10_000)
+      expect(await poll(`${both}&wait=1&lastEventId=${id}`)).toMatchObject({ events: [], closed: [`${topic}/closed`] })
+      expect(performance.now() - told).toBeGreaterThan(900)
+    })
+
     it('moves with the head when nothing was for it', async () => {
       const topic = freshTopic()
       const [id] = await publish(topic, 'x')
