@@ -127,7 +127,7 @@ describe.skipIf(withoutRedis)(
       await one.log.erase('a', 1)
       await one.log.append([{ topic: 'a', close: true }])
       await expect(say(other.log, 'z')).rejects.toMatchObject({ code: 'topic_closed' })
-      await expect.poll(() => erased).toEqual([['a', 1]])
+      await expect.poll(() => erased).toEqual([['a', 1, 1]])
     })
 
     test('hears of what was forgotten before what was said then, however late it hears of both', async () => {
@@ -209,6 +209,48 @@ describe.skipIf(withoutRedis)(
         await server.command(['CONFIG', 'SET', 'appendfsync', setting])
         await expect.poll(() => log.durability, { timeout: 10_000 }).toBe(durability)
       }
+    })
+
+    test('warns and declares memory while its server may evict entries', async () => {
+      const server = await serve(SYNCED)
+      const written: string[] = []
+      const { log, restarts } = await join(server, { warn: (sentence) => written.push(sentence) })
+      const sentence = (policy: string) =>
+        `Redis may evict entries of the log: its maxmemory-policy is ${policy}; set it to noeviction`
+      const { epoch } = log
+      const setPolicy = (policy: string) => server.command(['CONFIG', 'SET', 'maxmemory-policy', policy])
+      expect([log.durability, log.warnings]).toEqual(['disk', []])
+      await setPolicy('allkeys-lru')
+      await expect.poll(() => log.durability, { timeout: 10_000 }).toBe('memory')
+      expect([log.warnings, written]).toEqual([[sentence('allkeys-lru')], [sentence('allkeys-lru')]])
+      const other = await join(server, { warn: (sentence) => written.push(sentence) })
+      expect([other.log.durability, other.log.epoch, other.log.warnings]).toEqual([
+        'memory',
+        epoch,
+        [sentence('allkeys-lru')],
+      ])
+      await setPolicy('noeviction')
+      await expect.poll(() => [log.durability, log.warnings], { timeout: 10_000 }).toEqual(['disk', []])
+      expect(written).toHaveLength(2)
+      await log.append([{ topic: 'a', data: 'kept' }])
+      await server.kill()
+      await server.start()
+      await expect
+        .poll(
+          () =>
+            log.check().then(
+              () => true,
+              () => false,
+            ),
+          { timeout: 20_000 },
+        )
+        .toBe(true)
+      expect([log.epoch, restarts]).toEqual([epoch, []])
+      // What may have evicted entries when it was started again is another log.
+      await server.kill()
+      await server.start({ ...SYNCED, 'maxmemory-policy': 'volatile-lru' })
+      await expect.poll(() => restarts.length, { timeout: 20_000 }).toBe(1)
+      expect([log.durability, log.warnings]).toEqual(['memory', [sentence('volatile-lru')]])
     })
 
     test('says that it cannot be written while its server has no room, and burns no seq', async () => {

@@ -78,7 +78,7 @@ class SharedLog implements Log {
   readonly #warnings: Warnings
   readonly #followers = new Followers()
   readonly #commits = new GroupCommit((group) => this.#commit(group))
-  #server: Server = { run: '', durability: 'memory' }
+  #server: Server = { run: '', durability: 'memory', evicts: undefined }
   #epoch = ''
   #tag = 0
   /** The newest seq that was delivered here, and the last erasure that was told of. */
@@ -299,7 +299,7 @@ class SharedLog implements Log {
         })
       })
     const [epoch, newTag, head, ...marks] = answer as [string, number, number, string, number, string]
-    this.#server = server
+    this.#know(server)
     this.#isSure = true
     await this.peers.beat()
     if (epoch === this.#epoch) return
@@ -501,8 +501,17 @@ class SharedLog implements Log {
 
   async #beat(): Promise<void> {
     await this.peers.beat()
-    const { run, durability } = await inspect((command) => this.#engine.send(command))
-    if (run === this.#server.run) this.#server = { run, durability }
+    const server = await inspect((command) => this.#engine.send(command))
+    if (server.run === this.#server.run) this.#know(server)
+  }
+
+  #know(server: Server): void {
+    this.#server = server
+    this.#warnings.set(
+      'eviction',
+      server.evicts &&
+        `Redis may evict entries of the log: its maxmemory-policy is ${server.evicts}; set it to noeviction`,
+    )
   }
 
   #every(ms: number, act: () => void): void {
