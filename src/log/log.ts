@@ -106,7 +106,7 @@ export type Restarted = (head: number) => void
 export interface Log {
   /**
    * Names this incarnation; another epoch means that positions of the former one name no place here. `[a-z0-9]`, 10 characters.
-   * It changes under a log whose server was emptied or replaced, and then `restarted` is called.
+   * It changes under a log whose server was emptied or replaced or lost a key, and then `restarted` is called.
    */
   readonly epoch: string
   readonly durability: Durability

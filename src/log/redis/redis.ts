@@ -90,6 +90,8 @@ class SharedLog implements Log {
   readonly #ahead = new Map<number, Entry>()
   /** The oldest seq that trimming has to look at: those before it are kept, whatever their age. */
   #lookFrom = 0
+  /** The topic after which the next probe goes on to look whether topics are whole. */
+  #probedTo = ''
   readonly #catching = new Set<() => void>()
   #worked = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
@@ -198,7 +200,7 @@ class SharedLog implements Log {
     try {
       if (this.#tailError !== undefined) return refuse(this.#tailError)
       if (performance.now() - this.#worked < CHECK_MS) return
-      await this.#ask(scripts.probe, this.#told)
+      await this.#probe()
       this.#worked = performance.now()
     } catch (cause) {
       if (cause instanceof AppError && cause.code === 'log_unavailable') throw cause
@@ -226,6 +228,10 @@ class SharedLog implements Log {
     } catch (cause) {
       return refuse(cause)
     }
+  }
+
+  async #probe(): Promise<void> {
+    this.#probedTo = (await this.#ask(scripts.probe, this.#told, this.#probedTo)) as string
   }
 
   /** Does what may have been done although we hear of an error. @throws AppError `outcome_unknown`, `log_unavailable` if it was not */
@@ -426,7 +432,7 @@ class SharedLog implements Log {
         else this.#tailed(rows, erased)
         if (performance.now() - probedAt > TAIL_MS / 2) {
           probedAt = performance.now()
-          await this.#ask(scripts.probe, this.#told).catch(() => {})
+          await this.#probe().catch(() => {})
         }
         this.#tailError = undefined
       } catch (error) {

@@ -1,10 +1,14 @@
+import { checks } from './checks.ts'
+import { repair } from './repair.ts'
+
 /**
  * What runs inside the server, one script at a time and all or nothing (https://redis.io/docs/latest/develop/programmability/eval-intro/).
  * Each is told the epoch that its caller believes in, and refuses to work on any other: a log that was emptied or replaced answers nothing.
+ * It also refuses a log of which a key is gone (`checks.ts`): the caller then runs `open`, which repairs it under a new epoch (`repair.ts`).
  *
  * Keys of a hub, all behind one hash tag, so that a cluster keeps them together:
  *
- * - `:meta` hash: version, epoch, tag, runs, head, time, count, bytes, keys, emptied, floor, trims, erasures
+ * - `:meta` hash: version, epoch, tag, runs, head, time, count, bytes, keys, emptied, floor, trims, erasures; `damaged`, a topic whose seqs are gone; `checks`, a counter that probes write
  * - `:log` stream: an entry `<seq>-<tag>`, with m (time), w (weight), t (topic) and of d (data), e (event), r (retry), c (close) those it has
  * - `:of:<topic>` sorted set of the topic's seqs; `:topics` hash: `count bytes trimmed closed` of each topic
  * - `:names` sorted set of topics that have entries or are closed; `:trimmed` of those trimmed, and `:emptied` of those with nothing left, by the last trimmed seq
@@ -12,6 +16,8 @@
  * - `:blank` sorted set of `seq time topic`: closes whose entry was erased
  * - `:erased` stream: what was erased of what was delivered
  * - `:nodes` sorted set of processes by when their lease ends; `:wire` stream: what they ask each other; `:rate:<bucket>` when it is full again
+ *
+ * Nodes of the previous release write the same log during an upgrade: they leave the fields of `:meta` alone that they do not know.
  */
 const prelude = `
 local base = KEYS[1]
@@ -28,16 +34,16 @@ local function now()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
-local function isLost() return call('HGET', META, 'epoch') ~= ARGV[1] end
-local LOST = redis.error_reply('LOST the log has another epoch')
+local LOST = redis.error_reply('LOST the log has another epoch, or lacks a key')
 
 local numbers = { 'head', 'time', 'count', 'bytes', 'keys', 'emptied', 'floor', 'trims', 'erasures', 'tag' }
-local function state()
-  local s, values = {}, call('HMGET', META, unpack(numbers))
-  for i, name in ipairs(numbers) do s[name] = tonumber(values[i] or 0) end
-  return s
+local s
+local function load()
+  local values = call('HMGET', META, 'epoch', 'damaged', unpack(numbers))
+  s = { epoch = values[1], damaged = values[2] }
+  for i, name in ipairs(numbers) do s[name] = tonumber(values[i + 2] or 0) end
 end
-local function save(s)
+local function save()
   local values = {}
   for _, name in ipairs(numbers) do
     values[#values + 1] = name
@@ -46,22 +52,28 @@ local function save(s)
   call('HSET', META, unpack(values))
 end
 
+local rows = {}
 local function topicRow(name)
+  if rows[name] then return rows[name] end
   local row = { count = 0, bytes = 0, trimmed = 0, closed = 0 }
   local text = call('HGET', TOPICS, name)
   if text then
     local c, b, t, x = string.match(text, '^(%d+) (%d+) (%d+) (%d+)$')
     row.count, row.bytes, row.trimmed, row.closed, row.known = tonumber(c), tonumber(b), tonumber(t), tonumber(x), text
   end
+  rows[name] = row
   return row
 end
 local function isEmptied(row) return row.count == 0 and row.closed == 0 end
 local function newest(topic) return tonumber(call('ZREVRANGE', of(topic), 0, 0)[1] or 0) end
 
-local function entryOf(found)
-  local e = { seq = tonumber(string.match(found[1], '^%d+')), id = found[1] }
-  local f = found[2]
+local function entryFields(found)
+  local e, f = { seq = tonumber(string.match(found[1], '^%d+')), id = found[1] }, found[2]
   for i = 1, #f, 2 do e[f[i]] = f[i + 1] end
+  return e
+end
+local function entryOf(found)
+  local e = entryFields(found)
   e.m, e.w = tonumber(e.m), tonumber(e.w)
   return e
 end
@@ -89,11 +101,10 @@ local function range(from, to, limit)
 end
 local function isBare(e) return e ~= nil and e ~= false and e.c ~= nil and e.d == nil end
 local function shown(e) return { e.seq, e.m, e.t, e.d or false, e.e or false, e.r or false, e.c or false } end
-`
+${checks}`
 
 /** What changes the log. */
 const changing = `
-local s
 local touched, order = {}, {}
 local function topic(name)
   local row = touched[name]
@@ -150,7 +161,7 @@ local function finish(trimmedCount)
       s.emptied = s.emptied - 1
     end
   end
-  save(s)
+  save()
 end
 
 local function tellErased(name, seq, upTo)
@@ -165,9 +176,17 @@ end
  * Returns `[more, outcomes, that seq]`, an outcome a code or triples of seq, time and whether it was known.
  */
 export const commit = `${prelude}${changing}
-if isLost() then return LOST end
-s = state()
 local options, batches, step = cjson.decode(ARGV[2]), cjson.decode(ARGV[3]), tonumber(ARGV[4])
+local names, isNamed = {}, {}
+for _, batch in ipairs(batches) do
+  for _, m in ipairs(batch) do
+    if not isNamed[m.t] then
+      names[#names + 1] = m.t
+      isNamed[m.t] = true
+    end
+  end
+end
+if isLost() or isAnyDamaged(names) then return LOST end
 if s.head < tonumber(ARGV[5]) then return redis.error_reply('REWOUND the log ends before what it had') end
 local clock = now()
 local time = math.max(s.time, clock)
@@ -245,7 +264,11 @@ if appended > 0 or #batches == 0 then
   local looks = 2 * appended + step
   local r = options.retention
   local function isOver(of, count, bytes) return (count and of.count > count) or (bytes and of.bytes > bytes) end
-  local function isState(e) return string.sub(e.t, 1, 1) == '$' and newest(e.t) == e.seq end
+  local function isState(e)
+    if string.sub(e.t, 1, 1) ~= '$' then return false end
+    local last = newest(e.t)
+    return last == e.seq or last == 0 -- 0: its seqs are gone, which is noticed when it is next looked at
+  end
   if r.topicCount or r.topicBytes then
     for i = 1, #order do
       local name = order[i]
@@ -300,9 +323,8 @@ return { more, outcomes, keep }
 
 /** Erases one entry: epoch, topic, seq. Of one that closes its topic the close stays. Returns how many erasures there were, or 0. */
 export const eraseOne = `${prelude}${changing}
-if isLost() then return LOST end
-s = state()
 local name, seq = ARGV[2], tonumber(ARGV[3])
+if isLost() or isAnyDamaged({ name }) then return LOST end
 local e = entryAt(seq)
 if not e or e.t ~= name then return 0 end
 remove(e)
@@ -320,9 +342,8 @@ return s.erasures
 
 /** Forgets what a topic has up to a seq, so much of it in one step: epoch, topic, seq, step, trimmedCount. Returns `[how many, more, erasures]`. */
 export const forget = `${prelude}${changing}
-if isLost() then return LOST end
-s = state()
 local name, upTo, step = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+if isLost() or isAnyDamaged({ name }) then return LOST end
 local seqs = call('ZRANGEBYSCORE', of(name), '-inf', int(upTo), 'LIMIT', 0, step)
 for _, seq in ipairs(seqs) do drop(entryAt(tonumber(seq))) end
 local more = #seqs == step and 1 or 0
@@ -360,10 +381,9 @@ end
  * Returns `[head, floor, scannedTo, conflated, entries, trimmed to, closed]`.
  */
 export const read = `${prelude}${losses}
-if isLost() then return LOST end
-local s = state()
 local after, count, bytes, latest = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local names = cjson.decode(ARGV[6])
+if isLost() or isAnyDamaged(names) then return LOST end
 local wanted, passed, complete = {}, 0, s.head
 local page = math.min(count + 1, math.max(8, math.ceil(2 * count / #names)))
 for _, name in ipairs(names) do
@@ -405,15 +425,15 @@ return { s.head, s.floor, scannedTo, passed <= scannedTo and passed or 0, entrie
  * Returns `[head, floor, scannedTo, rows, trimmed to, closed, how many topics were trimmed after, trims]`.
  */
 export const scan = `${prelude}${losses}
-if isLost() then return LOST end
-local s = state()
 local after, left, bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local rows, scannedTo, from = {}, s.head, after + 1
+local names = cjson.decode(ARGV[5])
+if isLost() or isAnyDamaged(names) then return LOST end
+local looked, scannedTo, from = {}, s.head, after + 1
 while left > 0 do
   local size = math.min(left, 50)
   local entries = range(int(from), '+', size)
   for _, e in ipairs(entries) do
-    rows[#rows + 1] = shown(e)
+    looked[#looked + 1] = shown(e)
     bytes = bytes - e.w
     from = e.seq + 1
   end
@@ -422,16 +442,15 @@ while left > 0 do
   if bytes <= 0 then left = 0 end
   if left <= 0 then scannedTo = from - 1 end
 end
-local names = cjson.decode(ARGV[5])
 local to, closed = lossesOf(names, after)
-return { s.head, s.floor, scannedTo, rows, to, closed, call('ZCOUNT', TRIMMED, '(' .. int(after), '+inf'), s.trims }
+return { s.head, s.floor, scannedTo, looked, to, closed, call('ZCOUNT', TRIMMED, '(' .. int(after), '+inf'), s.trims }
 `
 
 /** Of topics as JSON, the seqs that say how each stands: epoch, names. */
 export const standings = `${prelude}${losses}
-if isLost() then return LOST end
-local all = {}
-for i, name in ipairs(cjson.decode(ARGV[2])) do all[i] = standing(name) end
+local names, all = cjson.decode(ARGV[2]), {}
+if isLost() or isAnyDamaged(names) then return LOST end
+for i, name in ipairs(names) do all[i] = standing(name) end
 return all
 `
 
@@ -439,7 +458,6 @@ return all
 export const trimmedAfter = `${prelude}
 if isLost() then return LOST end
 local found = call('ZREVRANGEBYSCORE', TRIMMED, ARGV[3], '(' .. ARGV[2], 'WITHSCORES', 'LIMIT', 0, tonumber(ARGV[4]))
-local s = state()
 return { s.trims, s.floor, found }
 `
 
@@ -448,8 +466,8 @@ return { s.trims, s.floor, found }
  * Returns `[rows, before]`: seq, topic and whether it is a bare close of each, and where to go on; 0 if there is nothing more.
  */
 export const before = `${prelude}
-if isLost() then return LOST end
-local from, limit, names, rows = ARGV[2], tonumber(ARGV[3]), cjson.decode(ARGV[4]), {}
+local from, limit, names, looked = ARGV[2], tonumber(ARGV[3]), cjson.decode(ARGV[4]), {}
+if isLost() or isAnyDamaged(names) then return LOST end
 local to = 0
 if #names == 0 then
   local bytes = 1048576
@@ -459,35 +477,35 @@ if #names == 0 then
     local found = call('XREVRANGE', LOG, from, '-', 'COUNT', size)
     for _, one in ipairs(found) do
       local e = entryOf(one)
-      rows[#rows + 1] = { e.seq, e.t, isBare(e) and 1 or 0 }
+      looked[#looked + 1] = { e.seq, e.t, isBare(e) and 1 or 0 }
       bytes = bytes - e.w
     end
-    if #found < size then return { rows, 0 } end
-    limit, to = limit - size, rows[#rows][1]
+    if #found < size then return { looked, 0 } end
+    limit, to = limit - size, looked[#looked][1]
     from = int(to - 1)
   end
-  return { rows, to }
+  return { looked, to }
 end
 local page = math.max(8, math.ceil(2 * limit / #names))
 for _, name in ipairs(names) do
   local seqs = call('ZREVRANGEBYSCORE', of(name), '(' .. from, '-inf', 'LIMIT', 0, page)
-  for _, seq in ipairs(seqs) do rows[#rows + 1] = { tonumber(seq), name, 0 } end
+  for _, seq in ipairs(seqs) do looked[#looked + 1] = { tonumber(seq), name, 0 } end
   if #seqs == page then to = math.max(to, tonumber(seqs[page])) end
 end
-table.sort(rows, function(a, b) return a[1] > b[1] end)
-while #rows > 0 and rows[#rows][1] < to do rows[#rows] = nil end
+table.sort(looked, function(a, b) return a[1] > b[1] end)
+while #looked > 0 and looked[#looked][1] < to do looked[#looked] = nil end
 local closed = {}
 for _, name in ipairs(names) do closed[name] = topicRow(name).closed end
-for _, row in ipairs(rows) do
+for _, row in ipairs(looked) do
   if row[1] == closed[row[2]] and isBare(entryAt(row[1])) then row[3] = 1 end
 end
-return { rows, to }
+return { looked, to }
 `
 
 /** The last kept seq older than a time, by halving: epoch, since. */
 export const since = `${prelude}
 if isLost() then return LOST end
-local at, low, high = tonumber(ARGV[2]), 0, state().head
+local at, low, high = tonumber(ARGV[2]), 0, s.head
 while low < high do
   local middle = math.floor((low + high) / 2)
   local e = range(int(middle + 1), '+', 1)[1]
@@ -506,6 +524,7 @@ if ARGV[3] then
   local to = prefix == '' and '+' or '(' .. prefix .. '\\255'
   names = call('ZRANGEBYLEX', NAMES, from, to, 'LIMIT', 0, tonumber(ARGV[5]))
 end
+if isAnyDamaged(names) then return LOST end
 local found = {}
 for i, name in ipairs(names) do
   local row = topicRow(name)
@@ -519,37 +538,40 @@ return found
  * the run that there is, and whether what it holds survives one. A run is remembered with the head that it began with: whoever knows
  * of more has seen what is lost. Returns `[epoch, tag, head, id of the last erasure, erasures, id of the last question]`.
  */
-export const open = `${prelude}
+export const open = `${prelude}${repair}
 local known, lastRun, told = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local epoch, tag, run, isDurable = ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1'
-local version, current, runs, head = unpack(call('HMGET', META, 'version', 'epoch', 'runs', 'head'))
+local version, runs = unpack(call('HMGET', META, 'version', 'runs'))
 if version and version ~= '1' then return redis.error_reply('VERSION ' .. version) end
-head, runs = tonumber(head or 0), runs or ''
+load()
+local current = s.epoch
+runs = runs or ''
 local isSame = string.match(runs, '(%S+):%d+$') == run
 if current and not isSame and isDurable then
   -- The newest of them: whoever comes back after more has missed too much to be sure.
   local kept = {}
   for one in string.gmatch(runs, '%S+') do kept[#kept + 1] = one end
   while #kept > 19 do table.remove(kept, 1) end
-  kept[#kept + 1] = run .. ':' .. int(head)
+  kept[#kept + 1] = run .. ':' .. int(s.head)
   runs = table.concat(kept, ' ')
   call('HSET', META, 'runs', runs)
 end
-local isRewound = head < told
+local isRewound = s.head < told
 if current and current == known and lastRun ~= run then
   local since = string.match(' ' .. runs, ' ' .. lastRun .. ':%d+(.*)$')
   if not since then isRewound = true end
   for began in string.gmatch(since or '', ':(%d+)') do isRewound = isRewound or tonumber(began) < told end
 end
-if not current or (not isSame and not isDurable) or (current == known and isRewound) then
-  call('HSET', META, 'version', '1', 'epoch', epoch, 'tag', tag, 'runs', run .. ':' .. int(head), 'head', int(head))
-  current = epoch
+local isBroken = not current or isDamaged()
+if isBroken then repair() end
+if isBroken or (not isSame and not isDurable) or (current == known and isRewound) then
+  call('HSET', META, 'version', '1', 'epoch', epoch, 'tag', tag, 'runs', run .. ':' .. int(s.head), 'head', int(s.head))
+  current, s.tag = epoch, tonumber(tag)
 end
 local function lastOf(stream)
   local last = call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   return last and last[1] or '0-0'
 end
-local s = state()
 return { current, s.tag, s.head, lastOf(ERASED), s.erasures, lastOf(WIRE) }
 `
 
@@ -585,10 +607,15 @@ call('SET', name, int(fullAt), 'PX', int(fullAt - clock + 1))
 return 0
 `
 
-/** Whether an append would work: epoch, head. It writes, because only that tells. */
+/**
+ * Whether an append would work: epoch, head, and the topic after which it looks whether topics are whole, some at a time. It writes, because
+ * only that tells. Returns the topic to go on after, or '' when it has looked at the last one.
+ */
 export const probe = `${prelude}
 if isLost() then return LOST end
-if state().head < tonumber(ARGV[2]) then return redis.error_reply('REWOUND the log ends before what it had') end
+if s.head < tonumber(ARGV[2]) then return redis.error_reply('REWOUND the log ends before what it had') end
+local names = call('ZRANGEBYLEX', NAMES, ARGV[3] == '' and '-' or '(' .. ARGV[3], '+', 'LIMIT', 0, 100)
+if isAnyDamaged(names) then return LOST end
 call('HINCRBY', META, 'checks', 1)
-return 1
+return names[100] or ''
 `

@@ -1,0 +1,292 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import fc from 'fast-check'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
+import { openRedis } from '../../src/adapters/redis.ts'
+import type { Entry, Log, LogOptions, Message } from '../../src/log/log.ts'
+import { Filter } from '../../src/topic.ts'
+import { runs, seed } from '../seed.ts'
+import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
+import { post } from '../server/resuming.ts'
+import { cleanUp, start } from '../server/server.ts'
+import { Stream } from '../server/stream.ts'
+
+const all = { count: 100_000, bytes: 1e9 }
+const everything = Filter.parse(['**', '$state'])
+/** What a log may lose at any time: leases, questions and rates. */
+const EPHEMERAL = /:(nodes|wire|rate:.*)$/
+/** So long after a fault everybody has looked at the log again, and at all topics of a small one. */
+const SETTLED_MS = 2500
+
+interface Node {
+  readonly log: Log
+  readonly got: Entry[]
+  readonly restarts: string[]
+}
+
+describe.skipIf(withoutRedis)(
+  `a log in Redis that lost keys${withoutRedis && ` (skipped: ${withoutRedis})`}`,
+  { timeout: 60_000 },
+  () => {
+    const logs: Log[] = []
+    const servers: RedisServer[] = []
+    const serve = async (settings?: Record<string, string>) => {
+      const server = await redisServer(settings)
+      servers.push(server)
+      return server
+    }
+    const join = async (url: string, options: Partial<LogOptions> = {}): Promise<Node> => {
+      const log = await openRedis(url, options)
+      logs.push(log)
+      const node: Node = { log, got: [], restarts: [] }
+      await log.follow(
+        (entries) => node.got.push(...entries),
+        () => {},
+        () => node.restarts.push(log.epoch),
+      )
+      return node
+    }
+    const keysOf = async (server: RedisServer, hub: string) => {
+      const keys: string[] = []
+      let cursor = '0'
+      do {
+        const [next, found] = (await server.command(['SCAN', cursor, 'MATCH', `tidings:{${hub}}:*`])) as [
+          string,
+          string[],
+        ]
+        cursor = next
+        keys.push(...found)
+      } while (cursor !== '0')
+      return keys.filter((key) => !EPHEMERAL.test(key)).map((key) => key.slice(`tidings:{${hub}}`.length))
+    }
+    /** Says everything in `live` that a hub can say: what it keeps is known by every test. */
+    const write = async (log: Log) => {
+      const say = (topic: string, data: string, more: Partial<Message> = {}) => log.append([{ topic, data, ...more }])
+      for (let i = 0; i < 5; i++) await say('trimmed', `${i}`, { key: `k${i}` })
+      await say('live', 'first', { key: 'first' })
+      await say('live', 'second')
+      await log.append([{ topic: 'closed', data: 'last word', close: true }])
+      await say('blank', 'x')
+      const [blank] = await say('blank', 'erased close', { close: true })
+      await log.erase('blank', blank!.seq)
+      await say('forgotten', 'x')
+      await log.erase('forgotten')
+      await say('$state', 'state')
+    }
+    const options = { retention: { topicCount: 3 } }
+    const dataOf = async (log: Log, filter = everything) => {
+      const said: string[] = []
+      for (let after = -1, to = 0; to > after; ) {
+        after = to
+        const { entries, scannedTo } = await log.read(after, all, filter)
+        said.push(...entries.map(({ topic, data, close }) => `${topic}:${data ?? close}`))
+        to = scannedTo
+      }
+      return said
+    }
+    const WRITTEN = [
+      ...['trimmed:2', 'trimmed:3', 'trimmed:4', 'live:first', 'live:second', 'closed:last word', 'blank:x'],
+      ...['blank:true', '$state:state'],
+    ]
+
+    afterEach(async () => {
+      await Promise.all(logs.splice(0).map((log) => log.close()))
+      await Promise.all(servers.splice(0).map((server) => server.kill()))
+      await cleanUp()
+    })
+
+    test('tells quiet followers within seconds, begins one new epoch, keeps what is left and works, whichever key is gone', async () => {
+      const server = await serve()
+      const model = await join(server.url('model'), options)
+      await write(model.log)
+      const keys = await keysOf(server, 'model')
+      expect(keys.toSorted()).toEqual(
+        [
+          ...['$state', 'blank', 'closed', 'live', 'trimmed'].map((topic) => `:of:${topic}`),
+          ...['blank', 'emptied', 'erased', 'key', 'keys', 'log', 'meta', 'names', 'topics', 'trimmed'].map(
+            (name) => `:${name}`,
+          ),
+        ].toSorted(),
+      )
+      const check = async (key: string, n: number) => {
+        const url = server.url(`hub-${n}`)
+        const nodes = [await join(url, options), await join(url, options)]
+        const [{ log }] = nodes as [Node]
+        await write(log)
+        await expect.poll(() => nodes.map(({ got }) => got.at(-1)?.data)).toEqual(['state', 'state'])
+        const { epoch } = log
+        const head = nodes[0]!.got.at(-1)!.seq
+        expect(await server.command(['DEL', `tidings:{hub-${n}}${key}`])).toBe(1)
+        await expect
+          .poll(() => nodes.map(({ restarts }) => restarts.length), { timeout: SETTLED_MS, message: key })
+          .toEqual([1, 1])
+        expect([key, log.epoch]).not.toEqual([key, epoch])
+
+        const left =
+          key === ':log' ? ['blank:true'] : WRITTEN.filter((said) => key !== ':blank' || said !== 'blank:true')
+        expect([key, await dataOf(log)]).toEqual([key, left])
+        expect([key, await dataOf(log, Filter.parse(['live', 'closed', 'trimmed']))]).toEqual([
+          key,
+          left.filter((said) => /^(live|closed|trimmed):/.test(said)),
+        ])
+        expect((await log.read(0, all, Filter.parse(['live']))).trimmed).toEqual({ to: head, exact: false })
+        const [next] = await log.append([{ topic: 'live', data: 'next', key: 'next' }])
+        expect([key, next]).toEqual([key, { seq: head + 1, time: expect.any(Number), duplicate: false }])
+        const isKeyKnown = key !== ':key'
+        expect([
+          key,
+          await log.append([{ topic: 'live', data: 'first', key: 'first' }]).then(([first]) => first?.duplicate),
+        ]).toEqual([key, isKeyKnown])
+        for (const topic of ['closed', 'blank'])
+          await expect([key, topic, await log.append([{ topic, data: 'x' }]).catch(({ code }) => code)]).toEqual([
+            key,
+            topic,
+            'topic_closed',
+          ])
+        expect([key, (await log.topics({ prefix: '', after: '', limit: 10 })).map(({ topic }) => topic)]).toEqual([
+          key,
+          key === ':log' ? ['blank', 'closed', 'live'] : ['$state', 'blank', 'closed', 'live', 'trimmed'],
+        ])
+        expect([key, await log.erase('live', next!.seq)]).toEqual([key, 1])
+        await log.erase('closed')
+        await log.append([{ topic: 'closed', data: 'open again' }])
+        await log.check()
+        await expect.poll(() => nodes[1]!.got.at(-1)?.data).toBe('open again')
+        await pause(SETTLED_MS)
+        expect([key, nodes.map(({ restarts }) => restarts)]).toEqual([key, [[log.epoch], [log.epoch]]])
+        expect([key, nodes[1]!.log.epoch]).toEqual([key, log.epoch])
+      }
+      await Promise.all(keys.map(check))
+    })
+
+    test('refuses whatever is asked first after a key is gone, and answers under the new epoch', async () => {
+      const server = await serve()
+      const named = Filter.parse(['live'])
+      const acts: Record<string, (log: Log) => Promise<unknown>> = {
+        append: (log) => log.append([{ topic: 'live', data: 'x' }]),
+        read: (log) => log.read(0, all, named),
+        scan: (log) => log.read(0, all, Filter.parse(['live', '**'])),
+        last: (log) => log.seek({ last: 1 }, named),
+        topics: (log) => log.topics({ names: ['live'] }),
+        page: (log) => log.topics({ prefix: '', after: '', limit: 10 }),
+        erase: (log) => log.erase('live'),
+        'erase one': (log) => log.erase('live', 1),
+      }
+      for (const [key, more] of [
+        [':log', { since: (log: Log) => log.seek({ since: 0 }, named) }],
+        [':of:live', {}],
+      ] as const)
+        for (const [name, act] of Object.entries({ ...acts, ...more })) {
+          const hub = `hub${key}-${name}`.replaceAll(/[: ]/g, '-')
+          const { log, restarts } = await join(server.url(hub), options)
+          await write(log)
+          await server.command(['DEL', `tidings:{${hub}}${key}`])
+          expect([key, name, await act(log).catch(({ code }) => code)]).toEqual([key, name, 'log_unavailable'])
+          expect([key, name, restarts]).toEqual([key, name, [log.epoch]])
+          await act(log)
+          expect([key, name, restarts]).toEqual([key, name, [log.epoch]])
+        }
+    })
+
+    test(
+      'sees no damage in a whole log after any history, and repairs it whichever keys are deleted',
+      async () => {
+        const server = await serve()
+        const topics = ['a', 'b', 'c/x', 'c/y', '$s']
+        const anyTopic = fc.constantFrom(...topics)
+        const message = fc.record(
+          { topic: anyTopic, data: fc.constantFrom('', 'x', 'longer'), key: fc.constantFrom('1', '2', '3', '4') },
+          { requiredKeys: ['topic', 'data'] },
+        )
+        const act = fc.oneof(
+          { weight: 6, arbitrary: fc.array(message, { minLength: 1, maxLength: 4 }).map((batch) => ({ batch })) },
+          { weight: 1, arbitrary: anyTopic.map((topic) => ({ batch: [{ topic, close: true as const }] })) },
+          { weight: 2, arbitrary: fc.record({ erase: fc.nat(30), topic: anyTopic }) },
+          { weight: 1, arbitrary: anyTopic.map((forget) => ({ forget })) },
+        )
+        let hubs = 0
+        await fc.assert(
+          fc.asyncProperty(
+            fc.array(act, { minLength: 1, maxLength: 25 }),
+            fc.record({ count: fc.integer({ min: 1, max: 8 }), topicCount: fc.integer({ min: 1, max: 3 }) }),
+            fc.integer({ min: 1, max: 3 }),
+            fc.integer({ min: 1, max: 3 }),
+            fc.array(fc.nat(), { minLength: 1, maxLength: 4 }),
+            async (acts, retention, trimmedCount, keyCount, choices) => {
+              const hub = `random-${++hubs}`
+              const { log, restarts } = await join(server.url(hub), { retention, trimmedCount, keyCount })
+              const { epoch } = log
+              const play = async (of: typeof acts) => {
+                for (const one of of) {
+                  if ('batch' in one)
+                    await log.append(one.batch).catch(({ code }) => expect(code).toMatch(/key_conflict|topic_closed/))
+                  else if ('erase' in one) await log.erase(one.topic, one.erase)
+                  else await log.erase(one.forget)
+                  await log.topics({ names: topics })
+                  await log.check()
+                }
+              }
+              await play(acts)
+              expect([restarts, log.epoch]).toEqual([[], epoch])
+
+              // And what a repair leaves is no damage either.
+              const keys = await keysOf(server, hub)
+              const before = await dataOf(log)
+              const gone = new Set(choices.map((choice) => keys[choice % keys.length]!))
+              await server.command(['DEL', ...[...gone].map((key) => `tidings:{${hub}}${key}`)])
+              for (let tries = 0; tries < 3 && restarts.length === 0; tries++)
+                await log.topics({ names: topics }).catch(() => {})
+              expect([gone, restarts]).toEqual([gone, [log.epoch]])
+              if (!gone.has(':log') && !gone.has(':blank')) expect([gone, await dataOf(log)]).toEqual([gone, before])
+              await play(acts)
+              expect([gone, restarts]).toEqual([gone, [log.epoch]])
+              await logs.splice(logs.indexOf(log), 1)[0]!.close()
+            },
+          ),
+          { seed, numRuns: runs(25, 500) },
+        )
+      },
+      runs(60_000, 600_000),
+    )
+
+    test('tells followers when its server evicts keys, and works once it no longer does', async () => {
+      const server = await serve({ appendonly: 'no', maxmemory: '3mb', 'maxmemory-policy': 'allkeys-lru' })
+      const nodes = [await join(server.url()), await join(server.url())]
+      const { log } = nodes[0]!
+      const { epoch } = log
+      const evicted = async () => Number(/evicted_keys:(\d+)/.exec(String(await server.command(['INFO', 'stats'])))![1])
+      for (let i = 0; (await evicted()) < 100 && i < 5000; i++)
+        await log
+          .append(Array.from({ length: 20 }, (_, k) => ({ topic: `t/${(i * 20 + k) % 500}`, data: 'x'.repeat(100) })))
+          .catch(({ code }) => expect(code).toMatch(/log_unavailable|outcome_unknown/))
+      expect(await evicted()).toBeGreaterThanOrEqual(100)
+      for (const { restarts } of nodes) await expect.poll(() => restarts.length).toBeGreaterThan(0)
+      expect(log.epoch).not.toBe(epoch)
+      await server.command(['CONFIG', 'SET', 'maxmemory', '0'])
+      await server.command(['CONFIG', 'SET', 'maxmemory-policy', 'noeviction'])
+      await pause(SETTLED_MS)
+      const before = nodes.map(({ restarts }) => restarts.length)
+      const [said] = await log.append([{ topic: 'new', data: 'new' }])
+      for (const { got } of nodes) await expect.poll(() => got.at(-1)?.seq).toBe(said!.seq)
+      expect((await dataOf(log)).at(-1)).toBe('new:new')
+      await pause(SETTLED_MS)
+      expect(nodes.map(({ restarts }) => restarts.length)).toEqual(before)
+      expect(nodes[0]!.log.epoch).toBe(nodes[1]!.log.epoch)
+    })
+
+    test('ends the stream of a quiet reader, who gets a hub.gap of reason epoch when it resumes', async () => {
+      const server = await serve()
+      const hub = await start({ LOG: server.url() })
+      const { id } = (await post<{ id: string }>(`${hub.url}/send?topic=a`, { data: 'x' }))!
+      const stream = new Stream(hub.port, '/event?topic=a', { lastEventId: id })
+      await stream.until(() => stream.reader.control('open').length > 0)
+      await server.command(['DEL', 'tidings:{hub}:of:a'])
+      await stream.until(() => stream.ended)
+      const back = new Stream(hub.port, '/event?topic=a', { lastEventId: stream.reader.lastEventId })
+      onTestFinished(() => void back.socket.destroy())
+      await back.until(() => back.reader.control('gap').length > 0)
+      expect(back.reader.control('gap')).toMatchObject([{ reason: 'epoch', from: id, exact: false }])
+      await post(`${hub.url}/send?topic=a`, { data: 'y' })
+      await back.until(() => back.reader.data.at(-1) === 'y')
+    })
+  },
+)
