@@ -321,6 +321,21 @@ describe.skipIf(withoutRedis)(
       await expect.poll(() => nodes[0]!.got.at(-1)).toMatchObject({ seq: 1, data: 'new' })
     })
 
+    test('begins one new epoch for a text that asks for one, whichever nodes have it, and none for a text it began with', async () => {
+      const server = await serve()
+      const old = await join(server, { newEpoch: 'first' })
+      await say(old.log, 'x')
+      const nodes = [await join(server, { newEpoch: 'second' }), await join(server, { newEpoch: 'second' })]
+      await expect.poll(() => old.restarts).toEqual([{ epoch: nodes[0]!.log.epoch, head: 1 }])
+      await pause(2500) // in which nodes with different texts do not take turns
+      for (const { log } of [old, ...nodes]) expect(await say(log, 'y')).toMatchObject([{ duplicate: false }])
+      expect([old, ...nodes].map(({ restarts }) => restarts.length)).toEqual([1, 0, 0])
+      await server.command(['DEL', 'tidings:{hub}:meta'])
+      await expect.poll(() => nodes.map(({ restarts }) => restarts.length), { timeout: 5000 }).toEqual([1, 1])
+      const { epoch } = nodes[0]!.log
+      expect((await join(server)).log.epoch).toBe(epoch)
+    })
+
     test('is another log when its server was emptied, whoever notices: who waits, who appends, who reads', async () => {
       for (const notice of ['wait', 'append', 'read', 'topics'] as const) {
         const server = await serve()

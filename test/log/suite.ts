@@ -710,6 +710,30 @@ export function logSuite(driver: Driver): void {
       expect(one.epoch).not.toBe(other.epoch)
     })
 
+    test('begins a new epoch once for each new text that asks for one, and keeps what it has', async ({ skip }) => {
+      skip(!driver.survives, 'this log lives and dies with its process')
+      skip(driver.name !== 'Redis', 'only the Redis log takes newEpoch so far')
+      const home = place()
+      const epochOf = async (newEpoch?: string) => {
+        const log = await at(home, newEpoch === undefined ? {} : { newEpoch })
+        await log.append([a('x')])
+        await log.close()
+        return log.epoch
+      }
+      const first = await epochOf('first text')
+      expect([await epochOf('first text'), await epochOf()]).toEqual([first, first])
+      const second = await epochOf('second text')
+      expect(second).not.toBe(first)
+      expect([await epochOf('second text'), await epochOf()]).toEqual([second, second])
+      expect(await read(await at(home), 0, 'a')).toEqual(Array.from({ length: 6 }, (_, i) => `${i + 1}:x`))
+
+      const old = place()
+      const before = await at(old)
+      await before.close()
+      const after = await at(old, { newEpoch: 'first text' })
+      expect(after.epoch).not.toBe(before.epoch)
+    })
+
     test('keeps entries, keys, closed topics, what was trimmed, and its epoch, over a restart', async ({ skip }) => {
       skip(!driver.survives, 'this log lives and dies with its process')
       const home = place()

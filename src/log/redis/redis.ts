@@ -297,7 +297,17 @@ class SharedLog implements Log {
     const tag = crypto.getRandomValues(new Uint32Array(1))[0]!
     const isDurable = server.durability === 'disk' ? 1 : 0
     const answer = await this.#engine
-      .run(scripts.open, this.#epoch, known, this.#told, newEpoch(), tag, server.run, isDurable)
+      .run(
+        scripts.open,
+        this.#epoch,
+        known,
+        this.#told,
+        newEpoch(),
+        tag,
+        server.run,
+        isDurable,
+        this.#options.newEpoch ?? '',
+      )
       .catch((cause) => {
         if (!says(cause, 'VERSION')) throw cause
         throw new AppError('log_unusable', 'Cannot use the log: a newer release wrote it; use a newer release', {

@@ -8,7 +8,8 @@ import { repair } from './repair.ts'
  *
  * Keys of a hub, all behind one hash tag, so that a cluster keeps them together:
  *
- * - `:meta` hash: version, epoch, tag, runs, head, time, count, bytes, keys, emptied, floor, trims, erasures; `damaged`, a topic whose seqs are gone; `checks`, a counter that probes write
+ * - `:meta` hash: version, epoch, tag, runs, head, time, count, bytes, keys, emptied, floor, trims, erasures; `renewed`, the
+ *   text that last asked for a new epoch; `damaged`, a topic whose seqs are gone; `checks`, a counter that probes write
  * - `:log` stream: an entry `<seq>-<tag>`, with m (time), w (weight), t (topic) and of d (data), e (event), r (retry), c (close) those it has
  * - `:of:<topic>` sorted set of the topic's seqs; `:topics` hash: `count bytes trimmed closed` of each topic
  * - `:names` sorted set of topics that have entries or are closed; `:trimmed` of those trimmed, and `:emptied` of those with nothing left, by the last trimmed seq
@@ -535,13 +536,15 @@ return found
 
 /**
  * Opens the log, or looks at it again: the epoch and the server's run that the caller knows, or '', and the head; a fresh epoch and tag;
- * the run that there is, and whether what it holds survives one. A run is remembered with the head that it began with: whoever knows
- * of more has seen what is lost. Returns `[epoch, tag, head, id of the last erasure, erasures, id of the last question]`.
+ * the run that there is, and whether what it holds survives one; the text that asks for a new epoch, or ''. A run is remembered with the
+ * head that it began with: whoever knows of more has seen what is lost. A text counts when a process starts, not when it looks again, so
+ * that two processes with different texts do not take turns. Returns `[epoch, tag, head, id of the last erasure, erasures, id of the last
+ * question]`.
  */
 export const open = `${prelude}${repair}
 local known, lastRun, told = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local epoch, tag, run, isDurable = ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1'
-local version, runs = unpack(call('HMGET', META, 'version', 'runs'))
+local epoch, tag, run, isDurable, renewal = ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1', ARGV[8]
+local version, runs, renewed = unpack(call('HMGET', META, 'version', 'runs', 'renewed'))
 if version and version ~= '1' then return redis.error_reply('VERSION ' .. version) end
 load()
 local current = s.epoch
@@ -562,12 +565,14 @@ if current and current == known and lastRun ~= run then
   if not since then isRewound = true end
   for began in string.gmatch(since or '', ':(%d+)') do isRewound = isRewound or tonumber(began) < told end
 end
+local isRenewed = renewal ~= '' and renewal ~= renewed and (not current or known == '')
 local isBroken = not current or isDamaged()
 if isBroken then repair() end
-if isBroken or (not isSame and not isDurable) or (current == known and isRewound) then
+if isBroken or isRenewed or (not isSame and not isDurable) or (current == known and isRewound) then
   call('HSET', META, 'version', '1', 'epoch', epoch, 'tag', tag, 'runs', run .. ':' .. int(s.head), 'head', int(s.head))
   current, s.tag = epoch, tonumber(tag)
 end
+if isRenewed then call('HSET', META, 'renewed', renewal) end
 local function lastOf(stream)
   local last = call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   return last and last[1] or '0-0'
