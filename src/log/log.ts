@@ -21,7 +21,10 @@ export interface Message {
   readonly close?: true
 }
 
-/** A message with its place: `seq` rises by exactly 1; `time` (ms since 1970) is never before its predecessor's. */
+/**
+ * A message with its place: `seq` rises by exactly 1; `time` (ms since 1970) is before its predecessor's only where a clock was set back
+ * by more than 10 s.
+ */
 export interface Entry extends Omit<Message, 'key'> {
   readonly seq: number
   readonly time: number

@@ -29,9 +29,13 @@ process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** @param settings as in redis.conf; by default what was acknowledged is on the disk */
+/**
+ * @param settings as in redis.conf; by default what was acknowledged is on the disk
+ * @param env added to the environment of its process
+ */
 export async function redisServer(
   settings: Record<string, string> = { appendonly: 'yes', appendfsync: 'always' },
+  env: Record<string, string> = {},
 ): Promise<RedisServer> {
   const port = await freePort()
   const dir = folder()
@@ -45,7 +49,7 @@ export async function redisServer(
       child = spawn(
         'redis-server',
         args.flatMap(([name, value]) => [`--${name}`, value]),
-        { stdio: 'ignore' },
+        { stdio: 'ignore', env: { ...process.env, ...env } },
       )
       running.add(child)
       while (!(await answers(port))) {

@@ -2,8 +2,6 @@ import type { Peers } from '../log.ts'
 import { streamedPairs } from './rows.ts'
 import * as scripts from './scripts.ts'
 
-/** A process that has said nothing for so long is not waited for, and what it has is not counted. */
-const LEASE_MS = 15_000
 const ANSWER_MS = 1000
 /** What is asked and answered is soon of no interest. */
 const KEPT = '100'
@@ -36,7 +34,7 @@ export class RedisPeers implements Peers {
 
   /** Says that we are there, which holds for 15 s. */
   async beat(): Promise<void> {
-    await this.#run(scripts.beat, this.#name, LEASE_MS)
+    await this.#run(scripts.beat, this.#name, scripts.LEASE_MS)
   }
 
   onAsked(answer: (question: string) => string): void {

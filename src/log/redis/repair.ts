@@ -118,6 +118,11 @@ local function repair()
     end
   end
   s.head, s.floor = head, head
+  -- The marks of clocks that were set back went with :meta; of what is there this one says that it is not from the future.
+  if not s.epoch and s.count + s.keys > 0 then
+    s.time = now()
+    addStep(head + 1, s.time)
+  end
   call('HDEL', META, 'damaged')
   save()
 end

@@ -1,5 +1,11 @@
 import { checks } from './checks.ts'
 import { repair } from './repair.ts'
+import { clockSteps, MAX_CLOCK_STEP_BACK } from './steps.ts'
+
+/** A process that has said nothing for so long is not waited for, and what it has is not counted. */
+export const LEASE_MS = 15_000
+/** A bucket is not in debt for longer, in ms. */
+const MAX_DEBT_MS = 3_600_000
 
 /**
  * What runs inside the server, one script at a time and all or nothing (https://redis.io/docs/latest/develop/programmability/eval-intro/).
@@ -8,8 +14,9 @@ import { repair } from './repair.ts'
  *
  * Keys of a hub, all behind one hash tag, so that a cluster keeps them together:
  *
- * - `:meta` hash: version, epoch, tag, runs, head, time, count, bytes, keys, emptied, floor, trims, erasures; `renewed`, the
- *   text that last asked for a new epoch; `damaged`, a topic whose seqs are gone; `checks`, a counter that probes write
+ * - `:meta` hash: version, epoch, tag, runs, head, time, count, bytes, keys, emptied, floor, trims, erasures; `steps`, marks `seq:time` of a
+ *   clock that was set back; `renewed`, the text that last asked for a new epoch; `damaged`, a topic whose seqs are gone; `checks`, a counter
+ *   that probes write
  * - `:log` stream: an entry `<seq>-<tag>`, with m (time), w (weight), t (topic) and of d (data), e (event), r (retry), c (close) those it has
  * - `:of:<topic>` sorted set of the topic's seqs; `:topics` hash: `count bytes trimmed closed` of each topic
  * - `:names` sorted set of topics that have entries or are closed; `:trimmed` of those trimmed, and `:emptied` of those with nothing left, by the last trimmed seq
@@ -40,9 +47,12 @@ local LOST = redis.error_reply('LOST the log has another epoch, or lacks a key')
 local numbers = { 'head', 'time', 'count', 'bytes', 'keys', 'emptied', 'floor', 'trims', 'erasures', 'tag' }
 local s
 local function load()
-  local values = call('HMGET', META, 'epoch', 'damaged', unpack(numbers))
-  s = { epoch = values[1], damaged = values[2] }
-  for i, name in ipairs(numbers) do s[name] = tonumber(values[i + 2] or 0) end
+  local values = call('HMGET', META, 'epoch', 'damaged', 'steps', unpack(numbers))
+  s = { epoch = values[1], damaged = values[2], steps = {} }
+  for i, name in ipairs(numbers) do s[name] = tonumber(values[i + 3] or 0) end
+  for seq, time in string.gmatch(values[3] or '', '(%d+):(%d+)') do
+    s.steps[#s.steps + 1] = { seq = tonumber(seq), time = tonumber(time) }
+  end
 end
 local function save()
   local values = {}
@@ -102,7 +112,7 @@ local function range(from, to, limit)
 end
 local function isBare(e) return e ~= nil and e ~= false and e.c ~= nil and e.d == nil end
 local function shown(e) return { e.seq, e.m, e.t, e.d or false, e.e or false, e.r or false, e.c or false } end
-${checks}`
+${clockSteps}${checks}`
 
 /** What changes the log. */
 const changing = `
@@ -190,14 +200,15 @@ end
 if isLost() or isAnyDamaged(names) then return LOST end
 if s.head < tonumber(ARGV[5]) then return redis.error_reply('REWOUND the log ends before what it had') end
 local clock = now()
-local time = math.max(s.time, clock)
+local isSetBack = s.time - clock > ${MAX_CLOCK_STEP_BACK}
+local time = isSetBack and clock or math.max(s.time, clock)
 
 local function field(m) return m.t .. '\\n' .. m.k end
 local function known(m)
   local text = call('HGET', KEY, field(m))
   if not text then return nil end
   local hash, seq, at = string.match(text, '^(%S+) (%d+) (%d+)$')
-  if tonumber(at) >= clock - options.keyAgeMs then return { hash = hash, seq = tonumber(seq), time = tonumber(at) } end
+  if effectiveTime(tonumber(seq), tonumber(at)) >= clock - options.keyAgeMs then return { hash = hash, seq = tonumber(seq), time = tonumber(at) } end
   call('HDEL', KEY, field(m))
   call('ZREM', KEYS_BY_SEQ, field(m))
   s.keys = s.keys - 1
@@ -234,6 +245,7 @@ for b, batch in ipairs(batches) do
     for i, m in ipairs(batch) do
       local seq = receipts[i][1]
       if receipts[i][3] == 0 then
+        if isSetBack and appended == 0 then addStep(seq, time) end
         local fields = { 'm', int(time), 'w', int(m.w), 't', m.t }
         for _, name in ipairs({ 'd', 'e', 'r', 'c' }) do
           if m[name] then
@@ -297,7 +309,7 @@ if appended > 0 or #batches == 0 then
       local entries = range(from, '+', size)
       local isDone = false
       for _, e in ipairs(entries) do
-        isDone = not (oldest and e.m < oldest) and not isOver(s, r.count, r.bytes)
+        isDone = not (oldest and effective(e) < oldest) and not isOver(s, r.count, r.bytes)
         if isDone then break end
         if not isState(e) then drop(e) end
         keep = e.seq + 1
@@ -310,13 +322,14 @@ if appended > 0 or #batches == 0 then
   end
   if s.keys > 0 then
     for _, name in ipairs(call('ZRANGE', KEYS_BY_SEQ, 0, looks - 1)) do
-      local at = tonumber(string.match(call('HGET', KEY, name), '(%d+)$'))
-      if at >= clock - options.keyAgeMs and s.keys <= options.keyCount then break end
+      local seq, at = string.match(call('HGET', KEY, name), ' (%d+) (%d+)$')
+      if effectiveTime(tonumber(seq), tonumber(at)) >= clock - options.keyAgeMs and s.keys <= options.keyCount then break end
       call('HDEL', KEY, name)
       call('ZREM', KEYS_BY_SEQ, name)
       s.keys = s.keys - 1
     end
   end
+  dropSteps()
 end
 finish(options.trimmedCount)
 return { more, outcomes, keep }
@@ -510,7 +523,7 @@ local at, low, high = tonumber(ARGV[2]), 0, s.head
 while low < high do
   local middle = math.floor((low + high) / 2)
   local e = range(int(middle + 1), '+', 1)[1]
-  if not e or e.seq > high or e.m >= at then high = middle else low = e.seq end
+  if not e or e.seq > high or effective(e) >= at then high = middle else low = e.seq end
 end
 return low
 `
@@ -584,6 +597,8 @@ return { current, s.tag, s.head, lastOf(ERASED), s.erasures, lastOf(WIRE) }
 export const beat = `${prelude}
 local clock = now()
 call('ZREMRANGEBYSCORE', NODES, '-inf', int(clock))
+-- Leases of a clock that was ahead; who is there says so again.
+call('ZREMRANGEBYSCORE', NODES, '(' .. int(clock + ${2 * LEASE_MS}), '+inf')
 if ARGV[2] == '0' then call('ZREM', NODES, ARGV[1]) else call('ZADD', NODES, int(clock + ARGV[2]), ARGV[1]) end
 return 1
 `
@@ -605,6 +620,7 @@ return others
 export const take = `${prelude}
 local name, count, perSecond, clock = base .. ':rate:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), now()
 local fullAt = math.max(clock, tonumber(call('GET', name) or 0))
+if fullAt - clock > ${MAX_DEBT_MS} then fullAt = clock end -- it is of a clock that was ahead
 local held = (1000 - (fullAt - clock)) * perSecond
 if held < 999 then return math.ceil((1000 - held) / perSecond) end
 fullAt = fullAt + math.ceil(count * 1000 / perSecond)

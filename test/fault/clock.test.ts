@@ -1,0 +1,158 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterEach, describe, expect, test } from 'vitest'
+import { openRedis } from '../../src/adapters/redis.ts'
+import type { Log, LogOptions } from '../../src/log/log.ts'
+import { Filter } from '../../src/topic.ts'
+import { type Clock, clock, withoutClock } from '../server/clock.ts'
+import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
+import { cleanUp } from '../server/server.ts'
+
+const YEAR_S = 365 * 86_400
+const all = { count: 1000, bytes: 1e9 }
+const everything = Filter.parse(['**'])
+const without = withoutRedis || withoutClock
+
+describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (skipped: ${without})`}`, () => {
+  const logs: Log[] = []
+  let server: RedisServer
+  let time: Clock
+
+  const open = async (options: Partial<LogOptions> = {}) => {
+    time = clock()
+    server = await redisServer(undefined, time.env)
+    const log = await openRedis(server.url(), options)
+    logs.push(log)
+    return log
+  }
+  const say = async (log: Log, data: string, key?: string) =>
+    (await log.append([{ topic: 'a', data, ...(key && { key }) }]))[0]!
+  const kept = async (log: Log) => (await log.read(0, all, everything)).entries.map(({ data }) => data)
+  const since = async (log: Log, at: number) =>
+    (await log.read(await log.seek({ since: at }, everything), all, everything)).entries.map(({ data }) => data)
+
+  afterEach(async () => {
+    await Promise.all(logs.splice(0).map((log) => log.close()))
+    await server.kill()
+    await cleanUp()
+  })
+
+  test('gives real times again once a clock that was a year ahead is set back', async () => {
+    const log = await open()
+    const before = await say(log, 'before')
+    time.set(YEAR_S)
+    const ahead = await say(log, 'ahead')
+    expect(ahead.time - before.time).toBeGreaterThan(YEAR_S * 1000 - 10_000)
+    time.set(0)
+    const after = await say(log, 'after')
+    expect(Math.abs(after.time - Date.now())).toBeLessThan(10_000)
+    const { entries } = await log.read(0, all, everything)
+    expect(entries.map((entry) => entry.time)).toEqual([before.time, ahead.time, after.time])
+  })
+
+  test('waits for a clock that is a little behind: times do not fall', async () => {
+    const log = await open()
+    time.set(5)
+    const ahead = await say(log, 'ahead')
+    time.set(0)
+    expect((await say(log, 'after')).time).toBe(ahead.time)
+  })
+
+  test('finds by time what was published after the correction, and not the rest', async () => {
+    const log = await open()
+    await say(log, 'before')
+    time.set(YEAR_S)
+    for (const data of ['ahead 1', 'ahead 2']) await say(log, data)
+    time.set(0)
+    // Nobody can tell when the wrongly dated were said, only that it was not after this one.
+    const first = await say(log, 'after 1')
+    await pause(20)
+    const second = await say(log, 'after 2')
+    await pause(20)
+    const third = await say(log, 'after 3')
+    expect(await since(log, first.time + 1)).toEqual(['after 2', 'after 3'])
+    expect(await since(log, third.time)).toEqual(['after 3'])
+    expect(await since(log, third.time + 1)).toEqual([])
+    expect(await since(log, 0)).toHaveLength(6)
+    // Another time a year ahead, and once more back.
+    time.set(YEAR_S)
+    await say(log, 'ahead 3')
+    time.set(0)
+    const end = await say(log, 'after 4')
+    expect(await since(log, second.time)).toEqual(['after 2', 'after 3', 'ahead 3', 'after 4'])
+    expect(await since(log, end.time + 1)).toEqual([])
+  })
+
+  test('drops what is past its age, also what a clock that was ahead has dated', async () => {
+    const ageMs = 3000
+    const log = await open({ retention: { ageMs } })
+    time.set(YEAR_S)
+    for (const data of ['ahead 1', 'ahead 2']) await say(log, data)
+    time.set(0)
+    const { time: corrected } = await say(log, 'after')
+    expect(await kept(log)).toEqual(['ahead 1', 'ahead 2', 'after'])
+    await expect.poll(() => kept(log), { timeout: 15_000 }).toEqual([])
+    expect(Date.now() - corrected).toBeGreaterThanOrEqual(ageMs)
+    await say(log, 'new')
+    expect(await kept(log)).toEqual(['new'])
+  })
+
+  test('forgets keys past their age, also those that a clock that was ahead has dated', async () => {
+    const log = await open({ keyAgeMs: 1000, retention: { count: 1 } })
+    time.set(YEAR_S)
+    await say(log, 'ahead', 'k')
+    time.set(0)
+    await say(log, 'after 1')
+    await say(log, 'after 2', 'other')
+    expect(await say(log, 'ahead', 'k')).toMatchObject({ seq: 1, duplicate: true })
+    await pause(1100)
+    expect(await say(log, 'something else', 'k')).toMatchObject({ seq: 4, duplicate: false })
+    await say(log, 'last')
+    expect(await server.command(['ZRANGE', 'tidings:{hub}:keys', '0', '-1'])).toEqual(['a\nk'])
+  })
+
+  test('drops them too when :meta, and what it knew of the clock, is gone', async () => {
+    const log = await open({ retention: { ageMs: 2000 } })
+    time.set(YEAR_S)
+    await say(log, 'ahead', 'k')
+    time.set(0)
+    await say(log, 'after')
+    const { epoch } = log
+    await server.command(['DEL', 'tidings:{hub}:meta'])
+    await expect.poll(() => log.epoch).not.toBe(epoch)
+    expect(Math.abs((await say(log, 'new')).time - Date.now())).toBeLessThan(10_000)
+    await expect.poll(() => kept(log), { timeout: 15_000 }).toEqual([])
+  })
+
+  test('counts no process and bounds no rate by what a clock that was ahead has dated', async () => {
+    const log = await open()
+    time.set(YEAR_S)
+    const other = await openRedis(server.url())
+    logs.push(other)
+    await log.peers!.take('b', 100, 10)
+    time.set(0)
+    expect(await log.peers!.take('b', 1, 10)).toBe(0)
+    const leases = async () => {
+      const pairs = await server.command(['ZRANGE', 'tidings:{hub}:nodes', '0', '-1', 'WITHSCORES'])
+      return (pairs as [string, number][]).map(([, end]) => end)
+    }
+    expect((await leases())[0]).toBeGreaterThan(Date.now() + 60_000)
+    await expect
+      .poll(async () => (await leases()).every((end) => end < Date.now() + 60_000), { timeout: 10_000 })
+      .toBe(true)
+    await expect.poll(async () => (await leases()).length, { timeout: 10_000 }).toBe(2)
+  })
+
+  test('remembers no more marks of a clock than concern what it keeps', async () => {
+    const log = await open({ retention: { count: 3 } })
+    const marks = async () => `${await server.command(['HGET', 'tidings:{hub}:meta', 'steps'])}`.split(' ')
+    for (let i = 0; i < 5; i++) {
+      time.set(YEAR_S)
+      await say(log, 'ahead')
+      time.set(i + 1) // each correction is later than the last, so that none replaces another
+      await say(log, 'back')
+    }
+    expect((await marks()).map((mark) => Number(mark.split(':')[0]))).toEqual([10])
+    for (let i = 0; i < 3; i++) await say(log, 'on')
+    expect(await marks()).toEqual([''])
+  })
+})

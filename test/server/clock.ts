@@ -1,0 +1,38 @@
+import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { folder } from './server.ts'
+
+const LIBRARIES = '/usr/lib'
+const library = (existsSync(LIBRARIES) ? readdirSync(LIBRARIES) : [])
+  .map((place) => join(LIBRARIES, place, 'faketime/libfaketimeMT.so.1'))
+  .find((path) => existsSync(path))
+
+/** Why there are no tests with a clock that is moved; '' where it can be. */
+export const withoutClock = library ? '' : 'needs libfaketime (Debian: faketime), which this machine does not have'
+
+/** The clock of one process, which can be moved while it runs. */
+export interface Clock {
+  /** What the process needs in its environment. */
+  readonly env: Record<string, string>
+  /** Puts it so many seconds before or after the machine's clock. */
+  set(offset: number): void
+}
+
+export function clock(): Clock {
+  const file = join(folder(), 'offset')
+  const set = (offset: number) => {
+    writeFileSync(`${file}.new`, `${offset < 0 ? '-' : '+'}${Math.abs(offset)}s`)
+    renameSync(`${file}.new`, file) // never read half written
+  }
+  set(0)
+  return {
+    set,
+    env: {
+      // With libc's malloc, because Redis's jemalloc asks for the time while libfaketime starts, which deadlocks.
+      LD_PRELOAD: `${library} libc.so.6`,
+      FAKETIME_TIMESTAMP_FILE: file,
+      FAKETIME_NO_CACHE: '1',
+      FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    },
+  }
+}
