@@ -712,7 +712,6 @@ export function logSuite(driver: Driver): void {
 
     test('begins a new epoch once for each new text that asks for one, and keeps what it has', async ({ skip }) => {
       skip(!driver.survives, 'this log lives and dies with its process')
-      skip(driver.name !== 'Redis', 'only the Redis log takes newEpoch so far')
       const home = place()
       const epochOf = async (newEpoch?: string) => {
         const log = await at(home, newEpoch === undefined ? {} : { newEpoch })

@@ -21,8 +21,8 @@ export async function scanned(
   const names = JSON.stringify([...filter.topics])
   for (let tries = 1; ; tries++) {
     const answer = await ask(scripts.scan, after, filter.perTurn, LOOK_BYTES, names)
-    const [head, floor, scannedTo, rows, named, , suspects, trims] = answer as [
-      ...[number, number, number, Row[], number, unknown, number, number],
+    const [head, floor, scannedTo, rows, named, suspects, trims] = answer as [
+      ...[number, number, number, Row[], number, number, number],
     ]
     const lost =
       suspects === 0 || after < floor ? { to: 0, trims, floor } : await lastTrimmed(ask, after, filter, isGone)

@@ -370,16 +370,12 @@ finish(tonumber(ARGV[5]))
 return { #seqs, more, s.erasures }
 `
 
-/** What named topics lost after a seq: their last trimmed seq, and those closed by an entry that is gone. */
+/** The last trimmed seq of named topics, and what says how a topic stands. */
 const losses = `
-local function lossesOf(names, after)
-  local to, closed = 0, {}
-  for _, name in ipairs(names) do
-    local row = topicRow(name)
-    if row.trimmed > to then to = row.trimmed end
-    if row.closed > after and row.trimmed >= row.closed then closed[#closed + 1] = name end
-  end
-  return to, closed
+local function trimmedOf(names)
+  local to = 0
+  for _, name in ipairs(names) do to = math.max(to, topicRow(name).trimmed) end
+  return to
 end
 local function standing(name)
   local seq = newest(name)
@@ -392,7 +388,7 @@ end
 
 /**
  * Reads named topics: epoch, after, count, bytes, latest, names as JSON.
- * Returns `[head, floor, scannedTo, conflated, entries, trimmed to, closed]`.
+ * Returns `[head, floor, scannedTo, conflated, entries, trimmed to]`.
  */
 export const read = `${prelude}${losses}
 local after, count, bytes, latest = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
@@ -430,13 +426,12 @@ for _, seq in ipairs(wanted) do
   end
   entries[#entries + 1] = shown(e)
 end
-local to, closed = lossesOf(names, after)
-return { s.head, s.floor, scannedTo, passed <= scannedTo and passed or 0, entries, to, closed }
+return { s.head, s.floor, scannedTo, passed <= scannedTo and passed or 0, entries, trimmedOf(names) }
 `
 
 /**
  * Reads by seq, whatever the topic: epoch, after, most rows, most bytes of them, names as JSON.
- * Returns `[head, floor, scannedTo, rows, trimmed to, closed, how many topics were trimmed after, trims]`.
+ * Returns `[head, floor, scannedTo, rows, trimmed to, how many topics were trimmed after, trims]`.
  */
 export const scan = `${prelude}${losses}
 local after, left, bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -456,8 +451,7 @@ while left > 0 do
   if bytes <= 0 then left = 0 end
   if left <= 0 then scannedTo = from - 1 end
 end
-local to, closed = lossesOf(names, after)
-return { s.head, s.floor, scannedTo, looked, to, closed, call('ZCOUNT', TRIMMED, '(' .. int(after), '+inf'), s.trims }
+return { s.head, s.floor, scannedTo, looked, trimmedOf(names), call('ZCOUNT', TRIMMED, '(' .. int(after), '+inf'), s.trims }
 `
 
 /** Of topics as JSON, the seqs that say how each stands: epoch, names. */
