@@ -89,6 +89,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
     async read(after: number, limit: ReadLimit, filter: Filter, isGone = never): Promise<Page> {
       await reads.next()
+      if (failed) await known()
       while (flushing || !gaps.knows(filter, after)) {
         if (isGone()) return { entries: [], scannedTo: after }
         await (flushing ?? gaps.learn(filter, after, isGone))
@@ -168,8 +169,18 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
   /** Resolves when the tables hold nothing that is not durable. @throws AppError `log_unusable` */
   async function settled(): Promise<void> {
+    if (failed) await known()
     while (flushing) await flushing
     if (closing) throw closed()
+  }
+
+  /** Resolves when it is known again what a failed commit has done, so that nobody reads of it before followers hear of it. */
+  async function known(): Promise<void> {
+    await commits
+      .between(async () => {
+        if (failed) await recover()
+      })
+      .catch(() => {}) // It stays unknown, but what is there can be read.
   }
 
   /**

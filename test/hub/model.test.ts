@@ -1,29 +1,50 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openRedis } from '../../src/adapters/redis.ts'
 import { openSqlite } from '../../src/adapters/sqlite.ts'
+import { AppError } from '../../src/errors.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { parsePosition } from '../../src/hub/position.ts'
 import type { Subscription } from '../../src/hub/subscription.ts'
+import type { Log } from '../../src/log/log.ts'
+import { memoryLog } from '../../src/log/memory.ts'
+import { sqlLog } from '../../src/log/sql.ts'
 import { Filter } from '../../src/topic.ts'
 import { nextTurn } from '../../src/turn.ts'
 import { Reader } from '../reader.ts'
 import { runs, seed } from '../seed.ts'
+import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
+import { cleanUp, folder } from '../server/server.ts'
+import { FailingSql, type Fault, faults } from '../server/sql.ts'
 
 const RETENTION = { count: 12, topicCount: 5 }
 const TOPICS = ['a', 'b', 'c/x', 'c/y']
 
 type Step =
   | { do: 'publish'; topics: number[] }
+  | { do: 'fail'; topics: number[]; fault: Fault; at: number }
   | { do: 'close'; topic: number }
   | { do: 'open'; names: string[]; latest: boolean }
-  | { do: 'erase'; entry: number }
-  | { do: 'forget'; topic: number }
+  | { do: 'erase'; entry: number; fault?: Fault; at?: number }
+  | { do: 'forget'; topic: number; fault?: Fault; at?: number }
   | { do: 'read'; reader: number; chunks: number }
   | { do: 'reconnect'; reader: number }
   | { do: 'restart' }
+
+const fault = { fault: fc.constantFrom(...faults), at: fc.nat(40) }
+const failing: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('fail' as const),
+      topics: fc.array(fc.nat(3), { minLength: 1, maxLength: 5 }),
+      ...fault,
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('erase' as const), entry: fc.nat(8), ...fault }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('forget' as const), topic: fc.nat(3), ...fault }) },
+)
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -112,9 +133,13 @@ class Follower {
   isDone = false
   lastEventId: string | undefined
 
-  constructor(names: string[], latest: boolean) {
+  /** How long to wait for what is not there yet. */
+  readonly #pause: () => Promise<unknown>
+
+  constructor(names: string[], latest: boolean, pause: () => Promise<unknown>) {
     this.filter = Filter.parse(names)
     this.latest = latest
+    this.#pause = pause
   }
 
   async connect(hub: Hub): Promise<void> {
@@ -138,7 +163,16 @@ class Follower {
         taken++
         idle = 0
       } else idle++
-      if (!bytes) await nextTurn()
+      if (!bytes) await this.#pause()
+    }
+  }
+
+  /** Takes all there is up to a position, however long it takes to come. */
+  async readTo(head: number, model: Model): Promise<void> {
+    for (let tries = 0; tries < 2000; tries++) {
+      await this.read(1000, model)
+      const { subscription } = this
+      if (!subscription || subscription.ended || (subscription.idle && subscription.position >= head)) return
     }
   }
 
@@ -196,28 +230,92 @@ class Follower {
   }
 }
 
-test('random publishing, stalling, reconnecting, trimming and restarting: each entry once and in order, or a gap that is true', async () => {
-  await fc.assert(
+/** A log of one run: opened again and again, and made to fail. */
+interface Storage {
+  open(): Log | Promise<Log>
+  /** Has what is done meanwhile fail. @returns whether nothing of it was done, where that is known */
+  failing(fault: Fault, at: number, act: () => Promise<unknown>): Promise<void>
+}
+
+const mayBeDone = (fault: Fault) => fault === 'after commit' || fault === 'cut off'
+
+/** Whether something is gone: that it was gone already is the answer to who asks again. */
+const erased = (erasing: Promise<number>) =>
+  erasing.then(
+    () => true,
+    (error) => {
+      if (error instanceof AppError && error.code === 'nothing_to_delete') return true
+      throw error
+    },
+  )
+
+/** Takes a refusal that says that nothing was done, or that nobody knows. */
+const refused = (error: unknown) => {
+  if (error instanceof AppError && ['outcome_unknown', 'log_unavailable', 'log_unusable'].includes(error.code)) return
+  throw error
+}
+
+function model(
+  storage: () => Storage,
+  steps: fc.Arbitrary<Step>,
+  numRuns: number,
+  pause: () => Promise<unknown> = nextTurn,
+) {
+  return fc.assert(
     fc.asyncProperty(
-      fc.array(step, { minLength: 5, maxLength: 60 }),
+      fc.array(steps, { minLength: 5, maxLength: 60 }),
       fc.integer({ min: 1, max: 6 }),
       async (steps, windowCount) => {
-        const folder = mkdtempSync(join(tmpdir(), 'tidings-'))
         const model = new Model()
         const followers: Follower[] = []
-        const open = () =>
-          new Hub(() => openSqlite(join(folder, 'hub.db'), { retention: RETENTION }), {
-            windowCount,
-            maxChunkBytes: 60,
-          })
-        let hub = open()
+        const { open, failing } = storage()
+        const openHub = async () => {
+          const hub = new Hub(memoryLog, { windowCount, maxChunkBytes: 60 })
+          await hub.use(await open())
+          return hub
+        }
+        let hub = await openHub()
+        let keys = 0
+        /**
+         * Does something that may fail. What may have been done all the same is done again, by the same keys: what was not must be as if
+         * it had never been tried.
+         */
+        const attempt = async <T>({ fault, at = 0 }: { fault?: Fault; at?: number }, act: () => Promise<T>) => {
+          if (fault === undefined) return act()
+          let done: T | undefined
+          const attempted = () =>
+            act().then((result) => {
+              done = result
+            }, refused)
+          await failing(fault, at, attempted)
+          for (let tries = 0; done === undefined && mayBeDone(fault) && tries < 500; tries++) {
+            await attempted()
+            await pause()
+          }
+          return done
+        }
+        const publish = async (indices: number[], key?: string, pad = 0) => {
+          const topics = indices.map((i) => TOPICS[i]!)
+          const messages = topics.map((topic, i) => ({
+            topic,
+            data: topic.padEnd(pad),
+            ...(key !== undefined && { key: `${key}/${i}` }),
+          }))
+          const published = await hub.publish(messages)
+          return published.map(({ id }, i) => ({ id, seq: parsePosition(id)!.seq, topic: topics[i]! }))
+        }
         try {
           for (const now of steps) {
-            if (now.do === 'publish') {
-              const topics = now.topics.map((i) => TOPICS[i]!)
-              if (topics.some((topic) => model.closed.has(topic))) continue
-              const published = await hub.publish(topics.map((topic) => ({ topic, data: topic })))
-              model.publish(published.map(({ id }, i) => ({ id, seq: parsePosition(id)!.seq, topic: topics[i]! })))
+            if (now.do === 'publish' || now.do === 'fail') {
+              if (now.topics.some((i) => model.closed.has(TOPICS[i]!))) continue
+              if (now.do === 'publish') {
+                model.publish(await publish(now.topics))
+                continue
+              }
+              const key = `${keys++}`
+              const pad = now.fault === 'no room' ? 5000 : 0
+              const said = await attempt(now, () => publish(now.topics, key, pad))
+              if (said) model.publish(said)
             } else if (now.do === 'close') {
               const topic = TOPICS[now.topic]!
               if (model.closed.has(topic)) continue
@@ -229,26 +327,27 @@ test('random publishing, stalling, reconnecting, trimming and restarting: each e
             } else if (now.do === 'erase') {
               const one = [...model.kept.values()].at(-1 - now.entry)
               if (!one || model.erased.has(one.seq)) continue
-              await hub.erase(one.topic, one.id)
-              model.erase(one.seq)
+              if (await attempt(now, () => erased(hub.erase(one.topic, one.id)))) model.erase(one.seq)
             } else if (now.do === 'forget') {
               const topic = TOPICS[now.topic]!
               const isThere = model.closed.has(topic) || [...model.kept.values()].some((e) => e.topic === topic)
               if (!isThere) continue
-              await hub.erase(topic)
+              if (!(await attempt(now, () => erased(hub.erase(topic))))) continue
               model.forget(topic)
               for (const follower of followers) {
                 follower.heard = follower.heard.filter((heard) => heard.topic !== topic)
-                const isOver = follower.isDone || follower.subscription!.ended
+                // Its end has been given to it, whether or not it has come back for more.
+                const isEnding = follower.stream.retries.length > 1
+                const isOver = follower.isDone || follower.subscription!.ended || isEnding
                 if (isOver && follower.filter.matches(topic)) await follower.connect(hub)
               }
             } else if (now.do === 'open') {
-              const follower = new Follower(now.names, now.latest)
+              const follower = new Follower(now.names, now.latest, pause)
               followers.push(follower)
               await follower.connect(hub)
             } else if (now.do === 'restart') {
               await hub.close()
-              hub = open()
+              hub = await openHub()
               for (const follower of followers) await follower.connect(hub)
             } else {
               const follower = followers[now.reader % Math.max(1, followers.length)]
@@ -257,15 +356,92 @@ test('random publishing, stalling, reconnecting, trimming and restarting: each e
             }
           }
           for (const follower of followers) {
-            await follower.read(1000, model)
+            await follower.readTo(model.said.at(-1)?.seq ?? 0, model)
             follower.check(model)
           }
         } finally {
           await hub.close()
-          rmSync(folder, { recursive: true })
         }
       },
     ),
-    { seed, numRuns: runs(60, 3000) },
+    { seed, numRuns },
   )
-}, 600_000)
+}
+
+describe('random publishing, stalling, reconnecting, trimming and restarting: each entry once and in order, or a gap that is true', () => {
+  let server: RedisServer | undefined
+  let hubs = 0
+  beforeAll(async () => {
+    if (!withoutRedis) server = await redisServer({ appendonly: 'yes', appendfsync: 'always' })
+  })
+  afterAll(async () => {
+    await server?.kill()
+    await cleanUp()
+  })
+
+  test('over SQLite', { timeout: 600_000 }, () =>
+    model(
+      () => {
+        const file = join(folder(), 'hub.db')
+        return {
+          open: () => openSqlite(file, { retention: RETENTION }),
+          failing: (_, __, act) => act() as Promise<void>,
+        }
+      },
+      step,
+      runs(60, 3000),
+    ),
+  )
+
+  test(
+    'over SQLite whose commits fail: at any statement, at the end, without room, or done and not told',
+    {
+      timeout: 600_000,
+    },
+    () =>
+      model(
+        () => {
+          const sql = new FailingSql(join(folder(), 'hub.db'))
+          return {
+            open: () => sqlLog(sql.open(), { durability: 'disk', home: 'test', retention: RETENTION }),
+            failing: (fault, at, act) => sql.failing(fault, at, act),
+          }
+        },
+        fc.oneof({ weight: 16, arbitrary: step }, { weight: 6, arbitrary: failing }),
+        runs(500, 5000),
+      ),
+  )
+
+  test('over Redis without room, or cut off while it commits', { timeout: 600_000 }, async ({ skip }) => {
+    skip(withoutRedis !== '', withoutRedis)
+    const command = (...words: string[]) => server!.command(words)
+    const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+    await model(
+      () => {
+        const url = server!.url(`model-${++hubs}`)
+        let log: Log
+        return {
+          async open() {
+            log = await openRedis(url, { retention: RETENTION })
+            return log
+          },
+          async failing(fault, _, act) {
+            if (fault === 'no room') {
+              await command('CONFIG', 'SET', 'maxmemory', '1')
+              await act()
+              await command('CONFIG', 'SET', 'maxmemory', '0')
+            } else if (fault === 'cut off') {
+              await Promise.all([act(), command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')])
+              const isBack = () => log.topics({ names: ['a'] }).then(...([() => true, () => false] as const))
+              do await pause(20)
+              while (!(await isBack()))
+            } else await act()
+          },
+        }
+      },
+      fc.oneof({ weight: 16, arbitrary: step }, { weight: 4, arbitrary: failing }),
+      runs(15, 300),
+      () => pause(1),
+    )
+  })
+})

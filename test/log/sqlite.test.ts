@@ -9,6 +9,7 @@ import { AppError } from '../../src/errors.ts'
 import { migrate, steps } from '../../src/log/schema.ts'
 import { type Sql, type SqlRow, sqlLog } from '../../src/log/sql.ts'
 import { Filter } from '../../src/topic.ts'
+import { FailingSql } from '../server/sql.ts'
 import { logSuite } from './suite.ts'
 
 logSuite({
@@ -257,6 +258,69 @@ describe('a log in an SQLite file', () => {
     await expect(log.check()).resolves.toBeUndefined()
     expect(await log.append([{ topic: 'a', data: '2', key: 'k' }])).toMatchObject([{ seq: 2, duplicate: false }])
     expect(got).toEqual([1, 2])
+    await log.close()
+  })
+
+  test.each(['at a statement', 'at the commit', 'no room'] as const)(
+    'remembers nothing of a commit that fails %s: what it would have trimmed is there, and no gap is told',
+    async (fault) => {
+      const sql = new FailingSql(file())
+      const log = sqlLog(sql.open(), { durability: 'disk', home: 'test', retention: { count: 3 } })
+      const filter = Filter.parse(['t/*'])
+      const read = async () => {
+        const { entries, trimmed } = await log.read(0, all, filter)
+        return { seqs: entries.map(({ seq }) => seq), trimmed }
+      }
+      for (let i = 1; i <= 3; i++) await log.append([{ topic: `t/${i}`, data: 'x' }])
+      const before = { seqs: [1, 2, 3], trimmed: undefined }
+      expect(await read()).toEqual(before)
+      const long = { topic: 't/4', data: 'x'.repeat(50_000) }
+      let failures = 0
+      for (let at = 0, isDone = false; !isDone; at++) {
+        await sql.failing(fault, at, async () => {
+          const outcome = await log.append([long, long]).then(
+            () => 'appended',
+            ({ code }) => code,
+          )
+          isDone = outcome === 'appended'
+          if (!isDone) expect([outcome, await read()]).toEqual(['outcome_unknown', before])
+        })
+        if (!isDone) failures++
+        if (fault !== 'at a statement') isDone = true
+      }
+      if (fault === 'at a statement') expect(failures).toBeGreaterThan(10)
+      else {
+        expect([failures, await read()]).toEqual([1, before])
+        await log.append([long, long])
+      }
+      expect(await read()).toEqual({ seqs: [3, 4, 5], trimmed: { to: 2, exact: true } })
+      await log.close()
+    },
+  )
+
+  test('finds out what a commit has done whose answer was lost: what is gone is gone, and whoever follows hears of it', async () => {
+    const sql = new FailingSql(file())
+    const log = sqlLog(sql.open(), { durability: 'disk', home: 'test', retention: { count: 3 } })
+    const heard: unknown[] = []
+    await log.follow(
+      (entries) => heard.push(...entries.map(({ seq }) => seq)),
+      (...erased) => heard.push(erased),
+    )
+    for (let i = 1; i <= 3; i++) await log.append([{ topic: `t/${i}`, data: 'x' }])
+    const read = () => log.read(0, all, Filter.parse(['t/*']))
+    expect((await read()).trimmed).toBeUndefined()
+    const lose = (act: () => Promise<unknown>) =>
+      sql.failing('after commit', 0, () => expect(act()).rejects.toMatchObject({ code: 'outcome_unknown' }))
+
+    await lose(() => log.append([{ topic: 't/4', data: 'x', key: 'k' }]))
+    expect((await read()).trimmed).toEqual({ to: 1, exact: true })
+    expect(await log.append([{ topic: 't/4', data: 'x', key: 'k' }])).toMatchObject([{ seq: 4, duplicate: true }])
+    await lose(() => log.erase('t/2', 2))
+    expect(await log.erase('t/2', 2)).toBe(0)
+    await log.append([{ topic: 't/3', close: true }])
+    await lose(() => log.erase('t/3'))
+    expect(await log.topics({ names: ['t/3'] })).toMatchObject([{ count: 0, closed: 0 }])
+    expect(heard).toEqual([1, 2, 3, 4, ['t/2', 2, 2], 5, ['t/3', undefined, 5]])
     await log.close()
   })
 
