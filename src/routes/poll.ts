@@ -58,10 +58,12 @@ export async function poll(c: Ask, subscription: Subscription, waitMs: number): 
           subscription.onReady = ready
         })
     }
+    const { failure } = subscription
+    if (failure && !isSaying(answer)) throw failure
     // Further than the last id where what follows was passed over: a gap that told of that is not told again.
-    if (!subscription.ended) answer.position = subscription.place
+    if (!subscription.ended || failure) answer.position = subscription.place
     // A client obeys the position, so there is no answer without one: it would go on at the head and miss what is between.
-    if (answer.position === '' || (subscription.failure && !isSaying(answer))) throw subscription.failure ?? ended()
+    if (answer.position === '') throw ended()
     return json(c, answer)
   } finally {
     isOut.clear()

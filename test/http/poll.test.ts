@@ -4,6 +4,7 @@ import { createApp } from '../../src/app.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { parsePosition } from '../../src/hub/position.ts'
 import type { Subscription } from '../../src/hub/subscription.ts'
+import type { Log } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 import type { Connection } from '../../src/routes/connection.ts'
 import { Filter } from '../../src/topic.ts'
@@ -76,7 +77,7 @@ interface Streamed extends Told {
   readonly ended: boolean
 }
 
-test('polls that go on from each other tell exactly what one stream tells, and end where it stands', async () => {
+test('polls that go on from each other tell exactly what one stream tells, and end where it stands, also where reads fail', async () => {
   let answers = 0
   let gaps = 0
   let compared = 0
@@ -89,8 +90,10 @@ test('polls that go on from each other tell exactly what one stream tells, and e
         windowCount: fc.oneof(fc.integer({ min: 1, max: 10 }), fc.constant(1000)),
         maxChunkBytes: fc.oneof(fc.integer({ min: 60, max: 400 }), fc.integer({ min: 60, max: 2 * MAX_CHARS })),
       }),
-      async (steps, questions, retention, hubOptions) => {
+      fc.array(fc.boolean(), { maxLength: 30 }),
+      async (steps, questions, retention, hubOptions, faults) => {
         const log = memoryLog({ retention })
+        const fail = failing(log)
         const hub = new Hub(() => log, hubOptions)
         await hub.check()
         const past = await live(hub, steps)
@@ -104,7 +107,7 @@ test('polls that go on from each other tell exactly what one stream tells, and e
           const whole = await stream(app, query.first, position)
           const polls: Told[] = []
           for (let at = position, q = query.first; ; q = query.next) {
-            const polled = await poll(app, q, at)
+            const polled = await fail(faults, () => poll(app, q, at))
             expectPart(polled, await stream(app, q, at))
             polls.push(polled)
             at = polled.position
@@ -134,8 +137,28 @@ test('polls that go on from each other tell exactly what one stream tells, and e
   )
 }, 600_000)
 
+/** Makes reads of a log fail while something is done: as each of the faults says that the next one does, until there are no more. */
+function failing(log: Log) {
+  let left: boolean[] = []
+  const failed = async () => {
+    if (left.shift()) throw new Error('disk on fire')
+  }
+  const { read, seek, topics } = log
+  log.read = (...asked) => failed().then(() => read(...asked))
+  log.seek = (...asked) => failed().then(() => seek(...asked))
+  log.topics = (...asked) => failed().then(() => topics(...asked))
+  return async <T>(faults: boolean[], act: () => Promise<T>): Promise<T> => {
+    left = faults
+    try {
+      return await act()
+    } finally {
+      left = []
+    }
+  }
+}
+
 /** An answer ends where the log has just passed over an event for a newer one: the next answer must not tell that gap again. */
-const passedOverAfterAnswer: [Step[], Question[], { count: number; topicCount: number }, Bounds] = [
+const passedOverAfterAnswer: [Step[], Question[], { count: number; topicCount: number }, Bounds, boolean[]] = [
   [
     { do: 'publish', topic: 0, chars: 32_500, close: true },
     { do: 'publish', topic: 2, chars: 1, close: false },
@@ -144,6 +167,7 @@ const passedOverAfterAnswer: [Step[], Question[], { count: number; topicCount: n
   [{ names: ['a', 'c/x'], latest: '&latest=true&gaps=true', beginning: { last: 3 }, position: '' }],
   { count: 4, topicCount: 2 },
   { windowCount: 1, maxChunkBytes: 60 },
+  [],
 ]
 
 interface Past {
@@ -201,7 +225,9 @@ type App = ReturnType<typeof createApp>
 
 async function poll(app: App, query: string, lastEventId: string): Promise<Told> {
   const headers = { accept: 'application/json', 'last-event-id': lastEventId }
-  const response = await app.request(`/event?${query}`, { headers })
+  let response = await app.request(`/event?${query}`, { headers })
+  for (; response.status === 503; response = await app.request(`/event?${query}`, { headers }))
+    expect(await response.json()).toMatchObject({ code: 'log_unusable' })
   expect(response.status).toBe(200)
   const { gap, ...told } = (await response.json()) as Told & { gap?: unknown }
   expect(gap).toEqual(told.gaps?.[0])
