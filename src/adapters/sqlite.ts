@@ -27,8 +27,14 @@ export function openSqlite(path: string, options: Partial<LogOptions> = {}): Log
   const file = canonicalPath(path)
   refuseSecondName(file)
   const acquired = [lock(file)]
-  const release = () => {
-    for (const letGo of acquired.splice(0).reverse()) letGo()
+  const release = (): void => {
+    const letGo = acquired.pop()
+    if (!letGo) return
+    try {
+      letGo()
+    } finally {
+      release() // the lock above all
+    }
   }
   try {
     if (isOpenElsewhere(file))
@@ -116,11 +122,18 @@ function watched(
   let watch: ReturnType<typeof setInterval> | undefined
   /** What the last look found wrong with the files. */
   let broken: AppError | undefined
+  /** A reader kept the log of changes, and what was erased in it. */
+  let isScrubDue = false
+
+  function scrub(): void {
+    isScrubDue = database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()!.busy !== 0
+  }
 
   function look(): void {
     try {
       files!.verifyAll()
       broken = undefined
+      if (isScrubDue) scrub()
       warnings.set('wal', emptyWal(database, file, walLimit))
     } catch (cause) {
       if (cause instanceof AppError) broken = cause // a file that cannot be looked at now is looked at again
@@ -153,7 +166,7 @@ function watched(
     },
     watch() {
       files = new OpenFiles(file)
-      database.exec('PRAGMA busy_timeout = 0') // from now on others would wait with us
+      database.exec('PRAGMA busy_timeout = 0') // a wait inside SQLite would block the event loop: the ledger tries again instead
       watch = setInterval(look, WATCH_MS)
       watch.unref()
     },
@@ -163,10 +176,7 @@ function watched(
       files?.verify()
     },
     warnings: () => warnings.list,
-    scrub() {
-      // The log of changes still holds what was there before. A process that reads the file just now (a backup) is not waited for.
-      database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-    },
+    scrub, // the log of changes still holds what was erased, until no process reads it (a backup)
     close() {
       clearInterval(watch)
       release()

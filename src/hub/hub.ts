@@ -154,6 +154,8 @@ export class Hub {
   readonly #observers: Observer[] = []
   /** How often the log turned out to be another one. */
   #restarts = 0
+  /** A check under way. */
+  #checking: Promise<void> | undefined
 
   /** @param openLog called at the first use, unless `use` gave a log before: making a hub does nothing */
   constructor(openLog: () => Log, options: Partial<HubOptions> = {}) {
@@ -328,13 +330,8 @@ export class Hub {
    */
   async change(subscription: Subscription, filter: Filter): Promise<void> {
     await this.#opened()
-    const group = this.#interests.join({ filter, latest: subscription.latest })
-    try {
-      await subscription.change(group)
-    } catch (cause) {
-      if (subscription.group !== group) this.#quit(group)
-      throw cause
-    }
+    subscription.assertOpen()
+    await subscription.change(this.#interests.join({ filter, latest: subscription.latest })) // which leaves the group itself
   }
 
   /** What an operator should mend although the hub works, a sentence each. */
@@ -346,8 +343,15 @@ export class Hub {
   async check(): Promise<void> {
     if (this.#draining) throw draining()
     const { log, reads, window } = await this.#opened()
-    await log.check()
-    await reads.check(window.head)
+    reads.assertWorking()
+    // Anybody may ask, as often as they like: whoever asks meanwhile gets the same answer.
+    this.#checking ??= log
+      .check()
+      .then(() => reads.check(window.head))
+      .finally(() => {
+        this.#checking = undefined
+      })
+    await this.#checking
   }
 
   /** Takes no new streams and ends the open ones, once what is due is sent, spread so that readers do not come back together. */

@@ -3,8 +3,10 @@ import type { Log, Page } from '../log/log.ts'
 import { Filter } from '../topic.ts'
 import type { HubEvents } from './events.ts'
 
-/** How long a read that failed counts against the hub: longer than a reader that is told to come back stays away. */
+/** How long a read that failed counts against the hub: longer than `retry:`, so that it still does when its reader comes back. */
 const FAILING_MS = 5000
+/** How long a read that worked answers for the log. */
+const CHECK_MS = 1000
 
 const ANYTHING = Filter.parse(['**'])
 
@@ -17,6 +19,7 @@ export class Reads {
   readonly #events: HubEvents
   #failure: { readonly error: AppError; readonly at: number } | undefined
   #toldAt = Number.NEGATIVE_INFINITY
+  #workedAt = Number.NEGATIVE_INFINITY
 
   constructor(log: Log, events: HubEvents) {
     this.#log = log
@@ -44,10 +47,16 @@ export class Reads {
     return new Map(states.filter(({ closed }) => closed > 0).map(({ topic, closed }) => [topic, closed]))
   }
 
-  /** Resolves if the log can be read, and nobody's read has failed lately. @throws AppError `log_unavailable`, `log_unusable` */
-  async check(head: number): Promise<void> {
-    await this.read(Math.max(0, head - 1), { count: 1, bytes: 1 }, ANYTHING)
+  /** @throws the AppError that a read failed with lately */
+  assertWorking(): void {
     if (this.#failure && performance.now() - this.#failure.at < FAILING_MS) throw this.#failure.error
+  }
+
+  /** Resolves if the log can be read. @throws AppError `log_unavailable`, `log_unusable` */
+  async check(head: number): Promise<void> {
+    if (performance.now() - this.#workedAt < CHECK_MS) return
+    await this.read(Math.max(0, head - 1), { count: 1, bytes: 1 }, ANYTHING)
+    this.#workedAt = performance.now()
   }
 
   #fail(cause: unknown): never {

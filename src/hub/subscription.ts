@@ -302,7 +302,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** Another end, in the place of the one it had; none if it is missing. */
   renew(expiresAt: number | undefined): void {
-    this.#checkGoing()
+    this.assertOpen()
     this.#expiresAt = this.#warnsAt = NEVER
     if (expiresAt !== undefined) this.#expire(expiresAt)
     this.#feed.wheel.add(this, this.nextTick)
@@ -320,10 +320,9 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /**
    * Goes on at its position with what another group is of, which it leaves in the place of its own.
    *
-   * @throws AppError `stream_unknown` (it has ended, and stays in its group), `log_unavailable`, `log_unusable` (it ends)
+   * @throws AppError `log_unavailable`, `log_unusable` (it ends)
    */
   async change(group: Group): Promise<void> {
-    this.#checkGoing()
     this.#position = this.position // it has all that the old group had for it, if it was waiting
     const wasWaiting = this.#waiting
     this.#waiting = false
@@ -345,6 +344,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     try {
       await this.look()
     } catch (cause) {
+      if (this.#group !== group) return // it has gone on with yet others, which are looked for by themselves
       this.#fail(cause)
       throw cause
     }
@@ -484,7 +484,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     else if (asked.epoch !== epoch) this.#position = 0
     else {
       this.#position = asked.seq
-      // Below the window only the log knows what is left, and above it whether there is such a place already.
+      // Below the window the log says what is left; above the head that we joined at, whether there is such a position yet.
       if (asked.seq >= window.floor && asked.seq <= this.#joinedAt) this.#open('resumed')
     }
     this.#replay(!this.#opened)
@@ -534,7 +534,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#owed.push({ bytes })
   }
 
-  #checkGoing(): void {
+  /** @throws AppError `stream_unknown` if it has ended, or is about to */
+  assertOpen(): void {
     if (this.#ended || this.#ending) throw new AppError('stream_unknown', 'Cannot change this stream: it has ended')
   }
 

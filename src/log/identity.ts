@@ -40,7 +40,7 @@ export interface Known {
 /**
  * Whether positions of a database's epoch still name places in it.
  *
- * @param hasTip whether this release's kind of tip was ever written for it: a file of an older version is trusted by its home, once
+ * @param hasTip whether a release that writes tips has opened this database before; if not, its `home` is trusted, once
  */
 export function isSameLog({ epoch, home, head, renewed }: Known, identity: Identity, hasTip: boolean): boolean {
   if (identity.newEpoch !== undefined && identity.newEpoch !== renewed) return false

@@ -39,6 +39,8 @@ const CHECK_MS = 1000
 /** How long a change waits for another process to unlock the storage, and how often it tries. */
 const LOCKED_MS = 5000
 const LOCKED_RETRY_MS = 20
+/** A lock that nobody has met for so long is another one when it is met again. */
+const LOCK_FORGOTTEN_MS = 1000
 
 /** What a change is about to make of the log. What is known in memory becomes this with the commit, and not before. */
 interface Draft extends State {
@@ -67,6 +69,8 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   /** The seq after which trimming looks for what is over a bound: up to there all is kept, whatever its age. */
   let trimFrom = 0
   let failed = false
+  /** When another process was found to have locked the storage, and when that was seen last. */
+  const lock = { since: 0, seenAt: Number.NEGATIVE_INFINITY }
   /** What was being erased when a commit failed: it may be gone all the same. */
   const uncertain: { readonly topic: string; readonly seq: number | undefined; readonly upTo: number }[] = []
   let lastCommitAt = Number.NEGATIVE_INFINITY
@@ -194,8 +198,26 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       return attempt(apply)
     } catch (cause) {
       if (!isLocked(cause)) throw cause
-      return patiently(() => attempt(apply))
+      return patiently(apply, cause)
     }
+  }
+
+  /**
+   * Tries again until somebody else has unlocked the storage, in turns between which others run. All who wait have one deadline: the
+   * next in the queue does not wait anew.
+   */
+  async function patiently(apply: (draft: Draft) => void, refusal: unknown): Promise<void> {
+    const now = performance.now()
+    if (now - lock.seenAt > LOCK_FORGOTTEN_MS) lock.since = now
+    for (lock.seenAt = now; lock.seenAt - lock.since < LOCKED_MS; lock.seenAt = performance.now()) {
+      await new Promise((resolve) => setTimeout(resolve, LOCKED_RETRY_MS))
+      try {
+        return await attempt(apply)
+      } catch (cause) {
+        if (!isLocked(cause)) throw cause
+      }
+    }
+    throw refusal
   }
 
   /** See `change`. */
@@ -248,7 +270,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     const refuse = (cause: unknown) => {
       const refusal = cause instanceof AppError ? cause : unknown(cause)
       for (const batch of group) batch.refuse(refusal)
-      startSweep() // which recovers: what was written after all is delivered now, not with the next append
+      if (failed) startSweep() // which recovers: what was written after all is delivered now, not with the next append
     }
     try {
       const changing = change((draft) => {
@@ -521,19 +543,6 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   function deliver(entries: readonly Entry[]): void {
     deliveredTo = state.head
     followers.tell(entries)
-  }
-}
-
-/** Tries again for as long as another process has locked the storage, in turns between which others run. */
-async function patiently(attempt: () => void | Promise<void>): Promise<void> {
-  const endsAt = performance.now() + LOCKED_MS
-  for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, LOCKED_RETRY_MS))
-    try {
-      return await attempt()
-    } catch (cause) {
-      if (!isLocked(cause) || performance.now() > endsAt) throw cause
-    }
   }
 }
 

@@ -1,7 +1,7 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { AppError } from '../errors.ts'
 import { Pieces } from './bytes.ts'
-import { parseJson } from './json.ts'
+import { isCutJson, parseJson } from './json.ts'
 
 /** Stands for an item whose beginning came, but not its end. */
 export const INCOMPLETE = Symbol('incomplete')
@@ -61,8 +61,8 @@ function isCut(line: Uint8Array): boolean {
   try {
     if (text.trim() !== '') JSON.parse(text)
     return false
-  } catch (error) {
-    return error instanceof SyntaxError // a RangeError is of JSON too deep for the parser
+  } catch {
+    return isCutJson(text)
   }
 }
 
@@ -106,13 +106,13 @@ export async function* eventsOf(bytes: AsyncIterable<Uint8Array>, maxItemBytes: 
     if (failure) items.push(failure)
     if (items.length > 0) yield items
   }
-  // Only the parser knows what it holds. One more line and a blank one make an event of it, which is nobody's.
+  // Flush the parser: the event that comes of one more `data` line and a blank line shows whether one had begun. It is not published.
   parser.feed(unended === '' ? 'data\n\n' : '\ndata\n\n')
   const isInLine = unended !== '' && unended !== ':'
   if (endsInCharacter(decoder) || isInLine || isBegun(events[0])) yield [INCOMPLETE]
 }
 
-/** Whether an event says more than its last line, which is empty. One that is not there had become too large by that line. */
+/** Whether a flushed event says more than the `data` line of the flush. None comes where it became longer than the parser takes. */
 function isBegun(event: EventSourceMessage | undefined): boolean {
   return event === undefined || event.id !== undefined || event.event !== undefined || event.data !== ''
 }

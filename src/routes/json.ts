@@ -30,3 +30,51 @@ function check(value: unknown): void {
     level = next
   }
 }
+
+/**
+ * Whether a text that is no JSON (RFC 8259) is the beginning of some: what a sender that was cut leaves. `JSON.parse` does not tell, and
+ * its messages are each runtime's own.
+ */
+export function isCutJson(text: string): boolean {
+  const tokens =
+    /[ \t\n\r]*(?:([[\]{},:])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*")|([^[\]{},:"\s]+)|(".*$))?/sy
+  const open: string[] = []
+  /** What may come next: a value, a member's name, a colon, or the end of what is open. */
+  let next: 'value' | 'first value' | 'name' | 'first name' | 'colon' | 'end' = 'value'
+  const isValue = () => next === 'value' || next === 'first value'
+  const isName = () => next === 'name' || next === 'first name'
+  while (tokens.lastIndex < text.length) {
+    const [whole, mark, string, word, unended] = tokens.exec(text)!
+    const isLast = tokens.lastIndex === text.length
+    if (whole === '') return false
+    if (unended !== undefined) return (isValue() || isName()) && UNENDED_STRING.test(unended)
+    if (string !== undefined) {
+      if (!isValue() && !isName()) return false
+      next = isName() ? 'colon' : 'end'
+    } else if (word !== undefined) {
+      if (!isValue()) return false
+      if (!WORD.test(word)) return isLast && CUT_WORD.test(word)
+      next = 'end'
+    } else if (mark === '{' || mark === '[') {
+      if (!isValue()) return false
+      open.push(mark)
+      next = mark === '{' ? 'first name' : 'first value'
+    } else if (mark === '}' || mark === ']') {
+      const isEmpty = next === (mark === '}' ? 'first name' : 'first value')
+      if (open.pop() !== (mark === '}' ? '{' : '[') || (next !== 'end' && !isEmpty)) return false
+      next = 'end'
+    } else if (mark === ':') {
+      if (next !== 'colon') return false
+      next = 'value'
+    } else if (mark === ',') {
+      if (next !== 'end' || open.length === 0) return false
+      next = open.at(-1) === '{' ? 'name' : 'value'
+    }
+    if (next === 'end' && open.length === 0 && !isLast && text.slice(tokens.lastIndex).trim() !== '') return false
+  }
+  return true
+}
+
+const WORD = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/
+const CUT_WORD = /^(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-|-?(?:0|[1-9]\d*)(?:\.|(?:\.\d+)?[eE][+-]?))$/
+const UNENDED_STRING = /^"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*(?:\\(?:u[\da-fA-F]{0,3})?)?$/s

@@ -60,7 +60,7 @@ export async function poll(c: Ask, subscription: Subscription, waitMs: number): 
     }
     const { failure } = subscription
     if (failure && !isSaying(answer)) throw failure
-    // Further than the last id where what follows was passed over: a gap that told of that is not told again.
+    // The position may be past the last id (a gap, or entries of other topics): so the next poll is not told the same gap again.
     if (!subscription.ended || failure) answer.position = subscription.place
     // A client obeys the position, so there is no answer without one: it would go on at the head and miss what is between.
     if (answer.position === '') throw ended()

@@ -52,7 +52,8 @@ export function renew(hub: Hub, auth: Auth, body: BodyLimits, limits: TopicLimit
     const { subscription } = stream
     if (topics) await hub.change(subscription, filter!)
     subscription.renew(grant.expiresAt)
-    Object.assign(stream, { grant, filter })
+    // Of several changes at once the stream is of the last one, whichever is answered last.
+    Object.assign(stream, { grant, filter: topics ? subscription.group.selection.filter : filter })
     await auth.recheck(subscription, grant)
     return c.json(
       {

@@ -1,7 +1,7 @@
 import { AppError } from '../errors.ts'
 import { essenceOf, piecesOf, refuseCompressed, within } from './bytes.ts'
 import type { Ask } from './connection.ts'
-import { eventsOf, type Items, linesOf } from './items.ts'
+import { eventsOf, INCOMPLETE, type Items, linesOf } from './items.ts'
 
 /** Bounds of a body that is read as it streams in. */
 export interface StreamLimits {
@@ -30,7 +30,7 @@ export function streamOf(asked: Ask, limits: StreamLimits & { readonly maxItemBy
 async function* bounded(items: Items, maxItems: number): Items {
   let count = 0
   for await (const group of items) {
-    count += group.length
+    count += group.at(-1) === INCOMPLETE ? group.length - 1 : group.length
     if (count <= maxItems) yield group
     else {
       const error = new AppError(

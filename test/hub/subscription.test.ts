@@ -4,6 +4,7 @@ import type { Subscription } from '../../src/hub/subscription.ts'
 import type { Log, LogOptions } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 import { Filter } from '../../src/topic.ts'
+import { nextTurn } from '../../src/turn.ts'
 import { Reader } from '../reader.ts'
 
 let log: Log
@@ -460,7 +461,78 @@ describe('a stream that may go on until a given time', () => {
   })
 })
 
+describe('a stream goes on with other topics', () => {
+  /** Has the answers of looks come when they are let, or fail. */
+  const heldLooks = () => {
+    const { topics } = log
+    const looks: ((error?: Error) => void)[] = []
+    log.topics = (query) =>
+      new Promise((resolve, reject) => {
+        looks.push((error) => (error ? reject(error) : resolve(topics(query))))
+      })
+    return looks
+  }
+
+  test('and again before it is known what is closed: it is of the last ones, and nobody else is left out', async () => {
+    const other = await read(['x'])
+    const subscription = await subscribe(['a'])
+    const reader = new Reader().follow(subscription)
+    const looks = heldLooks()
+    const first = hub.change(subscription, Filter.parse(['x']))
+    await nextTurn()
+    const second = hub.change(subscription, Filter.parse(['b']))
+    await nextTurn()
+    looks[1]!()
+    await second
+    looks[0]!(new Error('disk on fire'))
+    await first
+    await say('x', 'for the other')
+    await say('b', 'for it')
+    await other.gets('for the other')
+    await reader.gets('for it')
+    expect(hub.readers).toBe(2)
+    for (const [topic, readers] of [
+      ['a', 0],
+      ['x', 1],
+      ['b', 1],
+    ] as const) {
+      const asked = hub.topic(topic)
+      await nextTurn()
+      looks.at(-1)!()
+      expect(await asked).toMatchObject({ readers })
+    }
+  })
+
+  test('whose look fails: it ends with a retry, and is of no group any more', async () => {
+    const subscription = await subscribe(['a'])
+    const reader = new Reader().follow(subscription)
+    const looks = heldLooks()
+    const changing = hub.change(subscription, Filter.parse(['b']))
+    await nextTurn()
+    looks[0]!(new Error('disk on fire'))
+    await expect(changing).rejects.toMatchObject({ code: 'log_unusable' })
+    await expect.poll(() => reader.ended).toBe(true)
+    expect([reader.retries.length, hub.readers]).toEqual([2, 0])
+    await expect(hub.change(subscription, Filter.parse(['c']))).rejects.toMatchObject({ code: 'stream_unknown' })
+  })
+})
+
 describe('a hub', () => {
+  test('looks at its log once for all who ask whether it is ready', async () => {
+    await hub.close()
+    log = memoryLog()
+    hub = new Hub(() => log)
+    const { read } = log
+    let reads = 0
+    log.read = (...asked) => {
+      reads++
+      return read(...asked)
+    }
+    await Promise.all(Array.from({ length: 100 }, () => hub.check()))
+    for (let i = 0; i < 100; i++) await hub.check()
+    expect(reads).toBe(1)
+  })
+
   test('drains: no new streams, what is due is sent, each is told when to come back, spread', async () => {
     const readers = await Promise.all(Array.from({ length: 100 }, () => read(['a'])))
     const last = say('a', 'last')

@@ -143,6 +143,36 @@ describe('a log in an SQLite file', () => {
     await log.close()
   })
 
+  test('refuses all who wait for a lock at one time, and whoever comes then at once', async () => {
+    const path = file()
+    const log = openSqlite(path)
+    const other = new DatabaseSync(path)
+    other.exec('BEGIN IMMEDIATE')
+    const began = performance.now()
+    const refused = (act: Promise<unknown>) => expect(act).rejects.toMatchObject({ code: 'log_unavailable' })
+    await Promise.all([...Array.from({ length: 6 }, () => refused(log.check())), refused(log.erase('a', 1))])
+    for (let i = 0; i < 3; i++) await refused(log.append([{ topic: 'a', data: 'x' }]))
+    const closing = log.close()
+    await closing
+    expect(performance.now() - began).toBeLessThan(9000) // SQLite would have had each of them wait for 5 s
+    other.close()
+  })
+
+  test('leaves nothing of what was erased once a process that read the file meanwhile lets go of it', async () => {
+    const path = file()
+    const log = openSqlite(path)
+    await log.append([{ topic: 'a', data: 'canary' }])
+    const reader = new DatabaseSync(path, { readOnly: true })
+    reader.exec('BEGIN')
+    reader.prepare('SELECT * FROM entry').all()
+    expect(await log.erase('a', 1)).toBe(1)
+    const holds = () => [path, `${path}-wal`].some((name) => readFileSync(name).includes('canary'))
+    expect(holds()).toBe(true)
+    reader.close()
+    await expect.poll(holds).toBe(false)
+    await log.close()
+  })
+
   test('warns while a reader pins a WAL that is larger than what is kept, and empties it once the reader lets go', async () => {
     const path = file()
     const warnings: string[] = []

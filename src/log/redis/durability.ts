@@ -5,6 +5,8 @@ export interface Server {
   /** Names its process: another one means that it was started again, or that another took its place. */
   readonly run: string
   readonly durability: Durability
+  /** Whether all that was acknowledged is there when the server is started again, unless it was evicted: which is noticed by itself. */
+  readonly isSynced: boolean
   /** The policy by which it may evict what it holds; missing where it evicts nothing, and where it does not say. */
   readonly evicts: string | undefined
 }
@@ -21,13 +23,22 @@ export async function inspect(ask: (command: readonly string[]) => Promise<unkno
   const run = told('run_id')
   const policy = told('maxmemory_policy')
   const evicts = policy === '' || policy === 'noeviction' ? undefined : policy
-  const isKept = policy === 'noeviction' && told('aof_enabled') === '1' && told('aof_last_write_status') !== 'err'
-  if (!isKept) return { run, durability: 'memory', evicts }
+  const persistence = await persistenceOf(told, ask)
+  const durability = policy === 'noeviction' ? persistence : 'memory'
+  return { run, durability, isSynced: persistence === 'disk', evicts }
+}
+
+/** What survives the server's process or machine. */
+async function persistenceOf(
+  told: (name: string) => string,
+  ask: (command: readonly string[]) => Promise<unknown>,
+): Promise<Durability> {
+  if (told('aof_enabled') !== '1' || told('aof_last_write_status') === 'err') return 'memory'
   const settingOf = async (name: string) => {
     const answer = await ask(['CONFIG', 'GET', name]).catch(() => [])
     return Array.isArray(answer) ? answer[1] : undefined
   }
   const syncs = await settingOf('appendfsync')
-  if (syncs !== 'always') return { run, durability: syncs === 'no' ? 'process' : 'memory', evicts }
-  return { run, durability: (await settingOf('no-appendfsync-on-rewrite')) === 'no' ? 'disk' : 'process', evicts }
+  if (syncs !== 'always') return syncs === 'no' ? 'process' : 'memory'
+  return (await settingOf('no-appendfsync-on-rewrite')) === 'no' ? 'disk' : 'process'
 }

@@ -78,7 +78,7 @@ class SharedLog implements Log {
   readonly #warnings: Warnings
   readonly #followers = new Followers()
   readonly #commits = new GroupCommit((group) => this.#commit(group))
-  #server: Server = { run: '', durability: 'memory', evicts: undefined }
+  #server: Server = { run: '', durability: 'memory', isSynced: false, evicts: undefined }
   #epoch = ''
   #tag = 0
   /** The newest seq that was delivered here, and the last erasure that was told of. */
@@ -254,10 +254,14 @@ class SharedLog implements Log {
     } catch (error) {
       if (!says(error, 'LOST') && !says(error, 'REWOUND')) throw error
       await this.#look()
-      throw new AppError('log_unavailable', 'Cannot use the log as it was: its server has another one now; try again', {
-        cause: error,
-        retryAfterS: 1,
-      })
+      throw new AppError(
+        'log_unavailable',
+        'Cannot use the log: it was replaced or repaired on its server and has a new epoch; try again',
+        {
+          cause: error,
+          retryAfterS: 1,
+        },
+      )
     }
   }
 
@@ -295,7 +299,7 @@ class SharedLog implements Log {
     const known = this.#server.run
     const server = await inspect((command) => this.#engine.send(command))
     const tag = crypto.getRandomValues(new Uint32Array(1))[0]!
-    const isDurable = server.durability === 'disk' ? 1 : 0
+    const isDurable = server.isSynced ? 1 : 0
     const answer = await this.#engine
       .run(
         scripts.open,
@@ -525,8 +529,7 @@ class SharedLog implements Log {
     this.#server = server
     this.#warnings.set(
       'eviction',
-      server.evicts &&
-        `Redis may evict entries of the log: its maxmemory-policy is ${server.evicts}; set it to noeviction`,
+      server.evicts && `Redis may evict what it holds: its maxmemory-policy is ${server.evicts}; set it to noeviction`,
     )
   }
 

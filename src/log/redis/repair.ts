@@ -3,7 +3,7 @@
  * what is derived from them is derived again. Below the head nothing exact can be said any more, so the head is the floor.
  *
  * It is one script, during which the server answers nobody. It looks at all topics (0.1 s for 10,000), and at all entries only if seqs of a
- * topic are gone (4 s for 1,000,000) or rows of topics (10 s). Clients that lose patience meanwhile look again, and find it done.
+ * topic are gone (4 s for 1,000,000) or rows of topics (10 s). A client that times out meanwhile asks again, and finds it done.
  */
 export const repair = `
 local function repair()

@@ -1,0 +1,96 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { isCutJson } from '../../src/routes/json.ts'
+import { runs, seed } from '../seed.ts'
+
+const isJson = (text: string) => {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+test('JSON that was cut anywhere is known as cut', () => {
+  fc.assert(
+    fc.property(fc.json(), fc.constantFrom(0, 2), fc.nat(1000), (json, indent, at) => {
+      const text = JSON.stringify(JSON.parse(json), null, indent).replace(/[é-\u{10ffff}]/gu, (c) =>
+        [...c].map((one) => `\\u{${one}}`).length > 0 ? c : c,
+      )
+      const cut = text.slice(0, 1 + (at % text.length))
+      expect([cut, isJson(cut) || isCutJson(cut)]).toEqual([cut, true])
+    }),
+    { seed, numRuns: runs(2000, 200_000) },
+  )
+})
+
+test('a text that no more characters can make JSON is not cut', () => {
+  for (const text of [
+    ...[
+      "{'topic':'a'",
+      'hello',
+      '{"data":"x"}}',
+      '{"data":"x",}',
+      '{data:1',
+      '[1,]',
+      '[,',
+      '{,',
+      '{"a"}',
+      '{"a":}',
+      '{"a":1 "b"',
+    ],
+    ...[
+      '01',
+      '1.e',
+      '--1',
+      '+1',
+      'nul1',
+      'True',
+      '"a" "b',
+      '"\\x',
+      '"\n',
+      ']',
+      '}',
+      ':',
+      ',',
+      '[1 2',
+      '{"a":1:',
+      '[}',
+      '{]',
+      '1 2',
+      '"\\u12g',
+    ],
+  ])
+    expect([text, isCutJson(text)]).toEqual([text, false])
+})
+
+test('what is cut in the midst of a word, a number, a string or an escape is cut', () => {
+  for (const text of [
+    't',
+    'fals',
+    'nul',
+    '-',
+    '1.',
+    '1e',
+    '1e+',
+    '-0.',
+    '"',
+    '"a',
+    '"\\',
+    '"\\u',
+    '"\\u12',
+    '"\\"',
+    '[',
+    '{',
+    '{"',
+    '{"a"',
+    '{"a":',
+    '{"a":[1,',
+    '[[[',
+    ' {\n "a" : ',
+    '[1, 2',
+    '{"a":1,"',
+  ])
+    expect([text, isCutJson(text)]).toEqual([text, true])
+})
