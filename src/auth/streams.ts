@@ -8,6 +8,15 @@ export interface Stream {
   /** What it is of; missing for the seed's. */
   filter: Filter | undefined
   grant: Grant
+  /** Settles with the last change of the two. */
+  changing?: Promise<void>
+}
+
+/** Changes a stream after the changes that were begun before, whatever became of them. */
+export async function inOrder(stream: Stream, change: () => Promise<void>): Promise<void> {
+  const changing = (stream.changing ?? Promise.resolve()).catch(() => {}).then(change)
+  stream.changing = changing
+  await changing
 }
 
 /** The open streams, by the name that `hub.open` told their readers. */

@@ -521,6 +521,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** Tells of the closes that a look found, as soon as the position is past them and no entry has told of them. */
   #oweFound(): void {
+    if (this.#ending?.head === 0) return // it is to end with nothing more
     for (const [topic, seq] of this.#found) {
       if (seq > this.#position) continue
       this.#found.delete(topic)

@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import type { Auth } from '../auth/auth.ts'
 import { authorize } from '../auth/authorize.ts'
 import { COOKIE, setCookie } from '../auth/credentials.ts'
+import { inOrder } from '../auth/streams.ts'
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import { Filter, type TopicLimits } from '../topic.ts'
@@ -50,10 +51,13 @@ export function renew(hub: Hub, auth: Auth, body: BodyLimits, limits: TopicLimit
     const filter = topics ? Filter.parse(topics, limits) : stream.filter
     for (const name of filter ? [...filter.topics, ...filter.patterns] : ['$store']) authorize(grant, 'subscribe', name)
     const { subscription } = stream
-    if (topics) await hub.change(subscription, filter!)
-    subscription.renew(grant.expiresAt)
-    // Of several changes at once the stream is of the last one, whichever is answered last.
-    Object.assign(stream, { grant, filter: topics ? subscription.group.selection.filter : filter })
+    // One after the other, so that the topics and the grant that a stream goes on with are of one renewal. What vouches for it is
+    // recorded before it goes on: if that is revoked meanwhile, the stream ends.
+    await inOrder(stream, async () => {
+      subscription.renew(grant.expiresAt)
+      Object.assign(stream, { grant, filter })
+      if (topics) await hub.change(subscription, filter!)
+    })
     await auth.recheck(subscription, grant)
     return c.json(
       {

@@ -503,6 +503,20 @@ describe('a stream goes on with other topics', () => {
     }
   })
 
+  test('and is ended at once before it is known what is closed: nothing is told after that', async () => {
+    await say('b', 'last')
+    await hub.publish([{ topic: 'b', close: true }])
+    const subscription = await subscribe(['a'])
+    take(subscription)
+    const looks = heldLooks()
+    const changing = hub.change(subscription, Filter.parse(['b', 'c']))
+    await nextTurn()
+    subscription.finish(1000, true)
+    looks[0]!()
+    await changing
+    expect(take(subscription).text).toBe('retry: 1000\n')
+  })
+
   test('whose look fails: it ends with a retry, and is of no group any more', async () => {
     const subscription = await subscribe(['a'])
     const reader = new Reader().follow(subscription)
