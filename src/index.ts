@@ -2,7 +2,7 @@ import { createApp } from './app.ts'
 import { store } from './store.ts'
 
 export { type AppOptions, createApp } from './app.ts'
-export { type Config, parseConfig } from './config.ts'
+export { type Config, parseConfig } from './config/config.ts'
 export { AppError, type Code } from './errors.ts'
 export { Hub, type HubOptions, type Published, type SubscribeOptions, type Topic } from './hub/hub.ts'
 export type { Subscription } from './hub/subscription.ts'

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { defaultAuthOptions } from '../src/auth/options.ts'
-import { isLoopback, parseConfig, settings } from '../src/config.ts'
+import { parseConfig } from '../src/config/config.ts'
+import { isLoopback } from '../src/config/loopback.ts'
+import { settings } from '../src/config/settings.ts'
 import { defaultHubOptions } from '../src/hub/hub.ts'
 import { defaultLogOptions } from '../src/log/log.ts'
 

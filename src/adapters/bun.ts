@@ -1,5 +1,5 @@
 import { createApp } from '../app.ts'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { Connection } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { pulled } from './carrier.ts'

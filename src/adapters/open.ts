@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { Auth } from '../auth/auth.ts'
-import { type Config, parseConfig } from '../config.ts'
+import { type Config, parseConfig } from '../config/config.ts'
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Log } from '../log/log.ts'

@@ -1,5 +1,5 @@
 import type { Context } from 'hono'
-import { isLoopback } from '../config.ts'
+import { isLoopback } from '../config/loopback.ts'
 import { AppError, quote } from '../errors.ts'
 
 export interface Guard {

@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, test } from 'vitest'
-import { settings } from '../../src/config.ts'
+import { settings } from '../../src/config/settings.ts'
 import { bun, deno, node, servers, worker } from '../server/runtimes.ts'
 import { cleanUp, folder, launch, type Process, type Server, start } from '../server/server.ts'
 
