@@ -4,7 +4,7 @@ import { defaultAuthOptions } from '../src/auth/options.ts'
 import { parseConfig } from '../src/config/config.ts'
 import { isLoopback } from '../src/config/loopback.ts'
 import { settings } from '../src/config/settings.ts'
-import { defaultHubOptions } from '../src/hub/hub.ts'
+import { defaultHubOptions } from '../src/hub/options.ts'
 import { defaultLogOptions } from '../src/log/log.ts'
 
 describe('the configuration', () => {

@@ -34,7 +34,7 @@ export class Revocations {
   async revoke(revoked: Revoked): Promise<void> {
     const kept: Kept = { ...revoked, at: Date.now() }
     await this.#learn()
-    await this.#hub.own(`${PREFIX}${await nameOf(revoked)}`, JSON.stringify(kept))
+    await this.#hub.internal.publish(`${PREFIX}${await nameOf(revoked)}`, JSON.stringify(kept))
     await this.#forget()
   }
 
@@ -46,7 +46,7 @@ export class Revocations {
 
   /** Reads what the log has, once, and follows it. */
   #learn(): Promise<void> {
-    this.#known ??= this.#hub.observe(PREFIX, (entry) => this.#note(entry))
+    this.#known ??= this.#hub.internal.observe(PREFIX, (entry) => this.#note(entry))
     this.#known.catch(() => {
       this.#known = undefined
     })
@@ -72,7 +72,7 @@ export class Revocations {
     for (const kept of oldest.slice(0, tooMany)) {
       if ('jti' in kept) this.#tokens.delete(kept.jti)
       else this.#subjects.delete(kept.sub)
-      await this.#hub.forget(`${PREFIX}${await nameOf(kept)}`)
+      await this.#hub.internal.forget(`${PREFIX}${await nameOf(kept)}`)
     }
   }
 }

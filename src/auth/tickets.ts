@@ -52,7 +52,7 @@ export class Tickets {
   ): Promise<{ readonly grant: Grant; readonly isFirst: boolean }> {
     const ticket = await this.#read(text, 'ticket')
     if (!ticket) throw invalid('it is none of this hub')
-    if (!ticket.isExpired && !(await this.#hub.own('$tickets', '', ticket.id)).duplicate)
+    if (!ticket.isExpired && !(await this.#hub.internal.publish('$tickets', '', ticket.id)).duplicate)
       return { grant: ticket.grant, isFirst: true }
     const kept = cookie === undefined ? undefined : await this.#read(cookie, 'event')
     if (!kept || kept.isExpired || !isSame(kept.grant, ticket.grant)) throw invalid('it has expired or been used')
@@ -82,7 +82,7 @@ export class Tickets {
   #key(): Promise<Uint8Array> {
     if (this.#restarts !== this.#hub.restarts) this.#secret = undefined // it went with the log that had it
     this.#restarts = this.#hub.restarts
-    this.#secret ??= this.#hub.secret('tickets').then((secret) => new TextEncoder().encode(secret))
+    this.#secret ??= this.#hub.internal.secret('tickets').then((secret) => new TextEncoder().encode(secret))
     this.#secret.catch(() => {
       this.#secret = undefined
     })

@@ -1,5 +1,5 @@
 import { AppError } from '../errors.ts'
-import type { Log, Page } from '../log/log.ts'
+import type { Entry, Log, Page } from '../log/log.ts'
 import { Filter } from '../topic.ts'
 import type { HubEvents } from './events.ts'
 
@@ -9,6 +9,12 @@ const FAILING_MS = 5000
 const CHECK_MS = 1000
 
 const ANYTHING = Filter.parse(['**'])
+
+/** A log that a hub follows, and its reads. */
+export interface OpenedLog {
+  readonly log: Log
+  readonly reads: Reads
+}
 
 /**
  * Everything that a hub reads of its log. A read that fails is an error to who asked, never an empty answer; it is told to who runs
@@ -45,6 +51,12 @@ export class Reads {
   async closed(names: Iterable<string>): Promise<ReadonlyMap<string, number>> {
     const states = await this.topics({ names })
     return new Map(states.filter(({ closed }) => closed > 0).map(({ topic, closed }) => [topic, closed]))
+  }
+
+  /** The newest entry of a topic, if there is one. @throws AppError `log_unavailable`, `log_unusable` */
+  async newest(topic: string): Promise<Entry | undefined> {
+    const { entries } = await this.read(0, { count: 1, bytes: 1, latest: true }, Filter.parse([topic]))
+    return entries[0]
   }
 
   /** @throws the AppError that a read failed with lately */

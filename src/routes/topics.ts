@@ -23,7 +23,7 @@ export function list(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
     const isAsked = (name: string) => (filter ? filter.matches(name) : prefix?.startsWith('$') || !isOwn(name))
     const isShown = (name: string) => isAsked(name) && isAllowed(grant, 'subscribe', name)
     const prefixes = prefixesOf(grant, prefix ?? filter?.prefix ?? '')
-    const topics = await hub.topics({ prefixes, isShown, after, limit, signal: c.req.raw.signal })
+    const topics = await hub.directory.list({ prefixes, isShown, after, limit, signal: c.req.raw.signal })
     const next = topics.length === limit ? topics.at(-1)!.topic : undefined
     return c.json({ topics, ...(next !== undefined && { next }) }, 200, headers)
   }
@@ -35,7 +35,7 @@ export function show(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
     const { grant } = await grantOf(c, auth)
     const name = parseTopic(pathOf(c), limits)
     authorize(grant, 'subscribe', name)
-    return c.json(await hub.topic(name), 200, headers)
+    return c.json(await hub.directory.get(name), 200, headers)
   }
 }
 
@@ -50,7 +50,7 @@ export function erase(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
     const id = cut > 0 && (await hub.isId(last)) ? last : undefined
     const topic = parseTopic(id === undefined ? path : path.slice(0, cut), limits)
     if (!isOwn(topic)) authorize(grant, 'publish', `$topics/${topic}`)
-    const erased = await hub.erase(topic, id)
+    const erased = await hub.directory.erase(topic, id)
     return c.json({ topic, ...(id !== undefined && { id }), erased }, 200, headers)
   }
 }

@@ -195,10 +195,10 @@ async function live(hub: Hub, steps: readonly Step[]): Promise<Past> {
     else if (now.do === 'close') await publish(TOPICS[now.topic]!, undefined, true)
     else if (now.do === 'erase') {
       const { topic, id } = kept.at(-1 - now.entry) ?? { topic: 'a', id: 'none-1' }
-      await hub.erase(topic, id).catch(() => {}) // it is gone already
+      await hub.directory.erase(topic, id).catch(() => {}) // it is gone already
     } else if (now.do === 'forget') {
       closed.delete(TOPICS[now.topic]!)
-      await hub.erase(TOPICS[now.topic]!).catch(() => {}) // there is nothing of it
+      await hub.directory.erase(TOPICS[now.topic]!).catch(() => {}) // there is nothing of it
     } else {
       for (const before = Date.now(); Date.now() === before; ) await nextTurn()
       past.times.push(Date.now())

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { Hub, type HubOptions, type SubscribeOptions } from '../../src/hub/hub.ts'
+import { Hub } from '../../src/hub/hub.ts'
+import type { HubOptions, SubscribeOptions } from '../../src/hub/options.ts'
 import type { Subscription } from '../../src/hub/subscription.ts'
 import type { Log, LogOptions } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
@@ -223,7 +224,7 @@ describe('what is deleted', () => {
     const [slow, latest] = [await subscribe(['*']), await subscribe(['*'], { latest: true })]
     const repeating = await subscribe(['a'], { repeatMs: 1000 })
     await say('a', 'keep', 'secret', 'end')
-    expect(await hub.erase('a', id(2))).toBe(1)
+    expect(await hub.directory.erase('a', id(2))).toBe(1)
     await say('b', 'more')
     expect((await take(slow)).data).toEqual(['keep', 'end', 'more'])
     expect((await take(latest)).data).toEqual(['end', 'more'])
@@ -240,7 +241,7 @@ describe('what is deleted', () => {
     subscription.read() // begins to read from the log
     await nextTurn()
     await nextTurn()
-    await hub.erase('a', id(2))
+    await hub.directory.erase('a', id(2))
     expect((await take(subscription)).data).toEqual(['keep', 'end'])
   })
 
@@ -249,13 +250,13 @@ describe('what is deleted', () => {
     await say('a', 'old', 'secret')
     const subscription = await subscribe(['a'], { repeatMs: 1000 })
     await take(subscription)
-    await hub.erase('a', id(2))
+    await hub.directory.erase('a', id(2))
     await nextTurn()
     await nextTurn()
     await vi.advanceTimersByTimeAsync(1200)
     const reader = await take(subscription)
     expect(reader.text).toBe('data: old\n\n')
-    await hub.erase('a')
+    await hub.directory.erase('a')
     await nextTurn()
     await nextTurn()
     await vi.advanceTimersByTimeAsync(1200)
@@ -267,8 +268,8 @@ describe('what is deleted', () => {
     await say('a', '1')
     await close('a')
     const reader = await take(both)
-    expect(await hub.erase('a')).toBe(2)
-    expect(await hub.topic('a')).toMatchObject({ kept: 0, closed: false, lastId: id(2) })
+    expect(await hub.directory.erase('a')).toBe(2)
+    expect(await hub.directory.get('a')).toMatchObject({ kept: 0, closed: false, lastId: id(2) })
     await say('a', '2')
     await take(both, reader)
     await close('a')
@@ -288,9 +289,9 @@ describe('what is deleted', () => {
     await say('a', '1')
     await hub.set('x')
     for (const [topic, given] of [['b'], ['b', id(1)], ['a', id(2)], ['a', id(9)]] as [string, string?][])
-      await expect(hub.erase(topic, given)).rejects.toMatchObject({ code: 'nothing_to_delete' })
-    await expect(hub.erase('$store')).rejects.toMatchObject({ code: 'forbidden' })
-    await expect(hub.erase('$store', id(2))).rejects.toMatchObject({ code: 'forbidden' })
+      await expect(hub.directory.erase(topic, given)).rejects.toMatchObject({ code: 'nothing_to_delete' })
+    await expect(hub.directory.erase('$store')).rejects.toMatchObject({ code: 'forbidden' })
+    await expect(hub.directory.erase('$store', id(2))).rejects.toMatchObject({ code: 'forbidden' })
   })
 })
 
@@ -309,7 +310,7 @@ describe('topics', () => {
     await subscribe(['chat/a'])
     await subscribe(['chat/*'])
     await subscribe(['chat/*', 'news'])
-    const list = (names: string[], after = '', limit = 10) => hub.topics({ ...asked(names), after, limit })
+    const list = (names: string[], after = '', limit = 10) => hub.directory.list({ ...asked(names), after, limit })
     expect(await list(['**'])).toEqual([
       { topic: 'chat/a', lastId: id(2), kept: 2, readers: 3, closed: false },
       { topic: 'chat/b', lastId: id(3), kept: 1, readers: 2, closed: false },
@@ -318,7 +319,13 @@ describe('topics', () => {
     expect((await list(['chat/*'], '', 1)).map(({ topic }) => topic)).toEqual(['chat/a'])
     expect((await list(['chat/*'], 'chat/a')).map(({ topic }) => topic)).toEqual(['chat/b'])
     expect((await list(['$store'])).map(({ topic }) => topic)).toEqual(['$store'])
-    expect(await hub.topic('unheard')).toEqual({ topic: 'unheard', lastId: null, kept: 0, readers: 0, closed: false })
+    expect(await hub.directory.get('unheard')).toEqual({
+      topic: 'unheard',
+      lastId: null,
+      kept: 0,
+      readers: 0,
+      closed: false,
+    })
   })
 
   test('are all found, however many others lie between', async () => {
@@ -328,7 +335,7 @@ describe('topics', () => {
       )
     const found: string[] = []
     for (let after = ''; ; ) {
-      const page = await hub.topics({ ...asked(['t/*/x']), after, limit: 7 })
+      const page = await hub.directory.list({ ...asked(['t/*/x']), after, limit: 7 })
       found.push(...page.map(({ topic }) => topic))
       if (page.length < 7) break
       after = page.at(-1)!.topic

@@ -327,12 +327,12 @@ function model(
             } else if (now.do === 'erase') {
               const one = [...model.kept.values()].at(-1 - now.entry)
               if (!one || model.erased.has(one.seq)) continue
-              if (await attempt(now, () => erased(hub.erase(one.topic, one.id)))) model.erase(one.seq)
+              if (await attempt(now, () => erased(hub.directory.erase(one.topic, one.id)))) model.erase(one.seq)
             } else if (now.do === 'forget') {
               const topic = TOPICS[now.topic]!
               const isThere = model.closed.has(topic) || [...model.kept.values()].some((e) => e.topic === topic)
               if (!isThere) continue
-              if (!(await attempt(now, () => erased(hub.erase(topic))))) continue
+              if (!(await attempt(now, () => erased(hub.directory.erase(topic))))) continue
               model.forget(topic)
               for (const follower of followers) {
                 follower.heard = follower.heard.filter((heard) => heard.topic !== topic)

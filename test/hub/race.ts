@@ -90,7 +90,7 @@ export class Race {
   /** Does one thing; that a topic is closed already, or that there is nothing of it, is an answer like any other. */
   async act({ do: what, topic }: Act, data: string): Promise<void> {
     const doing = () => {
-      if (what === 'delete') return this.#hub.erase(topic)
+      if (what === 'delete') return this.#hub.directory.erase(topic)
       const close = what === 'publish' ? {} : { close: true as const }
       return this.#hub.publish([{ topic, ...(what !== 'close without data' && { data }), ...close }])
     }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { Hub, type HubOptions } from '../../src/hub/hub.ts'
+import { Hub } from '../../src/hub/hub.ts'
+import type { HubOptions } from '../../src/hub/options.ts'
 import { parsePosition } from '../../src/hub/position.ts'
 import type { Log, LogOptions } from '../../src/log/log.ts'
 import { Filter } from '../../src/topic.ts'
@@ -36,8 +37,8 @@ const filters: Record<string, readonly string[]> = {
 }
 
 async function deletes(hub: Hub, ids: Map<string, string>): Promise<void> {
-  await hub.erase('q')
-  await hub.erase('p/1', ids.get('p/1 1')!)
+  await hub.directory.erase('q')
+  await hub.directory.erase('p/1', ids.get('p/1 1')!)
 }
 
 async function closes(hub: Hub): Promise<void> {
@@ -69,7 +70,7 @@ export function resumeSuite(name: string, open: (options: Partial<LogOptions>) =
       await say(hub, 4, happens === closes ? ['p/2', 'other'] : TOPICS)
 
       const filter = Filter.parse(filters[asked]!)
-      const head = parsePosition((await hub.topic('other')).lastId!)!.seq
+      const head = parsePosition((await hub.directory.get('other')).lastId!)!.seq
       const states = await log.topics({ names: TOPICS })
       for (let seq = 0; seq <= head; seq++) {
         const page = await log.read(seq, { count: 1000, bytes: 1e9 }, filter)

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { Hub, type HubOptions, type SubscribeOptions } from '../../src/hub/hub.ts'
+import { Hub } from '../../src/hub/hub.ts'
+import type { HubOptions, SubscribeOptions } from '../../src/hub/options.ts'
 import type { Subscription } from '../../src/hub/subscription.ts'
 import type { Log, LogOptions } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
@@ -496,7 +497,7 @@ describe('a stream goes on with other topics', () => {
       ['x', 1],
       ['b', 1],
     ] as const) {
-      const asked = hub.topic(topic)
+      const asked = hub.directory.get(topic)
       await nextTurn()
       looks.at(-1)!()
       expect(await asked).toMatchObject({ readers })
@@ -579,11 +580,11 @@ describe('a hub', () => {
       throw new Error('away')
     }
     const told: string[] = []
-    const observe = () => hub.observe('$of-tests', ({ data }) => void told.push(data!))
+    const observe = () => hub.internal.observe('$of-tests', ({ data }) => void told.push(data!))
     for (let i = 0; i < 3; i++) await expect(observe()).rejects.toMatchObject({ code: 'log_unusable' })
     log.topics = topics
     await observe()
-    await hub.own('$of-tests', 'news')
+    await hub.internal.publish('$of-tests', 'news')
     expect(told).toEqual(['news'])
   })
 

@@ -1,0 +1,105 @@
+import { AppError, quote } from '../errors.ts'
+import type { Log, TopicState } from '../log/log.ts'
+import { isOwn } from '../topic.ts'
+import { formatPosition, parsePosition } from './position.ts'
+import type { OpenedLog } from './reads.ts'
+
+/** Topics that one step of a listing looks at. */
+const PAGE = 1000
+
+/** A topic as people see it. */
+export interface Topic {
+  readonly topic: string
+  /** Position of its newest entry, kept or gone. */
+  readonly lastId: string | null
+  /** Entries kept. */
+  readonly kept: number
+  /** Open streams that it concerns, of all processes that share the log. */
+  readonly readers: number
+  readonly closed: boolean
+}
+
+export interface TopicsQuery {
+  /** What the names begin with: in order, none the beginning of another. Only topics of these are looked at. */
+  readonly prefixes: readonly string[]
+  readonly isShown: (topic: string) => boolean
+  /** The name to go on after. */
+  readonly after: string
+  readonly limit: number
+  /** Aborts the search when its client has gone. */
+  readonly signal?: AbortSignal
+}
+
+/** Which topics there are, and their removal. */
+export class Directory {
+  readonly #opened: () => Promise<OpenedLog>
+  readonly #readersOf: (topic: string) => number
+
+  /** @param readersOf open streams of this process that a topic concerns */
+  constructor(opened: () => Promise<OpenedLog>, readersOf: (topic: string) => number) {
+    this.#opened = opened
+    this.#readersOf = readersOf
+  }
+
+  /** A page of the topics that are shown, by name, of those that have kept entries or are closed; a full page may not be the last. */
+  async list({ prefixes, isShown, after, limit, signal }: TopicsQuery): Promise<readonly Topic[]> {
+    const { log, reads } = await this.#opened()
+    const found: TopicState[] = []
+    for (const prefix of prefixes)
+      for (let last = after; found.length < limit && !signal?.aborted; ) {
+        const page = await reads.topics({ prefix, after: last, limit: PAGE })
+        found.push(...page.filter(({ topic }) => isShown(topic)))
+        if (page.length < PAGE) break
+        last = page.at(-1)!.topic
+      }
+    return this.#describe(found.slice(0, limit), log)
+  }
+
+  /** A topic, known or not yet. */
+  async get(name: string): Promise<Topic> {
+    const { log, reads } = await this.#opened()
+    const [topic] = await this.#describe(await reads.topics({ names: [name] }), log)
+    return topic!
+  }
+
+  /**
+   * Erases one event of a topic for good, or without an id all of the topic's history, and reopens it. See `Log.erase`.
+   *
+   * @returns how many events were erased
+   * @throws AppError `forbidden` (a `$` topic), `nothing_to_delete`, and those of `Log.erase`
+   */
+  async erase(name: string, id?: string): Promise<number> {
+    if (isOwn(name)) throw new AppError('forbidden', `Cannot delete from ${quote(name)}: it is the hub's own`)
+    const { log, reads } = await this.#opened()
+    if (id === undefined) {
+      const [state] = await reads.topics({ names: [name] })
+      if (state!.count === 0 && state!.closed === 0)
+        throw new AppError('nothing_to_delete', `Cannot delete topic ${quote(name)}: there is nothing of it`)
+      return log.erase(name)
+    }
+    const position = parsePosition(id)
+    // The log may have been replaced since the id was looked at.
+    const erased = position?.epoch === log.epoch ? await log.erase(name, position.seq) : 0
+    if (erased === 0)
+      throw new AppError('nothing_to_delete', `Cannot delete event ${quote(id)}: topic ${quote(name)} does not have it`)
+    return erased
+  }
+
+  /** Answers other processes that share the log: how many readers each of the topics has here. */
+  answerPeers({ peers }: Log): void {
+    peers?.onAsked((names) => JSON.stringify((JSON.parse(names) as string[]).map(this.#readersOf)))
+  }
+
+  async #describe(states: readonly TopicState[], { epoch, peers }: Log): Promise<readonly Topic[]> {
+    const names = states.map(({ topic }) => topic)
+    const others = names.length === 0 ? undefined : await peers?.ask(JSON.stringify(names))
+    const counts = [names.map(this.#readersOf), ...(others ?? []).map((answer) => JSON.parse(answer) as number[])]
+    return states.map(({ topic, last, count, closed }, i) => ({
+      topic,
+      lastId: last === 0 ? null : formatPosition(epoch, last),
+      kept: count,
+      readers: counts.reduce((sum, of) => sum + of[i]!, 0),
+      closed: closed > 0,
+    }))
+  }
+}

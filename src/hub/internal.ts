@@ -1,0 +1,107 @@
+import { AppError } from '../errors.ts'
+import type { Entry, Message } from '../log/log.ts'
+import type { OpenedLog } from './reads.ts'
+import { randomName } from './subscription.ts'
+
+/** Topics that one step of a listing looks at. */
+const PAGE = 1000
+/** Between attempts to read the topics of a log that was replaced. */
+const AGAIN_MS = 500
+
+interface Observer {
+  readonly prefix: string
+  readonly onEntry: (entry: Entry) => void
+}
+
+/** A published message's place. */
+export interface Published {
+  /** Its position: the `id` that readers get. */
+  readonly id: string
+  /** Its key was known: it had been published before, and this is where. */
+  readonly duplicate: boolean
+}
+
+type Append = (messages: readonly Message[]) => Promise<readonly Published[]>
+
+/** The hub's own topics (`$…`), in which it keeps what it must remember: revocations, used tickets, secrets. */
+export class InternalTopics {
+  readonly #opened: () => Promise<OpenedLog>
+  readonly #append: Append
+  readonly #observers: Observer[] = []
+
+  constructor(opened: () => Promise<OpenedLog>, append: Append) {
+    this.#opened = opened
+    this.#append = append
+  }
+
+  /** Publishes to an internal topic; with a key once, whatever node does it. */
+  async publish(topic: string, data: string, key?: string): Promise<Published> {
+    const [published] = await this.#append([{ topic, data, ...(key !== undefined && { key }) }])
+    return published!
+  }
+
+  /** Deletes all entries of an internal topic. */
+  async forget(topic: string): Promise<void> {
+    await (await this.#opened()).log.erase(topic)
+  }
+
+  /** A random text that the hub made once under this name and keeps in its log. Nobody may subscribe to it. */
+  async secret(name: string): Promise<string> {
+    const { reads } = await this.#opened()
+    const topic = `$secrets/${name}`
+    const kept = await reads.newest(topic)
+    if (kept) return kept.data!
+    // Of two nodes that make one at the same time, one has the key, and the other takes what that one made.
+    await this.publish(topic, randomName() + randomName(), name).catch((error) => {
+      if (!(error instanceof AppError && error.code === 'key_conflict')) throw error
+    })
+    return (await reads.newest(topic))!.data!
+  }
+
+  /**
+   * Calls `onEntry` with the newest entry of each internal topic with a prefix, and with every later one. Resolves when the newest ones
+   * have been delivered; rejects if they cannot be read, and then calls no more.
+   */
+  async observe(prefix: string, onEntry: (entry: Entry) => void): Promise<void> {
+    const observer = { prefix, onEntry }
+    this.#observers.push(observer)
+    await this.#deliverNewest(observer).catch((cause) => {
+      this.#observers.splice(this.#observers.indexOf(observer), 1)
+      throw cause
+    })
+  }
+
+  /** Delivers an entry of any topic to those who observe it. */
+  deliver(entry: Entry): void {
+    for (const { prefix, onEntry } of this.#observers) if (entry.topic.startsWith(prefix)) onEntry(entry)
+  }
+
+  /** Delivers what there is in a log that has replaced the former, as soon as it can be read. @param isCurrent whether it is still that log */
+  deliverAgain(isCurrent: () => boolean): void {
+    for (const observer of this.#observers) void this.#retry(observer, isCurrent)
+  }
+
+  async #retry(observer: Observer, isCurrent: () => boolean): Promise<void> {
+    while (isCurrent()) {
+      const isDelivered = await this.#deliverNewest(observer).then(
+        () => true,
+        () => false,
+      )
+      if (isDelivered) return
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
+    }
+  }
+
+  async #deliverNewest({ prefix, onEntry }: Observer): Promise<void> {
+    const { reads } = await this.#opened()
+    for (let after = ''; ; ) {
+      const page = await reads.topics({ prefix, after, limit: PAGE })
+      for (const { topic } of page) {
+        const entry = await reads.newest(topic)
+        if (entry) onEntry(entry)
+      }
+      if (page.length < PAGE) return
+      after = page.at(-1)!.topic
+    }
+  }
+}
