@@ -61,7 +61,7 @@ export async function poll(c: Ask, subscription: Subscription, waitMs: number): 
     const { failure } = subscription
     if (failure && !isSaying(answer)) throw failure
     // The position may be past the last id (a gap, or entries of other topics): so the next poll is not told the same gap again.
-    if (!subscription.ended || failure) answer.position = subscription.place
+    if (!subscription.ended || failure) answer.position = subscription.positionId
     // A client obeys the position, so there is no answer without one: it would go on at the head and miss what is between.
     if (answer.position === '') throw ended()
     return json(c, answer)

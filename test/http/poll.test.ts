@@ -252,7 +252,7 @@ async function stream(app: App, query: string, lastEventId: string): Promise<Str
     if (bytes) reader.feed(bytes)
     else if (!carried!.idle && !carried!.ended) await nextTurn()
   }
-  const { ended, place } = carried!
+  const { ended, positionId } = carried!
   carried!.close()
   return {
     events: reader.events
@@ -260,7 +260,7 @@ async function stream(app: App, query: string, lastEventId: string): Promise<Str
       .map(({ id, event = 'message', data }) => ({ ...(id !== undefined && { id }), event, data })),
     gaps: reader.control('gap') as unknown as Told['gaps'],
     closed: reader.control('closed').map(({ topic }) => topic as string),
-    position: ended ? reader.lastEventId! : place,
+    position: ended ? reader.lastEventId! : positionId,
     ended,
   }
 }
