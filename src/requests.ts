@@ -54,6 +54,6 @@ export function errorLine(error: unknown): string {
 }
 
 /** Without what could end a line or move a cursor, not too long, and without what looks like a token. */
-function safe(text: string, length: number): string {
+export function safe(text: string, length: number): string {
   return escaped(withoutTokens(text).slice(0, length))
 }

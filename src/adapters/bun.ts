@@ -7,7 +7,7 @@ import { Cuts } from './cuts.ts'
 import { readFile } from './files.ts'
 import { openAuth, openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
-import { events, tell } from './tell.ts'
+import { eventLines, tell } from './tell.ts'
 
 /** What we call of Bun's own server. */
 interface BunServer {
@@ -33,7 +33,7 @@ declare const Bun: {
  * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
  */
 export async function serve(config: Config): Promise<Running> {
-  await store.use(await openLog(config), { ...config.hub, events })
+  await store.use(await openLog(config), { ...config.hub, events: eventLines(config.requestLog) })
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
   const isNative = config.carrier === 'native'
   const cuts = new Cuts()

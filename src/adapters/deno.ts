@@ -7,7 +7,7 @@ import { readFile } from './files.ts'
 import { shortOf } from './machine.ts'
 import { openAuth, openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
-import { events, tell } from './tell.ts'
+import { eventLines, tell } from './tell.ts'
 
 /** What we call of Deno's own server. */
 interface DenoServer {
@@ -32,7 +32,11 @@ declare const Deno: {
  * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
  */
 export async function serve(config: Config): Promise<Running> {
-  await store.use(await openLog(config), { ...config.hub, events, isShort: shortOf(config.heapWatermark) })
+  await store.use(await openLog(config), {
+    ...config.hub,
+    events: eventLines(config.requestLog),
+    isShort: shortOf(config.heapWatermark),
+  })
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
   const isNative = config.carrier === 'native'
   const server = await listen(config, (request, { remoteAddr }) => {

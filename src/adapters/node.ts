@@ -14,7 +14,7 @@ import { Incoming } from './incoming.ts'
 import { shortOf } from './machine.ts'
 import { openAuth, openLog } from './open.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
-import { events, tell } from './tell.ts'
+import { eventLines, tell } from './tell.ts'
 import { type Listening, warmUp } from './warmup.ts'
 
 /** Longest time in which a request's headers have to come. */
@@ -30,7 +30,11 @@ const HEADERS_BYTES = 32 * 1024
  * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
  */
 export async function serve(config: Config): Promise<Running> {
-  await store.use(await openLog(config), { ...config.hub, events, isShort: shortOf(config.heapWatermark) })
+  await store.use(await openLog(config), {
+    ...config.hub,
+    events: eventLines(config.requestLog),
+    isShort: shortOf(config.heapWatermark),
+  })
   if (config.warmUp) await warmUp(config, listenTo)
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
   const { server, port } = await listenTo(app, config).catch(async (cause) => {

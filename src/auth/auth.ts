@@ -137,7 +137,7 @@ export class Auth {
   async recheck(subscription: Subscription, grant: Grant): Promise<void> {
     if (grant.source === undefined) return
     const isGone = (await this.#revocations.isRevoked(grant)) || !(await this.#isThere(grant))
-    if (isGone) subscription.finish(RETURN_MS, true)
+    if (isGone) subscription.finish('revoked', RETURN_MS, true)
   }
 
   /** The stream has ended. */
@@ -170,7 +170,7 @@ export class Auth {
     if (turn !== this.#turns) return // a later reading knows better
     this.#options = options
     for (const { subscription, grant } of this.#streams)
-      if (grant.source !== undefined && !(await this.#isThere(grant))) subscription.finish(RETURN_MS, true)
+      if (grant.source !== undefined && !(await this.#isThere(grant))) subscription.finish('revoked', RETURN_MS, true)
   }
 
   /** Keys are looked at again also where no stream is open; whoever comes meanwhile waits for it once. */
@@ -193,7 +193,7 @@ export class Auth {
 
   async #closeRevoked(): Promise<void> {
     for (const { subscription, grant } of this.#streams)
-      if (await this.#revocations.isRevoked(grant)) subscription.finish(RETURN_MS, true)
+      if (await this.#revocations.isRevoked(grant)) subscription.finish('revoked', RETURN_MS, true)
   }
 
   async #redeemed(ticket: string, cookie: string | undefined): Promise<Granted> {

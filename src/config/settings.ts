@@ -80,7 +80,7 @@ export const settings = {
   CORS_ORIGINS: setting('Let pages of these origins use the hub, separated by commas', 'none', origins()),
   TRUSTED_PROXIES: setting('Believe X-Forwarded-For of proxies at these addresses and CIDR ranges', 'none', proxies()),
   REQUEST_LOG: setting(
-    'Log a JSON line for these requests: all, refused or none',
+    'Log a JSON line for these requests and ends of streams: all, refused (and streams that failed) or none',
     'refused',
     v.picklist(['all', 'refused', 'none'], 'all, refused or none'),
   ),

@@ -7,6 +7,7 @@ export interface Close {
   readonly seq: number
 }
 
+const nothing: readonly Close[] = []
 const none: ReadonlyMap<string, number> = new Map()
 
 /**
@@ -58,7 +59,7 @@ export class ClosedTopics {
 
   /** Takes what the reader has to be told of at a position: each close once. */
   due(position: number): readonly Close[] {
-    if (this.#found.size === 0) return []
+    if (this.#found.size === 0) return nothing
     const due: Close[] = []
     for (const [topic, seq] of this.#found) {
       if (seq > position) continue

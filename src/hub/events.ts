@@ -1,7 +1,40 @@
-/** What a hub tells of itself to who runs it. Each is called synchronously and must not throw. */
+import type { GapReason } from './frame.ts'
+import type { Subscription } from './subscription.ts'
+
+/**
+ * Why a stream ended:
+ * - `gone`: its reader left, or its connection broke; `answered`: it was a poll, which has its answer;
+ * - `complete`: all its topics are closed;
+ * - `lifetime`, `expired`, `revoked`: it may not go on, and its reader was told when to come back;
+ * - `shutdown`, `replaced`: the hub stops, or its log was replaced by another;
+ * - `stalled`: its reader did not take what it was sent; `failed`: the log could not be read.
+ */
+export type EndReason =
+  | 'gone'
+  | 'answered'
+  | 'complete'
+  | 'lifetime'
+  | 'expired'
+  | 'revoked'
+  | 'shutdown'
+  | 'replaced'
+  | 'stalled'
+  | 'failed'
+
+/**
+ * What a hub reports to whoever runs it: logs, metrics and traces are users of this and of nothing else. Each is called synchronously,
+ * is never awaited, and must not throw. What is counted for each delivery is on the subscription, to be read when it is asked for.
+ */
 export interface HubEvents {
+  /** So many entries were appended, which took so many ms until they were durable; duplicates are not counted. */
+  readonly appended?: (entries: number, ms: number) => void
+  readonly opened?: (subscription: Subscription) => void
+  /** @param cause of `failed` */
+  readonly ended?: (subscription: Subscription, why: EndReason, cause?: unknown) => void
+  /** A reader was told of a gap. */
+  readonly gap?: (reason: GapReason) => void
   /**
-   * Something failed that its readers see only as an end or a refusal. Told again after five seconds if it still fails.
+   * Something failed that readers see only as an end or a refusal. Reported again after five seconds if it still fails.
    *
    * @param what a sentence without an end mark, `Cannot …`
    */

@@ -175,14 +175,15 @@ export class Hub {
   /** Ends every stream and closes the log. */
   async close(): Promise<void> {
     this.#admission.drain()
-    for (const reader of this.#readers) reader.close()
+    for (const reader of this.#readers) reader.close('shutdown')
     if (this.#opening) await (await this.#opening).log.close()
   }
 
   /** Ends every stream, spread so that readers do not come back together. */
   #sendAway(isAtOnce: boolean): void {
     const { size } = this.#readers
-    for (const reader of this.#readers) reader.finish(this.#admission.returnMs(size), isAtOnce)
+    const why = isAtOnce ? 'replaced' : 'shutdown'
+    for (const reader of this.#readers) reader.finish(why, this.#admission.returnMs(size), isAtOnce)
   }
 
   #parse(message: Message, index: number | undefined): Message {
@@ -195,7 +196,10 @@ export class Hub {
 
   async #append(messages: readonly Message[]): Promise<readonly Published[]> {
     const log = this.#log ?? (await this.#opened()).log
+    const { events } = this.#options
+    const began = events?.appended ? performance.now() : 0
     const receipts = await log.append(messages)
+    events?.appended?.(receipts.filter(({ duplicate }) => !duplicate).length, performance.now() - began)
     return receipts.map(({ seq, duplicate }: Receipt) => ({ id: formatPosition(log.epoch, seq), duplicate }))
   }
 
@@ -223,10 +227,13 @@ export class Hub {
       group: this.#interests.join({ filter, latest: options.latest === true }),
       ...{ asked, isDemo, gaps: options.gaps === true },
       change: (before) => this.#quit(before),
-      leave: (subscription) => {
+      leave: (subscription, why) => {
         this.#leave(subscription, repeated)
-        if (isOpen) options.onEnd?.(subscription)
+        if (!isOpen) return
+        options.onEnd?.(subscription)
+        this.#options.events?.ended?.(subscription, why, subscription.failure)
       },
+      ...(options.who !== undefined && { who: options.who }),
       ...(options.expiresAt !== undefined && { expiresAt: options.expiresAt }),
       lifetimeMs: this.#options.lifetimeMs * (0.8 + Math.random() * 0.4),
       drop: options.drop ?? (() => {}),
@@ -247,11 +254,12 @@ export class Hub {
         return
       }
       if (isInLog(asked, history?.after, window, log)) this.#admission.admitReplay()
+      isOpen = true
+      this.#options.events?.opened?.(subscription)
       subscription.open({
         ...(history && { history }),
         ...(repeat && { repeat: { of: repeat, everyMs: options.repeatMs! } }),
       })
-      isOpen = true
       return subscription
     } catch (cause) {
       subscription.close()
@@ -313,9 +321,11 @@ export class Hub {
     const { windowCount, windowBytes } = this.#options
     const window = new Window(head, windowCount, windowBytes)
     const initial: Entry = { topic: STORE, data: DEFAULT_MESSAGE, seq: 0, time: Date.now() }
-    const reads = new Reads(log, this.#options.events ?? {})
+    const events = this.#options.events ?? {}
+    const reads = new Reads(log, events)
     const feed: Feed = {
       ...this.#options,
+      events,
       epoch: log.epoch,
       reads,
       window,

@@ -61,6 +61,8 @@ export interface SubscribeOptions {
   readonly drop?: () => void
   /** Called once when the stream has ended, for whatever reason. */
   readonly onEnd?: (subscription: Subscription) => void
+  /** Whose it is, for people: shown in logs, never to other readers. */
+  readonly who?: string
   /** When the stream must end, in ms since 1970. It is told before. */
   readonly expiresAt?: number
 }

@@ -3,6 +3,7 @@ import type { Page } from '../log/log.ts'
 import type { Turns } from '../turn.ts'
 import { type Close, ClosedTopics } from './closed.ts'
 import { Deadlines, NEVER } from './deadlines.ts'
+import type { EndReason, HubEvents } from './events.ts'
 import { encodeControl, encodeEnding, encodeOpening, Frame, HEARTBEAT, join } from './frame.ts'
 import type { Group, Waiter } from './interests.ts'
 import {
@@ -29,6 +30,7 @@ const READ_COUNT = 64
 /** What a subscription needs of its hub. */
 export interface Feed {
   readonly epoch: string
+  readonly events: HubEvents
   readonly reads: Reads
   readonly window: Window
   readonly maxChunkBytes: number
@@ -48,6 +50,8 @@ export interface Feed {
 /** Whose a subscription is, and for how long. */
 export interface Start {
   readonly group: Group
+  /** Whose it is, for people: a client's address, a token's subject. */
+  readonly who?: string
   /** Where the reader wants to go on: nowhere in particular, at a position, or at what is no position of any log. */
   readonly asked: Wanted['asked']
   /** Says with a `hub.gap` what was passed over for something newer. */
@@ -60,7 +64,7 @@ export interface Start {
   /** Takes this subscription out of a group that it has left. */
   readonly change: (before: Group) => void
   /** Takes this subscription off the hub. */
-  readonly leave: (subscription: Subscription) => void
+  readonly leave: (subscription: Subscription, why: EndReason) => void
   /** Cuts off the reader: it has not taken what it was given for `stallMs`. */
   readonly drop: () => void
 }
@@ -85,6 +89,11 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   readonly stream = randomName()
   /** Called when `read` may give something again. One carrier, one callback. */
   onReady: () => void = () => {}
+
+  /** When it was made, on the clock of `performance.now()`. */
+  readonly openedAt = performance.now()
+  #events = 0
+  #bytes = 0
 
   readonly #feed: Feed
   readonly #start: Start
@@ -119,7 +128,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #repeat: Opening['repeat']
   #failure: AppError | undefined
   /** Last words, due once everything up to `head` is sent. */
-  #ending: { readonly bytes: Uint8Array; readonly head: number } | undefined
+  #ending: { readonly why: EndReason; readonly bytes: Uint8Array; readonly head: number } | undefined
   #final = false
   #ended = false
   readonly #deadlines: Deadlines
@@ -160,6 +169,16 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#countReplay(!this.#opened)
   }
 
+  /** Whose it is, for people. */
+  get who(): string | undefined {
+    return this.#start.who
+  }
+
+  /** Events that were handed to the reader so far, and bytes of everything. */
+  get handed(): { readonly events: number; readonly bytes: number } {
+    return { events: this.#events, bytes: this.#bytes }
+  }
+
   /** Why it ended, if that was because the log could not be read: nothing may be concluded from what it has given. */
   get failure(): AppError | undefined {
     return this.#failure
@@ -193,10 +212,12 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** Whole frames that are due, `maxChunkBytes` or one frame at most, or nothing yet. Asking says that the last ones are sent. */
   read(): Uint8Array | undefined {
     this.#deadlines.taken()
-    if (this.#final) this.close()
+    if (this.#final) this.close(this.#ending?.why ?? 'complete')
     if (this.#ended) return
     const bytes = this.#next()
-    if (bytes) this.#deadlines.hand()
+    if (!bytes) return
+    this.#deadlines.hand()
+    this.#bytes += bytes.byteLength
     return bytes
   }
 
@@ -216,25 +237,25 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     }
   }
 
-  /** The reader has gone. Calling it twice is allowed. */
-  close(): void {
+  /** Ends it with nothing more to say. Calling it twice is allowed. */
+  close(why: EndReason = 'gone'): void {
     if (this.#ended) return
     this.#ended = true
     this.#owed = []
     this.#page = undefined
     this.#countReplay(false)
     this.#group.waiting.delete(this)
-    this.#start.leave(this)
+    this.#start.leave(this, why)
     this.onReady()
   }
 
   /**
    * Ends the stream once what is due by now is sent, or at once with nothing more; the reader is to come back after `retryMs`.
    */
-  finish(retryMs: number, isAtOnce = false): void {
+  finish(why: EndReason, retryMs: number, isAtOnce = false): void {
     this.#deadlines.end(isAtOnce)
     if (this.#ended || (this.#ending && !isAtOnce)) return
-    this.#ending = { bytes: encodeEnding(retryMs), head: isAtOnce ? 0 : this.#feed.window.head }
+    this.#ending = { why, bytes: encodeEnding(retryMs), head: isAtOnce ? 0 : this.#feed.window.head }
     if (isAtOnce) this.#owed = []
     this.#rouse()
   }
@@ -248,12 +269,12 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   tick(now: number): number {
     const deadlines = this.#deadlines
     if (deadlines.isStalled(now)) {
-      this.close()
+      this.close('stalled')
       this.#start.drop()
       return NEVER
     }
-    if (deadlines.isOld(now)) this.finish(jitter(this.#feed.retryMs))
-    if (deadlines.isExpired(now)) this.finish(this.#feed.retryMs, true)
+    if (deadlines.isOld(now)) this.finish('lifetime', jitter(this.#feed.retryMs))
+    if (deadlines.isExpired(now)) this.finish('expired', this.#feed.retryMs, true)
     const expires = deadlines.takeWarning(now, this.#opened)
     if (expires && !this.#start.isDemo) this.#warn(expires)
     // A reader that still owes a drain gets neither.
@@ -385,11 +406,13 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   #hand(chunk: Chunk, bytes: Uint8Array): Uint8Array {
     this.#sent = chunk.sent
+    this.#events += chunk.count
     this.#deadlines.putOffBeat()
     this.#beatDue = false
     for (const close of chunk.closes) this.#closed.tell(close)
     if (!this.#passed) return bytes
     const from = this.#id(this.#passed.from)
+    this.#feed.events.gap?.('conflated')
     const gap = { reason: 'conflated', from, to: this.#id(this.#passed.to), exact: true } as const
     this.#passed = undefined
     return join([encodeControl('gap', gap, from), bytes])
@@ -459,6 +482,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   #oweGap({ reason, from, to, exact }: Gap): void {
+    this.#feed.events.gap?.(reason)
     this.#owe(encodeControl('gap', { reason, from, to: this.#id(to), exact }, this.#id(this.#position)))
     this.#sent = this.#position
   }
@@ -516,7 +540,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** Better to end, and let the reader come back with its position, than to guess what it is owed. */
   #fail(cause: unknown): void {
     this.#failure = cause instanceof AppError ? cause : new AppError('internal', 'Cannot go on', { cause })
-    this.#ending = { bytes: encodeEnding(jitter(this.#feed.retryMs)), head: 0 }
+    this.#ending = { why: 'failed', bytes: encodeEnding(jitter(this.#feed.retryMs)), head: 0 }
     this.#rouse()
     this.onReady()
   }

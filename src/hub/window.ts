@@ -10,6 +10,8 @@ export interface Chunk {
   readonly to: number
   /** Seq of the last frame; `to` where there is none. */
   readonly sent: number
+  /** How many frames these are. */
+  readonly count: number
   /** Cut by a limit: there may be more. */
   readonly full: boolean
   /** Topics that these frames close, with the seq of the close. */
@@ -149,12 +151,12 @@ export function chunkOf(frames: Iterable<Frame>, scannedTo: number, maxBytes: nu
   let sent = scannedTo
   for (const frame of frames) {
     if (taken.length > 0 && bytes + frame.length > maxBytes)
-      return { bytes: joinFrames(taken, bytes), to: sent, sent, full: true, closes }
+      return { bytes: joinFrames(taken, bytes), to: sent, sent, count: taken.length, full: true, closes }
     taken.push(frame)
     bytes += frame.length
     sent = frame.seq
     if (frame.closes) closes.push({ topic: frame.topic, seq: frame.seq })
   }
-  const rest = { to: scannedTo, sent, full: false, closes }
+  const rest = { to: scannedTo, sent, count: taken.length, full: false, closes }
   return taken.length === 0 ? rest : { ...rest, bytes: joinFrames(taken, bytes) }
 }

@@ -58,8 +58,14 @@ async function answer(c: Ask, { hub, auth, clients, body, limits }: EventOptions
 
   c.env?.keep?.()
   let cut = () => {}
-  const { expiresAt } = grant
-  const until = { ...options, drop: () => cut(), ...(expiresAt !== undefined && { expiresAt }) }
+  const { expiresAt, subject } = grant
+  const who = subject ?? clients.addressOf(c)
+  const until = {
+    ...options,
+    drop: () => cut(),
+    ...(who !== undefined && { who }),
+    ...(expiresAt !== undefined && { expiresAt }),
+  }
   const subscription = await open(c, { hub, auth, clients }, grant, filter, until)
   const isPoll = wantsJson(c)
   if (!subscription) return isPoll ? over(c, options.lastEventId, filter) : c.body(null, 204)

@@ -67,7 +67,7 @@ export async function poll(c: Ask, subscription: Subscription, waitMs: number): 
     return json(c, answer)
   } finally {
     isOut.clear()
-    close()
+    subscription.close('answered')
     stopListening()
   }
 }

@@ -52,6 +52,12 @@ const FIELDS: Readonly<Record<string, RegExp>> = {
   code: /^[a-z_]+$/,
   ms: /^\d+(\.\d)?$/,
   address: /^127\.0\.0\.1$/,
+  stream: /^[0-9a-f]{8}$/,
+  end: /^[a-z]+$/,
+  who: /^(127\.0\.0\.1|[\w-]{1,20})$/,
+  topics: /^\d{1,3}$/,
+  events: /^\d+$/,
+  bytes: /^\d+$/,
 }
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -339,7 +345,11 @@ describe.each(runtimes)('over $name', (runtime) => {
     expect(lines.length).toBeGreaterThanOrEqual(answered)
     for (const line of lines) {
       const told = JSON.parse(line) as Record<string, unknown>
-      expect(Object.keys(told)).toEqual(expect.arrayContaining(['method', 'path', 'status', 'ms', 'address']))
+      const fields =
+        'stream' in told
+          ? ['stream', 'end', 'topics', 'ms', 'events', 'bytes']
+          : ['method', 'path', 'status', 'ms', 'address']
+      expect(Object.keys(told)).toEqual(expect.arrayContaining(fields))
       for (const [name, value] of Object.entries(told)) expect([name, `${value}`]).toEqual([name, like(FIELDS[name])])
     }
     expect(foundIn(said())).toEqual([])

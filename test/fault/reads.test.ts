@@ -84,7 +84,7 @@ describe('a poll', () => {
     const [first] = await hub.publish([1, 2, 3].map((i) => ({ topic: 'a', data: `${i}` })))
     const { read } = log
     log.read = (...asked) => {
-      for (const reader of readers) reader.finish(1000, true)
+      for (const reader of readers) reader.finish('shutdown', 1000, true)
       return read(...asked)
     }
     const readers: Subscription[] = []

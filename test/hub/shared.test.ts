@@ -27,7 +27,7 @@ test('readers of one thing at one place are given the very same chunk, however m
 test('chunks are kept up to so many bytes in all, the newest ones', () => {
   const shared = new SharedChunks()
   const groups = Array.from({ length: 20 }, () => new Group({ filter: Filter.parse(['a']), latest: false }))
-  const chunk = () => ({ bytes: new Uint8Array(MIB), to: 1, sent: 1, full: false, closes: [] })
+  const chunk = () => ({ bytes: new Uint8Array(MIB), to: 1, sent: 1, count: 1, full: false, closes: [] })
   for (const group of groups) shared.keep(group, 0, chunk())
   for (const group of groups.slice(-1)) for (let i = 0; i < 20; i++) shared.keep(group, 0, chunk())
   const kept = groups.map((group) => shared.get(group, 0) !== undefined)

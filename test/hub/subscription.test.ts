@@ -441,7 +441,7 @@ describe('a stream that may go on until a given time', () => {
   test('is given nothing after that, also if it was ending before and its reader is slow', async () => {
     const subscription = await subscribe(['a'], { expiresAt: Date.now() + 300 })
     await say('a', ...Array.from({ length: 10 }, () => 'x'.repeat(50_000)))
-    subscription.finish(1000)
+    subscription.finish('shutdown', 1000)
     await new Promise((resolve) => setTimeout(resolve, 600))
     expect(take(subscription).data).toEqual([])
     expect(subscription.ended).toBe(true)
@@ -512,7 +512,7 @@ describe('a stream goes on with other topics', () => {
     const looks = heldLooks()
     const changing = hub.change(subscription, Filter.parse(['b', 'c']))
     await nextTurn()
-    subscription.finish(1000, true)
+    subscription.finish('shutdown', 1000, true)
     looks[0]!()
     await changing
     expect(take(subscription).text).toBe('retry: 1000\n')
@@ -533,6 +533,42 @@ describe('a stream goes on with other topics', () => {
 })
 
 describe('a hub', () => {
+  test('reports what is appended, each stream as it opens and ends and why, and each gap', async () => {
+    await hub.close()
+    const reports: unknown[] = []
+    await start({
+      events: {
+        appended: (entries) => reports.push(['appended', entries]),
+        opened: ({ who }) => reports.push(['opened', who]),
+        ended: (subscription, why) => reports.push(['ended', subscription.who, why, subscription.handed.events]),
+        gap: (reason) => reports.push(['gap', reason]),
+      },
+    })
+    await hub.publish([
+      { topic: 'a', data: '1', key: 'k' },
+      { topic: 'a', data: '1', key: 'k' },
+    ])
+    take(await subscribe(['a'], { who: 'ann', lastEventId: id(0) })).events.at(-1)
+    const ben = await subscribe(['a'], { who: 'ben', lastEventId: 'what?' })
+    take(ben)
+    ben.close()
+    const complete = await read(['a'], { who: 'cleo' })
+    await hub.publish([{ topic: 'a', data: '2', close: true }])
+    await expect.poll(() => complete.ended).toBe(true)
+    await hub.close()
+    expect(reports).toEqual([
+      ['appended', 1],
+      ['opened', 'ann'],
+      ['opened', 'ben'],
+      ['gap', 'unknown'],
+      ['ended', 'ben', 'gone', 0],
+      ['opened', 'cleo'],
+      ['appended', 1],
+      ['ended', 'cleo', 'complete', 1],
+      ['ended', 'ann', 'shutdown', 1],
+    ])
+  })
+
   test('looks at its log once for all who ask whether it is ready', async () => {
     await hub.close()
     log = memoryLog()

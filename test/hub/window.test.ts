@@ -74,7 +74,7 @@ test('one look with a pattern compares it with 500 frames at most, wherever the 
   for (let seq = 1; seq <= 2500; seq++) window.push(frame('other', seq))
   window.push(frame('c/1', 2501))
   const look = (after: number) => window.chunk(after, { filter: Filter.parse(['c/*']), latest: false }, 100)
-  expect(look(0)).toEqual({ to: 500, sent: 500, full: true, closes: [] })
+  expect(look(0)).toEqual({ to: 500, sent: 500, count: 0, full: true, closes: [] })
   expect(look(1600)).toMatchObject({ to: 2100, full: true })
   expect(look(2100)).toMatchObject({ to: 2501, sent: 2501, full: false })
 })
