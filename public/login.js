@@ -8,7 +8,7 @@ export function createLogin(form, whenDone) {
   async function ask(method, headers) {
     told.textContent = ''
     try {
-      const response = await fetch('/login', { method, headers, signal: AbortSignal.timeout(15_000) })
+      const response = await fetch('login', { method, headers, signal: AbortSignal.timeout(15_000) })
       if (!response.ok) {
         told.textContent = (await readProblem(response)).detail
         return

@@ -16,18 +16,18 @@ export function eventAddress(topics, position) {
   const query = new URLSearchParams(topics.map((topic) => ['topic', topic]))
   // The browser sends Last-Event-ID only from an EventSource that saw the id itself; a fresh one must carry it here.
   if (position) query.set('lastEventId', position)
-  return withQuery('/event', query)
+  return withQuery('event', query)
 }
 
 export function sendAddress(topic) {
-  return topic === null ? '/send' : withQuery('/send', new URLSearchParams({ topic }))
+  return topic === null ? 'send' : withQuery('send', new URLSearchParams({ topic }))
 }
 
 export function pageAddress(topics, names) {
   const query = new URLSearchParams(topics.map((topic) => ['topic', topic]))
   for (const name of names) query.append('event', name)
   // A slash is legal in a query, and a shared address is read by people.
-  return withQuery('/', query).replaceAll('%2F', '/')
+  return withQuery('./', query).replaceAll('%2F', '/')
 }
 
 function withQuery(path, query) {

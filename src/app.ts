@@ -2,17 +2,18 @@ import { type Context, type Handler, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { Auth } from './auth/auth.ts'
 import { Clients } from './auth/clients.ts'
-import { guarded } from './auth/guard.ts'
+import { type CheckRequest, guarded } from './auth/guard.ts'
 import { secured, secureHeaders, secureJson } from './auth/headers.ts'
 import { type Config, parseConfig } from './config/config.ts'
 import { AppError, type Code, quote } from './errors.ts'
 import type { Hub } from './hub/hub.ts'
 import { errorLine, type NoteRequest, requestLines, type TellRequest } from './requests.ts'
-import type { Connection } from './routes/connection.ts'
+import { publicBase } from './routes/base.ts'
+import { connectionOf } from './routes/connection.ts'
 import { event } from './routes/event.ts'
 import { health, ready } from './routes/health.ts'
 import { openapi } from './routes/openapi.ts'
-import { type Files, page } from './routes/page.ts'
+import { type Files, notFound, PAGES, page } from './routes/page.ts'
 import { send } from './routes/send.ts'
 import { login, logout, renew, revoke, ticket } from './routes/session.ts'
 import { erase, list, show } from './routes/topics.ts'
@@ -41,9 +42,14 @@ export function createApp({
   auth = new Auth(hub, config.auth),
   files,
   tell,
-}: AppOptions): Hono<{ Bindings: Connection }> {
-  const app = new Hono<{ Bindings: Connection }>()
-  const clients = new Clients(config.clients, (...taken) => hub.take(...taken))
+}: AppOptions): Hono {
+  const app = new Hono()
+  const clients = new Clients(
+    config.clients,
+    (c) => connectionOf(c)?.address,
+    (...taken) => hub.take(...taken),
+  )
+  const base = publicBase(config.basePath, (c) => clients.isFromProxy(c))
   const { hub: limits, body, maxBatch, stream, corsOrigins } = config
   const headers = secureHeaders(corsOrigins.length > 0)
   const answered = around({
@@ -57,24 +63,32 @@ export function createApp({
     app.use(share)
   }
   const sends = send({ hub, auth, clients, body, maxBatch, stream, json: secureJson(headers) })
-  const events = event({ hub, auth, clients, body, limits })
+  const events = event({ hub, auth, clients, body, limits, base })
   const routes: Record<string, Methods> = {
     '/send': { GET: sends, POST: sends },
     '/event': { GET: events, HEAD: events, POST: events, QUERY: events },
     '/topics': reads(list(hub, auth, limits)),
-    '/topics/:topic{.+}': { ...reads(show(hub, auth, limits)), DELETE: erase(hub, auth, limits) },
+    '/topics/:topic{[^]+}': { ...reads(show(hub, auth, limits)), DELETE: erase(hub, auth, limits) },
     '/login': { POST: login(auth), DELETE: logout() },
     '/ticket': { POST: ticket(auth) },
     '/streams/:stream': { POST: renew(hub, auth, body, limits) },
     '/revoke': { POST: revoke(auth, body) },
     '/health': reads(health),
     '/ready': reads(ready(hub, auth)),
-    '/openapi.json': reads(openapi()),
+    '/openapi.json': reads(openapi(base)),
   }
-  for (const [path, methods] of Object.entries(routes)) app.all(path, answered(byMethod(methods)))
-  app.notFound(answered(page(files)) as (c: Context) => Promise<Response>)
+  for (const [path, methods] of Object.entries(routes))
+    app.all(path, answered(byMethod(methods), CHANGING_GETS.includes(path)))
+  for (const path of PAGES) app.all(path, answered(page(path, files)))
+  // An app that is mounted at `/live` has its page at `/live/`. Only `route` reads this list, which makes that path of the empty one; a
+  // route with a parameter in its place would take the fast router from all the others.
+  app.routes.push({ basePath: '/', path: '', method: 'ALL', handler: answered(page('/', files)) })
+  app.notFound(answered(notFound) as (c: Context) => Promise<Response>)
   return app
 }
+
+/** Paths of which a GET changes something: the demo's, as it was asked for. */
+const CHANGING_GETS: readonly string[] = ['/send']
 
 /** What a path takes, by method. */
 type Methods = Readonly<Record<string, Handler>>
@@ -95,7 +109,7 @@ function byMethod(methods: Methods): Handler {
 
 interface Around {
   /** Throws at what is refused, whatever it asks for. */
-  readonly guard: (c: Context) => void
+  readonly guard: CheckRequest
   /** Gives an answer the headers that each has. */
   readonly secure: (response: Response) => void
   readonly note: NoteRequest
@@ -105,22 +119,23 @@ interface Around {
  * Makes handlers that have what each request goes through around them. Middleware would say the same in three more levels, and 4 KB
  * more garbage a request (measured): the only handler of a path Hono calls as it is.
  */
-function around({ guard, secure, note }: Around): (handler: Handler) => Handler {
-  return (handler) => async (c, next) => {
-    const began = performance.now()
-    let response: Response
-    let refusal: unknown
-    try {
-      guard(c)
-      response = await handler(c, next)
-    } catch (error) {
-      refusal = error
-      response = problem(error, c)
+function around({ guard, secure, note }: Around): (handler: Handler, getChanges?: boolean) => Handler {
+  return (handler, getChanges = false) =>
+    async (c, next) => {
+      const began = performance.now()
+      let response: Response
+      let refusal: unknown
+      try {
+        guard(c, getChanges)
+        response = await handler(c, next)
+      } catch (error) {
+        refusal = error
+        response = problem(error, c)
+      }
+      secure(response)
+      note(c, response.status, refusal, began)
+      return response
     }
-    secure(response)
-    note(c, response.status, refusal, began)
-    return response
-  }
 }
 
 /** For pages of listed origins, with what they are logged in by; the answer to a preflight is always the same. */

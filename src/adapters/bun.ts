@@ -1,6 +1,6 @@
 import { createApp } from '../app.ts'
 import type { Config } from '../config/config.ts'
-import type { Connection } from '../routes/connection.ts'
+import { type Connection, envOf } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { pulled } from './carrier.ts'
 import { Cuts } from './cuts.ts'
@@ -42,10 +42,12 @@ export async function serve(config: Config): Promise<Running> {
     const connection: Connection = {
       ...(address && { address }),
       // Bun ends a silent connection after 10 s. That is right for everything but a stream, which is silent by nature.
-      keep: () => own.timeout(request, 0),
-      cut: () => own.timeout(request, cuts.next(performance.now())),
+      disableIdleTimeout: () => own.timeout(request, 0),
+      destroy: () => own.timeout(request, cuts.next(performance.now())),
     }
-    return isNative ? pulled(request, connection, (env) => app.fetch(request, env)) : app.fetch(request, connection)
+    return isNative
+      ? pulled(request, connection, (env) => app.fetch(request, env))
+      : app.fetch(request, envOf(connection))
   })
   return { url: urlOf(config.host, server.port), stop: () => stop(server) }
 }

@@ -2,24 +2,24 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { whenGone } from '../gone.ts'
 import type { Subscription } from '../hub/subscription.ts'
-import type { Connection } from '../routes/connection.ts'
+import { type Connection, type ConnectionEnv, envOf } from '../routes/connection.ts'
 
 /** Has a request answered, and gives the answer the body that is pulled from the subscription it takes, if it takes one. */
 export async function pulled(
   { signal }: Request,
   connection: Connection,
-  answer: (connection: Connection) => Response | Promise<Response>,
+  answer: (env: ConnectionEnv) => Response | Promise<Response>,
 ): Promise<Response> {
   let body: PulledBody | undefined
-  const carry = (subscription: Subscription) => {
+  const takeOver = (subscription: Subscription) => {
     const carried = new PulledBody(subscription, signal)
     body = carried
     return () => {
       carried.cut()
-      connection.cut?.()
+      connection.destroy?.()
     }
   }
-  const response = await answer({ ...connection, carry })
+  const response = await answer(envOf({ ...connection, takeOver }))
   return body ? new Response(new ReadableStream(body, { highWaterMark: 0 }), response) : response
 }
 

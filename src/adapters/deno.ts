@@ -1,6 +1,6 @@
 import { createApp } from '../app.ts'
 import type { Config } from '../config/config.ts'
-import type { Connection } from '../routes/connection.ts'
+import { type Connection, envOf } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { pulled } from './carrier.ts'
 import { readFile } from './files.ts'
@@ -41,7 +41,9 @@ export async function serve(config: Config): Promise<Running> {
   const isNative = config.carrier === 'native'
   const server = await listen(config, (request, { remoteAddr }) => {
     const connection: Connection = { address: remoteAddr.hostname }
-    return isNative ? pulled(request, connection, (env) => app.fetch(request, env)) : app.fetch(request, connection)
+    return isNative
+      ? pulled(request, connection, (env) => app.fetch(request, env))
+      : app.fetch(request, envOf(connection))
   })
   return { url: urlOf(config.host, server.addr.port), stop: () => stop(server) }
 }

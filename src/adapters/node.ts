@@ -6,7 +6,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { createApp } from '../app.ts'
 import type { Config } from '../config/config.ts'
 import type { Subscription } from '../hub/subscription.ts'
-import type { Connection } from '../routes/connection.ts'
+import { type Connection, envOf } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { writeTo } from './carrier.ts'
 import { readFile } from './files.ts'
@@ -54,7 +54,7 @@ async function listenTo(app: ReturnType<typeof createApp>, config: Config): Prom
       const { incoming, outgoing } = env as HttpBindings
       answers.set(incoming.socket, outgoing as ServerResponse)
       const connection = isNative ? new NativeConnection(incoming, streaming) : new NodeConnection(incoming, streaming)
-      const response = await app.fetch(request, connection)
+      const response = await app.fetch(request, envOf(connection))
       if (!connection.carried) return response
       writeTo(outgoing as ServerResponse, response, connection.carried)
       return RESPONSE_ALREADY_SENT
@@ -102,7 +102,7 @@ class NodeConnection implements Connection {
    * Node runs promises after each piece of a request that it has parsed: a body that came with its headers is here once a handler has
    * waited for anything. To listen for it costs a quarter more a publish (measured).
    */
-  came(length: number): Uint8Array<ArrayBuffer> | undefined {
+  bufferedBody(length: number): Uint8Array<ArrayBuffer> | undefined {
     if (this.#incoming.readableLength !== length) return
     const bytes = this.#incoming.read()
     this.#incoming.resume() // to its end, which is still to be told
@@ -113,20 +113,20 @@ class NodeConnection implements Connection {
     return new Incoming(this.#incoming)
   }
 
-  keep(): void {
+  disableIdleTimeout(): void {
     this.#streaming.set(this.#incoming.socket, this.#incoming)
     this.#incoming.socket.setTimeout(0)
   }
 
-  cut(): void {
+  destroy(): void {
     this.#incoming.socket.destroy()
   }
 }
 
 class NativeConnection extends NodeConnection {
-  carry(subscription: Subscription): () => void {
+  takeOver(subscription: Subscription): () => void {
     this.carried = subscription
-    return () => this.cut()
+    return () => this.destroy()
   }
 }
 

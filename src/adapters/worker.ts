@@ -5,6 +5,7 @@ import { parseConfig } from '../config/config.ts'
 import { isLoopback } from '../config/loopback.ts'
 import { Hub } from '../hub/hub.ts'
 import { errorLine } from '../requests.ts'
+import { envOf } from '../routes/connection.ts'
 import type { File } from '../routes/page.ts'
 import { type ObjectState, openObject } from './object.ts'
 
@@ -57,7 +58,7 @@ export class TidingsHub {
   fetch(request: Request): Response | Promise<Response> {
     // The platform's own word: a client cannot set it.
     const address = request.headers.get('cf-connecting-ip')
-    return this.#app.fetch(request, address === null ? {} : { address })
+    return this.#app.fetch(request, envOf(address === null ? {} : { address }))
   }
 }
 

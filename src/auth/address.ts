@@ -40,6 +40,12 @@ function canonical([address, bits]: [ipaddr.IPv4 | ipaddr.IPv6, number]): Truste
   return [(address as ipaddr.IPv6).toIPv4Address(), bits - 96]
 }
 
+/** Whether the other end of a connection is one of the trusted proxies. */
+export function isTrustedPeer(peer: string | undefined, trusted: Trusted): boolean {
+  const address = trusted.length === 0 ? undefined : parse(peer)
+  return address !== undefined && isTrusted(address, trusted)
+}
+
 /** An address, also as some proxies write it: in brackets, with a port. What only C would read as one (`7`, `0x7f.1`) is none. */
 function parse(text: string | undefined): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
   if (text === undefined) return

@@ -3,7 +3,7 @@ import type { Hub } from '../hub/hub.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { authorize, type Grant, isWithin, openGrant } from './authorize.ts'
-import { bearerOf, COOKIE, cookieOf, isEqual, setCookie, sha256 } from './credentials.ts'
+import { bearerOf, COOKIE, cookieOf, isEqual, sha256 } from './credentials.ts'
 import { type ApiKey, type AuthOptions, isClosed } from './options.ts'
 import { Readers } from './readers.ts'
 import { Revocations, type Revoked } from './revocations.ts'
@@ -23,7 +23,7 @@ type HeaderOf = (name: string) => string | undefined
 /** A grant, and for a ticket's first use the cookie by which a browser comes back. */
 export interface Granted {
   readonly grant: Grant
-  readonly cookie?: string
+  readonly cookie?: { readonly value: string; readonly expiresAt: number }
 }
 
 const open: Granted = { grant: openGrant }
@@ -202,7 +202,7 @@ export class Auth {
     if (grant.expiresAt! <= Date.now() || !(await this.#isThere(grant)))
       throw new AppError('ticket_invalid', 'Cannot accept this ticket: what it was made with has ended')
     if (!isFirst) return { grant }
-    return { grant, cookie: setCookie(EVENT_COOKIE, await this.tickets.cookie(grant), '/event', grant.expiresAt!) }
+    return { grant, cookie: { value: await this.tickets.cookie(grant), expiresAt: grant.expiresAt! } }
   }
 
   async #unrevoked(grant: Grant): Promise<Grant> {

@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 import { AppError } from '../errors.ts'
-import { clientOf, parseTrusted, type Trusted } from './address.ts'
+import { clientOf, isTrustedPeer, parseTrusted, type Trusted } from './address.ts'
 import { Readers } from './readers.ts'
 
 /** What one client may have of the hub at once; a missing bound is none. */
@@ -22,23 +22,32 @@ type Take = (bucket: string, count: number, perSecond: number) => Promise<number
 export class Clients {
   readonly #limits: ClientLimits
   readonly #trusted: Trusted
+  readonly #peerOf: (c: Context) => string | undefined
   readonly #sharedTake: Take
   readonly #readers = new Readers()
   /** By address, when its bucket is full again, in ms of `performance.now()`. */
   readonly #fullAt = new Map<string, number>()
   #sweepAt = 0
 
-  /** @param take what several processes of one hub share their buckets by, if they do: `Hub.take` */
-  constructor(limits: ClientLimits, take: Take = async () => undefined) {
+  /**
+   * @param peerOf the address at the other end of a request's connection
+   * @param take what several processes of one hub share their buckets by, if they do: `Hub.take`
+   */
+  constructor(limits: ClientLimits, peerOf: (c: Context) => string | undefined, take: Take = async () => undefined) {
     this.#limits = limits
+    this.#peerOf = peerOf
     this.#sharedTake = take
     this.#trusted = parseTrusted(limits.trustedProxies ?? [])
   }
 
   /** Whom a request is from. */
   addressOf(c: Context): string | undefined {
-    const peer = (c.env as { address?: string } | undefined)?.address
-    return clientOf(peer, c.req.header('x-forwarded-for'), this.#trusted)
+    return clientOf(this.#peerOf(c), c.req.header('x-forwarded-for'), this.#trusted)
+  }
+
+  /** Whether a request came by a proxy whose headers are believed. */
+  isFromProxy(c: Context): boolean {
+    return isTrustedPeer(this.#peerOf(c), this.#trusted)
   }
 
   /** Counts a stream in, and out with what it returns, which may be called twice. @throws AppError `too_many_readers` */

@@ -19,12 +19,16 @@ export interface Guard {
  *
  * @throws AppError `host_forbidden`, `cross_site`
  */
-export function guarded({ loopbackOnly, origins }: Guard): (c: Context) => void {
-  return (c) => {
+/** @param getChanges whether a GET of what is asked for changes something */
+export type CheckRequest = (c: Context, getChanges: boolean) => void
+
+export function guarded({ loopbackOnly, origins }: Guard): CheckRequest {
+  return (c, getChanges) => {
     if (loopbackOnly) refuseHost(c)
     const { method } = c.req
-    if (method === 'GET' || method === 'HEAD') refuseGet(c, origins)
-    else if (method !== 'OPTIONS') refuseForeign(c, origins) // which asks, and changes nothing
+    if (method === 'GET' || method === 'HEAD') {
+      if (getChanges) refuseGet(c, origins)
+    } else if (method !== 'OPTIONS') refuseForeign(c, origins) // which asks, and changes nothing
   }
 }
 
@@ -38,7 +42,6 @@ function refuseHost(c: Context): void {
 }
 
 function refuseGet(c: Context, origins: readonly string[]): void {
-  if (c.req.path !== '/send') return
   // Another port or a sibling domain is of the same site, so that its requests have the cookie of this one's visitor.
   const site = c.req.header('sec-fetch-site')
   // Browsers do not say it to a hub without TLS on another machine; what else they say of the page stands in for it.

@@ -13,6 +13,8 @@ export interface Config {
   readonly host: string
   /** Where the log is: `memory:`, `sqlite:PATH`, `redis://…/HUB`. It may hold a password. */
   readonly log: string
+  /** The path under which clients reach the hub, where a proxy strips it. */
+  readonly basePath?: string
   /** Serve others than this machine although nobody has to say who they are. */
   readonly open: boolean
   readonly body: { readonly maxBodyBytes: number; readonly bodyTimeoutMs: number; readonly maxFormValues: number }
@@ -64,6 +66,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
     host: get('HOST'),
     log: get('LOG'),
     open: get('OPEN'),
+    ...present({ basePath: get('BASE_PATH') }),
     body: {
       maxBodyBytes: get('MAX_BODY_BYTES'),
       bodyTimeoutMs: get('BODY_TIMEOUT'),

@@ -34,6 +34,11 @@ export const settings = {
       'memory:, sqlite:PATH, redis://HOST:PORT/HUB or rediss://HOST:PORT/HUB, with USER:PASSWORD@ before the host if it asks for them',
     ),
   ),
+  BASE_PATH: setting(
+    'Expect clients to reach the hub under this path, which a proxy strips; X-Forwarded-Prefix of trusted proxies says it too',
+    'none',
+    optionalText((given) => /^(\/[\w.~-]+)+$/.test(given), 'a path like /live'),
+  ),
   OPEN: setting('Serve everybody who can reach HOST without asking who they are', 'false', yesOrNo()),
   AUTH_SECRET: setting(
     'Accept tokens signed with this secret of at least 32 bytes (HS256)',

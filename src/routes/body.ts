@@ -1,6 +1,7 @@
+import type { Context } from 'hono'
 import { AppError, quote } from '../errors.ts'
 import { essenceOf, Pieces, piecesOf, refuseCompressed, within } from './bytes.ts'
-import type { Ask } from './connection.ts'
+import { connectionOf } from './connection.ts'
 import { parseJson } from './json.ts'
 import { toFields } from './query.ts'
 
@@ -24,7 +25,7 @@ export interface BodyLimits {
  *
  * @throws AppError `body_too_large`, `body_too_slow`, `body_invalid`, `encoding_invalid`, `content_type_unsupported`, `too_many_fields`
  */
-export async function readBody(asked: Ask, limits: BodyLimits): Promise<Body> {
+export async function readBody(asked: Context, limits: BodyLimits): Promise<Body> {
   const request = asked.req.raw
   refuseCompressed(request)
   const bytes = await readBytes(asked, limits)
@@ -46,7 +47,10 @@ export async function readBody(asked: Ask, limits: BodyLimits): Promise<Body> {
   )
 }
 
-async function readBytes(asked: Ask, { maxBodyBytes, bodyTimeoutMs }: BodyLimits): Promise<Uint8Array<ArrayBuffer>> {
+async function readBytes(
+  asked: Context,
+  { maxBodyBytes, bodyTimeoutMs }: BodyLimits,
+): Promise<Uint8Array<ArrayBuffer>> {
   const tooLarge = () => new AppError('body_too_large', `Cannot read a body of more than ${maxBodyBytes} bytes`)
   const late = () =>
     new AppError('body_too_slow', `Cannot wait for more of the body: it took more than ${bodyTimeoutMs} ms`)
@@ -54,7 +58,7 @@ async function readBytes(asked: Ask, { maxBodyBytes, bodyTimeoutMs }: BodyLimits
   const declared = Number(request.headers.get('content-length') ?? 0)
   // A declared length is a bound: what reads HTTP gives no more. So it can be read at once, in pieces it costs a third more on Bun.
   if (declared > 0 && declared <= maxBodyBytes) {
-    const came = asked.env?.came?.(declared)
+    const came = connectionOf(asked)?.bufferedBody?.(declared)
     if (came) return came
     const bytes = await within(request.arrayBuffer(), bodyTimeoutMs, late)
     if (bytes.byteLength > maxBodyBytes) throw tooLarge()

@@ -1,14 +1,16 @@
+import type { Context } from 'hono'
 import { AppError, quote } from '../errors.ts'
 import { Turns } from '../turn.ts'
-import type { Ask } from './connection.ts'
+import { connectionOf } from './connection.ts'
 
 /**
  * The pieces in which a request's body comes; nothing where it has none. What is not read of a web stream is left there: to cancel
  * it closes the connection before the answer is out.
  */
-export function piecesOf({ env, req }: Ask): AsyncIterator<Uint8Array> | undefined {
-  if (env?.body) return env.body()
-  const reader = req.raw.body?.getReader()
+export function piecesOf(c: Context): AsyncIterator<Uint8Array> | undefined {
+  const connection = connectionOf(c)
+  if (connection?.body) return connection.body()
+  const reader = c.req.raw.body?.getReader()
   return reader && { next: () => reader.read() as Promise<IteratorResult<Uint8Array>> }
 }
 

@@ -1,28 +1,43 @@
 import type { Context } from 'hono'
 import type { Subscription } from '../hub/subscription.ts'
 
-/** A request, and its connection where an adapter tells of it. */
-export type Ask = Context<{ Bindings: Connection }>
+/** Where an adapter puts the connection of a request in Hono's `env`: a symbol, because everything else there is the host's. */
+export const CONNECTION = Symbol('tidings connection')
 
-/** What an adapter tells of a connection and can do for it, in the place where Workers have their bindings. */
+/** What an adapter passes as `env`. */
+export interface ConnectionEnv {
+  readonly [CONNECTION]?: Connection
+}
+
+/** What an adapter tells of a connection and can do for it. */
 export interface Connection {
   /** The address of the client, as the runtime or the platform in front of it knows it. */
   readonly address?: string | undefined
-  /** The request's body of a declared length, if all of it is here already: then nobody has to wait for it. It is given once. */
-  came?(length: number): Uint8Array<ArrayBuffer> | undefined
+  /** The request's body of a declared length, if all of it has arrived: then nobody has to wait for it. It is given once. */
+  bufferedBody?(length: number): Uint8Array<ArrayBuffer> | undefined
   /**
-   * The pieces in which the request's body comes, where the runtime has them without making a web stream of them. Read by one, once;
-   * who does not read to the end says so with `return`, and the runtime does with the rest what it does with any.
+   * The pieces in which the request's body arrives, where the runtime has them without making a web stream of them. Read by one, once;
+   * whoever does not read to the end says so with `return`, and the runtime treats the rest as it treats any.
    */
   body?(): AsyncIterator<Uint8Array>
   /** Lets the connection be silent for as long as it likes: for a stream, in either direction. */
-  keep?(): void
-  /** Cuts the connection off, unsent bytes included: for a reader that does not drain. */
-  cut?(): void
+  disableIdleTimeout?(): void
+  /** Closes the connection at once, unsent bytes included: for a reader that does not drain. */
+  destroy?(): void
   /**
-   * Takes over a subscription, whose chunks are to follow the answer's headers. Where nobody does, `streamSSE` carries them.
+   * Takes over a subscription, whose chunks follow the answer's headers. Where no adapter does, `streamSSE` carries them.
    *
-   * @returns what cuts it off
+   * @returns what disconnects its reader
    */
-  carry?(subscription: Subscription): () => void
+  takeOver?(subscription: Subscription): () => void
+}
+
+/** The `env` that carries a connection to the routes. */
+export function envOf(connection: Connection): ConnectionEnv {
+  return { [CONNECTION]: connection }
+}
+
+/** A request's connection, where an adapter tells of it. */
+export function connectionOf(c: Context): Connection | undefined {
+  return (c.env as ConnectionEnv | undefined)?.[CONNECTION]
 }

@@ -1,8 +1,10 @@
-import type { Handler } from 'hono'
+import type { Context, Handler } from 'hono'
 import { streamSSE } from 'hono/streaming'
 import type { Auth } from '../auth/auth.ts'
 import { authorize, type Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
+import { setCookie } from '../auth/credentials.ts'
+import { EVENT_COOKIE } from '../auth/tickets.ts'
 import { AppError, type Code } from '../errors.ts'
 import { whenGone } from '../gone.ts'
 import { encodeEnding } from '../hub/frame.ts'
@@ -10,8 +12,9 @@ import type { Hub } from '../hub/hub.ts'
 import type { SubscribeOptions } from '../hub/options.ts'
 import { jitter, type Subscription } from '../hub/subscription.ts'
 import { Filter, STORE, type TopicLimits } from '../topic.ts'
+import type { Base } from './base.ts'
 import { type BodyLimits, readBody } from './body.ts'
-import type { Ask, Connection } from './connection.ts'
+import { connectionOf } from './connection.ts'
 import { grantOf } from './grant.ts'
 import { over, poll } from './poll.ts'
 import { parseQuery } from './query.ts'
@@ -23,6 +26,7 @@ export interface EventOptions {
   readonly clients: Clients
   readonly body: BodyLimits
   readonly limits: TopicLimits
+  readonly base: Base
 }
 
 const headers = {
@@ -41,22 +45,22 @@ const passing: readonly Code[] = [
 ]
 
 /** `/event`: without a topic the seed's stream of the store; with topics and patterns, their entries as they come. */
-export function event(options: EventOptions): Handler<{ Bindings: Connection }> {
+export function event(options: EventOptions): Handler {
   return (c) => answer(c, options).catch((cause: unknown) => comeBack(c, cause))
 }
 
-async function answer(c: Ask, { hub, auth, clients, body, limits }: EventOptions): Promise<Response> {
+async function answer(c: Context, { hub, auth, clients, body, limits, base }: EventOptions): Promise<Response> {
   const asked = parseParameters(eventQuery, await queryOf(c, body))
   const filter = asked.topic ? Filter.parse(asked.topic, limits) : undefined
   const options = optionsOf(asked, filter, c.req.header('last-event-id'))
   const isHead = c.req.method === 'HEAD'
   const { grant, cookie } = await grantOf(c, auth, isHead ? undefined : asked.ticket)
   for (const name of filter ? [...filter.topics, ...filter.patterns] : [STORE]) authorize(grant, 'subscribe', name)
-  if (cookie !== undefined) c.header('Set-Cookie', cookie) // also where no stream can be opened now: the ticket is used up
+  if (cookie) c.header('Set-Cookie', setCookie(EVENT_COOKIE, cookie.value, `${base(c)}/event`, cookie.expiresAt)) // also where no stream can be opened now: the ticket is used up
   // Hono runs this for HEAD too, and drops the body with its reader: a subscription would never end.
   if (isHead) return c.body(null, 200, headers)
 
-  c.env?.keep?.()
+  connectionOf(c)?.disableIdleTimeout?.()
   let cut = () => {}
   const { expiresAt, subject } = grant
   const who = subject ?? clients.addressOf(c)
@@ -70,8 +74,9 @@ async function answer(c: Ask, { hub, auth, clients, body, limits }: EventOptions
   const isPoll = wantsJson(c)
   if (!subscription) return isPoll ? over(c, options.lastEventId, filter) : c.body(null, 204)
   if (isPoll) return poll(c, subscription, 1000 * (asked.wait ?? 0))
-  if (filter && c.env?.carry) {
-    cut = c.env.carry(subscription)
+  const connection = connectionOf(c)
+  if (filter && connection?.takeOver) {
+    cut = connection.takeOver(subscription)
     return c.body(null, 200, headers)
   }
   return carry(c, subscription, (given) => {
@@ -80,7 +85,7 @@ async function answer(c: Ask, { hub, auth, clients, body, limits }: EventOptions
 }
 
 /** The query, and for lists too long for one the same in a body. */
-async function queryOf(c: Ask, limits: BodyLimits): Promise<URLSearchParams> {
+async function queryOf(c: Context, limits: BodyLimits): Promise<URLSearchParams> {
   const query = parseQuery(c.req.url)
   if (c.req.method === 'GET' || c.req.method === 'HEAD') return query
   const body = await readBody(c, limits)
@@ -130,7 +135,7 @@ function lastEventIdOf({ lastEventId, last_event_id: other }: Asked, header: str
 
 /** A subscription, counted in and out, or nothing where nothing can come any more. */
 async function open(
-  c: Ask,
+  c: Context,
   { hub, auth, clients }: Pick<EventOptions, 'hub' | 'auth' | 'clients'>,
   grant: Grant,
   filter: Filter | undefined,
@@ -160,25 +165,25 @@ async function open(
 }
 
 /** Any status but 200 ends a browser's EventSource for good, so it is told when to come back instead. */
-function comeBack(c: Ask, cause: unknown): Response {
+function comeBack(c: Context, cause: unknown): Response {
   if (!(cause instanceof AppError) || !passing.includes(cause.code)) throw cause
   if (!c.req.header('accept')?.includes('text/event-stream')) throw cause
   return c.body(encodeEnding(jitter(6000)) as Uint8Array<ArrayBuffer>, 200, headers)
 }
 
 /** Whether a client asks for one answer in the place of a stream. */
-function wantsJson(c: Ask): boolean {
+function wantsJson(c: Context): boolean {
   const accept = c.req.header('accept') ?? ''
   return accept.includes('application/json') && !accept.includes('text/event-stream')
 }
 
 /** The portable carrier: Hono's stream, given whole chunks. It neither frames nor encodes anything itself. */
-function carry(c: Ask, subscription: Subscription, onCut: (cut: () => void) => void): Response {
+function carry(c: Context, subscription: Subscription, onCut: (cut: () => void) => void): Response {
   const close = () => subscription.close()
   const response = streamSSE(c, async (stream) => {
     onCut(() => {
       stream.abort()
-      c.env?.cut?.()
+      connectionOf(c)?.destroy?.()
     })
     // Either alone is missed somewhere: a runtime fires the one or the other (cloudflare/workerd#6832).
     stream.onAbort(close)

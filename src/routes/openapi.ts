@@ -2,16 +2,22 @@ import { type JsonSchema, toJsonSchema } from '@valibot/to-json-schema'
 import type { Handler } from 'hono'
 import * as v from 'valibot'
 import { type Code, statuses } from '../errors.ts'
+import type { Base } from './base.ts'
 import { eventQuery, message, revocation, seedBody, sendQuery, streamBody, topicsQuery } from './schema.ts'
 
 /** `GET /openapi.json`: the whole interface, as OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1), made of the schemas that check it. */
-export function openapi(): Handler {
-  let text: string | undefined
+export function openapi(base: Base): Handler {
+  const texts = new Map<string, string>()
   return (c) => {
-    text ??= JSON.stringify(describe())
+    const url = base(c) || '/'
+    const text = texts.get(url) ?? JSON.stringify({ ...describe(), servers: [{ url }] })
+    if (texts.size < MAX_SERVERS) texts.set(url, text)
     return c.body(text, 200, { 'Content-Type': 'application/json' })
   }
 }
+
+/** Descriptions that are kept, each for a path that the hub is reached under. */
+const MAX_SERVERS = 10
 
 const ID = 'k3v9x0q2ab-17'
 

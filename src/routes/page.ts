@@ -1,4 +1,4 @@
-import type { Handler } from 'hono'
+import type { Context, Handler } from 'hono'
 
 /** A file of `public/`. */
 export interface File {
@@ -24,13 +24,30 @@ const headers = {
   'X-Content-Type-Options': 'nosniff',
 }
 
-/** `/` and the files it needs, where no platform serves them; of anything else a text says that there is no such page. */
-export function page(files: Files = async () => undefined): Handler {
+/** The page's files, by the paths at which they are served: `public/` as it stands, and the library of `/docs`. */
+export const PAGES = [
+  ...['/', '/docs', '/style.css', '/favicon.svg', '/docs.js', '/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js'],
+  ...['app', 'composer', 'entry', 'heard', 'list', 'login', 'refusal', 'row', 'send', 'state', 'stream', 'topics'].map(
+    (name) => `/${name}.js`,
+  ),
+]
+
+/**
+ * A file of the page, where no platform serves it. Where the app is mounted at a path, the page is at that path with a slash behind it,
+ * because its URLs are relative.
+ */
+export function page(path: string, files: Files = async () => undefined): Handler {
   return async (c) => {
     const isRead = c.req.method === 'GET' || c.req.method === 'HEAD'
-    const file = isRead ? await files(c.req.path) : undefined
-    if (!file) return c.text('Page not found', 404)
-    const csp = c.req.path === '/docs' ? docsPolicy : policy
+    if (isRead && path === '/' && !c.req.path.endsWith('/')) return c.redirect(`${c.req.path.split('/').at(-1)}/`, 308)
+    const file = isRead ? await files(path) : undefined
+    if (!file) return notFound(c)
+    const csp = path === '/docs' ? docsPolicy : policy
     return c.body(file.bytes, 200, { ...headers, 'Content-Security-Policy': csp, 'Content-Type': file.type })
   }
+}
+
+/** What is asked for that is not there. */
+export function notFound(c: Context): Response {
+  return c.text('Page not found', 404)
 }

@@ -4,7 +4,6 @@ import { AppError } from '../errors.ts'
 import { whenGone } from '../gone.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
-import type { Ask } from './connection.ts'
 
 /** After so many characters of frames an answer is made: it is read and written in one go, for which everybody else waits. */
 const MAX_ANSWER = 32 * 1024
@@ -26,7 +25,7 @@ interface Polled {
  * The carrier for what cannot stream: what the subscription has to say, read from its frames by a public parser, in one answer.
  * At once if there is anything, else after `waitMs` at most.
  */
-export async function poll(c: Ask, subscription: Subscription, waitMs: number): Promise<Response> {
+export async function poll(c: Context, subscription: Subscription, waitMs: number): Promise<Response> {
   const answer: Polled = { events: [], position: '' }
   const decoder = new TextDecoder()
   let length = 0
@@ -80,7 +79,7 @@ function ended(): AppError {
 }
 
 /** The answer where nothing can come any more. */
-export function over(c: Ask, position = '', filter?: Filter): Response {
+export function over(c: Context, position = '', filter?: Filter): Response {
   return json(c, { events: [], position, closed: [...(filter?.topics ?? [])] })
 }
 

@@ -8,7 +8,7 @@ import type { Published } from '../hub/internal.ts'
 import type { Message } from '../log/log.ts'
 import { STORE } from '../topic.ts'
 import { type Body, type BodyLimits, readBody } from './body.ts'
-import type { Ask, Connection } from './connection.ts'
+import { connectionOf } from './connection.ts'
 import { grantOf } from './grant.ts'
 import { ingest } from './ingest.ts'
 import { authorizeSaying, isObject, readMessage, topicOf, valuesOf, withKey } from './message.ts'
@@ -28,7 +28,7 @@ export interface SendOptions {
 }
 
 /** `/send`: without a topic the seed's call, which sets the store; with one, publishes to it. */
-export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
+export function send(options: SendOptions): Handler {
   const { hub, auth, clients, body: limits, stream } = options
   return async (c) => {
     const { grant } = await grantOf(c, auth)
@@ -38,7 +38,7 @@ export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
     const streamed = isPost ? streamOf(c, { ...stream, maxItemBytes: limits.maxBodyBytes }) : undefined
     if (streamed) {
       refuseFields(query)
-      c.env?.keep?.()
+      connectionOf(c)?.disableIdleTimeout?.()
       const taken = await ingest(hub, clients, streamed, {
         grant,
         confirm: () => auth.confirm(grant),
@@ -60,7 +60,7 @@ export function send(options: SendOptions): Handler<{ Bindings: Connection }> {
 }
 
 async function set(
-  c: Ask,
+  c: Context,
   { hub, clients }: SendOptions,
   grant: Grant,
   query: URLSearchParams,
@@ -81,7 +81,7 @@ async function set(
 }
 
 async function publish(
-  c: Ask,
+  c: Context,
   options: SendOptions,
   grant: Grant,
   query: URLSearchParams,
@@ -108,7 +108,7 @@ async function publish(
 }
 
 /** What was taken, or as little of it as the sender prefers (RFC 7240). */
-function answer(c: Ask, lastId: string | null, taken: Record<string, unknown>, { json }: SendOptions): Response {
+function answer(c: Context, lastId: string | null, taken: Record<string, unknown>, { json }: SendOptions): Response {
   const prefers = c.req.header('prefer')?.split(/[,;]/)
   if (!prefers?.some((preference) => preference.trim().toLowerCase() === 'return=minimal')) return json(taken)
   c.header('Preference-Applied', 'return=minimal')

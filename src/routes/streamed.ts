@@ -1,6 +1,6 @@
+import type { Context } from 'hono'
 import { AppError } from '../errors.ts'
 import { essenceOf, piecesOf, refuseCompressed, within } from './bytes.ts'
-import type { Ask } from './connection.ts'
 import { eventsOf, INCOMPLETE, type Items, linesOf } from './items.ts'
 
 /** Bounds of a body that is read as it streams in. */
@@ -18,7 +18,7 @@ export interface StreamLimits {
  *
  * @throws AppError while they are read: `stream_idle`, `stream_too_slow`, `stream_too_long`, `body_invalid` (cut off)
  */
-export function streamOf(asked: Ask, limits: StreamLimits & { readonly maxItemBytes: number }): Items | undefined {
+export function streamOf(asked: Context, limits: StreamLimits & { readonly maxItemBytes: number }): Items | undefined {
   const request = asked.req.raw
   const type = essenceOf(request.headers.get('content-type') ?? '')
   const read = type === 'application/x-ndjson' ? linesOf : type === 'text/event-stream' ? eventsOf : undefined
@@ -43,7 +43,7 @@ async function* bounded(items: Items, maxItems: number): Items {
 }
 
 /** What comes of a body, for as long as it keeps coming. */
-async function* timed(asked: Ask, { streamIdleMs, maxStreamMs }: StreamLimits): AsyncIterable<Uint8Array> {
+async function* timed(asked: Context, { streamIdleMs, maxStreamMs }: StreamLimits): AsyncIterable<Uint8Array> {
   const pieces = piecesOf(asked)
   if (!pieces) return
   const endsAt = performance.now() + maxStreamMs

@@ -4,6 +4,7 @@ import { authorize, type Grant, isAllowed } from '../auth/authorize.ts'
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import { Filter, isOwn, parseTopic, prefixOf, type TopicLimits } from '../topic.ts'
+import { mountOf } from './base.ts'
 import { grantOf } from './grant.ts'
 import { parseQuery } from './query.ts'
 import { parseParameters, topicsQuery } from './schema.ts'
@@ -67,7 +68,9 @@ function prefixesOf({ subscribe }: Grant, asked: string): string[] {
 
 function pathOf(c: Context): string {
   try {
-    return decodeURIComponent(new URL(c.req.url).pathname).slice('/topics/'.length)
+    const { pathname } = new URL(c.req.url)
+    const own = pathname.split('/').slice(mountOf(c).split('/').length + 1) // behind the mount and `topics`
+    return decodeURIComponent(own.join('/'))
   } catch (cause) {
     throw new AppError('encoding_invalid', 'Cannot read the path: it is not percent-encoded UTF-8', { cause })
   }

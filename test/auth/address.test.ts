@@ -4,6 +4,7 @@ import { clientOf, parseTrusted } from '../../src/auth/address.ts'
 import { parseConfig } from '../../src/config/config.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
+import { envOf } from '../../src/routes/connection.ts'
 
 const PROXY = '10.0.0.1'
 const trusted = parseTrusted(['10.0.0.0/8', '192.0.2.7', '2001:db8:ffff::/48', '::1'])
@@ -151,7 +152,7 @@ describe('a rate of publishing', () => {
     return async (peer: string | undefined, forwarded?: string) => {
       const headers = { ...(forwarded !== undefined && { 'x-forwarded-for': forwarded }) }
       const init = { method: 'POST', body: 'x', headers: { 'content-type': 'text/plain', ...headers } }
-      const response = await app.request('/send?topic=a', init, peer === undefined ? {} : { address: peer })
+      const response = await app.request('/send?topic=a', init, envOf(peer === undefined ? {} : { address: peer }))
       const { code } = (await response.json()) as { code?: string }
       if (response.status === 429) expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
       return code ?? response.status

@@ -227,7 +227,7 @@ function telling(): () => string[] {
     lines()
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line))
-      .filter(({ path, address }) => path !== '/favicon.ico' && address !== ADMIN)
+      .filter(({ path, address }) => path !== undefined && path !== '/favicon.ico' && address !== ADMIN)
       .map(({ method, path, status, code }) => [method, path, status, code].filter(Boolean).join(' '))
 }
 

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer, request as forward, type Server as HttpServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { cleanUp, type Server, start } from '../server/server.ts'
 import { chromium, reader } from './chromium.ts'
@@ -18,7 +21,53 @@ async function mortal(env: Record<string, string> = {}): Promise<{ server: Serve
   return { server: await start(settings), again: () => start(settings) }
 }
 
+/** A proxy that has the hub under `/hub/` and says so. */
+async function underHub(server: Server): Promise<string> {
+  const proxy = createServer((request, response) => {
+    if (!request.url!.startsWith('/hub/')) {
+      response.writeHead(404).end()
+      return
+    }
+    const { method, headers } = request
+    const to = { port: server.port, path: request.url!.slice('/hub'.length), method, headers }
+    const asked = forward(to, (answer) => {
+      response.writeHead(answer.statusCode!, answer.headers)
+      answer.pipe(response)
+    })
+    asked.on('error', () => response.destroy())
+    response.on('close', () => asked.destroy())
+    request.pipe(asked)
+  })
+  proxies.push(proxy)
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  return `http://localhost:${(proxy.address() as AddressInfo).port}/hub/`
+}
+
+const proxies: HttpServer[] = []
+afterEach(() => {
+  for (const proxy of proxies.splice(0)) {
+    proxy.close()
+    proxy.closeAllConnections()
+  }
+})
+
 describe('the page', () => {
+  test('works under a path: behind a proxy that strips it, with its files, its stream, its sends and its addresses', async () => {
+    const server = await start()
+    const url = await underHub(server)
+    const visit = await open(url)
+    await visit.shows(DEFAULT)
+    await visit.says('from below')
+    await visit.shows(DEFAULT, 'from below')
+    const topic = await open(`${url}?topic=a`)
+    await topic.is('Live')
+    await publish(server, 'a', 'to a topic')
+    await topic.shows('to a topic')
+    const docs = await open(`${url}docs`)
+    await docs.page.getByText('A Server-Sent Events hub').first().waitFor()
+  })
+
   test("shows a message with its id and with its time in the reader's own clock", async () => {
     const server = await start()
     const { page } = await open(server.url)

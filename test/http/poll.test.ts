@@ -6,7 +6,7 @@ import { parsePosition } from '../../src/hub/position.ts'
 import type { Subscription } from '../../src/hub/subscription.ts'
 import type { Log } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
-import type { Connection } from '../../src/routes/connection.ts'
+import { type Connection, envOf } from '../../src/routes/connection.ts'
 import { Filter } from '../../src/topic.ts'
 import { nextTurn } from '../../src/turn.ts'
 import { Reader } from '../reader.ts'
@@ -237,12 +237,12 @@ async function poll(app: App, query: string, lastEventId: string): Promise<Told>
 /** What a stream says until it has said all, as a carrier reads it. */
 async function stream(app: App, query: string, lastEventId: string): Promise<Streamed> {
   let carried: Subscription | undefined
-  const carry: Connection['carry'] = (subscription) => {
+  const takeOver: Connection['takeOver'] = (subscription) => {
     carried = subscription
     return () => {}
   }
   const headers = { accept: 'text/event-stream', 'last-event-id': lastEventId }
-  const response = await app.request(`/event?${query}`, { headers }, { carry })
+  const response = await app.request(`/event?${query}`, { headers }, envOf({ takeOver }))
   if (response.status === 204)
     return { events: [], gaps: [], closed: topicsOf(query), position: lastEventId, ended: true }
   expect(response.status).toBe(200)

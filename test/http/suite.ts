@@ -8,6 +8,8 @@ import { Conforms } from './conforms.ts'
 export interface Target {
   readonly name: string
   fetch(path: string, init?: Init): Promise<Response>
+  /** Where it is mounted in another app. */
+  readonly mountedAt?: string
   /** How long a reader that vanished may be counted: two heartbeats. 5 s unless told otherwise. */
   readonly goneWithinMs?: number
   /** Cases that this target cannot hold, by title, with the reason. */
@@ -132,7 +134,7 @@ export function httpSuite(target: Target): void {
       const scripts = [...html.matchAll(/<script[^>]*src="([^"]+)"/g)].map(([, src]) => src!)
       expect(scripts.length).toBeGreaterThan(0)
       expect(html).not.toMatch(/<script(?![^>]*src=)|\son\w+=|\sstyle=/)
-      const sources = await Promise.all(scripts.map(async (src) => (await fetch(src)).text()))
+      const sources = await Promise.all(scripts.map(async (src) => (await fetch(`/${src}`)).text()))
       const imported = sources.flatMap((source) =>
         [...source.matchAll(/from '\.\/([^']+)'/g)].map(([, name]) => `/${name}`),
       )
@@ -168,7 +170,7 @@ export function httpSuite(target: Target): void {
       expect(await json(response)).toEqual({
         query: { message: 'hello you', x: ['1', '2'] },
         body: {},
-        pathname: '/send',
+        pathname: `${target.mountedAt ?? ''}/send`,
         id: expect.stringMatching(/^[a-z0-9]{10}-\d+$/),
       })
       expect(await current()).toBe('hello you')
@@ -202,7 +204,12 @@ export function httpSuite(target: Target): void {
     for (const [kind, send, body] of bodies)
       it(`sets the store by POST with ${kind}`, async () => {
         const response = await send()
-        expect(await json(response)).toEqual({ query: {}, body, pathname: '/send', id: expect.any(String) })
+        expect(await json(response)).toEqual({
+          query: {},
+          body,
+          pathname: `${target.mountedAt ?? ''}/send`,
+          id: expect.any(String),
+        })
         expect(await current()).toBe(body.message)
       })
 
