@@ -1,6 +1,6 @@
 import { AppError, type Code, quote } from './errors.ts'
 
-/** The topic that holds the demo's store; only the seed's call of `/send` writes it. */
+/** The topic that holds the demo's store; only the demo's call of `/send` writes it. */
 export const STORE = '$store'
 
 /** How much one may ask for at once. */

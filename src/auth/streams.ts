@@ -5,7 +5,7 @@ import type { Grant } from './authorize.ts'
 /** An open stream and what it is open by. */
 export interface Stream {
   readonly subscription: Subscription
-  /** What it is of; missing for the seed's. */
+  /** What it is of; missing for the demo's stream. */
   filter: Filter | undefined
   grant: Grant
   /** Settles with the last change of the two. */

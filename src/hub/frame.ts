@@ -2,7 +2,7 @@ import { type Entry, utf8Length, weigh } from '../log/log.ts'
 import { STORE } from '../topic.ts'
 import { formatPosition } from './position.ts'
 
-/** What the seed's stream says before anything was sent. */
+/** What the demo's stream says before anything was sent. */
 export const DEFAULT_MESSAGE = 'This is a server-sent event'
 
 /**

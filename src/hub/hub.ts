@@ -34,7 +34,7 @@ interface Opened extends OpenedLog {
  * for await (const bytes of news!) console.log(new TextDecoder().decode(bytes))
  */
 export class Hub {
-  readonly #openLog: () => Log
+  readonly #openLog: () => Log | Promise<Log>
   #options: HubOptions
   #opening: Promise<Opened> | undefined
   /** Once it is open. */
@@ -60,8 +60,8 @@ export class Hub {
     (topic) => this.#interests.readers(topic),
   )
 
-  /** @param openLog called at the first use, unless `use` gave a log before: making a hub does nothing */
-  constructor(openLog: () => Log, options: Partial<HubOptions> = {}) {
+  /** @param openLog called at the first use, unless `use` gave a log before: making a hub does nothing. If it fails, again at the next use */
+  constructor(openLog: () => Log | Promise<Log>, options: Partial<HubOptions> = {}) {
     this.#openLog = openLog
     this.#options = { ...defaultHubOptions, ...options }
   }
@@ -297,8 +297,17 @@ export class Hub {
   }
 
   #opened(): Promise<Opened> {
-    this.#opening ??= this.#open(this.#openLog())
+    this.#opening ??= this.#openAnew()
     return this.#opening
+  }
+
+  async #openAnew(): Promise<Opened> {
+    try {
+      return await this.#open(await this.#openLog())
+    } catch (cause) {
+      this.#opening = undefined // whoever asks next tries again
+      throw cause
+    }
   }
 
   async #open(log: Log): Promise<Opened> {

@@ -44,7 +44,7 @@ const passing: readonly Code[] = [
   ...(['too_many_readers', 'too_many_replays'] as const),
 ]
 
-/** `/event`: without a topic the seed's stream of the store; with topics and patterns, their entries as they come. */
+/** `/event`: without a topic the demo's stream of the store; with topics and patterns, their entries as they come. */
 export function event(options: EventOptions): Handler {
   return (c) => answer(c, options).catch((cause: unknown) => comeBack(c, cause))
 }

@@ -3,7 +3,7 @@ import type { Handler } from 'hono'
 import * as v from 'valibot'
 import { type Code, statuses } from '../errors.ts'
 import type { Base } from './base.ts'
-import { eventQuery, message, revocation, seedBody, sendQuery, streamBody, topicsQuery } from './schema.ts'
+import { demoBody, eventQuery, message, revocation, sendQuery, streamBody, topicsQuery } from './schema.ts'
 
 /** `GET /openapi.json`: the whole interface, as OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1), made of the schemas that check it. */
 export function openapi(base: Base): Handler {
@@ -133,7 +133,7 @@ function describe() {
             requestBody: {
               content: {
                 'application/json': {
-                  schema: { anyOf: [ref('Message'), ref('Batch'), ref('Seed')] },
+                  schema: { anyOf: [ref('Message'), ref('Batch'), ref('DemoMessage')] },
                   examples: {
                     message: { value: { data: 'hello', event: 'said', key: 'm-1' } },
                     list: {
@@ -147,8 +147,8 @@ function describe() {
                   },
                 },
                 'text/plain': { schema: { type: 'string' }, example: 'plain text' },
-                'application/x-www-form-urlencoded': { schema: { anyOf: [ref('Message'), ref('Seed')] } },
-                'multipart/form-data': { schema: { anyOf: [ref('Message'), ref('Seed')] } },
+                'application/x-www-form-urlencoded': { schema: { anyOf: [ref('Message'), ref('DemoMessage')] } },
+                'multipart/form-data': { schema: { anyOf: [ref('Message'), ref('DemoMessage')] } },
                 'application/x-ndjson': { schema: { type: 'string' }, example: '{"data":"one"}\n{"data":"two"}\n' },
                 'text/event-stream': { schema: { type: 'string' }, example: 'data: one\n\nevent: said\ndata: two\n\n' },
               },
@@ -375,7 +375,7 @@ const schemas = () => ({
   Time: { type: 'string', format: 'date-time' },
   Message: schemaOf(message),
   Batch: { type: 'array', items: ref('Message'), minItems: 1 },
-  Seed: schemaOf(seedBody),
+  DemoMessage: schemaOf(demoBody),
   Durability: {
     enum: ['memory', 'process', 'disk', 'quorum'],
     description: 'What it survives: nothing, kill -9, a power cut, the loss of a minority of machines',

@@ -29,8 +29,8 @@ export const message = v.pipe(
   v.description('A message. It has data, or closes its topic, or both.'),
 )
 
-/** The seed's body: anything with a message in it is echoed. */
-export const seedBody = v.pipe(
+/** The body of the demo's call: anything with a message in it is echoed. */
+export const demoBody = v.pipe(
   v.looseObject({
     message: v.optional(says(v.string(), 'What the store is set to, where the query does not say it', 'hi')),
   }),

@@ -27,7 +27,7 @@ export interface SendOptions {
   readonly json: (value: unknown) => Response
 }
 
-/** `/send`: without a topic the seed's call, which sets the store; with one, publishes to it. */
+/** `/send`: without a topic the demo's call, which sets the store; with one, publishes to it. */
 export function send(options: SendOptions): Handler {
   const { hub, auth, clients, body: limits, stream } = options
   return async (c) => {

@@ -624,6 +624,20 @@ describe('a hub', () => {
     expect(told).toEqual(['news'])
   })
 
+  test('opens its log at its first use, once for all who use it, and again if that failed', async () => {
+    let opened = 0
+    const lazy = new Hub(async () => {
+      await nextTurn()
+      if (++opened === 1) throw new Error('away')
+      return memoryLog()
+    })
+    expect(opened).toBe(0)
+    await expect(lazy.publish([{ topic: 'a', data: 'x' }])).rejects.toThrow('away')
+    const results = await Promise.all([lazy.publish([{ topic: 'a', data: 'x' }]), lazy.durability(), lazy.check()])
+    expect([results[0][0]!.id.slice(-2), results[1], opened]).toEqual(['-1', 'memory', 2])
+    await lazy.close()
+  })
+
   test('takes a log once', async () => {
     await expect(hub.use(memoryLog())).rejects.toThrow(/has one already/)
   })

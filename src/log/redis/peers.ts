@@ -1,6 +1,6 @@
 import type { Peers } from '../log.ts'
+import * as talking from './lua/peers.ts'
 import { streamedPairs } from './rows.ts'
-import * as scripts from './scripts.ts'
 
 const ANSWER_MS = 1000
 /** What is asked and answered is soon of no interest. */
@@ -34,7 +34,7 @@ export class RedisPeers implements Peers {
 
   /** Says that we are there, which holds for 15 s. */
   async beat(): Promise<void> {
-    await this.#run(scripts.beat, this.#name, scripts.LEASE_MS)
+    await this.#run(talking.beat, this.#name, talking.LEASE_MS)
   }
 
   onAsked(answer: (question: string) => string): void {
@@ -46,7 +46,7 @@ export class RedisPeers implements Peers {
     const asked: Asked = { answers: new Map() }
     this.#asked.set(id, asked)
     try {
-      asked.others = (await this.#run(scripts.ask, this.#name, id, question)) as string[]
+      asked.others = (await this.#run(talking.ask, this.#name, id, question)) as string[]
       if (!isAnswered(asked)) await untilDone(asked)
       return [...asked.answers.values()]
     } catch {
@@ -57,7 +57,7 @@ export class RedisPeers implements Peers {
   }
 
   async take(bucket: string, count: number, perSecond: number): Promise<number> {
-    return (await this.#run(scripts.take, bucket, count, perSecond)) as number
+    return (await this.#run(talking.take, bucket, count, perSecond)) as number
   }
 
   /** Takes what the tail has brought. */
@@ -74,7 +74,7 @@ export class RedisPeers implements Peers {
 
   async close(): Promise<void> {
     for (const { done } of this.#asked.values()) done?.()
-    await this.#run(scripts.beat, this.#name, 0).catch(() => {}) // its lease will end
+    await this.#run(talking.beat, this.#name, 0).catch(() => {}) // its lease will end
   }
 
   #reply(to: string, id: string, question: string): void {
