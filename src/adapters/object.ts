@@ -1,5 +1,6 @@
+import type { Sql, SqlRow, SqlValue } from '../log/database.ts'
 import type { Log, LogOptions } from '../log/log.ts'
-import { type Sql, type SqlRow, type SqlValue, sqlLog } from '../log/sql.ts'
+import { sqlLog } from '../log/sql.ts'
 
 /** What we call of a Durable Object's state. */
 export interface ObjectState {

@@ -1,7 +1,7 @@
 import { AppError } from '../errors.ts'
+import type { Sql } from './database.ts'
 import { type Identity, isSameLog, type Known } from './identity.ts'
 import { newEpoch } from './log.ts'
-import type { Sql } from './sql.ts'
 
 /**
  * The schema, a list of steps; a file's version is the number of steps it has taken. A step is never edited once released:

@@ -1,5 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import type { Sql, SqlRow } from '../../src/log/sql.ts'
+import type { Sql, SqlRow } from '../../src/log/database.ts'
 
 /** What was asked of a database: the same on every machine. */
 export interface Cost {

@@ -1,5 +1,5 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import type { Sql, SqlRow } from '../../src/log/sql.ts'
+import type { Sql, SqlRow } from '../../src/log/database.ts'
 
 /** How a commit can fail, on one storage or another. */
 export const faults = ['at a statement', 'at the commit', 'after commit', 'no room', 'cut off'] as const
