@@ -69,13 +69,13 @@ export function createApp({
     '/event': { GET: events, HEAD: events, POST: events, QUERY: events },
     '/topics': reads(list(hub, auth, limits)),
     '/topics/:topic{[^]+}': { ...reads(show(hub, auth, limits)), DELETE: erase(hub, auth, limits) },
-    '/login': { POST: login(auth), DELETE: logout() },
+    '/login': { POST: login(auth), DELETE: logout(auth) },
     '/ticket': { POST: ticket(auth) },
     '/streams/:stream': { POST: renew(hub, auth, body, limits) },
     '/revoke': { POST: revoke(auth, body) },
     '/health': reads(health),
     '/ready': reads(ready(hub, auth)),
-    '/openapi.json': reads(openapi(base)),
+    '/openapi.json': reads(openapi(base, auth.cookies)),
   }
   for (const [path, methods] of Object.entries(routes))
     app.all(path, answered(byMethod(methods), CHANGING_GETS.includes(path)))

@@ -3,12 +3,12 @@ import type { Hub } from '../hub/hub.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { authorize, type Grant, isWithin, openGrant } from './authorize.ts'
-import { bearerOf, COOKIE, cookieOf, isEqual, sha256 } from './credentials.ts'
+import { bearerOf, type Cookies, cookieOf, cookiesOf, isEqual, sha256 } from './credentials.ts'
 import { type ApiKey, type AuthOptions, isClosed } from './options.ts'
 import { Readers } from './readers.ts'
 import { Revocations, type Revoked } from './revocations.ts'
 import { Streams } from './streams.ts'
-import { EVENT_COOKIE, Tickets } from './tickets.ts'
+import { Tickets } from './tickets.ts'
 import { CLOCK_TOLERANCE_S, invalid, Tokens } from './tokens.ts'
 
 /** What a stream whose grant has gone tells its reader to wait before it comes back, and is told why it may not. */
@@ -43,6 +43,7 @@ export class Auth {
   #timer: ReturnType<typeof setInterval> | undefined
   /** Whether somebody has to say who they are. A hub that has keys never becomes an open one. */
   readonly isClosed: boolean
+  readonly cookies: Cookies
   #readAt = performance.now()
   #turns = 0
   #reading: Promise<void> | undefined
@@ -51,6 +52,7 @@ export class Auth {
   constructor(hub: Hub, options: AuthOptions, read: () => AuthOptions | Promise<AuthOptions> = () => options) {
     this.#options = options
     this.isClosed = isClosed(options)
+    this.cookies = cookiesOf(options.cookieName)
     this.#read = read
     this.#tokens = new Tokens(options)
     this.tickets = new Tickets(hub)
@@ -80,8 +82,9 @@ export class Auth {
     await this.#refresh()
     const bearer = bearerOf(header('authorization'))
     const cookie = header('cookie')
-    if (bearer === undefined && ticket !== undefined) return this.#redeemed(ticket, cookieOf(cookie, EVENT_COOKIE))
-    const token = bearer ?? cookieOf(cookie, COOKIE)
+    if (bearer === undefined && ticket !== undefined)
+      return this.#redeemed(ticket, cookieOf(cookie, this.cookies.event))
+    const token = bearer ?? cookieOf(cookie, this.cookies.login)
     if (token === undefined) return { grant: this.#options.anonymous }
     const apiKey = bearer === undefined ? undefined : await this.#apiKeyOf(bearer)
     return { grant: await this.#unrevoked(apiKey ?? (await this.#tokens.verify(token))) }

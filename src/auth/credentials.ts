@@ -1,7 +1,17 @@
 import { AppError } from '../errors.ts'
 
-/** The cookie that a page's token lives in: of this host alone, never seen by a script (RFC 6265bis, 4.1.3.2). */
-export const COOKIE = '__Host-tidings'
+/** The names of a hub's cookies. */
+export interface Cookies {
+  /** A page's token: of this host alone, never seen by a script (RFC 6265bis, 4.1.3.2). */
+  readonly login: string
+  /** A browser's own reconnect goes on by this where a ticket let it in: for `/event` alone. */
+  readonly event: string
+}
+
+/** @param name tells the hubs of one host apart, whose login cookies are all at `/` */
+export function cookiesOf(name: string): Cookies {
+  return { login: `__Host-${name}`, event: `__Secure-${name}-event` }
+}
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
 

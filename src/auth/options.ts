@@ -15,6 +15,8 @@ export interface AuthOptions {
   /** After how long keys are looked at again. */
   readonly reloadMs: number
   readonly apiKeys: readonly ApiKey[]
+  /** What the names of cookies are made of. */
+  readonly cookieName: string
   /** What those may do who do not say who they are. */
   readonly anonymous: { readonly publish: readonly string[]; readonly subscribe: readonly string[] }
 }
@@ -32,6 +34,7 @@ export const defaultAuthOptions: AuthOptions = {
   maxStreamsPerToken: 100,
   reloadMs: 60_000,
   apiKeys: [],
+  cookieName: 'tidings',
   anonymous: { publish: [], subscribe: [] },
 }
 

@@ -5,8 +5,6 @@ import type { Grant } from './authorize.ts'
 
 /** How long a ticket is good for. */
 const TICKET_S = 60
-/** The cookie by which a browser's own reconnect goes on where a ticket let it in: for `/event` alone. */
-export const EVENT_COOKIE = '__Secure-tidings-event'
 
 interface Ticket {
   readonly grant: Grant
@@ -35,7 +33,7 @@ export class Tickets {
     return { ticket, expiresAt }
   }
 
-  /** What goes into `EVENT_COOKIE`. */
+  /** What the event cookie holds. */
   cookie(grant: Grant): Promise<string> {
     return this.#sign(grant, 'event', grant.expiresAt!)
   }

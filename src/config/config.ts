@@ -90,6 +90,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       reloadMs: get('AUTH_RELOAD'),
       maxStreamsPerToken: get('MAX_READERS_PER_TOKEN'),
       apiKeys: get('API_KEYS'),
+      cookieName: get('COOKIE_NAME'),
       anonymous: { publish: get('ANONYMOUS_PUBLISH'), subscribe: get('ANONYMOUS_SUBSCRIBE') },
     },
     clients: present({

@@ -72,6 +72,11 @@ export const settings = {
     'none',
     apiKeys(),
   ),
+  COOKIE_NAME: setting(
+    'Name the cookies of this hub after this text, to tell two hubs of one host apart',
+    'tidings',
+    text(/^[\w-]{1,50}$/, 'letters, digits, _ and -, at most 50'),
+  ),
   ANONYMOUS_PUBLISH: setting(
     'Let clients without credentials publish to these topics and patterns; needs keys beside it',
     'none',

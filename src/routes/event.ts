@@ -4,7 +4,6 @@ import type { Auth } from '../auth/auth.ts'
 import { authorize, type Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
 import { setCookie } from '../auth/credentials.ts'
-import { EVENT_COOKIE } from '../auth/tickets.ts'
 import { AppError, type Code } from '../errors.ts'
 import { whenGone } from '../gone.ts'
 import { encodeEnding } from '../hub/frame.ts'
@@ -56,7 +55,7 @@ async function answer(c: Context, { hub, auth, clients, body, limits, base }: Ev
   const isHead = c.req.method === 'HEAD'
   const { grant, cookie } = await grantOf(c, auth, isHead ? undefined : asked.ticket)
   for (const name of filter ? [...filter.topics, ...filter.patterns] : [STORE]) authorize(grant, 'subscribe', name)
-  if (cookie) c.header('Set-Cookie', setCookie(EVENT_COOKIE, cookie.value, `${base(c)}/event`, cookie.expiresAt)) // also where no stream can be opened now: the ticket is used up
+  if (cookie) c.header('Set-Cookie', setCookie(auth.cookies.event, cookie.value, `${base(c)}/event`, cookie.expiresAt)) // also where no stream can be opened now: the ticket is used up
   // Hono runs this for HEAD too, and drops the body with its reader: a subscription would never end.
   if (isHead) return c.body(null, 200, headers)
 

@@ -1,16 +1,17 @@
 import { type JsonSchema, toJsonSchema } from '@valibot/to-json-schema'
 import type { Handler } from 'hono'
 import * as v from 'valibot'
+import type { Cookies } from '../auth/credentials.ts'
 import { type Code, statuses } from '../errors.ts'
 import type { Base } from './base.ts'
 import { demoBody, eventQuery, message, revocation, sendQuery, streamBody, topicsQuery } from './schema.ts'
 
 /** `GET /openapi.json`: the whole interface, as OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.1), made of the schemas that check it. */
-export function openapi(base: Base): Handler {
+export function openapi(base: Base, cookies: Cookies): Handler {
   const texts = new Map<string, string>()
   return (c) => {
     const url = base(c) || '/'
-    const text = texts.get(url) ?? JSON.stringify({ ...describe(), servers: [{ url }] })
+    const text = texts.get(url) ?? JSON.stringify({ ...describe(cookies), servers: [{ url }] })
     if (texts.size < MAX_SERVERS) texts.set(url, text)
     return c.body(text, 200, { 'Content-Type': 'application/json' })
   }
@@ -61,7 +62,7 @@ const opens: readonly Code[] = [
   ...(['pattern_invalid', 'too_many_topics', 'topic_missing'] as const),
 ]
 
-function describe() {
+function describe(cookies: Cookies) {
   const subscribing = {
     parameters: [...parametersOf(eventQuery), lastEventIdHeader],
     responses: {
@@ -362,7 +363,7 @@ function describe() {
           scheme: 'bearer',
           description: 'A JSON Web Token with the claim tidings, or an API key',
         },
-        cookie: { type: 'apiKey', in: 'cookie', name: '__Host-tidings', description: 'Of POST /login' },
+        cookie: { type: 'apiKey', in: 'cookie', name: cookies.login, description: 'Of POST /login' },
         ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'Of POST /ticket, for GET /event' },
       },
     },

@@ -2,7 +2,7 @@ import type { Context, Handler } from 'hono'
 import * as v from 'valibot'
 import type { Auth } from '../auth/auth.ts'
 import { authorize } from '../auth/authorize.ts'
-import { COOKIE, setCookie } from '../auth/credentials.ts'
+import { setCookie } from '../auth/credentials.ts'
 import { inOrder } from '../auth/streams.ts'
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
@@ -17,14 +17,14 @@ const headers = { 'Cache-Control': 'no-store' }
 export function login(auth: Auth): Handler {
   return async (c) => {
     const { token, grant } = await auth.tokenOf(c.req.header('authorization'))
-    c.header('Set-Cookie', setCookie(COOKIE, token, '/', grant.expiresAt!))
+    c.header('Set-Cookie', setCookie(auth.cookies.login, token, '/', grant.expiresAt!))
     return c.json({ expiresAt: timeOf(grant.expiresAt!) }, 200, headers)
   }
 }
 
-export function logout(): Handler {
+export function logout(auth: Auth): Handler {
   return (c) => {
-    c.header('Set-Cookie', setCookie(COOKIE, '', '/', 0))
+    c.header('Set-Cookie', setCookie(auth.cookies.login, '', '/', 0))
     return c.body(null, 204)
   }
 }

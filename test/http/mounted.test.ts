@@ -102,6 +102,24 @@ describe.each(ways)('an app under a path by %s', (way, under, path) => {
   })
 })
 
+test('two hubs of one host tell their cookies apart by COOKIE_NAME', async () => {
+  const secret = 'x'.repeat(32)
+  const app = (name: string) => open({ AUTH_SECRET: secret, COOKIE_NAME: name }).app
+  const two = new Hono().route('/one', app('one')).route('/two', app('two'))
+  const token = await new SignJWT({ tidings: { subscribe: ['a'] } })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setIssuedAt()
+    .setExpirationTime('10m')
+    .sign(new TextEncoder().encode(secret))
+  const ask = (path: string, headers: Record<string, string>, method = 'GET') =>
+    two.request(`http://localhost${path}`, { method, headers })
+  const login = await ask('/one/login', { authorization: `Bearer ${token}` }, 'POST')
+  expect(login.headers.get('set-cookie')).toMatch(/^__Host-one=/)
+  const cookie = login.headers.get('set-cookie')!.split(';')[0]!
+  const statuses = ['/one/topics/a', '/two/topics/a'].map(async (path) => (await ask(path, { cookie })).status)
+  expect(await Promise.all(statuses)).toEqual([200, 401])
+})
+
 describe('behind a proxy that strips a prefix', () => {
   const described = async (settings: Record<string, string>, address: string, prefix: string) => {
     const { app } = open({ AUTH_SECRET: 'x'.repeat(32), ...settings })
