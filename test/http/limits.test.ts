@@ -4,6 +4,7 @@ import { createApp } from '../../src/app.ts'
 import { parseConfig } from '../../src/config/config.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
+import { envOf } from '../../src/routes/connection.ts'
 import { runtimes } from '../server/runtimes.ts'
 import { cleanUp, folder, start } from '../server/server.ts'
 import { limitsSuite } from './limits.suite.ts'
@@ -13,7 +14,7 @@ limitsSuite({
   async start(settings) {
     const config = parseConfig(settings)
     const app = createApp({ hub: new Hub(() => memoryLog(config.logOptions), config.hub), config })
-    return async (path, init) => app.request(path, init, { address: '192.0.2.1' })
+    return async (path, init) => app.request(path, init, envOf({ address: '192.0.2.1' }))
   },
   async stop() {},
 })

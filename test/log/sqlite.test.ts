@@ -128,7 +128,7 @@ describe('a log in an SQLite file', () => {
     other.exec('BEGIN IMMEDIATE')
     const waiting = log.append([{ topic: 'a', data: '2' }])
     await pause(500)
-    expect(turns).toBeGreaterThan(20)
+    expect(turns).toBeGreaterThan(5) // inside SQLite it would be none
     expect((await log.read(0, all, Filter.parse(['a']))).entries).toHaveLength(1)
     other.exec('COMMIT')
     expect(await waiting).toMatchObject([{ seq: 2 }])
@@ -136,7 +136,7 @@ describe('a log in an SQLite file', () => {
     other.exec('BEGIN IMMEDIATE')
     turns = 0
     await expect(log.append([{ topic: 'a', data: '3' }])).rejects.toMatchObject({ code: 'log_unavailable' })
-    expect(turns).toBeGreaterThan(200)
+    expect(turns).toBeGreaterThan(50)
     other.exec('COMMIT')
     expect(await log.append([{ topic: 'a', data: '4' }])).toMatchObject([{ seq: 3 }])
     clearInterval(counting)
