@@ -378,11 +378,15 @@ let opening: Listener | undefined
 const listeners = new WeakMap<Subscription, Listener>()
 
 /**
- * Lets each listener see what is handed to it at that very moment. Between a subscription and its reader is a pipe that holds some
+ * Lets each listener see, at that very moment, what is handed to it and that it is renewed. Between a subscription and its reader is a pipe that holds some
  * chunks, and what counts is what a grant allowed when a chunk went into it.
  */
 export function tap(): void {
-  const { read } = Subscription.prototype
+  const { read, renew } = Subscription.prototype
+  vi.spyOn(Subscription.prototype, 'renew').mockImplementation(function (this: Subscription, expiresAt) {
+    renew.call(this, expiresAt)
+    listeners.get(this)?.prolong(expiresAt)
+  })
   vi.spyOn(Subscription.prototype, 'read').mockImplementation(function (this: Subscription) {
     if (opening && !listeners.has(this)) {
       listeners.set(this, opening)
@@ -460,12 +464,16 @@ export class Listener {
     if (Date.now() >= this.endsAt) this.isOver = true
   }
 
+  /** Gives it another end, at the moment the hub does: the answer to the renewal may come later. */
+  prolong(expiresAt = Number.POSITIVE_INFINITY): void {
+    this.look()
+    this.endsAt = endOf({ expiresAt })
+  }
+
   /** Other terms, in the place of those that it has. */
   renew(terms: Terms): void {
-    this.look()
     this.#past.push(...this.terms)
     this.terms = [terms]
-    this.endsAt = endOf(terms.credential)
   }
 
   /** Resolves with the answer, or with nothing while it waits. */
@@ -657,7 +665,7 @@ function isDue(topic: string, terms: readonly Terms[]): boolean {
   )
 }
 
-function endOf({ expiresAt }: Credential): number {
+function endOf({ expiresAt }: Pick<Credential, 'expiresAt'>): number {
   return Math.max(expiresAt, Date.now()) + LATE_MS
 }
 
