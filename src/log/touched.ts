@@ -1,3 +1,4 @@
+import { isEmptied } from './rules.ts'
 import type { Tables, TopicRow } from './tables.ts'
 
 /** The topics that a commit touches: each is read once, and written once if it changed. */
@@ -23,7 +24,7 @@ export class Touched {
     for (const [name, { row }] of this.#rows) yield [name, row]
   }
 
-  /** Writes what changed; returns by how many the emptied topics grew. */
+  /** Stores the rows that changed, and returns by how many the emptied topics grew. */
   save(): number {
     let grown = 0
     for (const [name, { row, before }] of this.#rows) {
@@ -33,11 +34,6 @@ export class Touched {
     }
     return grown
   }
-}
-
-/** Whether nothing is left of a topic but the seq that was trimmed last. */
-export function isEmptied({ count, closed }: TopicRow): boolean {
-  return count === 0 && closed === 0
 }
 
 function isChanged(row: TopicRow, before: TopicRow | undefined): boolean {
