@@ -30,6 +30,11 @@ export class Sequence<T extends { readonly seq: number }> {
     this.#list.push(item)
   }
 
+  /** Adds one whose seq no other has, anywhere: it costs the number of those after it. */
+  insert(item: T): void {
+    this.#list.splice(this.#find(item.seq), 0, item)
+  }
+
   /** Takes the oldest out. */
   shift(): T {
     const oldest = this.#list[this.#start]!

@@ -20,6 +20,13 @@ test('a sequence is what a sorted list would be, whatever is added, taken out an
     const act = numbers.whole(0, 9)
     const [first] = model
     if (isGrowing ? act < 6 : act < 2) {
+      const between = model.findLastIndex((item, i) => item.seq - (model[i - 1]?.seq ?? 0) > 1)
+      if (between >= 0 && act === 0) {
+        const item = { seq: model[between]!.seq - 1, says: 'inserted' }
+        sequence.insert(item)
+        model.splice(between, 0, item)
+        continue
+      }
       seq += numbers.whole(1, 3)
       const item = { seq, says: 'new' }
       sequence.push(item)

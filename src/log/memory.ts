@@ -1,6 +1,7 @@
 import { Sequence } from '../sequence.ts'
 import { ledger } from './ledger.ts'
 import { defaultLogOptions, type Entry, type Log, type LogOptions, newEpoch, weigh } from './log.ts'
+import { isEmptied } from './rules.ts'
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 
 /** A log that lives and dies with the process: for tests, demos, and feeds whose readers need no more than the recent past. */
@@ -31,7 +32,7 @@ function memoryTables(): Tables {
   const ofTopics = new Map<string, Sequence<Kept>>()
   const topics = new Map<string, TopicRow>()
   const shown = new Set<string>() // those that have kept entries or are closed
-  const emptied = new Set<string>() // the others, in the order in which they were emptied
+  const emptied = new Emptied() // the others
   const keys = new Map<string, KeyRow>() // in the order of their seq
 
   return {
@@ -43,14 +44,13 @@ function memoryTables(): Tables {
 
     topic: (name) => topics.get(name),
     setTopic(name, row) {
+      const before = topics.get(name)
+      if (before && isEmptied(before)) emptied.remove(name, before.trimmed)
       topics.set(name, { ...row })
-      emptied.delete(name)
-      if (row.count > 0 || row.closed > 0) {
-        shown.add(name)
-        return
-      }
-      shown.delete(name)
-      emptied.add(name)
+      if (isEmptied(row)) {
+        shown.delete(name)
+        emptied.add(name, row.trimmed)
+      } else shown.add(name)
     },
     newestTrimmedFirst: false,
     *trimmedAfter(seq) {
@@ -71,10 +71,10 @@ function memoryTables(): Tables {
     },
     forgetEmptied(count) {
       let last = 0
-      for (const name of [...emptied.values().take(count)]) {
-        last = Math.max(last, topics.get(name)!.trimmed)
+      for (let left = count; left > 0; left--) {
+        const { name, trimmed } = emptied.shift()
         topics.delete(name)
-        emptied.delete(name)
+        last = Math.max(last, trimmed)
       }
       return last
     },
@@ -119,5 +119,31 @@ function memoryTables(): Tables {
       keys.delete(JSON.stringify([topic, key]))
     },
     close() {},
+  }
+}
+
+/** Topics without a kept entry that are not closed, by the seq trimmed last: those that nothing was trimmed from come first. */
+class Emptied {
+  readonly #untrimmed = new Set<string>()
+  readonly #byTrimmed = new Sequence<{ readonly seq: number; readonly name: string }>()
+
+  add(name: string, trimmed: number): void {
+    if (trimmed === 0) this.#untrimmed.add(name)
+    else this.#byTrimmed.insert({ seq: trimmed, name })
+  }
+
+  remove(name: string, trimmed: number): void {
+    if (trimmed === 0) this.#untrimmed.delete(name)
+    else this.#byTrimmed.remove(trimmed)
+  }
+
+  /** Takes the first one out. */
+  shift(): { readonly name: string; readonly trimmed: number } {
+    for (const name of this.#untrimmed) {
+      this.#untrimmed.delete(name)
+      return { name, trimmed: 0 }
+    }
+    const { name, seq } = this.#byTrimmed.shift()
+    return { name, trimmed: seq }
   }
 }

@@ -16,18 +16,23 @@ export interface Clock {
   readonly env: Record<string, string>
   /** Puts it so many seconds before or after the machine's clock. */
   set(offset: number): void
+  /** Stops it at a time, in seconds since 1970. */
+  stop(at: number): void
 }
 
 export function clock(): Clock {
   const file = join(folder(), 'offset')
-  const set = (offset: number) => {
-    writeFileSync(`${file}.new`, `${offset < 0 ? '-' : '+'}${Math.abs(offset)}s`)
+  const write = (text: string) => {
+    writeFileSync(`${file}.new`, text)
     renameSync(`${file}.new`, file) // never read half written
   }
+  const set = (offset: number) => write(`${offset < 0 ? '-' : '+'}${Math.abs(offset)}s`)
   set(0)
   return {
     set,
+    stop: (at) => write(new Date(1000 * at).toISOString().slice(0, 19).replace('T', ' ')),
     env: {
+      TZ: 'UTC', // which a time that the clock is stopped at is read in
       // With libc's malloc, because Redis's jemalloc asks for the time while libfaketime starts, which deadlocks.
       LD_PRELOAD: `${library} libc.so.6`,
       FAKETIME_TIMESTAMP_FILE: file,

@@ -491,7 +491,7 @@ class SharedLog implements Log {
   async #eraseOne(topic: string, seq: number, epoch: string): Promise<number> {
     await this.#opening?.catch(() => {})
     if (epoch !== this.#epoch) return 0
-    const erasures = (await this.#change(changing.eraseOne, topic, seq)) as number
+    const erasures = (await this.#change(changing.eraseOne, topic, seq, this.#options.trimmedCount)) as number
     if (erasures === 0) return 0
     await this.#until(() => this.#erasures >= erasures)
     return 1

@@ -237,7 +237,7 @@ if row.closed == seq then
   s.count, s.bytes = s.count + 1, s.bytes + #name
 end
 tellErased(name, int(seq), seq)
-finish(math.huge)
+finish(tonumber(ARGV[4]))
 return s.erasures
 `
 

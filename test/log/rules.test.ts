@@ -1,0 +1,302 @@
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { openRedis } from '../../src/adapters/redis.ts'
+import { openSqlite } from '../../src/adapters/sqlite.ts'
+import { AppError } from '../../src/errors.ts'
+import type { Log, LogOptions, Message, Retention } from '../../src/log/log.ts'
+import { memoryLog } from '../../src/log/memory.ts'
+import {
+  closeAfterErasing,
+  isKeyForgotten,
+  lossAfter,
+  placeBatch,
+  surplusEntries,
+  surplusKeys,
+  surplusTopics,
+} from '../../src/log/rules.ts'
+import type { EntryRow, KeyRow } from '../../src/log/tables.ts'
+import { Filter } from '../../src/topic.ts'
+import { runs, seed } from '../seed.ts'
+import { clock, withoutClock } from '../server/clock.ts'
+import { redisServer, withoutRedis } from '../server/redis.ts'
+import { cleanUp, folder } from '../server/server.ts'
+
+describe('placeBatch', () => {
+  const known = { hash: 'h1', seq: 3, time: 70 }
+  const rows = {
+    head: 9,
+    time: 100,
+    closedAt: (topic: string) => (topic === 'closed' ? 4 : 0),
+    key: (topic: string, key: string) => (topic === 'a' && key === 'known' ? known : undefined),
+  }
+  const place = (...keyed: readonly (readonly [Message, string?])[]) =>
+    placeBatch({ messages: keyed.map(([message]) => message), hashes: keyed.map(([, hash]) => hash) }, rows)
+  const fresh = (seq: number) => ({ seq, time: 100, duplicate: false })
+
+  test('gives seqs that rise by 1 from the head, and one time', () => {
+    expect(place([{ topic: 'a', data: '1' }], [{ topic: 'b', data: '2' }])).toEqual([fresh(10), fresh(11)])
+  })
+
+  test('answers a known key with the first receipt, which takes no seq', () => {
+    const again = { seq: 3, time: 70, duplicate: true }
+    expect(place([{ topic: 'a', key: 'known' }, 'h1'], [{ topic: 'a' }])).toEqual([again, fresh(10)])
+  })
+
+  test('looks for a key in its own topic', () => {
+    expect(place([{ topic: 'b', key: 'known' }, 'h1'])).toEqual([fresh(10)])
+  })
+
+  test('knows the keys of earlier messages of the batch', () => {
+    const twice = [{ topic: 'b', key: 'k' }, 'h'] as const
+    expect(place(twice, twice)).toEqual([fresh(10), { ...fresh(10), duplicate: true }])
+  })
+
+  test('refuses a known key with another payload', () => {
+    const other = [{ topic: 'a', key: 'known' }, 'h2'] as const
+    expect(place([{ topic: 'b' }], other)).toEqual({ code: 'key_conflict', index: 1 })
+    expect(place([{ topic: 'b', key: 'k' }, 'h'], [{ topic: 'b', key: 'k' }, 'i'])).toMatchObject({ index: 1 })
+  })
+
+  test('refuses what follows a close, of the log or of the batch', () => {
+    expect(place([{ topic: 'closed' }])).toEqual({ code: 'topic_closed', index: 0 })
+    expect(place([{ topic: 'b', close: true }], [{ topic: 'b' }])).toEqual({ code: 'topic_closed', index: 1 })
+    expect(place([{ topic: 'b', close: true }], [{ topic: 'a' }])).toEqual([fresh(10), fresh(11)])
+  })
+})
+
+describe('surplusEntries', () => {
+  const row = (seq: number, topic = 'a'): EntryRow => ({ seq, topic, time: 10 * seq, bytes: 5 })
+  const rows = [row(1), row(2), row(3), row(4)]
+  const surplus = (totals: { count: number; bytes: number }, bounds: object, newest = () => 0, of = rows) => {
+    const found = surplusEntries(of, totals, bounds, [], newest)
+    return { ...found, surplus: found.surplus.map(({ seq }) => seq) }
+  }
+
+  test('takes the oldest entries until the count fits', () => {
+    expect(surplus({ count: 4, bytes: 20 }, { count: 2 })).toEqual({ surplus: [1, 2], upTo: 2, isDone: true })
+  })
+
+  test('takes the oldest entries until the bytes fit', () => {
+    expect(surplus({ count: 4, bytes: 20 }, { bytes: 14 })).toEqual({ surplus: [1, 2], upTo: 2, isDone: true })
+  })
+
+  test('takes entries that are older than the bound', () => {
+    expect(surplus({ count: 4, bytes: 20 }, { before: 30 })).toEqual({ surplus: [1, 2], upTo: 2, isDone: true })
+  })
+
+  test('says that a page did not suffice', () => {
+    expect(surplus({ count: 9, bytes: 20 }, { count: 2 })).toEqual({ surplus: [1, 2, 3, 4], upTo: 4, isDone: false })
+  })
+
+  test('passes over the newest entry of a $ topic', () => {
+    const own = [row(1, '$s'), row(2, '$s'), row(3)]
+    expect(surplus({ count: 3, bytes: 15 }, { count: 1 }, () => 2, own)).toMatchObject({ surplus: [1, 3], upTo: 3 })
+  })
+
+  test('takes the effective time of an entry that a wrong clock dated', () => {
+    const found = surplusEntries(
+      [{ ...row(1), time: 9000 }],
+      { count: 1, bytes: 5 },
+      { before: 30 },
+      [{ seq: 2, time: 20 }],
+      () => 0,
+    )
+    expect(found.surplus).toHaveLength(1)
+  })
+})
+
+describe('other rules', () => {
+  const key = (seq: number): KeyRow => ({ topic: 'a', key: `${seq}`, hash: 'h', seq, time: 10 * seq })
+
+  test('a key is forgotten once its effective time is before the bound', () => {
+    expect(isKeyForgotten(key(3), [], 30)).toBe(false)
+    expect(isKeyForgotten(key(3), [], 31)).toBe(true)
+    expect(isKeyForgotten({ seq: 3, time: 9000 }, [{ seq: 4, time: 20 }], 30)).toBe(true)
+  })
+
+  test('the oldest keys go while they are too old or too many', () => {
+    const keys = [key(1), key(2), key(3)]
+    expect(surplusKeys(keys, 3, 3, [], 0)).toBe(0)
+    expect(surplusKeys(keys, 3, 3, [], 20)).toBe(1)
+    expect(surplusKeys(keys, 3, 1, [], 0)).toBe(2)
+    expect(surplusKeys(keys, 9, 1, [], 0)).toBe(3)
+  })
+
+  test('erasing a history reopens its topic, unless the close is newer', () => {
+    expect([closeAfterErasing(4, 4), closeAfterErasing(5, 4), closeAfterErasing(0, 4)]).toEqual([0, 5, 0])
+  })
+
+  test('emptied topics beyond the bound are forgotten', () => {
+    expect([surplusTopics(3, 5), surplusTopics(5, 5), surplusTopics(8, 5)]).toEqual([0, 0, 3])
+  })
+
+  test('a loss is exact from the floor on, and unknown up to the head below it', () => {
+    const log = { head: 20, floor: 10 }
+    expect(lossAfter(10, 15, log)).toEqual({ to: 15, exact: true })
+    expect(lossAfter(15, 15, log)).toBeUndefined()
+    expect(lossAfter(9, 0, log)).toEqual({ to: 20, exact: false })
+  })
+})
+
+const TOPICS = ['a', 'b', 'c/x', '$own']
+const START_S = Date.UTC(2026, 0) / 1000
+const without = withoutRedis || withoutClock
+
+type Step =
+  | { do: 'append'; batches: Message[][] }
+  | { do: 'pass'; s: number }
+  | { do: 'eraseOne'; back: number }
+  | { do: 'erase'; topic: string }
+
+const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined })
+const topic = fc.constantFrom(...TOPICS)
+const message: fc.Arbitrary<Message> = fc
+  .record({
+    topic,
+    data: maybe(fc.constantFrom('', 'one', 'two', 'a longer text')),
+    event: maybe(fc.constantFrom('said')),
+    retry: maybe(fc.constant(1000)),
+    key: maybe(fc.constantFrom('k1', 'k2', 'k3')),
+    close: fc.nat(12).map((n) => n === 0 || undefined),
+  })
+  .map(({ topic, ...fields }) => ({
+    topic,
+    ...Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)),
+  }))
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constant('append' as const),
+      batches: fc.array(fc.array(message, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 3 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('pass' as const),
+      s: fc.oneof(fc.integer({ min: -30, max: 30 }), fc.constantFrom(5, 20, 60)),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('eraseOne' as const), back: fc.nat(8) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('erase' as const), topic }) },
+)
+const bound = maybe(fc.integer({ min: 1, max: 12 }))
+const options = fc.record({
+  retention: fc
+    .record({
+      count: bound,
+      bytes: maybe(fc.integer({ min: 1, max: 80 })),
+      ageMs: maybe(fc.constant(60_000)),
+      topicCount: bound,
+      topicBytes: bound,
+    })
+    .map((bounds) => JSON.parse(JSON.stringify(bounds)) as Retention), // without those that are missing
+  keyAgeMs: fc.constantFrom(5000, 20_000, 3_600_000),
+  keyCount: fc.integer({ min: 1, max: 4 }),
+  trimmedCount: fc.integer({ min: 1, max: 4 }),
+}) satisfies fc.Arbitrary<Partial<LogOptions>>
+
+/** Compares a log with the memory log, which applies these rules to plain maps, in everything that a log answers. */
+async function compare(open: (options: Partial<LogOptions>) => Log | Promise<Log>, setClock: (s: number) => void) {
+  await fc.assert(
+    fc.asyncProperty(options, fc.array(step, { minLength: 1, maxLength: 25, size: 'max' }), async (options, steps) => {
+      let now = START_S
+      setClock(now)
+      const byRules = memoryLog(options)
+      const other = await open(options)
+      try {
+        for (const step of steps) {
+          if (step.do === 'pass') {
+            now += step.s
+            setClock(now)
+          }
+          const [expected, actual] = [await answers(byRules, step), await answers(other, step)]
+          expect([step, actual]).toEqual([step, expected])
+        }
+      } finally {
+        await byRules.close()
+        await other.close()
+      }
+    }),
+    { seed, numRuns: runs(40, 1000) },
+  )
+}
+
+describe('over random histories', () => {
+  let hubs = 0
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+  afterAll(cleanUp)
+
+  test('the tables of SQLite lead to the same as those in memory', async () => {
+    const open = (options: Partial<LogOptions>) => openSqlite(join(folder(), 'log.db'), options)
+    await compare(open, (s) => vi.setSystemTime(1000 * s))
+  }, 600_000)
+
+  test.skipIf(without)(
+    `the Lua of Redis decides the same${without && ` (skipped: ${without})`}`,
+    async () => {
+      const time = clock()
+      const server = await redisServer({ appendonly: 'no' }, time.env)
+      const setClock = (s: number) => {
+        time.stop(s)
+        vi.setSystemTime(1000 * s)
+      }
+      try {
+        await compare((options) => openRedis(server.url(`hub-${++hubs}`), options), setClock)
+      } finally {
+        await server.kill()
+      }
+    },
+    600_000,
+  )
+})
+
+/** What a log answers to a step, and to questions about everything after it. */
+async function answers(log: Log, step: Step) {
+  const said = await act(log, step)
+  const head = await headOf(log)
+  const reads = []
+  for (const names of [['a'], ['b', 'c/x'], ['**'], ['c/*', '$own']])
+    for (const after of [0, Math.floor(head / 2), head])
+      for (const latest of [false, true])
+        reads.push(await log.read(after, { count: 100, bytes: 1e6, latest }, Filter.parse(names)))
+  const ends = [
+    await log.seek({ last: 2 }, Filter.parse(['**'])),
+    await log.seek({ last: 1 }, Filter.parse(['a', 'b'])),
+  ]
+  const since = await log.seek({ since: Date.now() - 10_000 }, Filter.parse(['**']))
+  const listed = await log.topics({ prefix: '', after: '', limit: 100 })
+  return { said, head, reads, ends, since, named: await log.topics({ names: TOPICS }), listed }
+}
+
+async function headOf(log: Log): Promise<number> {
+  return (await log.read(0, { count: 1000, bytes: 1e6 }, Filter.parse(['**', '$own']))).scannedTo
+}
+
+async function act(log: Log, step: Step): Promise<unknown> {
+  if (step.do === 'pass') return
+  if (step.do === 'erase') return log.erase(step.topic)
+  if (step.do === 'eraseOne') {
+    const head = await headOf(log)
+    const { entries } = await log.read(
+      Math.max(0, head - step.back - 1),
+      { count: 1, bytes: 1e6 },
+      Filter.parse(['**']),
+    )
+    const [entry] = entries
+    return entry && log.erase(entry.topic, entry.seq)
+  }
+  const outcomes = await Promise.allSettled(step.batches.map((batch) => log.append(batch)))
+  return outcomes.map((outcome) => {
+    if (outcome.status === 'fulfilled') return outcome.value
+    if (outcome.reason instanceof AppError) return [outcome.reason.code, outcome.reason.message]
+    throw outcome.reason
+  })
+}
