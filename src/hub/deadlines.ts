@@ -11,7 +11,9 @@ export class Deadlines {
   readonly #stallMs: number
   #handedAt = NEVER
   #beatAt: number
+  #isBeatDue = false
   #repeatAt = NEVER
+  #isRepeatDue = false
   #repeatMs = NEVER
   #endsAt: number
   #expiresAt = NEVER
@@ -55,29 +57,54 @@ export class Deadlines {
     return now >= this.#expiresAt
   }
 
-  /** Whether a heartbeat is due: the next one is `heartbeatMs` later. */
-  takeBeat(now: number): boolean {
-    if (now < this.#beatAt) return false
-    this.#beatAt = now + this.#heartbeatMs
-    return true
+  /**
+   * Whether a heartbeat or a repeat is due. Both skip a reader that has yet to take what it was given. The next heartbeat is
+   * `heartbeatMs` later, the next repeat on the grid of its interval.
+   *
+   * @param isIdle whether the reader has everything
+   */
+  isAnythingDue(now: number, isIdle: boolean): boolean {
+    if (now >= this.#beatAt) {
+      this.#beatAt = now + this.#heartbeatMs
+      this.#isBeatDue = isIdle
+    }
+    if (now >= this.#repeatAt) {
+      this.#repeatAt += Math.ceil((now - this.#repeatAt + 1) / this.#repeatMs) * this.#repeatMs
+      this.#isRepeatDue = isIdle
+    }
+    return this.#isBeatDue || this.#isRepeatDue
+  }
+
+  /** Whether a heartbeat is due, once. */
+  takeBeatDue(): boolean {
+    const isDue = this.#isBeatDue
+    this.#isBeatDue = false
+    return isDue
+  }
+
+  /** Whether a repeat is due, once. */
+  takeRepeatDue(): boolean {
+    const isDue = this.#isRepeatDue
+    this.#isRepeatDue = false
+    return isDue
   }
 
   /** Puts off the next heartbeat, because something else was written. */
   putOffBeat(): void {
     this.#beatAt = performance.now() + this.#heartbeatMs
+    this.#isBeatDue = false
   }
 
-  /** Whether the newest entry is to be repeated: the next time is on the grid of `everyMs`. */
-  takeRepeat(now: number): boolean {
-    if (now < this.#repeatAt) return false
-    this.#repeatAt += Math.ceil((now - this.#repeatAt + 1) / this.#repeatMs) * this.#repeatMs
-    return true
-  }
-
-  /** @param everyMs none: never */
+  /** Repeats the newest entry from now on. @param everyMs none: never, and not now either */
   repeat(everyMs: number | undefined): void {
     this.#repeatMs = everyMs ?? NEVER
     this.#repeatAt = performance.now() + this.#repeatMs
+    this.#isRepeatDue = false
+  }
+
+  /** Repeats the newest entry as soon as the reader has everything, besides the grid. */
+  repeatNow(): void {
+    this.#isRepeatDue = true
   }
 
   /** When the stream is to be told that it expires; nothing if that is not now. @param isOpen whether it can be told yet */

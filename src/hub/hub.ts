@@ -4,6 +4,7 @@ import { Filter, STORE } from '../topic.ts'
 import { Turns } from '../turn.ts'
 import { Admission } from './admission.ts'
 import { Directory } from './directory.ts'
+import type { Feed, Opening } from './feed.ts'
 import { DEFAULT_MESSAGE, Frame, storeData } from './frame.ts'
 import { type Group, Interests } from './interests.ts'
 import { InternalTopics, type Published } from './internal.ts'
@@ -13,7 +14,7 @@ import { formatPosition, type Position, parsePosition } from './position.ts'
 import { type OpenedLog, Reads } from './reads.ts'
 import { Repeats } from './repeats.ts'
 import { SharedChunks } from './shared.ts'
-import { type Feed, type Opening, Subscription } from './subscription.ts'
+import { Subscription } from './subscription.ts'
 import { Wheel } from './wheel.ts'
 import { Window } from './window.ts'
 
@@ -143,7 +144,7 @@ export class Hub {
   async change(subscription: Subscription, filter: Filter): Promise<void> {
     await this.#opened()
     subscription.assertOpen()
-    await subscription.change(this.#interests.join({ filter, latest: subscription.latest })) // which leaves the group itself
+    await subscription.change(this.#interests.join({ filter, latest: subscription.group.selection.latest })) // which leaves the group itself
   }
 
   /** What an operator should mend although the hub works, a sentence each. */

@@ -1,7 +1,7 @@
 import { AppError } from '../errors.ts'
 import type { Entry, Message } from '../log/log.ts'
+import { randomName } from './random.ts'
 import type { OpenedLog } from './reads.ts'
-import { randomName } from './subscription.ts'
 
 /** Topics that one step of a listing looks at. */
 const PAGE = 1000

@@ -1,0 +1,9 @@
+/** 128 random bits, in hex. */
+export function randomName(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
+
+/** Half to all of a time, so that readers that leave together do not come back together. */
+export function jitter(ms: number): number {
+  return Math.round(ms * (0.5 + Math.random() / 2))
+}
