@@ -4,9 +4,6 @@ import { isOwn } from '../topic.ts'
 import { formatPosition, parsePosition } from './position.ts'
 import type { OpenedLog } from './reads.ts'
 
-/** Topics that one step of a listing looks at. */
-const PAGE = 1000
-
 /** A topic as people see it. */
 export interface Topic {
   readonly topic: string
@@ -46,13 +43,11 @@ export class Directory {
     const { log, reads } = await this.#opened()
     const found: TopicState[] = []
     for (const prefix of prefixes)
-      for (let last = after; found.length < limit && !signal?.aborted; ) {
-        const page = await reads.topics({ prefix, after: last, limit: PAGE })
+      for await (const page of reads.pagesOfTopics(prefix, after)) {
         found.push(...page.filter(({ topic }) => isShown(topic)))
-        if (page.length < PAGE) break
-        last = page.at(-1)!.topic
+        if (found.length >= limit || signal?.aborted) return this.#describe(found.slice(0, limit), log)
       }
-    return this.#describe(found.slice(0, limit), log)
+    return this.#describe(found, log)
   }
 
   /** A topic, known or not yet. */

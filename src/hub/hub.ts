@@ -4,25 +4,20 @@ import { Filter, STORE } from '../topic.ts'
 import { Turns } from '../turn.ts'
 import { Admission } from './admission.ts'
 import { Directory } from './directory.ts'
-import type { Feed, Opening } from './feed.ts'
+import type { Feed } from './feed.ts'
 import { DEFAULT_MESSAGE, Frame, storeData } from './frame.ts'
-import { type Group, Interests } from './interests.ts'
 import { InternalTopics, type Published } from './internal.ts'
 import { checkKey, checkText, parseMessage } from './message.ts'
 import { defaultHubOptions, type HubOptions, type SubscribeOptions } from './options.ts'
-import { formatPosition, type Position, parsePosition } from './position.ts'
-import { type OpenedLog, Reads } from './reads.ts'
-import { Repeats } from './repeats.ts'
-import { SharedChunks } from './shared.ts'
-import { Subscription } from './subscription.ts'
-import { Wheel } from './wheel.ts'
+import { formatPosition, parsePosition } from './position.ts'
+import { type Joined, Readers } from './readers.ts'
+import { Reads } from './reads.ts'
+import type { Subscription } from './subscription.ts'
 import { Window } from './window.ts'
 
-interface Opened extends OpenedLog {
+/** A log that is open, and what the hub has made of it. */
+interface Opened extends Joined {
   readonly window: Window
-  readonly feed: Feed
-  /** What the store holds before its first message. */
-  readonly initial: Entry
 }
 
 /**
@@ -40,12 +35,8 @@ export class Hub {
   #opening: Promise<Opened> | undefined
   /** Once it is open. */
   #log: Log | undefined
-  readonly #interests = new Interests()
-  readonly #repeats = new Repeats()
-  readonly #wheel = new Wheel()
-  readonly #shared = new SharedChunks()
-  readonly #readers = new Set<Subscription>()
   readonly #admission = new Admission(() => this.#options)
+  readonly #readers = new Readers(() => this.#options, this.#admission)
   /** How often the log turned out to be another one. */
   #restarts = 0
   /** A check under way. */
@@ -58,7 +49,7 @@ export class Hub {
   /** Which topics there are. */
   readonly directory = new Directory(
     () => this.#opened(),
-    (topic) => this.#interests.readers(topic),
+    (topic) => this.#readers.of(topic),
   )
 
   /** @param openLog called at the first use, unless `use` gave a log before: making a hub does nothing. If it fails, again at the next use */
@@ -143,8 +134,7 @@ export class Hub {
    */
   async change(subscription: Subscription, filter: Filter): Promise<void> {
     await this.#opened()
-    subscription.assertOpen()
-    await subscription.change(this.#interests.join({ filter, latest: subscription.group.selection.latest })) // which leaves the group itself
+    await this.#readers.change(subscription, filter)
   }
 
   /** What an operator should mend although the hub works, a sentence each. */
@@ -170,21 +160,14 @@ export class Hub {
   /** Takes no new streams and ends the open ones, once what is due is sent, spread so that readers do not come back together. */
   drain(): void {
     this.#admission.drain()
-    this.#sendAway(false)
+    this.#readers.finish('shutdown', false)
   }
 
   /** Ends every stream and closes the log. */
   async close(): Promise<void> {
     this.#admission.drain()
-    for (const reader of this.#readers) reader.close('shutdown')
+    this.#readers.close()
     if (this.#opening) await (await this.#opening).log.close()
-  }
-
-  /** Ends every stream, spread so that readers do not come back together. */
-  #sendAway(isAtOnce: boolean): void {
-    const { size } = this.#readers
-    const why = isAtOnce ? 'replaced' : 'shutdown'
-    for (const reader of this.#readers) reader.finish(why, this.#admission.returnMs(size), isAtOnce)
   }
 
   #parse(message: Message, index: number | undefined): Message {
@@ -207,94 +190,7 @@ export class Hub {
   async #subscribe(filter: Filter, options: SubscribeOptions, isDemo: boolean): Promise<Subscription | undefined> {
     if (options.repeatMs !== undefined && (filter.topics.size !== 1 || filter.patterns.length > 0))
       throw new AppError('parameter_invalid', 'Cannot repeat here: repeat goes with exactly one topic, no pattern')
-    const opened = await this.#opened()
-    this.#admission.admit(this.#readers.size)
-    return this.#join(filter, options, isDemo, opened)
-  }
-
-  /** Registers a reader, which takes the head, and only then looks what was before it: nothing can happen between the two. */
-  async #join(
-    filter: Filter,
-    options: SubscribeOptions,
-    isDemo: boolean,
-    { log, reads, window, feed, initial }: Opened,
-  ): Promise<Subscription | undefined> {
-    const restarts = this.#restarts
-    const asked = options.lastEventId ? (parsePosition(options.lastEventId) ?? 'unknown') : undefined
-    const [topic] = filter.topics
-    const repeated = options.repeatMs === undefined ? undefined : topic
-    let isOpen = false
-    const subscription = new Subscription(feed, {
-      group: this.#interests.join({ filter, latest: options.latest === true }),
-      ...{ asked, isDemo, gaps: options.gaps === true },
-      change: (before) => this.#quit(before),
-      leave: (subscription, why) => {
-        this.#leave(subscription, repeated)
-        if (!isOpen) return
-        options.onEnd?.(subscription)
-        this.#options.events?.ended?.(subscription, why, subscription.failure)
-      },
-      ...(options.who !== undefined && { who: options.who }),
-      ...(options.expiresAt !== undefined && { expiresAt: options.expiresAt }),
-      lifetimeMs: this.#options.lifetimeMs * (0.8 + Math.random() * 0.4),
-      drop: options.drop ?? (() => {}),
-    })
-    this.#readers.add(subscription)
-    this.#wheel.add(subscription, subscription.nextTick)
-    try {
-      const repeat = repeated === undefined ? undefined : await this.#repeatOf(repeated, reads, initial)
-      const history = asked === undefined ? await this.#historyOf(options.from, filter, reads) : undefined
-      await subscription.look()
-      this.#admission.assertOpen()
-      if (this.#restarts !== restarts)
-        throw new AppError('log_unavailable', 'Cannot open a stream: the log has just been replaced; come back', {
-          retryAfterS: 1,
-        })
-      if (subscription.isOver) {
-        subscription.close()
-        return
-      }
-      if (isInLog(asked, history?.after, window, log)) this.#admission.admitReplay()
-      isOpen = true
-      this.#options.events?.opened?.(subscription)
-      subscription.open({
-        ...(history && { history }),
-        ...(repeat && { repeat: { of: repeat, everyMs: options.repeatMs! } }),
-      })
-      return subscription
-    } catch (cause) {
-      subscription.close()
-      throw cause
-    }
-  }
-
-  /** Where history begins. @throws AppError `too_many_replays` */
-  async #historyOf(from: SubscribeOptions['from'], filter: Filter, reads: Reads): Promise<Opening['history']> {
-    if (from === undefined) return
-    if (from === 'earliest') return { after: 0, vouched: true }
-    return { after: await this.#admission.searching(() => reads.seek(from, filter)), vouched: 'last' in from }
-  }
-
-  #quit(group: Group): void {
-    this.#interests.leave(group)
-    if (group.size < 2) this.#shared.forget(group)
-  }
-
-  #leave(subscription: Subscription, repeated: string | undefined): void {
-    this.#quit(subscription.group)
-    if (repeated !== undefined) this.#repeats.leave(repeated)
-    this.#readers.delete(subscription)
-    this.#wheel.remove(subscription)
-  }
-
-  async #repeatOf(topic: string, reads: Reads, initial: Entry) {
-    const repeat = this.#repeats.join(topic)
-    if (!repeat.entry) {
-      const newest = await reads.newest(topic)
-      if (newest) this.#repeats.note(newest)
-      else if (topic === STORE) this.#repeats.note(initial)
-    }
-    return repeat
+    return this.#readers.join(filter, options, isDemo, await this.#opened())
   }
 
   #opened(): Promise<Opened> {
@@ -317,6 +213,7 @@ export class Hub {
       (entries) => this.#deliver(entries, log, opened!.window),
       (topic, seq, upTo) => this.#forget(topic, seq, upTo, opened!),
       (head) => {
+        this.#restarts++
         opened = this.#openAt(head, log)
         this.#restart(opened)
       },
@@ -340,64 +237,40 @@ export class Hub {
       reads,
       window,
       replays: this.#admission.replays,
-      wheel: this.#wheel,
-      shared: this.#shared,
+      wheel: this.#readers.wheel,
+      shared: this.#readers.shared,
       turns: new Turns(),
     }
-    return { log, reads, window, initial, feed }
+    const restarts = this.#restarts
+    return { log, reads, window, initial, feed, isCurrent: () => this.#restarts === restarts }
   }
 
   /** Nobody knows any more what an open stream has missed: each ends, and its reader is told when it comes back with its position. */
   #restart(opened: Opened): void {
     this.#opening = Promise.resolve(opened)
-    this.#restarts++
-    this.#sendAway(true)
-    this.#repeats.clear()
-    this.#shared.clear()
-    const restarts = this.#restarts
-    this.internal.deliverAgain(() => this.#restarts === restarts && !this.#admission.isDraining)
+    this.#readers.finish('replaced', true)
+    this.#readers.forgetAll()
+    this.internal.deliverAgain(() => opened.isCurrent() && !this.#admission.isDraining)
   }
 
   /** What has been erased is in no memory of ours either; a topic whose history is forgotten is open again. */
   #forget(topic: string, seq: number | undefined, upTo: number, { reads, window }: Opened): void {
     window.clear()
-    this.#shared.clear()
-    if (seq === undefined) for (const reader of this.#readers) reader.reopen(topic, upTo)
-    if (!this.#repeats.forget(topic)) return
-    reads.newest(topic).then(
-      (newest) => newest && this.#repeats.note(newest),
-      () => {}, // The log cannot be read: nothing is repeated until something new comes.
-    )
+    if (seq === undefined) this.#readers.reopen(topic, upTo)
+    this.#readers.forget(topic, reads)
   }
 
   #deliver(entries: readonly Entry[], log: Log, window: Window): void {
     const before = window.head
-    const topics = new Set<string>()
     const frames = entries.map((entry) => new Frame(entry, log.epoch))
     for (const frame of frames) window.push(frame)
     for (const entry of entries) {
-      this.#repeats.note(entry)
-      topics.add(entry.topic)
+      this.#readers.noteNewest(entry)
       this.internal.deliver(entry)
     }
-    const concerned = this.#interests.concerned(topics)
-    // What was passed over may have been for anybody: each asks the log.
     const isWhole = entries.every(({ seq }, i) => seq === before + 1 + i)
-    if (isWhole && frames.length === 1) this.#shared.note(frames[0]!, concerned)
-    for (const group of isWhole ? concerned : this.#interests.all()) group.wake(before)
+    this.#readers.wake(frames, before, isWhole)
   }
 }
 
 type WatchOptions = Pick<SubscribeOptions, 'lastEventId' | 'drop' | 'onEnd' | 'expiresAt'>
-
-/** Whether only the log can tell what comes after where a reader begins. */
-function isInLog(
-  asked: Position | 'unknown' | undefined,
-  after: number | undefined,
-  window: Window,
-  log: Log,
-): boolean {
-  const isForeign = typeof asked === 'object' && asked.epoch !== log.epoch
-  const from = isForeign ? 0 : typeof asked === 'object' ? asked.seq : (after ?? window.head)
-  return from < window.floor
-}

@@ -3,8 +3,6 @@ import type { Entry, Message } from '../log/log.ts'
 import { randomName } from './random.ts'
 import type { OpenedLog } from './reads.ts'
 
-/** Topics that one step of a listing looks at. */
-const PAGE = 1000
 /** Between attempts to read the topics of a log that was replaced. */
 const AGAIN_MS = 500
 
@@ -94,14 +92,10 @@ export class InternalTopics {
 
   async #deliverNewest({ prefix, onEntry }: Observer): Promise<void> {
     const { reads } = await this.#opened()
-    for (let after = ''; ; ) {
-      const page = await reads.topics({ prefix, after, limit: PAGE })
+    for await (const page of reads.pagesOfTopics(prefix))
       for (const { topic } of page) {
         const entry = await reads.newest(topic)
         if (entry) onEntry(entry)
       }
-      if (page.length < PAGE) return
-      after = page.at(-1)!.topic
-    }
   }
 }

@@ -51,6 +51,12 @@ export function openAtOnce({ asked, history }: Wanted, { epoch, joinedAt, floor 
   return asked.seq >= floor && asked.seq <= joinedAt ? { position: asked.seq, state: 'resumed' } : asked.seq
 }
 
+/** Whether the log has to be read for what comes after the position that a reader wants. */
+export function isInLog({ asked, history }: Wanted, { epoch, joinedAt, floor }: Standing): boolean {
+  if (typeof asked !== 'object') return (history?.after ?? joinedAt) < floor
+  return (asked.epoch === epoch ? asked.seq : 0) < floor
+}
+
 /** How a stream begins by what the log holds after the position that `openAtOnce` gave. */
 export function openFrom(page: Page, { asked, history }: Wanted, { epoch, joinedAt }: Standing): Opened {
   const { trimmed } = page

@@ -1,5 +1,5 @@
 import { AppError } from '../errors.ts'
-import type { Entry, Log, Page } from '../log/log.ts'
+import type { Entry, Log, Page, TopicState } from '../log/log.ts'
 import { Filter } from '../topic.ts'
 import type { HubEvents } from './events.ts'
 
@@ -7,6 +7,9 @@ import type { HubEvents } from './events.ts'
 const FAILING_MS = 5000
 /** How long a read that worked answers for the log. */
 const CHECK_MS = 1000
+
+/** Topics of one page of a listing. */
+const PAGE = 1000
 
 const ANYTHING = Filter.parse(['**'])
 
@@ -45,6 +48,16 @@ export class Reads {
   /** See `Log.topics`. @throws AppError `log_unavailable`, `log_unusable` */
   topics(...given: Parameters<Log['topics']>): ReturnType<Log['topics']> {
     return this.#log.topics(...given).catch((cause) => this.#fail(cause))
+  }
+
+  /** Topics with kept entries or closed, by name, a page at a time. @throws AppError `log_unavailable`, `log_unusable` */
+  async *pagesOfTopics(prefix: string, after = ''): AsyncGenerator<readonly TopicState[], void, undefined> {
+    for (let last = after; ; ) {
+      const page = await this.topics({ prefix, after: last, limit: PAGE })
+      yield page
+      if (page.length < PAGE) return
+      last = page.at(-1)!.topic
+    }
   }
 
   /** Of the named topics those that are closed, with the seq of their close. @throws AppError `log_unavailable`, `log_unusable` */

@@ -1,0 +1,194 @@
+import { AppError } from '../errors.ts'
+import type { Entry, Log } from '../log/log.ts'
+import { type Filter, STORE } from '../topic.ts'
+import type { Admission } from './admission.ts'
+import type { Feed, Opening } from './feed.ts'
+import type { Frame } from './frame.ts'
+import { type Group, Interests } from './interests.ts'
+import { isInLog } from './opening.ts'
+import type { HubOptions, SubscribeOptions } from './options.ts'
+import { parsePosition } from './position.ts'
+import type { Reads } from './reads.ts'
+import { Repeats } from './repeats.ts'
+import { SharedChunks } from './shared.ts'
+import { Subscription } from './subscription.ts'
+import { Wheel } from './wheel.ts'
+
+/** What readers join: a log, and what the hub has read of it. */
+export interface Joined {
+  readonly log: Log
+  readonly reads: Reads
+  readonly feed: Feed
+  /** What the store holds before its first message. */
+  readonly initial: Entry
+  /** Whether the hub still follows this log, which another may have replaced. */
+  readonly isCurrent: () => boolean
+}
+
+/** The open streams of a hub, and what they share: groups, chunks, repeats, a clock. */
+export class Readers {
+  readonly wheel = new Wheel()
+  readonly shared = new SharedChunks()
+  readonly #interests = new Interests()
+  readonly #repeats = new Repeats()
+  readonly #all = new Set<Subscription>()
+  readonly #options: () => HubOptions
+  readonly #admission: Admission
+
+  constructor(options: () => HubOptions, admission: Admission) {
+    this.#options = options
+    this.#admission = admission
+  }
+
+  get size(): number {
+    return this.#all.size
+  }
+
+  /** Open streams that a topic concerns, whatever pattern they gave. */
+  of(topic: string): number {
+    return this.#interests.readers(topic)
+  }
+
+  /**
+   * Registers a stream, which takes the head, and only then looks up what was before: nothing can happen between the two. Resolves
+   * with nothing if nothing can come any more.
+   *
+   * @throws AppError `draining`, `too_many_readers`, `too_many_replays`, `overloaded`, and those of `Log.read`
+   */
+  async join(
+    filter: Filter,
+    options: SubscribeOptions,
+    isDemo: boolean,
+    { log, reads, feed, initial, isCurrent }: Joined,
+  ): Promise<Subscription | undefined> {
+    this.#admission.admit(this.size)
+    const { events, lifetimeMs } = this.#options()
+    const asked = options.lastEventId ? (parsePosition(options.lastEventId) ?? 'unknown') : undefined
+    const [topic] = filter.topics
+    const repeated = options.repeatMs === undefined ? undefined : topic
+    let isOpen = false
+    const subscription = new Subscription(feed, {
+      group: this.#interests.join({ filter, latest: options.latest === true }),
+      ...{ asked, isDemo, gaps: options.gaps === true },
+      change: (before) => this.#leaveGroup(before),
+      leave: (subscription, why) => {
+        this.#leave(subscription, repeated)
+        if (!isOpen) return
+        options.onEnd?.(subscription)
+        events?.ended?.(subscription, why, subscription.failure)
+      },
+      ...(options.who !== undefined && { who: options.who }),
+      ...(options.expiresAt !== undefined && { expiresAt: options.expiresAt }),
+      lifetimeMs: lifetimeMs * (0.8 + Math.random() * 0.4),
+      drop: options.drop ?? (() => {}),
+    })
+    this.#all.add(subscription)
+    this.wheel.add(subscription, subscription.nextTick)
+    try {
+      const repeat = repeated === undefined ? undefined : await this.#repeatOf(repeated, reads, initial)
+      const history = asked === undefined ? await this.#historyOf(options.from, filter, reads) : undefined
+      await subscription.look()
+      this.#admission.assertOpen()
+      if (!isCurrent())
+        throw new AppError('log_unavailable', 'Cannot open a stream: the log has just been replaced; come back', {
+          retryAfterS: 1,
+        })
+      if (subscription.isOver) {
+        subscription.close()
+        return
+      }
+      if (isInLog({ asked, history }, { epoch: log.epoch, joinedAt: feed.window.head, floor: feed.window.floor }))
+        this.#admission.admitReplay()
+      isOpen = true
+      events?.opened?.(subscription)
+      subscription.open({
+        ...(history && { history }),
+        ...(repeat && { repeat: { of: repeat, everyMs: options.repeatMs! } }),
+      })
+      return subscription
+    } catch (cause) {
+      subscription.close()
+      throw cause
+    }
+  }
+
+  /** Goes on with other topics at the position where a stream is. @throws AppError of `Subscription.change` */
+  async change(subscription: Subscription, filter: Filter): Promise<void> {
+    subscription.assertOpen()
+    const { latest } = subscription.group.selection
+    await subscription.change(this.#interests.join({ filter, latest })) // it leaves its own group itself
+  }
+
+  /** Wakes the readers that entries concern. @param before the head before these entries, of which none is missing if `isWhole` */
+  wake(frames: readonly Frame[], before: number, isWhole: boolean): void {
+    const concerned = this.#interests.concerned(new Set(frames.map(({ topic }) => topic)))
+    if (isWhole && frames.length === 1) this.shared.note(frames[0]!, concerned)
+    // A missing entry may have been for anybody: each reader asks the log.
+    for (const group of isWhole ? concerned : this.#interests.all()) group.wake(before)
+  }
+
+  /** Keeps an entry ready where some reader wants its topic repeated. */
+  noteNewest(entry: Entry): void {
+    this.#repeats.note(entry)
+  }
+
+  /** Forgets frames and repeats of a topic of which something was erased. */
+  forget(topic: string, reads: Reads): void {
+    this.shared.clear()
+    if (!this.#repeats.forget(topic)) return
+    reads.newest(topic).then(
+      (newest) => newest && this.#repeats.note(newest),
+      () => {}, // The log cannot be read: nothing is repeated until a new entry comes.
+    )
+  }
+
+  /** Forgets frames and repeats of every topic. */
+  forgetAll(): void {
+    this.shared.clear()
+    this.#repeats.clear()
+  }
+
+  /** A topic was deleted up to a seq: it is open again. */
+  reopen(topic: string, upTo: number): void {
+    for (const reader of this.#all) reader.reopen(topic, upTo)
+  }
+
+  /** Ends every stream, spread so that readers do not come back together. @param isAtOnce without what is still due */
+  finish(why: 'shutdown' | 'replaced', isAtOnce: boolean): void {
+    const { size } = this
+    for (const reader of this.#all) reader.finish(why, this.#admission.returnMs(size), isAtOnce)
+  }
+
+  close(): void {
+    for (const reader of this.#all) reader.close('shutdown')
+  }
+
+  #leave(subscription: Subscription, repeated: string | undefined): void {
+    this.#leaveGroup(subscription.group)
+    if (repeated !== undefined) this.#repeats.leave(repeated)
+    this.#all.delete(subscription)
+    this.wheel.remove(subscription)
+  }
+
+  #leaveGroup(group: Group): void {
+    this.#interests.leave(group)
+    if (group.size < 2) this.shared.forget(group)
+  }
+
+  /** Where history begins. @throws AppError `too_many_replays` */
+  async #historyOf(from: SubscribeOptions['from'], filter: Filter, reads: Reads): Promise<Opening['history']> {
+    if (from === undefined) return
+    if (from === 'earliest') return { after: 0, vouched: true }
+    return { after: await this.#admission.searching(() => reads.seek(from, filter)), vouched: 'last' in from }
+  }
+
+  async #repeatOf(topic: string, reads: Reads, initial: Entry) {
+    const repeat = this.#repeats.join(topic)
+    if (!repeat.entry) {
+      const newest = await reads.newest(topic)
+      if (newest) this.#repeats.note(newest)
+      else if (topic === STORE) this.#repeats.note(initial)
+    }
+    return repeat
+  }
+}
