@@ -1,4 +1,4 @@
-/** Every code an error of Tidings can carry, with the HTTP status it is answered with. Codes are stable: clients switch on them. */
+/** Every error code with its HTTP status. Codes are stable: clients switch on them. */
 export const statuses = {
   batch_too_long: 413,
   body_invalid: 400,
@@ -52,7 +52,7 @@ export const statuses = {
   too_many_topics: 413,
 } as const
 
-/** A stable name of what went wrong, `code` in a problem answer (RFC 9457). */
+/** A stable name of an error: `code` in a problem answer (RFC 9457). */
 export type Code = keyof typeof statuses
 
 interface AppErrorOptions {
@@ -67,9 +67,9 @@ interface AppErrorOptions {
  */
 export class AppError extends Error {
   readonly code: Code
-  /** In how many seconds it may work; missing where that is not known, or never. */
+  /** After how many seconds a retry may succeed; missing where that is unknown or never. */
   readonly retryAfterS: number | undefined
-  /** What else a problem answer tells (RFC 9457, 3.2). */
+  /** Extension members of the problem answer (RFC 9457, 3.2). */
   readonly more: Readonly<Record<string, unknown>> | undefined
 
   constructor(code: Code, message: string, options: AppErrorOptions = {}) {
@@ -80,10 +80,10 @@ export class AppError extends Error {
     this.more = options.more
   }
 
-  /** The same error, told of one of many. */
-  at(place: string, more?: Readonly<Record<string, unknown>>): AppError {
+  /** The same error, saying which of many items it concerns. */
+  at(item: string, more?: Readonly<Record<string, unknown>>): AppError {
     const { cause, retryAfterS } = this
-    return new AppError(this.code, `${this.message} (${place}, counted from 0)`, {
+    return new AppError(this.code, `${this.message} (${item}, counted from 0)`, {
       cause,
       ...(retryAfterS !== undefined && { retryAfterS }),
       ...(more && { more }),
@@ -96,19 +96,19 @@ export class AppError extends Error {
   }
 }
 
-/** A value as an error message may quote it: cut to 60 characters, control characters and broken UTF-16 escaped, no tokens. */
+/** Quotes a value for an error message: cut to 60 characters, control characters and broken UTF-16 escaped, tokens removed. */
 export function quote(value: string): string {
   const safe = withoutTokens(value)
-  const cut = safe.length > 60 ? `${safe.slice(0, 60)}…` : safe
-  return escaped(JSON.stringify(cut))
+  const short = safe.length > 60 ? `${safe.slice(0, 60)}…` : safe
+  return escaped(JSON.stringify(short))
 }
 
-/** The text, without what looks like a token. */
+/** Removes everything that looks like a token. */
 export function withoutTokens(text: string): string {
   return text.replace(/eyJ[\w-]{8,}(\.[\w-]*){1,4}/g, '[token]')
 }
 
-/** The text, with what could end a line or move a cursor as JSON would have it. */
+/** Escapes characters that could end a line or move a terminal's cursor, as JSON does. */
 export function escaped(text: string): string {
   const code = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, code)

@@ -1,8 +1,8 @@
 /**
- * Calls once the client of a request is gone, or now if it is: an abort that came before anybody listened comes to nobody.
+ * Calls `call` once when the client of a request has gone, at once if it has: no listener hears of an earlier abort.
  *
  * @param signal of the request
- * @returns what stops listening
+ * @returns a function that stops listening
  */
 export function whenGone(signal: AbortSignal, call: () => void): () => void {
   signal.addEventListener('abort', call, { once: true })

@@ -1,10 +1,10 @@
-/** Fewer are not worth a copy of the rest. */
+/** With fewer holes, a copy of the rest is not worth it. */
 const MIN_HOLES = 32
 
-/** Things that have a seq, in its order: added at the end, mostly taken out at or near the start, found by halving. */
+/** Items in the order of their seq: mostly added at the end and removed near the start, found by binary search. */
 export class Sequence<T extends { readonly seq: number }> {
   #list: (T | undefined)[]
-  /** Index of the oldest: before it are holes. */
+  /** Index of the oldest item, after holes. */
   #start = 0
 
   constructor(items: readonly T[] = []) {
@@ -15,7 +15,7 @@ export class Sequence<T extends { readonly seq: number }> {
     return this.#list.length - this.#start
   }
 
-  /** The newest, or one so many places before it. */
+  /** The newest item, or the one so many places before it. */
   last(before = 0): T | undefined {
     return this.#list.at(-1 - before)
   }
@@ -25,17 +25,17 @@ export class Sequence<T extends { readonly seq: number }> {
     return found?.seq === seq ? found : undefined
   }
 
-  /** Adds one whose seq is higher than all that are there. */
+  /** Adds an item with the highest seq so far. */
   push(item: T): void {
     this.#list.push(item)
   }
 
-  /** Adds one whose seq no other has, anywhere: it costs the number of those after it. */
+  /** Adds an item with a seq of its own, anywhere; the cost is the number of items after it. */
   insert(item: T): void {
     this.#list.splice(this.#find(item.seq), 0, item)
   }
 
-  /** Takes the oldest out. */
+  /** Removes and returns the oldest item. */
   shift(): T {
     const oldest = this.#list[this.#start]!
     this.#list[this.#start++] = undefined
@@ -43,7 +43,7 @@ export class Sequence<T extends { readonly seq: number }> {
     return oldest
   }
 
-  /** Takes out the one of a seq that is there; closes the hole from the nearer side, so that one that stays at the start is not dear. */
+  /** Removes the item of a seq. Closes the hole from the nearer side, so that items that stay at the start for long cost little. */
   remove(seq: number): void {
     const at = this.#list[this.#start]?.seq === seq ? this.#start : this.#find(seq)
     if (at - this.#start > this.#list.length - at) {
@@ -54,29 +54,29 @@ export class Sequence<T extends { readonly seq: number }> {
     this.shift()
   }
 
-  /** Puts another in the place of the one of its seq. */
+  /** Replaces the item of the same seq. */
   replace(item: T): void {
     this.#list[this.#find(item.seq)] = item
   }
 
-  /** Those after a seq, oldest first. */
+  /** Items after a seq, oldest first. */
   *after(seq: number): Generator<T, void, undefined> {
     for (let i = this.#find(seq + 1); i < this.#list.length; i++) yield this.#list[i]!
   }
 
-  /** The first ones after a seq, oldest first. */
+  /** The first items after a seq, oldest first. */
   firstAfter(seq: number, limit: number): readonly T[] {
     const from = this.#find(seq + 1)
     return this.#list.slice(from, from + limit) as T[]
   }
 
-  /** The last ones before a seq, newest first. */
+  /** The last items before a seq, newest first. */
   lastBefore(seq: number, limit: number): readonly T[] {
     const to = this.#find(seq)
     return this.#list.slice(Math.max(this.#start, to - limit), to).reverse() as T[]
   }
 
-  /** Index of the first whose seq is not less. */
+  /** Index of the first item whose seq is not less. */
   #find(seq: number): number {
     let low = this.#start
     let high = this.#list.length
@@ -88,7 +88,7 @@ export class Sequence<T extends { readonly seq: number }> {
     return low
   }
 
-  /** When there are more holes than items, which is seldom enough to cost nothing. */
+  /** Copies the items once there are more holes than items, which is seldom. */
   #compact(): void {
     if (this.size > 0 && (this.#start < MIN_HOLES || this.#start < this.size)) return
     this.#list = this.#list.slice(this.#start)

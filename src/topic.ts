@@ -3,7 +3,7 @@ import { AppError, type Code, quote } from './errors.ts'
 /** The topic that holds the demo's store; only the demo's call of `/send` writes it. */
 export const STORE = '$store'
 
-/** How much one may ask for at once. */
+/** How many and how long topics one request may name. */
 export interface TopicLimits {
   /** Longest topic or pattern, in bytes (its alphabet is ASCII). */
   readonly maxTopicBytes: number
@@ -15,7 +15,7 @@ export interface TopicLimits {
 
 export const defaultTopicLimits: TopicLimits = { maxTopicBytes: 200, maxTopicSegments: 10, maxTopics: 100 }
 
-/** What a topic may be at all, whatever a hub allows: grants, and topics that are in the log, are of no other shape. */
+/** Bounds that hold for every topic, whatever a hub allows: for grants, and for topics that are in the log. */
 const anyTopic: TopicLimits = { ...defaultTopicLimits, maxTopicSegments: 100 }
 
 const SEGMENT = /^[A-Za-z0-9._~@:-]+$/
@@ -58,7 +58,7 @@ export function parsePattern(text: string, limits = anyTopic): string {
   return text
 }
 
-/** Whether the text asks for more than one topic. */
+/** Whether a name is a pattern, which more than one topic may match. */
 export function isPattern(text: string): boolean {
   return text.includes('*')
 }
@@ -79,12 +79,12 @@ export function matches(pattern: readonly string[], topic: readonly string[]): b
   return topic.length === pattern.length
 }
 
-/** What the names of all topics begin with that a pattern, or topic, matches. */
+/** The longest prefix that all topics share which a pattern, or topic, matches. */
 export function prefixOf(name: string): string {
   return name.split('*', 1)[0]!
 }
 
-/** Whether one pattern, or topic, matches every topic that the other does. */
+/** Whether a granted pattern, or topic, matches every topic that the asked one matches. */
 export function covers(granted: string, asked: string): boolean {
   if (granted === '**') return !isOwn(asked)
   const [ours, theirs] = [granted.split('/'), asked.split('/')]
@@ -98,11 +98,11 @@ export function covers(granted: string, asked: string): boolean {
   return ours.length === theirs.length
 }
 
-/** A set of topics and patterns: what a reader asks for. Equal sets have equal keys. */
+/** A set of topics and patterns that a reader asks for. Equal sets have equal keys. */
 export class Filter {
   readonly topics: ReadonlySet<string>
   readonly patterns: readonly string[]
-  /** Canonical: a JSON list, so that no name can be taken for two (CVE-2026-39972 came of joined strings). */
+  /** Canonical: a JSON list, in which two names cannot look like one (CVE-2026-39972 came from joined strings). */
   readonly key: string
   readonly #split: readonly (readonly string[])[]
   readonly #isAll: boolean
@@ -134,12 +134,12 @@ export class Filter {
     return new Filter(topics, patterns)
   }
 
-  /** How many topics one turn of the event loop may compare with it: fewer the more patterns it has, 100…500. */
-  get perTurn(): number {
+  /** How many topics one turn of the event loop may match: 100…500, fewer for more patterns. */
+  get matchBudget(): number {
     return Math.max(100, Math.min(500, Math.floor(10_000 / this.patterns.length)))
   }
 
-  /** What the names of all topics that it matches begin with, as far as that can be told at once. */
+  /** A prefix of all topics that the filter matches. */
   get prefix(): string {
     const [first = '', ...others] = [...this.topics, ...this.patterns].map(prefixOf)
     let { length } = first
@@ -155,9 +155,9 @@ export class Filter {
     return this.#split.some((pattern) => matches(pattern, segments))
   }
 
-  /** The same for one look at many entries of few topics: each is compared with the patterns once. */
-  remembering(): (topic: string) => boolean {
-    if (this.#split.length === 0 || this.#isAll) return (topic) => this.matches(topic) // which costs no more than to remember
+  /** Returns `matches` with a memory, for many entries of few topics: compares each topic with the patterns once. */
+  memoizedMatcher(): (topic: string) => boolean {
+    if (this.#split.length === 0 || this.#isAll) return (topic) => this.matches(topic) // as cheap as the memory
     const known = new Map<string, boolean>()
     return (topic) => {
       const isKnown = known.get(topic)

@@ -1,4 +1,4 @@
-/** Runs `task` when the current turn of the event loop has handled what had arrived; the browser-shaped runtimes get a timer. */
+/** Runs `task` after the I/O of the current turn of the event loop. Runtimes without `setImmediate` use a timer. */
 export const afterTurn: (task: () => void) => void =
   typeof setImmediate === 'function' ? (task) => void setImmediate(task) : (task) => void setTimeout(task, 0)
 
@@ -7,24 +7,24 @@ export function nextTurn(): Promise<void> {
   return new Promise(afterTurn)
 }
 
-/** So long everybody else waits for what is not urgent, in each turn. */
+/** How much of a turn work that is not urgent may take. */
 export const TURN_MS = 1
 
-/** Turns of the event loop, shared out to those who ask: what takes long in every turn does not add up in one. */
+/** Shares turns of the event loop between long tasks, so that they do not add up in one turn. */
 export class Turns {
   #last: Promise<void> = Promise.resolve()
   readonly #tasks: (() => void)[] = []
   #endedAt = 0
 
-  /** Resolves in a turn that is nobody else's. */
+  /** Resolves in a turn that no other caller has. */
   next(): Promise<void> {
     this.#last = this.#last.then(nextTurn)
     return this.#last
   }
 
   /**
-   * Runs a task in a later turn, after those that were there before. One turn has as many as fit into a millisecond, or into the time
-   * that everything else has taken since the last one: half of a busy process, so that nobody falls behind for ever.
+   * Runs a task in a later turn, after the tasks before it. One turn runs as many as fit into a millisecond, or into the time that
+   * everything else has taken since the last such turn: half of a busy process, so that no task waits for ever.
    */
   run(task: () => void): void {
     this.#tasks.push(task)

@@ -95,7 +95,7 @@ describe('a filter', () => {
     fc.assert(
       fc.property(names, fc.array(topic, { minLength: 1, maxLength: 5 }), (asked, given) => {
         const filter = Filter.parse(asked)
-        const matchesAgain = filter.remembering()
+        const matchesAgain = filter.memoizedMatcher()
         const twice = [...given, ...given]
         expect(twice.map(matchesAgain)).toEqual(twice.map((name) => filter.matches(name)))
       }),

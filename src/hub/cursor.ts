@@ -127,7 +127,7 @@ export class Cursor {
   /** The bytes of a chunk that was passed, after a report of what was passed over before. */
   hand({ sent, closes }: Chunk, bytes: Uint8Array): Uint8Array {
     this.#sent = sent
-    for (const close of closes) this.closed.tell(close)
+    for (const close of closes) this.closed.note(close)
     if (!this.#passed) return bytes
     const from = this.id(this.#passed.from)
     this.#feed.events.gap?.('conflated')

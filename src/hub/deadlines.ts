@@ -1,11 +1,11 @@
-/** How long before its end a stream is told of it. */
+/** How long before a stream expires its reader is warned. */
 const WARNING_MS = 30_000
-/** How often a stream that is still being opened is looked at again, to be told. */
+/** How often the warning of a stream that is still opening is tried again. */
 const OPENING_MS = 500
 
 export const NEVER = Number.POSITIVE_INFINITY
 
-/** When something is due for one stream although nothing was published, on the clock of `performance.now()`. */
+/** The times at which one stream has to act by itself, on the clock of `performance.now()`. */
 export class Deadlines {
   readonly #heartbeatMs: number
   readonly #stallMs: number
@@ -27,19 +27,19 @@ export class Deadlines {
     this.#endsAt = now + lifetimeMs
   }
 
-  /** The earliest of them. */
+  /** The earliest deadline. */
   next(now: number): number {
-    // Whatever the reader is handed until then, it cannot stall earlier than this.
+    // A chunk that the reader is handed after now cannot stall before this.
     const stallsAt = Math.min(now, this.#handedAt) + this.#stallMs
     return Math.min(this.#beatAt, this.#repeatAt, this.#endsAt, this.#warnsAt, this.#expiresAt, stallsAt)
   }
 
-  /** The reader was handed something, and has `stallMs` to take it. */
-  hand(): void {
+  /** The reader was handed a chunk, and has `stallMs` to take it. */
+  handed(): void {
     this.#handedAt = performance.now()
   }
 
-  /** The reader has taken what it was handed. */
+  /** The reader has taken its chunk. */
   taken(): void {
     this.#handedAt = NEVER
   }
@@ -107,7 +107,7 @@ export class Deadlines {
     this.#isRepeatDue = true
   }
 
-  /** When the stream is to be told that it expires; nothing if that is not now. @param isOpen whether it can be told yet */
+  /** When the stream expires, if its reader has to be warned now. @param isOpen whether it can be warned yet */
   takeWarning(now: number, isOpen: boolean): Date | undefined {
     if (now < this.#warnsAt) return
     this.#warnsAt = isOpen ? NEVER : now + OPENING_MS
@@ -121,9 +121,9 @@ export class Deadlines {
     this.#warnsAt = this.#expiresAt - WARNING_MS
   }
 
-  /** The stream is about to end: its lifetime and the warning no longer matter. @param isAtOnce nor when it expires */
+  /** The stream is about to end: its lifetime and the warning no longer matter. @param isAtOnce its expiry no longer matters either */
   end(isAtOnce: boolean): void {
     this.#endsAt = this.#warnsAt = NEVER
-    if (isAtOnce) this.#expiresAt = NEVER // else it bounds what is still sent
+    if (isAtOnce) this.#expiresAt = NEVER // otherwise nothing is sent after it
   }
 }

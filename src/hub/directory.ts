@@ -4,41 +4,41 @@ import { isOwn } from '../topic.ts'
 import { formatPosition, parsePosition } from './position.ts'
 import type { OpenedLog } from './reads.ts'
 
-/** A topic as people see it. */
+/** A topic as `GET /topics` shows it. */
 export interface Topic {
   readonly topic: string
-  /** Position of its newest entry, kept or gone. */
+  /** Position of the newest entry, kept or gone. */
   readonly lastId: string | null
   /** Entries kept. */
   readonly kept: number
-  /** Open streams that it concerns, of all processes that share the log. */
+  /** Open streams that receive the topic, of all processes that share the log. */
   readonly readers: number
   readonly closed: boolean
 }
 
 export interface TopicsQuery {
-  /** What the names begin with: in order, none the beginning of another. Only topics of these are looked at. */
+  /** Prefixes of the names, in order, none a prefix of another. Only topics with these are looked at. */
   readonly prefixes: readonly string[]
   readonly isShown: (topic: string) => boolean
-  /** The name to go on after. */
+  /** The name after which the page begins. */
   readonly after: string
   readonly limit: number
   /** Aborts the search when its client has gone. */
   readonly signal?: AbortSignal
 }
 
-/** Which topics there are, and their removal. */
+/** Lists topics and deletes them. */
 export class Directory {
   readonly #opened: () => Promise<OpenedLog>
   readonly #readersOf: (topic: string) => number
 
-  /** @param readersOf open streams of this process that a topic concerns */
+  /** @param readersOf how many open streams of this process receive a topic */
   constructor(opened: () => Promise<OpenedLog>, readersOf: (topic: string) => number) {
     this.#opened = opened
     this.#readersOf = readersOf
   }
 
-  /** A page of the topics that are shown, by name, of those that have kept entries or are closed; a full page may not be the last. */
+  /** A page of the shown topics that have kept entries or are closed, by name. A full page may not be the last. */
   async list({ prefixes, isShown, after, limit, signal }: TopicsQuery): Promise<readonly Topic[]> {
     const { log, reads } = await this.#opened()
     const found: TopicState[] = []
@@ -50,7 +50,7 @@ export class Directory {
     return this.#describe(found, log)
   }
 
-  /** A topic, known or not yet. */
+  /** A topic, which may not exist yet. */
   async get(name: string): Promise<Topic> {
     const { log, reads } = await this.#opened()
     const [topic] = await this.#describe(await reads.topics({ names: [name] }), log)
@@ -69,11 +69,11 @@ export class Directory {
     if (id === undefined) {
       const [state] = await reads.topics({ names: [name] })
       if (state!.count === 0 && state!.closed === 0)
-        throw new AppError('nothing_to_delete', `Cannot delete topic ${quote(name)}: there is nothing of it`)
+        throw new AppError('nothing_to_delete', `Cannot delete topic ${quote(name)}: it does not exist`)
       return log.erase(name)
     }
     const position = parsePosition(id)
-    // The log may have been replaced since the id was looked at.
+    // The log may have been replaced since the id was given.
     const erased = position?.epoch === log.epoch ? await log.erase(name, position.seq) : 0
     if (erased === 0)
       throw new AppError('nothing_to_delete', `Cannot delete event ${quote(id)}: topic ${quote(name)} does not have it`)

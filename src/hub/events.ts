@@ -5,9 +5,9 @@ import type { Subscription } from './subscription.ts'
  * Why a stream ended:
  * - `gone`: its reader left, or its connection broke; `answered`: it was a poll, which has its answer;
  * - `complete`: all its topics are closed;
- * - `lifetime`, `expired`, `revoked`: it may not go on, and its reader was told when to come back;
+ * - `lifetime`, `expired`, `revoked`: its time was over, and its reader was told when to come back;
  * - `shutdown`, `replaced`: the hub stops, or its log was replaced by another;
- * - `stalled`: its reader did not take what it was sent; `failed`: the log could not be read.
+ * - `stalled`: its reader did not take its chunk; `failed`: the log could not be read.
  */
 export type EndReason =
   | 'gone'
@@ -22,11 +22,11 @@ export type EndReason =
   | 'failed'
 
 /**
- * What a hub reports to whoever runs it: logs, metrics and traces are users of this and of nothing else. Each is called synchronously,
- * is never awaited, and must not throw. What is counted for each delivery is on the subscription, to be read when it is asked for.
+ * What a hub reports to logs, metrics and traces. Each function is called synchronously, is never awaited, and must not throw. Counts of
+ * deliveries are on the subscription, to be read when they are needed.
  */
 export interface HubEvents {
-  /** So many entries were appended, which took so many ms until they were durable; duplicates are not counted. */
+  /** Entries were appended, and were durable after `ms`. Duplicates are not counted. */
   readonly appended?: (entries: number, ms: number) => void
   readonly opened?: (subscription: Subscription) => void
   /** @param cause of `failed` */

@@ -21,7 +21,7 @@ interface Opened extends Joined {
 }
 
 /**
- * Follows one log and wakes whom an entry concerns.
+ * Publishes to one log, follows it, and wakes the readers that an entry concerns.
  *
  * @example
  * const hub = new Hub(memoryLog)
@@ -33,26 +33,26 @@ export class Hub {
   readonly #openLog: () => Log | Promise<Log>
   #options: HubOptions
   #opening: Promise<Opened> | undefined
-  /** Once it is open. */
+  /** The log, once it is open. */
   #log: Log | undefined
   readonly #admission = new Admission(() => this.#options)
   readonly #readers = new Readers(() => this.#options, this.#admission)
-  /** How often the log turned out to be another one. */
+  /** How often another log has replaced the log. */
   #restarts = 0
   /** A check under way. */
   #checking: Promise<void> | undefined
-  /** The topics of the hub's own, which auth keeps what it must remember in. */
+  /** The hub's own topics, in which auth keeps what it must remember. */
   readonly internal = new InternalTopics(
     () => this.#opened(),
     (messages) => this.#append(messages),
   )
-  /** Which topics there are. */
+  /** The topics of the log. */
   readonly directory = new Directory(
     () => this.#opened(),
     (topic) => this.#readers.of(topic),
   )
 
-  /** @param openLog called at the first use, unless `use` gave a log before: making a hub does nothing. If it fails, again at the next use */
+  /** @param openLog is called at the first use, unless `use` gave a log before; and again at the next use if it failed. Making a hub does nothing */
   constructor(openLog: () => Log | Promise<Log>, options: Partial<HubOptions> = {}) {
     this.#openLog = openLog
     this.#options = { ...defaultHubOptions, ...options }
@@ -66,7 +66,7 @@ export class Hub {
     await this.#opening
   }
 
-  /** How often the log turned out to be another one: what was read of it before is no more. */
+  /** How often another log has replaced the log: what was read from it before is void. */
   get restarts(): number {
     return this.#restarts
   }
@@ -76,7 +76,7 @@ export class Hub {
     return this.#readers.size
   }
 
-  /** Of what is published, at once if the log is open. */
+  /** What an acknowledgement proves; known at once if the log is open. */
   durability(): Durability | Promise<Durability> {
     return this.#log?.durability ?? this.#opened().then(({ log }) => log.durability)
   }
@@ -114,15 +114,12 @@ export class Hub {
     return (await this.#subscribe(Filter.parse([STORE]), { ...options, repeatMs: 1000 }, true))!
   }
 
-  /**
-   * Takes so many messages out of a bucket that all processes of the hub share: see `Peers.take`. Resolves with nothing where this is
-   * the only one, which can count for itself.
-   */
+  /** Spends messages from a bucket that all processes of the hub share: see `Peers.take`. Resolves with nothing if this is the only process. */
   async take(bucket: string, count: number, perSecond: number): Promise<number | undefined> {
     return (await this.#opened()).log.peers?.take(bucket, count, perSecond)
   }
 
-  /** Whether this is the id of an event that this hub's log can have given. */
+  /** Whether this hub's log can have given this id. */
   async isId(text: string): Promise<boolean> {
     return parsePosition(text)?.epoch === (await this.#opened()).log.epoch
   }
@@ -130,14 +127,14 @@ export class Hub {
   /**
    * Goes on with other topics at the position where a stream is.
    *
-   * @throws AppError `stream_unknown` (it has ended), `log_unavailable`, `log_unusable` (it ends, because nobody knows what is closed)
+   * @throws AppError `stream_unknown` (it has ended), `log_unavailable`, `log_unusable` (it ends, because its closed topics are unknown)
    */
   async change(subscription: Subscription, filter: Filter): Promise<void> {
     await this.#opened()
     await this.#readers.change(subscription, filter)
   }
 
-  /** What an operator should mend although the hub works, a sentence each. */
+  /** What an operator should mend although the hub works: sentences. */
   async warnings(): Promise<readonly string[]> {
     return (await this.#opened()).log.warnings
   }
@@ -147,7 +144,7 @@ export class Hub {
     this.#admission.assertOpen()
     const { log, reads, window } = await this.#opened()
     reads.assertWorking()
-    // Anybody may ask, as often as they like: whoever asks meanwhile gets the same answer.
+    // Anybody may ask, as often as they like: callers share the check that is under way.
     this.#checking ??= log
       .check()
       .then(() => reads.check(window.head))
@@ -157,7 +154,7 @@ export class Hub {
     await this.#checking
   }
 
-  /** Takes no new streams and ends the open ones, once what is due is sent, spread so that readers do not come back together. */
+  /** Refuses new streams and ends the open ones once what is due is sent. Readers are told to come back at different times. */
   drain(): void {
     this.#admission.drain()
     this.#readers.finish('shutdown', false)
@@ -202,7 +199,7 @@ export class Hub {
     try {
       return await this.#open(await this.#openLog())
     } catch (cause) {
-      this.#opening = undefined // whoever asks next tries again
+      this.#opening = undefined // the next use tries again
       throw cause
     }
   }
@@ -245,7 +242,7 @@ export class Hub {
     return { log, reads, window, initial, feed, isCurrent: () => this.#restarts === restarts }
   }
 
-  /** Nobody knows any more what an open stream has missed: each ends, and its reader is told when it comes back with its position. */
+  /** Ends every stream, because nobody knows what it has missed: its reader is told when it comes back with its position. */
   #restart(opened: Opened): void {
     this.#opening = Promise.resolve(opened)
     this.#readers.finish('replaced', true)
@@ -253,7 +250,7 @@ export class Hub {
     this.internal.deliverAgain(() => opened.isCurrent() && !this.#admission.isDraining)
   }
 
-  /** What has been erased is in no memory of ours either; a topic whose history is forgotten is open again. */
+  /** Removes what was erased from memory. A topic without its history is open again. */
   #forget(topic: string, seq: number | undefined, upTo: number, { reads, window }: Opened): void {
     window.clear()
     if (seq === undefined) this.#readers.reopen(topic, upTo)

@@ -1,19 +1,19 @@
 import { isOwn } from '../topic.ts'
 import type { Selection } from './window.ts'
 
-/** Who is to be told that something is due. */
+/** A reader that waits for the next entry. */
 export interface Waiter {
   /** @param head the position up to which nothing was for it */
   wake(head: number): void
 }
 
-/** All readers of one selection: they share it and their wake-up. */
+/** All readers of one selection. They are woken together. */
 export class Group {
   readonly selection: Selection
-  /** Those who have all there is. */
+  /** Readers that have everything. */
   readonly waiting = new Set<Waiter>()
   size = 0
-  /** The last look that found it. */
+  /** The last search that found this group. */
   foundIn = 0
 
   constructor(selection: Selection) {
@@ -28,25 +28,25 @@ export class Group {
   }
 }
 
-let looks = 0
+let searches = 0
 
-/** The groups that one look finds, each once: to mark them costs a fifth of asking a set, where many patterns of each fit (measured). */
+/** The groups that one search finds, each once. A mark on the group costs a fifth of a set where many patterns of each match (measured). */
 class Found {
   readonly groups = new Set<Group>()
-  readonly #look = ++looks
+  readonly #search = ++searches
 
   add(groups: Iterable<Group>): void {
     for (const group of groups) {
-      if (group.foundIn === this.#look) continue
-      group.foundIn = this.#look
+      if (group.foundIn === this.#search) continue
+      group.foundIn = this.#search
       this.groups.add(group)
     }
   }
 }
 
 /**
- * Which groups a topic concerns. Exact topics are found by a Map; patterns by a tree of their segments, of which only
- * branches that match so far are entered. Neither costs anything for readers of other topics.
+ * Finds the groups that a topic concerns: by a Map for exact topics, by a tree of segments for patterns, of which a search enters only
+ * the branches that match so far. Readers of other topics cost nothing.
  */
 export class Interests {
   readonly #groups = new Map<string, Group>()
@@ -83,12 +83,12 @@ export class Interests {
     return found.groups
   }
 
-  /** Every group there is. */
+  /** Every group. */
   all(): Iterable<Group> {
     return this.#groups.values()
   }
 
-  /** Readers of a topic now, whatever they gave to name it. */
+  /** How many readers a topic concerns, by its name or by a pattern. */
   readers(topic: string): number {
     let readers = 0
     for (const { size } of this.concerned([topic])) readers += size
@@ -109,16 +109,16 @@ export class Interests {
   }
 }
 
-/** The filter's key is a JSON list, so a letter before it makes another name. */
+/** A filter's key is a JSON list, so no other filter has a key that starts with a letter. */
 function keyOf({ filter, latest }: Selection): string {
   return latest ? `latest${filter.key}` : filter.key
 }
 
-/** A segment of patterns, and what may follow it. */
+/** A segment of patterns, and the segments that may follow it. */
 class Branch {
   readonly #words = new Map<string, Branch>()
   #any: Branch | undefined
-  /** Whose pattern ends here, and whose pattern goes on with `**`. */
+  /** Groups with a pattern that ends here, and those with one that goes on with `**`. */
   readonly #ends = new Set<Group>()
   readonly #rest = new Set<Group>()
 
@@ -144,7 +144,7 @@ class Branch {
     }
   }
 
-  /** @param wild whether wildcards apply to the segment at hand: not to the first one of a `$` topic */
+  /** @param wild whether wildcards match this segment: they do not match the first one of a `$` topic */
   collect(topic: readonly string[], at: number, found: Found, wild = true): void {
     if (at === topic.length) {
       found.add(this.#ends)

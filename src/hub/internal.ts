@@ -15,13 +15,13 @@ interface Observer {
 export interface Published {
   /** Its position: the `id` that readers get. */
   readonly id: string
-  /** Its key was known: it had been published before, and this is where. */
+  /** The key was known: this is the position of the message that was published first. */
   readonly duplicate: boolean
 }
 
 type Append = (messages: readonly Message[]) => Promise<readonly Published[]>
 
-/** The hub's own topics (`$…`), in which it keeps what it must remember: revocations, used tickets, secrets. */
+/** The hub's own topics (`$…`), which hold what the hub must remember: revocations, used tickets, secrets. */
 export class InternalTopics {
   readonly #opened: () => Promise<OpenedLog>
   readonly #append: Append
@@ -32,7 +32,7 @@ export class InternalTopics {
     this.#append = append
   }
 
-  /** Publishes to an internal topic; with a key once, whatever node does it. */
+  /** Publishes to an internal topic. With a key, once for all nodes. */
   async publish(topic: string, data: string, key?: string): Promise<Published> {
     const [published] = await this.#append([{ topic, data, ...(key !== undefined && { key }) }])
     return published!
@@ -43,13 +43,13 @@ export class InternalTopics {
     await (await this.#opened()).log.erase(topic)
   }
 
-  /** A random text that the hub made once under this name and keeps in its log. Nobody may subscribe to it. */
+  /** A random text that the hub makes once under a name and keeps in its log. No client may subscribe to it. */
   async secret(name: string): Promise<string> {
     const { reads } = await this.#opened()
     const topic = `$secrets/${name}`
     const kept = await reads.newest(topic)
     if (kept) return kept.data!
-    // Of two nodes that make one at the same time, one has the key, and the other takes what that one made.
+    // Of two nodes that make one at the same time, the second one gets `key_conflict` and uses what the first one made.
     await this.publish(topic, randomName() + randomName(), name).catch((error) => {
       if (!(error instanceof AppError && error.code === 'key_conflict')) throw error
     })
@@ -69,12 +69,12 @@ export class InternalTopics {
     })
   }
 
-  /** Delivers an entry of any topic to those who observe it. */
+  /** Delivers an entry to the observers of its topic. */
   deliver(entry: Entry): void {
     for (const { prefix, onEntry } of this.#observers) if (entry.topic.startsWith(prefix)) onEntry(entry)
   }
 
-  /** Delivers what there is in a log that has replaced the former, as soon as it can be read. @param isCurrent whether it is still that log */
+  /** Delivers the entries of a new log as soon as they can be read. @param isCurrent whether the hub still follows that log */
   deliverAgain(isCurrent: () => boolean): void {
     for (const observer of this.#observers) void this.#retry(observer, isCurrent)
   }

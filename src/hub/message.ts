@@ -10,15 +10,15 @@ const MAX_NAME_BYTES = 200
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 const RESERVED = ['open', 'error']
 
-/** How long a message may be. */
+/** Bounds of a message. */
 export interface MessageLimits extends TopicLimits {
   /** Most UTF-8 bytes of `data`. */
   readonly maxEventBytes: number
 }
 
 /**
- * Returns the message if every reader's parser would give back exactly what it says. Its data is text of lines: CR and CRLF end
- * them as LF does, in every event stream (HTML, 9.2.6), so they become LF here and what the log keeps is what everybody reads.
+ * Returns the message if every reader's parser gives back exactly its fields. CR and CRLF end a line as LF does in every event stream
+ * (HTML, 9.2.6): they become LF here, so that the log keeps what readers get.
  *
  * @throws AppError `topic_invalid`, `topic_too_long`, `forbidden` (a `$` topic), `data_missing`, `message_invalid`, `event_too_large`, `event_invalid`, `retry_invalid`, `key_invalid`
  */
@@ -56,7 +56,7 @@ function checkEvent(event: string): void {
   if (CONTROL.test(event)) throw cannot('it holds a control character')
   if (!event.isWellFormed()) throw cannot('it is ill-formed UTF-16')
   if (utf8Length(event) > MAX_NAME_BYTES) throw cannot(`at most ${MAX_NAME_BYTES} bytes`)
-  // A client that drops it (@microsoft/fetch-event-source) would take what follows for the name: one of ours, perhaps.
+  // @microsoft/fetch-event-source drops the mark, and takes the rest for the name: `hub.gap`, perhaps.
   if (event.startsWith('\ufeff')) throw cannot('it starts with a byte order mark')
   if (RESERVED.includes(event) || event.startsWith('hub.'))
     throw cannot('open, error and names that start with hub. are reserved')

@@ -2,7 +2,7 @@ import type { Page } from '../log/log.ts'
 import type { GapReason } from './frame.ts'
 import { formatPosition, type Position } from './position.ts'
 
-/** Where history begins. `vouched`: all that was asked for comes after it, whatever was trimmed before. */
+/** Where history begins. `vouched`: everything that was asked for comes after it, although entries before it were trimmed. */
 export interface History {
   readonly after: number
   readonly vouched: boolean
@@ -10,13 +10,13 @@ export interface History {
 
 /** Where a reader wants to begin. */
 export interface Wanted {
-  /** Its position: none, one of this or another log, or a text that is no position of any log. */
+  /** The position that the reader sent: none, one of this or another log, or a text that is no position of any log. */
   readonly asked: Position | 'unknown' | undefined
-  /** Without a position: the history that it asked for. */
+  /** The history that a reader without a position asked for. */
   readonly history?: History | undefined
 }
 
-/** The hub that a stream is opened at. */
+/** Where the hub stands when a stream opens. */
 export interface Standing {
   readonly epoch: string
   /** The head when the stream joined. */
@@ -25,7 +25,7 @@ export interface Standing {
   readonly floor: number
 }
 
-/** What cannot be delivered: everything asked for after `from`, up to and including `to`. */
+/** Entries that cannot be delivered: those after `from`, up to and including `to`. */
 export interface Gap {
   readonly reason: GapReason
   readonly from: string | null
@@ -33,7 +33,7 @@ export interface Gap {
   readonly exact: boolean
 }
 
-/** How a stream begins: what it is told first, and the position that it goes on from. */
+/** How a stream begins: the state that `hub.open` reports, and the position after it. */
 export interface Opened {
   readonly position: number
   readonly state: 'live' | 'resumed' | 'gap'
@@ -47,7 +47,7 @@ export function openAtOnce({ asked, history }: Wanted, { epoch, joinedAt, floor 
   if (asked === 'unknown')
     return { position: joinedAt, state: 'gap', gap: { reason: 'unknown', from: null, to: joinedAt, exact: false } }
   if (asked.epoch !== epoch) return 0
-  // Below the window the log says what is left; above the head that we joined at, whether there is such a position yet.
+  // Below the window the log knows what is left; above the head, whether it has reached that position by now.
   return asked.seq >= floor && asked.seq <= joinedAt ? { position: asked.seq, state: 'resumed' } : asked.seq
 }
 
@@ -71,7 +71,7 @@ export function openFrom(page: Page, { asked, history }: Wanted, { epoch, joined
   const from = formatPosition(theirs, seq)
   const position = positionBefore(page)
   if (theirs !== epoch) return { position, state: 'gap', gap: { reason: 'epoch', from, to: position, exact: false } }
-  // The log has not come to that position: what it said of it is of no use.
+  // The log has not reached that position, and the page says nothing about it.
   if (page.scannedTo < seq)
     return { position: joinedAt, state: 'gap', gap: { reason: 'ahead', from, to: joinedAt, exact: false } }
   if (!trimmed) return { position: seq, state: 'resumed' }

@@ -11,11 +11,11 @@ export interface HubOptions extends MessageLimits {
   /** How many of the newest frames, and bytes of them, stay in memory for readers to catch up from. */
   readonly windowCount: number
   readonly windowBytes: number
-  /** A stream that was silent for so long gets a comment, or a checkpoint if its position has moved. */
+  /** A stream that was silent for this long gets a comment, or a checkpoint if its position has moved. */
   readonly heartbeatMs: number
-  /** A stream is ended after so long, ± 20 %; its reader comes back. It is the one sure way to find a peer that is gone. */
+  /** A stream ends after this long, ± 20 %, and its reader comes back: the one sure way to find that a peer is gone. */
   readonly lifetimeMs: number
-  /** A reader that has not taken its chunk for so long is disconnected. */
+  /** A reader that does not take its chunk for this long is disconnected. */
   readonly stallMs: number
   /** What `retry:` tells clients: after how long to reconnect. */
   readonly retryMs: number
@@ -59,10 +59,10 @@ export interface SubscribeOptions {
   readonly repeatMs?: number
   /** Called when the hub gives up on a reader that does not drain: disconnect it. */
   readonly drop?: () => void
-  /** Called once when the stream has ended, for whatever reason. */
+  /** Called once when the stream has ended. */
   readonly onEnd?: (subscription: Subscription) => void
-  /** Whose it is, for people: shown in logs, never to other readers. */
+  /** Names the reader in logs; other readers never see it. */
   readonly who?: string
-  /** When the stream must end, in ms since 1970. It is told before. */
+  /** When the stream must end, in ms since 1970. The reader is warned before. */
   readonly expiresAt?: number
 }

@@ -1,9 +1,9 @@
-/** How far a replay may be ahead of its rate: about what the clock's grain makes of it anyway. */
+/** How far a replay may be ahead of its rate: about the grain of the clock. */
 const BURST_MS = 100
 
-/** Keeps a reader of history to a rate, so that history does not starve live readers. */
+/** Keeps a reader of history to the replay rate, so that history does not starve live readers. */
 export class Pace {
-  /** Until when what was read is paid for. */
+  /** Until when the entries read so far use up the rate. */
   #paidUntil = 0
   #isWaiting = false
 

@@ -1,4 +1,4 @@
-/** A place in a log: everything up to `seq` of the log's incarnation `epoch` is behind it. The SSE `id`, and the `Last-Event-ID`. */
+/** A place in a log: after the entry `seq` of the incarnation `epoch`. The SSE `id`, and the `Last-Event-ID`. */
 export interface Position {
   readonly epoch: string
   readonly seq: number
@@ -11,7 +11,7 @@ export function formatPosition(epoch: string, seq: number): string {
   return `${epoch}-${seq}`
 }
 
-/** The position that a client sent, or nothing if no log of any epoch can have given it. */
+/** Parses a position that a client sent; nothing if no log can have given it. */
 export function parsePosition(text: string): Position | undefined {
   const found = POSITION.exec(text)
   if (!found) return

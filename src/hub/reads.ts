@@ -3,9 +3,9 @@ import type { Entry, Log, Page, TopicState } from '../log/log.ts'
 import { Filter } from '../topic.ts'
 import type { HubEvents } from './events.ts'
 
-/** How long a read that failed counts against the hub: longer than `retry:`, so that it still does when its reader comes back. */
+/** How long the hub is not ready after a failed read: longer than `retry:`, so that it still is not when the reader comes back. */
 const FAILING_MS = 5000
-/** How long a read that worked answers for the log. */
+/** How long a read that succeeded answers a check. */
 const CHECK_MS = 1000
 
 /** Topics of one page of a listing. */
@@ -19,16 +19,13 @@ export interface OpenedLog {
   readonly reads: Reads
 }
 
-/**
- * Everything that a hub reads of its log. A read that fails is an error to who asked, never an empty answer; it is told to who runs
- * the hub, and the hub is not ready for as long.
- */
+/** Everything that a hub reads from its log. A read that fails is an error to its caller, never an empty answer; it is reported, and for a while the hub is not ready. */
 export class Reads {
   readonly #log: Log
   readonly #events: HubEvents
   #failure: { readonly error: AppError; readonly at: number } | undefined
-  #toldAt = Number.NEGATIVE_INFINITY
-  #workedAt = Number.NEGATIVE_INFINITY
+  #reportedAt = Number.NEGATIVE_INFINITY
+  #checkedAt = Number.NEGATIVE_INFINITY
 
   constructor(log: Log, events: HubEvents) {
     this.#log = log
@@ -60,7 +57,7 @@ export class Reads {
     }
   }
 
-  /** Of the named topics those that are closed, with the seq of their close. @throws AppError `log_unavailable`, `log_unusable` */
+  /** The closed ones of the named topics, with the seqs of their closes. @throws AppError `log_unavailable`, `log_unusable` */
   async closed(names: Iterable<string>): Promise<ReadonlyMap<string, number>> {
     const states = await this.topics({ names })
     return new Map(states.filter(({ closed }) => closed > 0).map(({ topic, closed }) => [topic, closed]))
@@ -72,16 +69,16 @@ export class Reads {
     return entries[0]
   }
 
-  /** @throws the AppError that a read failed with lately */
+  /** @throws the AppError of a read that failed lately */
   assertWorking(): void {
     if (this.#failure && performance.now() - this.#failure.at < FAILING_MS) throw this.#failure.error
   }
 
   /** Resolves if the log can be read. @throws AppError `log_unavailable`, `log_unusable` */
   async check(head: number): Promise<void> {
-    if (performance.now() - this.#workedAt < CHECK_MS) return
+    if (performance.now() - this.#checkedAt < CHECK_MS) return
     await this.read(Math.max(0, head - 1), { count: 1, bytes: 1 }, ANYTHING)
-    this.#workedAt = performance.now()
+    this.#checkedAt = performance.now()
   }
 
   #fail(cause: unknown): never {
@@ -91,8 +88,8 @@ export class Reads {
         : new AppError('log_unusable', 'Cannot read the log now', { cause, retryAfterS: 5 })
     const now = performance.now()
     this.#failure = { error, at: now }
-    if (now - this.#toldAt >= FAILING_MS) {
-      this.#toldAt = now
+    if (now - this.#reportedAt >= FAILING_MS) {
+      this.#reportedAt = now
       this.#events.failed?.('Cannot read the log', cause)
     }
     throw error

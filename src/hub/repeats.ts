@@ -1,13 +1,13 @@
 import type { Entry } from '../log/log.ts'
 import { encodeRepeat } from './frame.ts'
 
-/** The newest entry of one topic, kept ready to be said again. */
+/** The newest entry of a topic, encoded as a repeat. */
 export interface Repeat {
   entry: Entry | undefined
   bytes: Uint8Array | undefined
 }
 
-/** The topics that some reader wants repeated. One frame a topic, whatever the number of readers. */
+/** The topics that some reader wants repeated: one frame a topic, for any number of readers. */
 export class Repeats {
   readonly #byTopic = new Map<string, Repeat & { readers: number }>()
 
@@ -24,7 +24,7 @@ export class Repeats {
     if (repeat && --repeat.readers === 0) this.#byTopic.delete(topic)
   }
 
-  /** Whether somebody wants this topic repeated; what was noted of it is forgotten, for it may be gone. */
+  /** Forgets the newest entry of a topic, which may be gone. Returns whether some reader wants the topic repeated. */
   forget(topic: string): boolean {
     const repeat = this.#byTopic.get(topic)
     if (!repeat) return false
@@ -32,12 +32,12 @@ export class Repeats {
     return true
   }
 
-  /** Forgets what was noted of every topic. */
+  /** Forgets the newest entry of every topic. */
   clear(): void {
     for (const topic of this.#byTopic.keys()) this.forget(topic)
   }
 
-  /** Takes note of an entry, if anybody wants its topic repeated and it is newer than what we have. */
+  /** Notes an entry if some reader wants its topic repeated and it is newer than the one noted before. */
   note(entry: Entry): void {
     const repeat = this.#byTopic.get(entry.topic)
     if (!repeat || entry.seq < (repeat.entry?.seq ?? 0)) return

@@ -2,9 +2,9 @@ import type { Frame } from './frame.ts'
 import type { Group } from './interests.ts'
 import { type Chunk, chunkOf } from './window.ts'
 
-/** What chunks that are kept may weigh in all. */
+/** Most bytes of all kept chunks. */
 const MAX_BYTES = 8 * 1024 ** 2
-/** What keeping one costs besides its bytes. */
+/** What keeping a chunk costs besides its bytes. */
 const EACH_BYTES = 200
 
 interface Shared {
@@ -16,13 +16,13 @@ interface Newest {
   readonly from: number
   readonly frame: Frame
   readonly groups: Set<Group>
-  /** Made when the first of them asks. */
+  /** Made when the first reader asks. */
   chunk?: Chunk
 }
 
 /**
- * What readers at the same position are given alike: the newest entry, made once for all groups that it concerns, and the chunk that was
- * made last for a reader of each group; of those the oldest ones go.
+ * Chunks that readers at the same position share: the newest entry, made once for all groups that it concerns, and the last chunk that
+ * was made for each group. Drops the oldest when they grow too large.
  */
 export class SharedChunks {
   #newest: Newest | undefined
@@ -39,7 +39,7 @@ export class SharedChunks {
     return shared?.from === from ? shared.chunk : undefined
   }
 
-  /** Takes an entry that came by itself, and all whom it concerns: none of them has to look again whether it is for them. */
+  /** Takes an entry that came alone, and the groups that it concerns: their readers need not match it again. */
   note(frame: Frame, groups: Set<Group>): void {
     this.#newest = { from: frame.seq - 1, frame, groups }
   }
@@ -60,7 +60,7 @@ export class SharedChunks {
     this.#bytes = 0
   }
 
-  /** What left no reader to share it with is held by nothing here. */
+  /** Drops the chunks of a group that has at most one reader. */
   forget(group: Group): void {
     this.#newest?.groups.delete(group)
     this.#drop(group)

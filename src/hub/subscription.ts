@@ -134,7 +134,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     if (this.#ended) return
     const bytes = this.#next()
     if (!bytes) return
-    this.#deadlines.hand()
+    this.#deadlines.handed()
     this.#bytes += bytes.byteLength
     return bytes
   }

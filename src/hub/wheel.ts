@@ -1,21 +1,21 @@
 import { afterTurn, TURN_MS } from '../turn.ts'
 
-/** Something with a next time, on the clock of `performance.now()`. */
+/** Something that has to act at a time, on the clock of `performance.now()`. */
 export interface Timed {
-  /** Does what is due and returns when to be asked again; infinity for never. */
+  /** Acts, and returns when to act again; infinity for never. */
   tick(now: number): number
 }
 
-/** Milliseconds between two looks at the clock: how late a tick may be. */
+/** Milliseconds between two looks at the clock: the most that a tick is late. */
 const GRAIN_MS = 100
 
-/** One timer for all: who is due is found by time, not by asking everybody. It runs only while somebody waits. */
+/** One timer for all streams, which finds those that are due by time. It runs only while a stream waits. */
 export class Wheel {
   readonly #slots = new Map<number, Set<Timed>>()
   readonly #slotOf = new Map<Timed, number>()
   #timer: ReturnType<typeof setInterval> | undefined
   #passed = 0
-  /** Slots whose time has come, while some of theirs wait for another turn. */
+  /** Slots that are due, until all of their streams have acted. */
   #due: number[] = []
 
   add(timed: Timed, at: number): void {
@@ -72,7 +72,7 @@ export class Wheel {
     if (!isUnderWay) this.#work()
   }
 
-  /** Thousands may be due at the same time, to be cut off or told something: who is not done in this turn is in the next. */
+  /** Thousands of streams may be due at the same time: those that do not fit into this turn act in the next. */
   #work(): void {
     const began = performance.now()
     for (let slot = this.#due[0]; slot !== undefined; slot = this.#due[0]) {

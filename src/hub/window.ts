@@ -2,25 +2,25 @@ import { Sequence } from '../sequence.ts'
 import type { Filter } from '../topic.ts'
 import { type Frame, joinFrames } from './frame.ts'
 
-/** Whole frames that a reader is owed after some position. */
+/** Whole frames after a position. */
 export interface Chunk {
-  /** Missing when nothing up to `to` was for this reader. */
+  /** Missing when no entry up to `to` matches. */
   readonly bytes?: Uint8Array
-  /** The reader's position once it has this. */
+  /** The position after this chunk. */
   readonly to: number
-  /** Seq of the last frame; `to` where there is none. */
+  /** Seq of the last frame; `to` if there is none. */
   readonly sent: number
-  /** How many frames these are. */
+  /** Frames. */
   readonly count: number
-  /** Cut by a limit: there may be more. */
+  /** A limit cut the chunk: there may be more. */
   readonly full: boolean
-  /** Topics that these frames close, with the seq of the close. */
+  /** Topics that these frames close, and the seqs of the closes. */
   readonly closes: readonly { readonly topic: string; readonly seq: number }[]
   /** Seq of the last frame that was passed over for a newer one of its topic. */
   readonly conflated?: number
 }
 
-/** What a reader is given of what its filter matches: every frame, or the newest one of each topic. */
+/** A filter, and whether a reader that is behind gets every frame or the newest one of each topic. */
 export interface Selection {
   readonly filter: Filter
   readonly latest: boolean
@@ -31,7 +31,7 @@ export class Window {
   readonly #maxCount: number
   readonly #maxBytes: number
   #frames = new Sequence<Frame>()
-  /** The same by topic, so that readers of some topics pass over none of the others. */
+  /** The same by topic, so that readers of few topics do not look at the others. */
   #byTopic = new Map<string, Sequence<Frame>>()
   #bytes = 0
   #head: number
@@ -54,7 +54,7 @@ export class Window {
   }
 
   push(frame: Frame): void {
-    // A log that skipped told us too little: what is missing is to be read from it, never passed over.
+    // The log has skipped entries: readers have to read them from it.
     if (frame.seq !== this.#head + 1) this.#forget()
     this.#head = frame.seq
     this.#frames.push(frame)
@@ -65,21 +65,21 @@ export class Window {
     while (this.#frames.size > this.#maxCount || this.#bytes > this.#maxBytes) this.#drop()
   }
 
-  /** Forgets every frame, for some say what has been erased: whoever is behind the head asks the log. */
+  /** Forgets every frame, because some entries were erased: readers behind the head ask the log. */
   clear(): void {
     this.#forget()
     this.#edition++
   }
 
-  /** Rises with every `clear`: what was made of frames before is not to be handed out any more. */
+  /** Rises with every `clear`: chunks made before must not be handed out any more. */
   get edition(): number {
     return this.#edition
   }
 
-  /** What is due after `position`, of as many frames as one turn may compare with a pattern; not below the floor, maybe above the head. */
+  /** The chunk after `position`, which is at or above the floor, and may be above the head. Matches as many frames as one turn may. */
   chunk(position: number, { filter, latest }: Selection, maxBytes: number): Chunk {
     const head = Math.max(position, this.#head)
-    const to = filter.patterns.length > 0 ? Math.min(head, position + filter.perTurn) : head
+    const to = filter.patterns.length > 0 ? Math.min(head, position + filter.matchBudget) : head
     const passed: number[] = []
     const frames = this.#after(position, to, filter)
     const chunk = chunkOf(latest ? this.#standing(frames, passed) : frames, to, maxBytes)
@@ -95,14 +95,14 @@ export class Window {
       )
       return
     }
-    const matches = filter.remembering()
+    const matches = filter.memoizedMatcher()
     for (const frame of this.#frames.after(position)) {
       if (frame.seq > to) return
       if (matches(frame.topic)) yield frame
     }
   }
 
-  /** Of each topic what says how it stands; notes what is passed over for that. */
+  /** Of each topic the frames that say how it stands; notes the frames that are passed over. */
   *#standing(frames: Iterable<Frame>, passed: number[]): Generator<Frame, void, undefined> {
     for (const frame of frames)
       if (isStanding(frame, this.#byTopic.get(frame.topic)!)) yield frame
@@ -124,13 +124,13 @@ export class Window {
   }
 }
 
-/** Whether a frame says how its topic stands: the newest, and with a close that says nothing the one before. */
+/** Whether a frame says how its topic stands: it is the newest, or the newest is a close without data and this is the one before. */
 function isStanding(frame: Frame, topic: Sequence<Frame>): boolean {
   const newest = topic.last()
-  return frame === newest || (newest?.says === false && frame === topic.last(1))
+  return frame === newest || (newest?.hasData === false && frame === topic.last(1))
 }
 
-/** Several lists, each in order, as one. */
+/** Merges lists that are each in order. */
 function* merged(lists: readonly Iterator<Frame, void, undefined>[]): Generator<Frame, void, undefined> {
   const heads = lists.map((list) => ({ list, next: list.next() }))
   for (;;) {
@@ -143,7 +143,7 @@ function* merged(lists: readonly Iterator<Frame, void, undefined>[]): Generator<
   }
 }
 
-/** Frames up to `maxBytes`, or the first one, as one chunk. @param scannedTo the position if none is cut off */
+/** Frames up to `maxBytes`, or the first one, as one chunk. @param scannedTo the position after the chunk, unless `maxBytes` cuts it */
 export function chunkOf(frames: Iterable<Frame>, scannedTo: number, maxBytes: number): Chunk {
   const taken: Frame[] = []
   const closes: { topic: string; seq: number }[] = []

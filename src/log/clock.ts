@@ -1,10 +1,10 @@
-/** How far the clock may go back in ms before entries carry the earlier time: less than that waits for the clock to catch up. */
+/** How far the clock may go back, in ms. By less, entries keep the time of the head until the clock catches up; by more, they follow the clock. */
 export const MAX_CLOCK_STEP_BACK_MS = 10_000
 
-/** Marks that are kept; of more the oldest go, and what is before them counts as older than the next one. */
+/** Most steps that are kept. When the oldest goes, entries before it count as older than the next one. */
 const MAX_STEPS = 100
 
-/** The clock was set back: the entry at `seq` is the first one after that, and its time is `time`. */
+/** The clock was set back: `seq` and `time` are those of the first entry after that. */
 export interface ClockStep {
   readonly seq: number
   readonly time: number

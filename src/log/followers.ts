@@ -7,11 +7,11 @@ interface Follower {
   readonly restarted: Restarted
 }
 
-/** Those who follow a log. What is told before a follower's `add` has resolved is held for it, in order. */
+/** The followers of a log. Calls that come before a follower's `add` has resolved are held for it, in order. */
 export class Followers {
   readonly #all = new Set<Follower>()
 
-  /** Resolves with `head`; the follower gets all that is told from this call on, once its caller knows that head. */
+  /** Resolves with `head`. The follower gets everything from this call on, after its caller knows that head. */
   async add(deliver: Deliver, erased: Erased, head: number, restarted: Restarted = () => {}): Promise<number> {
     const early: (() => void)[] = []
     const hold: Follower = {
@@ -23,7 +23,7 @@ export class Followers {
     afterTurn(() => {
       if (!this.#all.delete(hold)) return
       this.#all.add({ deliver, erased, restarted })
-      for (const tell of early) call(tell)
+      for (const held of early) call(held)
     })
     return head
   }
@@ -45,10 +45,10 @@ export class Followers {
   }
 }
 
-/** A follower that throws is at fault, not the log, nor its neighbours: it is reported as any uncaught error is. */
-function call(tell: () => void): void {
+/** An error of a follower does not reach the log or other followers: it is reported like any uncaught error. */
+function call(follower: () => void): void {
   try {
-    tell()
+    follower()
   } catch (error) {
     queueMicrotask(() => {
       throw error

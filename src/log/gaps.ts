@@ -2,35 +2,36 @@ import type { Filter } from '../topic.ts'
 import type { Turns } from '../turn.ts'
 import type { Tables } from './tables.ts'
 
-/** What is known of one filter: of its entries after `after`, the last that was trimmed, kept up to date since. */
+/** What is known of one filter: the last of its entries after `after` that was trimmed, kept up to date. */
 interface Known {
   readonly filter: Filter
   readonly after: number
   trimmed: number
-  /** When somebody asked for it last. */
+  /** When a reader asked for it last. */
   usedAt: number
-  /** Under way: the search through what was trimmed before, and whether each of those who wait for it has gone. */
+  /** The search that is under way. */
   search: Promise<void> | undefined
+  /** Whether each reader that waits for the search has gone. */
   readonly waiting: (() => boolean)[]
 }
 
 /**
- * Patterns of filters whose knowledge is kept, the latest used ones, and for how long after somebody asked for it: each is compared
- * with every entry that is trimmed (500 of them and 1,000 entries took 190 ms).
+ * How many patterns are kept, the latest used ones, and for how long after their last use: each is compared with every entry that is
+ * trimmed (500 patterns and 1,000 entries took 190 ms).
  */
 const MAX_KNOWN = 100
 const KNOWN_MS = 5000
 
 /**
- * Which entries of a filter were trimmed. Named topics are looked up. For a pattern every topic that was trimmed may have to be
- * looked at, up to a million: that is done once for a filter, in turns between which others run, for as long as somebody waits
- * for it, and kept up to date while the filter's readers catch up.
+ * Finds which entries of a filter were trimmed. Named topics are looked up. A pattern may match any of a million trimmed topics: one search
+ * goes through them, in turns between which other work runs, for as long as a reader waits, and its result is kept up to date while
+ * readers of the filter catch up.
  */
 export class Gaps {
   readonly #tables: Tables
   readonly #turns: Turns
   readonly #now: () => number
-  /** By the filter's key: equal ones of many readers are one. */
+  /** By the filter's key: readers with equal filters share one. */
   readonly #known = new Map<string, Known>()
 
   /** @param now in ms */
@@ -40,7 +41,7 @@ export class Gaps {
     this.#now = now
   }
 
-  /** Takes note of an entry that has been trimmed, once the commit that trimmed it is durable. */
+  /** Notes a trimmed entry, once its commit is durable. */
   note(topic: string, seq: number): void {
     if (this.#known.size === 0) return
     const oldest = this.#now() - KNOWN_MS
@@ -50,12 +51,12 @@ export class Gaps {
     }
   }
 
-  /** Forgets everything: what was trimmed is unknown, because a commit failed and may have worked all the same. */
+  /** Forgets everything, because a commit failed that may have trimmed entries all the same. */
   forgetAll(): void {
     this.#known.clear()
   }
 
-  /** Whether `last` can answer for what comes after this seq. */
+  /** Whether `last` knows everything after this seq. */
   knows(filter: Filter, after: number): boolean {
     if (filter.patterns.length === 0) return true
     const known = this.#known.get(filter.key)
@@ -64,7 +65,7 @@ export class Gaps {
     return true
   }
 
-  /** Resolves when the search is done, or given up; by then another reader may have asked for one that goes further back. */
+  /** Resolves when the search is over or stopped. By then another reader may have asked for an earlier seq. */
   async learn(filter: Filter, after: number, isGone: () => boolean): Promise<void> {
     const kept = this.#known.get(filter.key)
     const known = kept && kept.after <= after ? kept : this.#begin(filter, after)
@@ -98,20 +99,20 @@ export class Gaps {
     return known
   }
 
-  /** Resolves with whether it came to an end. */
+  /** Resolves with whether the search came to its end. */
   async #search(filter: Filter, known: Known): Promise<boolean> {
     let looked = 0
-    for (const { topic, trimmed } of this.#tables.trimmedAfter(known.after, filter.perTurn)) {
+    for (const { topic, trimmed } of this.#tables.trimmedAfter(known.after, filter.matchBudget)) {
       if (trimmed > known.trimmed && filter.matches(topic)) known.trimmed = trimmed
       if (known.trimmed >= trimmed && this.#tables.newestTrimmedFirst) return true
-      if (++looked % filter.perTurn > 0) continue
+      if (++looked % filter.matchBudget > 0) continue
       await this.#turns.next()
       if (known.waiting.every((isGone) => isGone())) return false
     }
     return true
   }
 
-  /** The longest unused ones, but none that somebody is waiting for. */
+  /** Forgets the filters that were unused for longest, but none that a reader waits for. */
   #forget(): void {
     let patterns = 0
     for (const { filter } of this.#known.values()) patterns += filter.patterns.length

@@ -13,21 +13,21 @@ export interface Batch {
 
 type Waiting = Omit<Batch, 'hashes'>
 
-/** Appends that may wait for a commit; what comes beyond is refused, for a log that cannot keep up. */
+/** Most appends that wait for a commit. A log that cannot keep up refuses more. */
 const MAX_WAITING = 10_000
 
 /**
- * Group commit: what is appended in one turn, or while a commit is under way, is committed together.
- * An fsync costs the same for one entry as for a hundred, so this is worth more than any tuning below it
+ * Group commit: commits all appends of one turn, and those that came during the commit before, together.
+ * An fsync costs the same for one entry as for a hundred, so grouping is worth more than any tuning below it
  * (measured on SQLite with synchronous=FULL: 6.5 k entries/s alone, 295 k in groups of 128).
- * Whatever else changes the log runs here too, so that nothing ever runs beside a commit.
+ * Every other change of the log runs here too, so that nothing runs beside a commit.
  */
 export class GroupCommit {
   readonly #commit: (group: readonly Batch[]) => void | Promise<void>
   #waiting: Waiting[] = []
   #tasks: (() => Promise<void>)[] = []
   #isRunning = false
-  /** Who waits for nothing to wait any more. */
+  /** Callers that wait until nothing waits. */
   #idle: (() => void)[] = []
 
   /** @param commit settles every batch it is given, and throws nothing */
@@ -35,7 +35,7 @@ export class GroupCommit {
     this.#commit = commit
   }
 
-  /** @throws AppError `overloaded`, and what the commit refuses it with */
+  /** @throws AppError `overloaded`, and the errors of the commit */
   append(messages: readonly Message[]): Promise<readonly Receipt[]> {
     if (this.#waiting.length >= MAX_WAITING)
       return Promise.reject(
@@ -72,10 +72,10 @@ export class GroupCommit {
   #start(): void {
     if (this.#isRunning) return
     this.#isRunning = true
-    afterTurn(this.#turn) // all of this turn is one group, and nobody else waits for ever while we are fed
+    afterTurn(this.#turn) // all appends of this turn are one group, and other work runs between groups
   }
 
-  /** Waits for a promise only where something has to: most groups are small, and a commit in memory is nothing to wait for. */
+  /** Avoids promises where it can: most groups are small, and a commit in memory has nothing to wait for. */
   readonly #turn = (): void => {
     const tasks = this.#tasks.splice(0)
     const turn = tasks.length > 0 ? runAll(tasks).then(() => this.#commitWaiting()) : this.#commitWaiting()
@@ -111,7 +111,7 @@ async function withHashes(waiting: Waiting): Promise<Batch> {
   return { ...waiting, hashes }
 }
 
-/** WebCrypto, because it is the one SHA-256 that every runtime has without a dependency; so it is made before the commit, not in it. */
+/** WebCrypto is the one SHA-256 that every runtime has. It is asynchronous, so hashes are made before the commit, not in it. */
 async function hashOf({ data, event, retry, close }: Message): Promise<string> {
   const payload = JSON.stringify([data ?? null, event ?? null, retry ?? null, close ?? false])
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(payload))

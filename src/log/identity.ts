@@ -1,16 +1,16 @@
 /**
- * What an adapter keeps beside a database, so that an older state or a copy of it is not taken for the log that clients know: the
- * epoch, and the highest seq that may have been acknowledged.
+ * A record beside a database: the epoch, and the highest seq that may have been acknowledged. It tells the log that clients know from an
+ * older state or a copy of it.
  *
- * Numbers of the file system say nothing: ext4 gives a freed inode to the next file, and a volume gets another device number when it
- * is attached again.
+ * Inode and device numbers cannot: ext4 gives a freed inode to the next file, and a volume gets another device number when it is attached
+ * again.
  */
 export interface Tip {
-  /** What was written last; nothing where there is none, or it cannot be read. */
+  /** The last record; nothing if there is none or it cannot be read. */
   read(): Acknowledged | undefined
-  /** Replaces it durably, its name included. */
+  /** Replaces the record durably, its file name included. */
   reset(tip: Acknowledged): void
-  /** Raises the seq. It is kept over kill -9; a power cut may bring back a lower one, never one that the database has not. */
+  /** Raises the seq. It survives kill -9; a power cut may bring back a lower seq, never one that the database does not have. */
   advance(seq: number): void
 }
 
@@ -19,28 +19,28 @@ export interface Acknowledged {
   readonly seq: number
 }
 
-/** How a database is known to be the same log. */
+/** How a database is recognised as the same log. */
 export interface Identity {
-  /** The place that a database without a tip belongs to: an object's id, or for files of older versions device and inode. */
+  /** Where a database without a tip belongs: the id of an object, or device and inode for files of older versions. */
   readonly home: string
   readonly tip?: Tip
   /** See `LogOptions.newEpoch`. */
   readonly newEpoch?: string
 }
 
-/** What a database says of itself. */
+/** What a database records about itself. */
 export interface Known {
   readonly epoch: string
   readonly home: string
   readonly head: number
-  /** The last `newEpoch` that it remembers. */
+  /** The last `newEpoch`. */
   readonly renewed: string | null
 }
 
 /**
- * Whether positions of a database's epoch still name places in it.
+ * Whether positions of a database's epoch are still places in it.
  *
- * @param hasTip whether a release that writes tips has opened this database before; if not, its `home` is trusted, once
+ * @param hasTip whether a release that writes tips has opened this database before; if not, its `home` is trusted once
  */
 export function isSameLog({ epoch, home, head, renewed }: Known, identity: Identity, hasTip: boolean): boolean {
   if (identity.newEpoch !== undefined && identity.newEpoch !== renewed) return false

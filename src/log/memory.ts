@@ -4,13 +4,13 @@ import { defaultLogOptions, type Entry, type Log, type LogOptions, newEpoch, wei
 import { isEmptied } from './rules.ts'
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 
-/** A log that lives and dies with the process: for tests, demos, and feeds whose readers need no more than the recent past. */
+/** A log in memory, which ends with the process: for tests, demos, and feeds whose readers need only the recent past. */
 export function memoryLog(options: Partial<LogOptions> = {}): Log {
   const all = { ...defaultLogOptions, retention: { count: 100_000, bytes: 64 * 1024 ** 2 }, ...options }
   return ledger(memoryTables(), { ...all, durability: 'memory' })
 }
 
-/** An entry, and what is asked of it more often. */
+/** An entry, and the columns that are read more often. */
 interface Kept extends EntryRow {
   readonly entry: Entry
 }
@@ -31,8 +31,8 @@ function memoryTables(): Tables {
   const all = new Sequence<Kept>()
   const ofTopics = new Map<string, Sequence<Kept>>()
   const topics = new Map<string, TopicRow>()
-  const shown = new Set<string>() // those that have kept entries or are closed
-  const emptied = new Emptied() // the others
+  const shown = new Set<string>() // topics with kept entries, or closed
+  const emptied = new Emptied() // all other topics
   const keys = new Map<string, KeyRow>() // in the order of their seq
 
   return {
@@ -61,7 +61,7 @@ function memoryTables(): Tables {
       for (const name of shown) {
         if (name <= after || !name.startsWith(prefix)) continue
         found.push(name)
-        // Only the first ones are wanted: so that a page of very many topics holds few of them at a time.
+        // Drops names beyond the page now and then, so that a page of very many topics does not hold them all.
         if (found.length >= 10_000 + 2 * limit) found.sort().splice(limit)
       }
       return found

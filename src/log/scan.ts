@@ -2,10 +2,10 @@ import type { Filter } from '../topic.ts'
 import type { Page, ReadLimit } from './log.ts'
 import type { EntryRow, Tables } from './tables.ts'
 
-/** Rows that a scan takes at once: where all are wanted, not many more than a page has. */
+/** Rows that a scan fetches at once: not many more than a page has. */
 const STEP = 100
 
-/** Reads by seq, whatever the topic, a bounded number of rows: for filters with a pattern. */
+/** Reads a bounded number of rows of any topic by seq: for filters with a pattern. */
 export function scan(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number): Page {
   const { wanted, to } = look(tables, after, limit, filter, head)
   const scannedTo = Math.min(to, head)
@@ -20,12 +20,12 @@ export function scan(tables: Tables, after: number, limit: ReadLimit, filter: Fi
   return conflated(page, wanted.findLast((row) => row.seq <= page.scannedTo && !isNewest(row))?.seq)
 }
 
-/** The rows that a filter matches, until there are more than enough or a turn's worth of rows has been looked at. */
+/** The rows that a filter matches, until they are enough or as many rows were looked at as one turn may. */
 function look(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number) {
   const wanted: EntryRow[] = []
-  const matches = filter.remembering()
+  const matches = filter.memoizedMatcher()
   let to = after
-  for (let left = filter.perTurn; left > 0 && to < head && wanted.length <= limit.count; left -= STEP) {
+  for (let left = filter.matchBudget; left > 0 && to < head && wanted.length <= limit.count; left -= STEP) {
     const looked = tables.rows(to, Math.min(left, STEP))
     for (const row of looked.rows) if (row.seq <= head && matches(row.topic)) wanted.push(row)
     to = looked.to
@@ -33,7 +33,7 @@ function look(tables: Tables, after: number, limit: ReadLimit, filter: Filter, h
   return { wanted, to }
 }
 
-/** Reads named topics by a merge of one cursor each, so that the cost is that of what is returned, not of what is skipped. */
+/** Reads named topics by merging one cursor for each: the cost is that of the returned rows, not of the skipped ones. */
 export function merge(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number): Page {
   if (limit.latest) return newestOfEach(tables, after, limit, filter, head)
   const page = Math.max(4, Math.ceil((2 * limit.count) / filter.topics.size))
@@ -51,7 +51,7 @@ export function merge(tables: Tables, after: number, limit: ReadLimit, filter: F
   return take(tables, wanted, limit, head)
 }
 
-/** The rows of named topics, newest first, by a merge as above. */
+/** The rows of named topics, newest first, by the same merge. */
 export function* newestFirst(tables: Tables, names: Iterable<string>, head: number, page: number): Iterable<EntryRow> {
   const cursors = [...names].map((topic) =>
     cursor(page, (last) => tables.topicRowsBefore(topic, last?.seq ?? head + 1, page)),
@@ -65,12 +65,12 @@ export function* newestFirst(tables: Tables, names: Iterable<string>, head: numb
   }
 }
 
-/** Whether an entry closes its topic without a word: what the topic stands at was said before it. */
+/** Whether an entry closes its topic without data: the entry before it says how the topic stands. */
 export function isBareClose(tables: Tables, { topic, seq }: Pick<EntryRow, 'topic' | 'seq'>): boolean {
   return tables.topic(topic)?.closed === seq && tables.entry(seq)?.data === undefined
 }
 
-/** The rows that say how a topic stands: its newest, and if that is a bare close, the one before as well; oldest first. */
+/** The rows that say how a topic stands: the newest, and the one before if the newest is a bare close; oldest first. */
 function standing(tables: Tables, topic: string): readonly EntryRow[] {
   const [newest, before] = tables.topicRowsBefore(topic, Number.MAX_SAFE_INTEGER, 2)
   if (!newest) return []
@@ -122,7 +122,7 @@ function cursor(page: number, more: (last?: EntryRow) => readonly EntryRow[]): C
   }
 }
 
-/** As many of the rows as a read may return, with what they say. */
+/** The entries of as many rows as a read may return. */
 function take(tables: Tables, rows: readonly EntryRow[], limit: ReadLimit, scannedTo: number): Page {
   let bytes = 0
   let count = 0

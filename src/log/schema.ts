@@ -4,8 +4,8 @@ import { type Identity, isSameLog, type Known } from './identity.ts'
 import { newEpoch } from './log.ts'
 
 /**
- * The schema, a list of steps; a file's version is the number of steps it has taken. A step is never edited once released:
- * a change is another step. STRICT tables, and no PRAGMA or sqlite_* function: Durable Objects refuse those.
+ * The schema as a list of steps. The version of a file is the number of steps it has taken. A released step is never edited: a change is
+ * another step. Tables are STRICT, and no step uses a PRAGMA or sqlite_* function: Durable Objects refuse those.
  */
 export const steps: readonly string[] = [
   `CREATE TABLE state (
@@ -31,20 +31,20 @@ export const steps: readonly string[] = [
      PRIMARY KEY (topic, key)
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX key_oldest ON key (seq)`,
-  // A list of topics passes over those that are trimmed away, up to a million.
+  // A list of topics skips topics without entries, up to a million.
   'CREATE INDEX topic_shown ON topic (name) WHERE count > 0 OR closed > 0',
-  // `steps` are those of the clock, as JSON; `renewed` is the last NEW_EPOCH. `emptied` could get below what there is.
+  // `steps` are those of the clock, as JSON; `renewed` is the last NEW_EPOCH. `emptied` could be too low.
   `ALTER TABLE state ADD COLUMN steps TEXT NOT NULL DEFAULT '[]';
    ALTER TABLE state ADD COLUMN renewed TEXT;
    UPDATE state SET emptied = (SELECT count(*) FROM topic WHERE count = 0 AND closed = 0)`,
 ]
 
-/** From this version on a database in a file has a tip beside it. */
+/** The first version whose files have a tip beside them. */
 const FIRST_WITH_TIP = 3
 
 /**
- * Brings a database to the newest version, all steps or none, and gives it another epoch where it is not the log that clients know:
- * the history is the same but its future need not be.
+ * Brings a database to the newest version, all steps or none. Gives it another epoch if it is not the log that clients know: it has the
+ * same history, but not the same future.
  *
  * @throws AppError `log_unusable` for a file from a newer version
  */
@@ -66,7 +66,7 @@ export function migrate(sql: Sql, identity: Identity, wanted: readonly string[] 
   })
 }
 
-/** The tip is written before the database: an end between the two leaves a mismatch, which is another epoch, never the same one. */
+/** Writes the tip before the database: a crash between the two leaves a mismatch, which begins another epoch, never the same one. */
 function identify(sql: Sql, identity: Identity, hasTip: boolean): void {
   const known = sql.all('SELECT epoch, home, head, renewed FROM state')[0] as unknown as Known | undefined
   const isSame = known !== undefined && isSameLog(known, identity, hasTip)

@@ -8,10 +8,9 @@ import type { EntryRow, Tables } from './tables.ts'
 const PAGE = 1000
 
 /**
- * The seq before the newest `count` entries of the filter up to `head`; 0 if there are fewer. A close without a word is no entry
- * that anybody would count.
+ * The seq before the newest `count` entries of the filter up to `head`; 0 if there are fewer. A close without data does not count.
  *
- * @param turns for those who look at rows of any topic
+ * @param turns which searches by a pattern share
  */
 export async function seekLast(
   tables: Tables,
@@ -31,15 +30,15 @@ export async function seekLast(
     return 0
   }
   for (let before = head + 1; ; await turns.next()) {
-    const matches = filter.remembering()
-    const rows = tables.rowsBefore(before, filter.perTurn)
+    const matches = filter.memoizedMatcher()
+    const rows = tables.rowsBefore(before, filter.matchBudget)
     for (const row of rows) if (matches(row.topic) && found(row)) return row.seq - 1
-    if (rows.length < filter.perTurn) return 0
+    if (rows.length < filter.matchBudget) return 0
     before = rows.at(-1)!.seq
   }
 }
 
-/** The last kept seq older than `since`, by halving, because the effective time never falls as seq rises; 0 if none kept is older. */
+/** The last kept seq older than `since`, by binary search: effective times never fall as seqs rise. 0 if no kept entry is older. */
 export function seekSince(tables: Tables, since: number, head: number, steps: readonly ClockStep[]): number {
   let low = 0
   let high = head

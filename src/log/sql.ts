@@ -8,12 +8,12 @@ import { migrate } from './schema.ts'
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 
 export interface SqlLogOptions extends LogOptions, Identity {
-  /** What a commit of this database has proved. */
+  /** What an acknowledged commit of this database survives. */
   readonly durability: Durability
 }
 
 /**
- * A log in an SQLite database of its own, written by this process alone, readable by others.
+ * Opens a log in an SQLite database that only this process writes and others may read.
  *
  * @throws AppError `log_unusable` for a database from a newer version
  */
@@ -56,11 +56,11 @@ function sqlTables(sql: Sql, { tip }: Identity): Tables {
         ) as unknown as { topic: string; trimmed: number }[]
         yield* rows
         if (rows.length < page) return
-        before = rows.at(-1)!.trimmed // a seq belongs to one topic, so no two rows share it
+        before = rows.at(-1)!.trimmed // a seq belongs to one topic, so no two rows have the same
       }
     },
     topics: (prefix, after, limit) =>
-      // The alphabet of topics is ASCII, so the highest character ends the range of a prefix.
+      // Topics are ASCII, so \u007f ends the range of a prefix.
       sql.all(
         `SELECT name AS topic, count, bytes, trimmed, closed FROM topic
          WHERE name > ? AND name >= ? AND name < ? AND (count > 0 OR closed > 0) ORDER BY name LIMIT ?`,
@@ -91,7 +91,7 @@ function sqlTables(sql: Sql, { tip }: Identity): Tables {
       const row = one(`SELECT topic, time, event, retry, ${data}, close FROM entry WHERE seq = ?`, seq)
       return row && toEntry(seq, row)
     },
-    // One statement for all of a page: one for each entry costs three times as much.
+    // One statement for a page: one for each entry costs three times as much.
     entries: (seqs) =>
       sql
         .all(

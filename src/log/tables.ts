@@ -1,34 +1,34 @@
 import type { ClockStep } from './clock.ts'
 import type { Entry } from './log.ts'
 
-/** What a ledger knows of the whole log. */
+/** The state of a whole log. */
 export interface State {
   readonly epoch: string
   head: number
   /** `time` of the head. */
   time: number
-  /** Where the clock was set back. */
+  /** The times at which the clock was set back. */
   steps: readonly ClockStep[]
   /** Entries kept, and their bytes. */
   count: number
   bytes: number
   /** Idempotency keys kept. */
   keys: number
-  /** Topics without a kept entry, not closed: what is left of them is the seq trimmed last. */
+  /** Topics without kept entries that are not closed: only the seq trimmed last is left of them. */
   emptied: number
-  /** The highest last-trimmed seq that was forgotten: below it a gap is not exact. */
+  /** The highest last-trimmed seq of a forgotten topic: below it gaps are not exact. */
   floor: number
-  /** Commits so far: each changes this, because SQLite writes nothing when nothing changes, and then a full disk does not show. */
+  /** Commits so far. Every commit changes a row, because SQLite otherwise writes nothing, and a check would not notice a full disk. */
   commits: number
 }
 
-/** What a ledger knows of one topic; 0 stands for never. */
+/** The state of one topic. 0 stands for none. */
 export interface TopicRow {
   count: number
   bytes: number
   /** The last seq that retention trimmed. */
   trimmed: number
-  /** The seq that closed it. */
+  /** Seq of the entry that closed it. */
   closed: number
 }
 
@@ -47,21 +47,21 @@ export interface EntryRow {
   readonly bytes: number
 }
 
-/** The synchronous storage under a ledger. It decides nothing; it keeps, finds and forgets. */
+/** The synchronous storage of a ledger. It decides nothing. */
 export interface Tables {
   /**
-   * Runs all of `run` or, when it or the commit throws, nothing of it, durably.
+   * Runs `run` and commits durably, or undoes everything if `run` or the commit throws.
    *
-   * @throws AppError `log_unavailable` (somebody else has locked the storage), `log_unusable`: nothing was done
+   * @throws AppError `log_unavailable` (another process has locked the storage), `log_unusable`: nothing was done
    */
   transaction(run: () => void): void
-  /** @throws AppError `log_unusable` if what is written here can no longer be found by who opens the log anew */
+  /** @throws AppError `log_unusable` if what is written would not be found when the log is opened again */
   verify?(): void
-  /** Notes the head before it is acknowledged, where that tells an older copy of the storage from this one. */
+  /** Records the head before it is acknowledged, where that tells an older copy of the storage from this one. */
   acknowledge?(head: number): void
-  /** What an operator should mend, a sentence each. */
+  /** Warnings to the operator: sentences. */
   warnings?(): readonly string[]
-  /** Where a commit is not durable when `transaction` returns: resolves when it is. */
+  /** Resolves when the last commit is durable, where it is not when `transaction` returns. */
   flush?(): Promise<void>
 
   state(): State
@@ -69,25 +69,25 @@ export interface Tables {
 
   topic(name: string): TopicRow | undefined
   setTopic(name: string, row: TopicRow): void
-  /** Topics trimmed after a seq, found `page` at a time as they are asked for; the tables may change meanwhile. */
+  /** Topics that were trimmed after a seq, fetched `page` at a time. The tables may change meanwhile. */
   trimmedAfter(seq: number, page: number): Iterable<{ readonly topic: string; readonly trimmed: number }>
-  /** Whether `trimmedAfter` gives the last trimmed first. */
+  /** Whether `trimmedAfter` begins with the topic that was trimmed last. */
   readonly newestTrimmedFirst: boolean
-  /** Topics with kept entries or closed, by name, after one and with a prefix. */
+  /** Topics with kept entries or closed, by name, after a name and with a prefix. */
   topics(prefix: string, after: string, limit: number): readonly (TopicRow & { readonly topic: string })[]
-  /** Forgets so many emptied topics, the first trimmed first; returns the highest last-trimmed seq among them. */
+  /** Forgets so many emptied topics, those with the lowest last-trimmed seq first; returns the highest such seq. */
   forgetEmptied(count: number): number
 
   insert(entry: Entry, bytes: number): void
   remove(row: EntryRow): void
-  /** Leaves of an entry that closes its topic the close alone. */
+  /** Removes the data of an entry that closes its topic; the close stays. */
   blank(row: EntryRow): void
-  /** Leaves nothing of what was removed in the storage, as far as that can be helped. */
+  /** Removes all traces of removed entries from the storage, as far as it can. */
   scrub?(): void
   entry(seq: number): Entry | undefined
-  /** Those that there are, by seq. */
+  /** The entries of these seqs that exist, in the order of their seq. */
   entries(seqs: readonly number[]): readonly Entry[]
-  /** Entries after a seq, oldest first. `to`: how far it looked, infinity when there is nothing after them. */
+  /** Entries after a seq, oldest first. `to`: the seq up to which these are all; infinity if they are the last. */
   rows(after: number, limit: number): { readonly rows: readonly EntryRow[]; readonly to: number }
   topicRows(topic: string, after: number, limit: number): readonly EntryRow[]
   /** Entries before a seq, newest first. */

@@ -1,6 +1,6 @@
 /**
- * What an operator should mend although the log works, by name: a sentence each, for `/ready` and the log of the process.
- * A warning is written when it begins and when its sentence changes, not again while it lasts.
+ * Warnings to the operator about a log that works, for `/ready` and the log of the process: sentences by name. A warning is written when
+ * it begins and when its sentence changes, not again while it lasts.
  */
 export class Warnings {
   readonly #write: (sentence: string) => void

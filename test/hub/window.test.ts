@@ -29,7 +29,8 @@ function taken(window: Window, after: number, names: readonly string[], latest: 
 function wanted(frames: readonly Frame[], after: number, names: readonly string[], latest: boolean): number[] {
   const filter = Filter.parse(names)
   const due = frames.filter(({ seq, topic }) => seq > after && filter.matches(topic))
-  const isStanding = ({ topic, seq }: Frame) => due.every((one) => one.topic !== topic || one.seq <= seq || !one.says)
+  const isStanding = ({ topic, seq }: Frame) =>
+    due.every((one) => one.topic !== topic || one.seq <= seq || !one.hasData)
   return (latest ? due.filter(isStanding) : due).map(({ seq }) => seq)
 }
 

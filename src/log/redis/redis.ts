@@ -164,11 +164,11 @@ class SharedLog implements Log {
     if ('since' in beginning) return (await this.#ask(reading.since, beginning.since)) as number
     let left = beginning.last
     const names = JSON.stringify(filter.patterns.length > 0 ? [] : [...filter.topics])
-    const size = names === '[]' ? filter.perTurn : Math.min(beginning.last + 1, 1000)
+    const size = names === '[]' ? filter.matchBudget : Math.min(beginning.last + 1, 1000)
     for (let before = Number.MAX_SAFE_INTEGER; before > 0; ) {
       const answer = await this.#ask(reading.before, before, size, names)
       const [rows, next] = answer as [[number, string, number][], number]
-      const matches = filter.remembering()
+      const matches = filter.memoizedMatcher()
       for (const [seq, topic, isBare] of rows) if (isBare === 0 && matches(topic) && --left === 0) return seq - 1
       before = next
     }

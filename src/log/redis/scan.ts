@@ -20,14 +20,14 @@ export async function scanned(
 ): Promise<Page> {
   const names = JSON.stringify([...filter.topics])
   for (let tries = 1; ; tries++) {
-    const answer = await ask(reading.scan, after, filter.perTurn, LOOK_BYTES, names)
+    const answer = await ask(reading.scan, after, filter.matchBudget, LOOK_BYTES, names)
     const [head, floor, scannedTo, rows, named, suspects, trims] = answer as [
       ...[number, number, number, Row[], number, number, number],
     ]
     const lost =
       suspects === 0 || after < floor ? { to: 0, trims, floor } : await lastTrimmed(ask, after, filter, isGone)
     if (lost.trims !== trims && (lost.to > 0 || lost.floor > floor) && tries < MAX_TRIES) continue
-    const matches = filter.remembering()
+    const matches = filter.memoizedMatcher()
     const wanted = rows.filter(([, , topic]) => matches(topic)).map(entryOf)
     const page = limit.latest ? await newest(ask, wanted, limit, scannedTo) : take(wanted, limit, scannedTo)
     return withLosses(page, { after, head, floor: Math.max(floor, lost.floor), to: Math.max(named, lost.to) })
@@ -36,7 +36,7 @@ export async function scanned(
 
 /** The last seq of a filter's topics that was trimmed after another, by what was known after so many trims. */
 async function lastTrimmed(ask: Ask, after: number, filter: Filter, isGone: () => boolean) {
-  const page = filter.perTurn
+  const page = filter.matchBudget
   for (let before = '+inf'; ; ) {
     const answer = await ask(reading.trimmedAfter, after, before, page)
     const [trims, floor, found] = answer as [number, number, string[]]
