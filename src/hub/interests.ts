@@ -35,12 +35,15 @@ class Found {
   readonly groups = new Set<Group>()
   readonly #search = ++searches
 
-  add(groups: Iterable<Group>): void {
-    for (const group of groups) {
-      if (group.foundIn === this.#search) continue
-      group.foundIn = this.#search
-      this.groups.add(group)
-    }
+  add(some: Some): void {
+    if (some instanceof Set) for (const group of some) this.#addOne(group)
+    else if (some) this.#addOne(some)
+  }
+
+  #addOne(group: Group): void {
+    if (group.foundIn === this.#search) return
+    group.foundIn = this.#search
+    this.groups.add(group)
   }
 }
 
@@ -50,7 +53,7 @@ class Found {
  */
 export class Interests {
   readonly #groups = new Map<string, Group>()
-  readonly #exact = new Map<string, Set<Group>>()
+  readonly #exact = new Map<string, Group | Set<Group>>()
   readonly #root = new Branch()
 
   join(selection: Selection): Group {
@@ -65,9 +68,9 @@ export class Interests {
     const { topics, patterns } = group.selection.filter
     this.#groups.delete(keyOf(group.selection))
     for (const topic of topics) {
-      const groups = this.#exact.get(topic)
-      groups?.delete(group)
-      if (groups?.size === 0) this.#exact.delete(topic)
+      const left = withoutGroup(this.#exact.get(topic), group)
+      if (left === undefined) this.#exact.delete(topic)
+      else this.#exact.set(topic, left)
     }
     for (const pattern of patterns) this.#root.remove(pattern.split('/'), group)
   }
@@ -76,8 +79,7 @@ export class Interests {
   concerned(topics: Iterable<string>): Set<Group> {
     const found = new Found()
     for (const topic of topics) {
-      const groups = this.#exact.get(topic)
-      if (groups) found.add(groups)
+      found.add(this.#exact.get(topic))
       if (!this.#root.isEmpty) this.#root.collect(topic.split('/'), 0, found, !isOwn(topic))
     }
     return found.groups
@@ -99,11 +101,7 @@ export class Interests {
     const group = new Group(selection)
     const { filter } = selection
     this.#groups.set(keyOf(selection), group)
-    for (const topic of filter.topics) {
-      const groups = this.#exact.get(topic)
-      if (groups) groups.add(group)
-      else this.#exact.set(topic, new Set([group]))
-    }
+    for (const topic of filter.topics) this.#exact.set(topic, withGroup(this.#exact.get(topic), group)!)
     for (const pattern of filter.patterns) this.#root.add(pattern.split('/'), group)
     return group
   }
@@ -114,33 +112,56 @@ function keyOf({ filter, latest }: Selection): string {
   return latest ? `latest${filter.key}` : filter.key
 }
 
-/** A segment of patterns, and the segments that may follow it. */
+/** No groups, one, or several: most have one, for which a set of its own would cost more than everything else. */
+type Some = Group | Set<Group> | undefined
+
+function withGroup(some: Some, group: Group): Some {
+  if (some === undefined || some === group) return group
+  return some instanceof Set ? some.add(group) : new Set([some, group])
+}
+
+function withoutGroup(some: Some, group: Group): Some {
+  if (some === group) return undefined
+  if (some instanceof Set && some.delete(group) && some.size === 0) return undefined
+  return some
+}
+
+/** A segment of patterns, and the segments that may follow it. What it does not need it does not have: there are many. */
 class Branch {
-  readonly #words = new Map<string, Branch>()
+  /** The word that follows, and its branch, as long as there is one; all words from the second one on. */
+  #word: string | undefined
+  #next: Branch | undefined
+  #words: Map<string, Branch> | undefined
   #any: Branch | undefined
   /** Groups with a pattern that ends here, and those with one that goes on with `**`. */
-  readonly #ends = new Set<Group>()
-  readonly #rest = new Set<Group>()
+  #ends: Some
+  #rest: Some
 
   get isEmpty(): boolean {
-    return this.#words.size === 0 && this.#any === undefined && this.#ends.size === 0 && this.#rest.size === 0
+    return (
+      this.#next === undefined &&
+      this.#words === undefined &&
+      this.#any === undefined &&
+      this.#ends === undefined &&
+      this.#rest === undefined
+    )
   }
 
   add([segment, ...rest]: readonly string[], group: Group): void {
-    if (segment === undefined) this.#ends.add(group)
-    else if (segment === '**') this.#rest.add(group)
+    if (segment === undefined) this.#ends = withGroup(this.#ends, group)
+    else if (segment === '**') this.#rest = withGroup(this.#rest, group)
     else this.#open(segment).add(rest, group)
   }
 
   remove([segment, ...rest]: readonly string[], group: Group): void {
-    if (segment === undefined) this.#ends.delete(group)
-    else if (segment === '**') this.#rest.delete(group)
+    if (segment === undefined) this.#ends = withoutGroup(this.#ends, group)
+    else if (segment === '**') this.#rest = withoutGroup(this.#rest, group)
     else {
-      const next = segment === '*' ? this.#any : this.#words.get(segment)
+      const next = segment === '*' ? this.#any : this.#get(segment)
       next?.remove(rest, group)
       if (!next?.isEmpty) return
       if (segment === '*') this.#any = undefined
-      else this.#words.delete(segment)
+      else this.#close(segment)
     }
   }
 
@@ -150,7 +171,7 @@ class Branch {
       found.add(this.#ends)
       return
     }
-    this.#words.get(topic[at]!)?.collect(topic, at + 1, found)
+    this.#get(topic[at]!)?.collect(topic, at + 1, found)
     if (!wild) return
     this.#any?.collect(topic, at + 1, found)
     found.add(this.#rest)
@@ -161,8 +182,29 @@ class Branch {
       this.#any ??= new Branch()
       return this.#any
     }
-    const next = this.#words.get(segment) ?? new Branch()
-    this.#words.set(segment, next)
+    const known = this.#get(segment)
+    if (known) return known
+    const next = new Branch()
+    if (this.#words) this.#words.set(segment, next)
+    else if (this.#next) {
+      this.#words = new Map([
+        [this.#word!, this.#next],
+        [segment, next],
+      ])
+      this.#word = this.#next = undefined
+    } else {
+      this.#word = segment
+      this.#next = next
+    }
     return next
+  }
+
+  #get(word: string): Branch | undefined {
+    return this.#words ? this.#words.get(word) : this.#word === word ? this.#next : undefined
+  }
+
+  #close(word: string): void {
+    if (!this.#words) this.#word = this.#next = undefined
+    else if (this.#words.delete(word) && this.#words.size === 0) this.#words = undefined
   }
 }

@@ -1,6 +1,7 @@
 import { Sequence } from '../sequence.ts'
 import { ledger } from './ledger.ts'
 import { defaultLogOptions, type Entry, type Log, type LogOptions, newEpoch, weigh } from './log.ts'
+import { SortedNames } from './names.ts'
 import { isEmptied } from './rules.ts'
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 
@@ -31,7 +32,7 @@ function memoryTables(): Tables {
   const all = new Sequence<Kept>()
   const ofTopics = new Map<string, Sequence<Kept>>()
   const topics = new Map<string, TopicRow>()
-  const shown = new Set<string>() // topics with kept entries, or closed
+  const shown = new SortedNames() // topics with kept entries, or closed
   const emptied = new Emptied() // all other topics
   const keys = new Map<string, KeyRow>() // in the order of their seq
 
@@ -45,30 +46,20 @@ function memoryTables(): Tables {
     topic: (name) => topics.get(name),
     setTopic(name, row) {
       const before = topics.get(name)
-      if (before && isEmptied(before)) emptied.remove(name, before.trimmed)
+      const wasShown = before !== undefined && !isEmptied(before)
+      if (before && !wasShown) emptied.remove(name, before.trimmed)
       topics.set(name, { ...row })
-      if (isEmptied(row)) {
-        shown.delete(name)
-        emptied.add(name, row.trimmed)
-      } else shown.add(name)
+      const isShown = !isEmptied(row)
+      if (!isShown) emptied.add(name, row.trimmed)
+      if (isShown && !wasShown) shown.add(name)
+      if (wasShown && !isShown) shown.delete(name)
     },
     newestTrimmedFirst: false,
     *trimmedAfter(seq) {
       for (const [topic, { trimmed }] of topics) if (trimmed > seq) yield { topic, trimmed }
     },
-    topics(prefix, after, limit) {
-      const found: string[] = []
-      for (const name of shown) {
-        if (name <= after || !name.startsWith(prefix)) continue
-        found.push(name)
-        // Drops names beyond the page now and then, so that a page of very many topics does not hold them all.
-        if (found.length >= 10_000 + 2 * limit) found.sort().splice(limit)
-      }
-      return found
-        .sort()
-        .slice(0, limit)
-        .map((topic) => ({ topic, ...topics.get(topic)! }))
-    },
+    topics: (prefix, after, limit) =>
+      shown.page(prefix, after, limit).map((topic) => ({ topic, ...topics.get(topic)! })),
     forgetEmptied(count) {
       let last = 0
       for (let left = count; left > 0; left--) {
