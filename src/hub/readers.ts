@@ -27,7 +27,7 @@ export interface Joined {
 
 /** The open streams of a hub, and what they share: groups, chunks, repeats, a clock. */
 export class Readers {
-  readonly wheel = new Wheel()
+  readonly wheel = new Wheel((timed, cause) => this.#fail(timed as Subscription, cause))
   readonly shared = new SharedChunks()
   readonly #interests = new Interests()
   readonly #repeats = new Repeats()
@@ -173,6 +173,16 @@ export class Readers {
   #leaveGroup(group: Group): void {
     this.#interests.leave(group)
     if (group.size < 2) this.shared.forget(group)
+  }
+
+  /** Ends one stream that has an error, which is none of the others'. */
+  #fail(subscription: Subscription, cause: unknown): void {
+    try {
+      this.#options().events?.failed?.('Cannot serve a stream', cause)
+      subscription.close('failed')
+    } catch {
+      // What the host has handed in throws again: the stream is off the wheel, and its carrier closes it.
+    }
   }
 
   /** Where history begins. @throws AppError `too_many_replays` */

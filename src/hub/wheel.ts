@@ -17,6 +17,12 @@ export class Wheel {
   #passed = 0
   /** Slots that are due, until all of their streams have acted. */
   #due: number[] = []
+  readonly #onError: (timed: Timed, cause: unknown) => void
+
+  /** @param onError is called with a stream whose tick throws, which is off the wheel then; must not throw */
+  constructor(onError: (timed: Timed, cause: unknown) => void) {
+    this.#onError = onError
+  }
 
   add(timed: Timed, at: number): void {
     this.#take(timed)
@@ -89,8 +95,13 @@ export class Wheel {
   }
 
   #ask(timed: Timed, now: number): void {
-    const next = timed.tick(now)
-    if (this.#slotOf.has(timed)) this.add(timed, next)
+    try {
+      const next = timed.tick(now)
+      if (this.#slotOf.has(timed)) this.add(timed, next)
+    } catch (cause) {
+      this.remove(timed)
+      this.#onError(timed, cause)
+    }
   }
 }
 

@@ -339,6 +339,25 @@ describe('time passes', () => {
     expect(patient.ended).toBe(false)
   })
 
+  test('and an error in the tick of one stream ends that stream, is reported once, and does not stop the clock', async () => {
+    const failures: string[] = []
+    await start({ events: { failed: (what, cause) => failures.push(`${what}: ${(cause as Error).message}`) } })
+    const drop = () => {
+      throw new Error('the carrier is broken')
+    }
+    const broken = await subscribe(['a'], { drop })
+    const others = [await read(['a']), await read(['b'])]
+    take(broken)
+    await say('a', 'x')
+    broken.read()
+    await vi.advanceTimersByTimeAsync(30_400)
+    expect(failures).toEqual(['Cannot serve a stream: the carrier is broken'])
+    expect([broken.ended, hub.readers]).toEqual([true, 2])
+    const before = others.map(({ comments }) => comments)
+    await vi.advanceTimersByTimeAsync(15_000)
+    expect(others.map(({ comments }, i) => comments - before[i]!)).toEqual([1, 1])
+  })
+
   test('and the newest entry is said again without an id, as asked, and not to a reader that owes a drain', async () => {
     await say('a', '1')
     const reader = await read(['a'], { repeatMs: 1000 })
