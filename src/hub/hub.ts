@@ -101,7 +101,8 @@ export class Hub {
 
   /**
    * Opens a stream of what the filter matches: after `lastEventId` if there is one, else of what is published from now on.
-   * Resolves with nothing if nothing can come any more: all topics are closed, and the position is at or after every close.
+   * Resolves with nothing if nothing can come any more (all topics are closed, and the position is at or after every close), or if
+   * `signal` has aborted.
    *
    * @throws AppError `draining`, `too_many_readers`, `too_many_replays`, `parameter_invalid` (`repeatMs` with more than one topic)
    */

@@ -61,6 +61,8 @@ export interface SubscribeOptions {
   readonly drop?: () => void
   /** Called once when the stream has ended. */
   readonly onEnd?: (subscription: Subscription) => void
+  /** Aborts when the client has gone: a search for the beginning stops then, and `subscribe` resolves with nothing. */
+  readonly signal?: AbortSignal
   /** Names the reader in logs; other readers never see it. */
   readonly who?: string
   /** When the stream must end, in ms since 1970. The reader is warned before. */

@@ -51,7 +51,7 @@ export class Readers {
 
   /**
    * Registers a stream, which takes the head, and only then looks up what was before: nothing can happen between the two. Resolves
-   * with nothing if nothing can come any more.
+   * with nothing if nothing can come any more, or the client has gone.
    *
    * @throws AppError `draining`, `too_many_readers`, `too_many_replays`, `overloaded`, and those of `Log.read`
    */
@@ -86,14 +86,14 @@ export class Readers {
     this.wheel.add(subscription, subscription.nextTick)
     try {
       const repeat = repeated === undefined ? undefined : await this.#repeatOf(repeated, reads, initial)
-      const history = asked === undefined ? await this.#historyOf(options.from, filter, reads) : undefined
+      const history = asked === undefined ? await this.#historyOf(options, filter, reads) : undefined
       await subscription.look()
       this.#admission.assertOpen()
       if (!isCurrent())
         throw new AppError('log_unavailable', 'Cannot open a stream: the log has just been replaced; come back', {
           retryAfterS: 1,
         })
-      if (subscription.isOver) {
+      if (subscription.isOver || options.signal?.aborted) {
         subscription.close()
         return
       }
@@ -186,10 +186,11 @@ export class Readers {
   }
 
   /** Where history begins. @throws AppError `too_many_replays` */
-  async #historyOf(from: SubscribeOptions['from'], filter: Filter, reads: Reads): Promise<Opening['history']> {
+  async #historyOf({ from, signal }: SubscribeOptions, filter: Filter, reads: Reads): Promise<Opening['history']> {
     if (from === undefined) return
     if (from === 'earliest') return { after: 0, vouched: true }
-    return { after: await this.#admission.searching(() => reads.seek(from, filter)), vouched: 'last' in from }
+    const after = await this.#admission.searching(() => reads.seek(from, filter, () => signal?.aborted === true))
+    return { after, vouched: 'last' in from }
   }
 
   async #repeatOf(topic: string, reads: Reads, initial: Entry) {

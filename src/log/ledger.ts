@@ -90,10 +90,11 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       return trimmed ? { ...page, trimmed } : page
     },
 
-    async seek(beginning: Beginning, filter: Filter) {
+    async seek(beginning: Beginning, filter: Filter, isGone = never) {
+      await reads.next()
       await settled()
       const { head, steps } = transactions.state
-      if ('last' in beginning) return seekLast(tables, filter, beginning.last, head, reads)
+      if ('last' in beginning) return seekLast(tables, filter, beginning.last, head, reads, isGone)
       return seekSince(tables, beginning.since, head, steps)
     },
 

@@ -135,9 +135,11 @@ export interface Log {
   /**
    * The seq before the first entry of a beginning. Only kept entries count: with fewer than `last` of them it is 0, and also if none is
    * older than `since`, because the age of trimmed entries is unknown. `last` costs what it counts for named topics and a scan from the
-   * head for patterns; `since` costs a binary search.
+   * head for patterns; `since` costs a binary search. Runs in bounded steps, in turns that all reads share.
+   *
+   * @param isGone whether the reader has gone: then the search stops, and resolves with 0
    */
-  seek(beginning: Beginning, filter: Filter): Promise<number>
+  seek(beginning: Beginning, filter: Filter, isGone?: () => boolean): Promise<number>
 
   /** The state of the named topics, zeros for unknown ones; or a page of all topics. */
   topics(query: TopicQuery): Promise<readonly TopicState[]>

@@ -1,16 +1,15 @@
 import type { Filter } from '../topic.ts'
-import { nextTurn, type Turns } from '../turn.ts'
+import type { Turns } from '../turn.ts'
 import { type ClockStep, effectiveTime } from './clock.ts'
 import { isBareClose, newestFirst } from './scan.ts'
 import type { EntryRow, Tables } from './tables.ts'
 
-/** Rows of named topics that one turn looks at. */
-const PAGE = 1000
+/** Rows of named topics that one turn looks at. Each costs another lookup or two. */
+const PAGE = 500
 
 /**
- * The seq before the newest `count` entries of the filter up to `head`; 0 if there are fewer. A close without data does not count.
- *
- * @param turns which searches by a pattern share
+ * The seq before the newest `count` entries of the filter up to `head`; 0 if there are fewer, or once the reader has gone. A close
+ * without data does not count. One step fetches at most as many rows as one turn may, and searches share the turns.
  */
 export async function seekLast(
   tables: Tables,
@@ -18,24 +17,30 @@ export async function seekLast(
   count: number,
   head: number,
   turns: Turns,
+  isGone: () => boolean,
 ): Promise<number> {
   let left = count
   const found = (row: EntryRow) => !isBareClose(tables, row) && --left === 0
   if (filter.patterns.length === 0) {
+    const page = Math.max(1, Math.min(count + 1, Math.floor(PAGE / filter.topics.size)))
     let looked = 0
-    for (const row of newestFirst(tables, filter.topics, head, Math.min(count + 1, PAGE))) {
+    // A row that is looked at makes its topic's cursor fetch another, sooner or later.
+    for (const row of newestFirst(tables, filter.topics, head, page)) {
       if (found(row)) return row.seq - 1
-      if (++looked % PAGE === 0) await nextTurn()
+      if (++looked % PAGE > 0) continue
+      await turns.next()
+      if (isGone()) return 0
     }
     return 0
   }
-  for (let before = head + 1; ; await turns.next()) {
+  for (let before = head + 1; !isGone(); await turns.next()) {
     const matches = filter.memoizedMatcher()
     const rows = tables.rowsBefore(before, filter.matchBudget)
     for (const row of rows) if (matches(row.topic) && found(row)) return row.seq - 1
     if (rows.length < filter.matchBudget) return 0
     before = rows.at(-1)!.seq
   }
+  return 0
 }
 
 /** The last kept seq older than `since`, by binary search: effective times never fall as seqs rise. 0 if no kept entry is older. */

@@ -67,6 +67,7 @@ async function answer(c: Context, { hub, auth, clients, body, limits, base }: Ev
   const until = {
     ...options,
     drop: () => cut(),
+    signal: c.req.raw.signal,
     ...(who !== undefined && { who }),
     ...(expiresAt !== undefined && { expiresAt }),
   }

@@ -357,6 +357,23 @@ describe('limits', () => {
     await Promise.all([subscribe(['a']), expect(subscribe(['b'])).rejects.toEqual(refused)])
   })
 
+  test('and a search gives its slot back as soon as its client has gone', async () => {
+    await hub.close()
+    await start({ maxReplays: 1, windowCount: 1 })
+    for (let i = 0; i < 20; i++) await say('a', ...Array.from({ length: 1000 }, (_, n) => `${n}`))
+    const client = new AbortController()
+    const search = hub.subscribe(Filter.parse(['none/*']), { from: { last: 10 }, signal: client.signal })
+    for (let i = 0; i < 3; i++) await nextTurn()
+    const refused = expect.objectContaining({ code: 'too_many_replays' })
+    await expect(subscribe(['none/*'], { from: { last: 10 } })).rejects.toEqual(refused)
+    client.abort()
+    for (let i = 0; i < 5; i++) await nextTurn()
+    const other = subscribe(['a'], { from: { last: 10 } })
+    expect(await search).toBeUndefined()
+    expect((await take(await other)).data).toHaveLength(10)
+    expect(hub.readers).toBe(1)
+  })
+
   test('of replays at once: past it none opens, but who needs no history does, and who falls behind goes on', async () => {
     await hub.close()
     await start({ maxReplays: 2, windowCount: 2 })

@@ -88,6 +88,27 @@ describe(`out of a log of ${LONG.toLocaleString('en')} entries`, () => {
   )
 })
 
+test('a search for the last 10,000 of 100 topics fetches at most 2,500 rows in a turn of the event loop', async () => {
+  const sql = countedSql(new DatabaseSync(':memory:'))
+  const log = sqlLog(sql, { durability: 'memory', home: 'test' })
+  const names = Array.from({ length: 100 }, (_, i) => `t/${i}`)
+  for (let i = 0; i < 200; i++) await log.append(names.map((topic) => ({ topic, data: '' })))
+  let isOver = false
+  let most = 0
+  let [before, isFirst] = [sql.cost.rows, true]
+  const watch = () => {
+    if (!isFirst) most = Math.max(most, sql.cost.rows - before)
+    ;[before, isFirst] = [sql.cost.rows, false]
+    if (!isOver) setImmediate(watch)
+  }
+  watch()
+  expect(await log.seek({ last: 10_000 }, Filter.parse(names))).toBe(10_000)
+  isOver = true
+  expect(most).toBeGreaterThan(500)
+  expect(most).toBeLessThan(2500)
+  await log.close()
+})
+
 test('a list of topics looks at none of those that are trimmed away', async () => {
   const database = new DatabaseSync(':memory:')
   const sql = countedSql(database)

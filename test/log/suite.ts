@@ -318,6 +318,16 @@ export function logSuite(driver: Driver): void {
       expect(await last(2000, 'b', 'x/*')).toBe(506)
     })
 
+    test('stops a search for the newest entries when its reader has gone', async () => {
+      const log = await open()
+      for (let i = 0; i < 5; i++) await log.append(Array.from({ length: 1000 }, () => a('x')))
+      for (const names of [['none/*'], ['a']]) {
+        let asked = 0
+        expect(await log.seek({ last: 10_000 }, Filter.parse(names), () => ++asked === 2)).toBe(0)
+        expect(asked).toBe(2)
+      }
+    })
+
     test('finds where a time begins', async () => {
       const log = await open({ retention: { count: 6 } })
       const filter = Filter.parse(['a'])
