@@ -2,10 +2,11 @@ import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
-/** Who may import whom; a folder stands for its files, and everybody may import errors, topic, turn, gone and sequence. */
+/** Who may import whom; a folder stands for its files, and everybody may import errors, topic, prefix, turn, gone and sequence. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/errors.ts': [],
   'src/topic.ts': ['src/errors.ts'],
+  'src/prefix.ts': [],
   'src/turn.ts': [],
   'src/gone.ts': [],
   'src/sequence.ts': [],
@@ -43,7 +44,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
-const forAll = ['src/errors.ts', 'src/topic.ts', 'src/turn.ts', 'src/gone.ts', 'src/sequence.ts']
+const forAll = ['src/errors.ts', 'src/topic.ts', 'src/prefix.ts', 'src/turn.ts', 'src/gone.ts', 'src/sequence.ts']
 
 const packages: Readonly<Record<string, readonly string[]>> = {
   hono: ['src/app.ts', 'src/requests.ts', 'src/routes', 'src/auth', 'src/adapters'],
