@@ -7,13 +7,14 @@ import type { Hub } from '../hub/hub.ts'
 import type { Published } from '../hub/internal.ts'
 import type { Message } from '../log/log.ts'
 import { STORE } from '../topic.ts'
-import { type Body, type BodyLimits, readBody } from './body.ts'
+import { type Body, readBody } from './body.ts'
+import type { BodyLimits, StreamLimits } from './bytes.ts'
 import { connectionOf } from './connection.ts'
 import { grantOf } from './grant.ts'
 import { ingest } from './ingest.ts'
+import { readItems } from './items.ts'
 import { authorizeSaying, isObject, readMessage, topicOf, valuesOf, withKey } from './message.ts'
 import { parseQuery, single, toFields } from './query.ts'
-import { type StreamLimits, streamOf } from './streamed.ts'
 
 export interface SendOptions {
   readonly hub: Hub
@@ -35,7 +36,7 @@ export function send(options: SendOptions): Handler {
     const query = parseQuery(c.req.url)
     const asked = single(query, 'topic')
     const isPost = c.req.method === 'POST'
-    const streamed = isPost ? streamOf(c, { ...stream, maxItemBytes: limits.maxBodyBytes }) : undefined
+    const streamed = isPost ? readItems(c, { ...stream, maxItemBytes: limits.maxBodyBytes }) : undefined
     if (streamed) {
       refuseFields(query)
       connectionOf(c)?.disableIdleTimeout?.()
