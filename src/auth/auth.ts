@@ -4,7 +4,7 @@ import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { authorize, type Grant, isWithin, openGrant } from './authorize.ts'
 import { bearerOf, type Cookies, cookieOf, cookiesOf, isEqual, sha256 } from './credentials.ts'
-import { type ApiKey, type AuthOptions, isClosed } from './options.ts'
+import { type ApiKey, type AuthOptions, hasKeys } from './options.ts'
 import { Readers } from './readers.ts'
 import { Revocations, type Revoked } from './revocations.ts'
 import { Streams } from './streams.ts'
@@ -20,13 +20,11 @@ const API = 'api:'
 /** A request's header by its name, in lower case. */
 type HeaderOf = (name: string) => string | undefined
 
-/** A grant, and for a ticket's first use the cookie by which a browser comes back. */
+/** A ticket's grant, and at its first use the cookie with which a browser reconnects. */
 export interface Granted {
   readonly grant: Grant
   readonly cookie?: { readonly value: string; readonly expiresAt: number }
 }
-
-const open: Granted = { grant: openGrant }
 
 /** Who somebody is and what they may do; and which streams are open by what. */
 export class Auth {
@@ -42,7 +40,7 @@ export class Auth {
   #vouched = 0
   #timer: ReturnType<typeof setInterval> | undefined
   /** Whether somebody has to say who they are. A hub that has keys never becomes an open one. */
-  readonly isClosed: boolean
+  readonly hasKeys: boolean
   readonly cookies: Cookies
   #readAt = performance.now()
   #turns = 0
@@ -51,7 +49,7 @@ export class Auth {
   /** @param read the options as they are now, for keys that change while we run */
   constructor(hub: Hub, options: AuthOptions, read: () => AuthOptions | Promise<AuthOptions> = () => options) {
     this.#options = options
-    this.isClosed = isClosed(options)
+    this.hasKeys = hasKeys(options)
     this.cookies = cookiesOf(options.cookieName)
     this.#read = read
     this.#tokens = new Tokens(options)
@@ -69,33 +67,41 @@ export class Auth {
   }
 
   /**
-   * What a request may do. Whoever shows something is what it says or is refused: nobody falls back to anonymous in silence.
+   * Returns what a request may do. Presented credentials are verified or rejected; there is no fallback to anonymous.
    *
-   * @param ticket of the query, where a stream is asked for
-   * @throws AppError `token_invalid`, `ticket_invalid`, `keys_unavailable`
+   * @throws AppError `token_invalid`, `keys_unavailable`
    */
-  grantOf(header: HeaderOf, ticket?: string): Granted | Promise<Granted> {
-    return this.isClosed ? this.#grantOf(header, ticket) : open
+  grantOf(header: HeaderOf): Grant | Promise<Grant> {
+    return this.hasKeys ? this.#grantOf(header) : openGrant
   }
 
-  async #grantOf(header: HeaderOf, ticket: string | undefined): Promise<Granted> {
+  async #grantOf(header: HeaderOf): Promise<Grant> {
     await this.#refresh()
     const bearer = bearerOf(header('authorization'))
-    const cookie = header('cookie')
-    if (bearer === undefined && ticket !== undefined)
-      return this.#redeemed(ticket, cookieOf(cookie, this.cookies.event))
-    const token = bearer ?? cookieOf(cookie, this.cookies.login)
-    if (token === undefined) return { grant: this.#options.anonymous }
+    const token = bearer ?? cookieOf(header('cookie'), this.cookies.login)
+    if (token === undefined) return this.#options.anonymous
     const apiKey = bearer === undefined ? undefined : await this.#apiKeyOf(bearer)
-    return { grant: await this.#unrevoked(apiKey ?? (await this.#tokens.verify(token))) }
+    return this.#unrevoked(apiKey ?? (await this.#tokens.verify(token)))
+  }
+
+  /**
+   * Returns what a request with a ticket may do, or one without. A token in a header wins over the ticket.
+   *
+   * @throws AppError `ticket_invalid` and those of `grantOf`
+   */
+  async grantOfTicket(header: HeaderOf, ticket: string | undefined): Promise<Granted> {
+    if (!this.hasKeys || ticket === undefined) return { grant: await this.grantOf(header) }
+    await this.#refresh()
+    if (bearerOf(header('authorization')) !== undefined) return { grant: await this.#grantOf(header) }
+    return this.#redeemed(ticket, cookieOf(header('cookie'), this.cookies.event))
   }
 
   /** A grant is still good: asked by what goes on for long after its request was let in. @throws AppError `token_invalid` */
-  confirm(grant: Grant): void | Promise<void> {
-    if (grant.source !== undefined) return this.#confirm(grant)
+  assertValid(grant: Grant): void | Promise<void> {
+    if (grant.source !== undefined) return this.#assertValid(grant)
   }
 
-  async #confirm(grant: Grant): Promise<void> {
+  async #assertValid(grant: Grant): Promise<void> {
     await this.#refresh()
     const { expiresAt = Number.POSITIVE_INFINITY } = grant
     if (expiresAt + 1000 * CLOCK_TOLERANCE_S <= Date.now()) throw invalid('it has expired')
@@ -122,7 +128,7 @@ export class Auth {
    *
    * @throws AppError `too_many_readers` if it has as many as one may
    */
-  enter(grant: Grant): () => void {
+  countStream(grant: Grant): () => void {
     if (grant.subject === undefined) return () => {}
     return this.#readers.enter(ownerOf(grant), this.#maxStreamsOf, 'by this grant')
   }
@@ -133,11 +139,11 @@ export class Auth {
     if (grant.source === undefined) return
     this.#vouched++
     this.#timer ??= setInterval(() => void this.reload().catch(() => {}), this.#options.reloadMs)
-    await this.recheck(subscription, grant)
+    await this.endIfInvalid(subscription, grant)
   }
 
   /** Ends a stream whose grant has gone while it was given. */
-  async recheck(subscription: Subscription, grant: Grant): Promise<void> {
+  async endIfInvalid(subscription: Subscription, grant: Grant): Promise<void> {
     if (grant.source === undefined) return
     const isGone = (await this.#revocations.isRevoked(grant)) || !(await this.#isThere(grant))
     if (isGone) subscription.finish('revoked', RETURN_MS, true)
@@ -167,7 +173,7 @@ export class Auth {
     this.#readAt = performance.now()
     const turn = ++this.#turns
     const options = await this.#read()
-    if (!isClosed(options))
+    if (!hasKeys(options))
       throw new AppError('config_invalid', 'Cannot take away all keys while running: stop the hub instead')
     await this.#tokens.reload(options)
     if (turn !== this.#turns) return // a later reading knows better

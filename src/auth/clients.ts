@@ -51,7 +51,7 @@ export class Clients {
   }
 
   /** Counts a stream in, and out with what it returns, which may be called twice. @throws AppError `too_many_readers` */
-  enter(c: Context): () => void {
+  countStream(c: Context): () => void {
     const { maxReadersPerAddress } = this.#limits
     const address = maxReadersPerAddress === undefined ? undefined : this.addressOf(c)
     if (address === undefined || maxReadersPerAddress === undefined) return nothing

@@ -38,7 +38,7 @@ export const defaultAuthOptions: AuthOptions = {
   anonymous: { publish: [], subscribe: [] },
 }
 
-/** Whether somebody has to say who they are. */
-export function isClosed({ secret, publicKey, jwksUrl, apiKeys }: AuthOptions): boolean {
+/** Whether there is any key to verify credentials with. */
+export function hasKeys({ secret, publicKey, jwksUrl, apiKeys }: AuthOptions): boolean {
   return secret !== undefined || publicKey !== undefined || jwksUrl !== undefined || apiKeys.length > 0
 }
