@@ -4,7 +4,7 @@ import { AppError } from '../errors.ts'
 import { essenceOf } from './body.ts'
 import { readChunks, type StreamLimits } from './bytes.ts'
 import { ChunkBuffer } from './chunks.ts'
-import { isCutJson, parseJson } from './json.ts'
+import { isTruncatedJson, parseJson } from './json.ts'
 
 /** Stands for an item that the end of the body cuts off. */
 export const INCOMPLETE = Symbol('incomplete')
@@ -73,12 +73,12 @@ async function* parseLines(chunks: AsyncIterable<Uint8Array>, maxItemBytes: numb
     if (items.length > 0) yield items
   }
   const last = rest.take()
-  const item = isCutLine(last) ? INCOMPLETE : parse(last)
+  const item = isTruncatedLine(last) ? INCOMPLETE : parse(last)
   if (item !== undefined) yield [item]
 }
 
 /** Whether a line without a line end stops inside its JSON or inside a character. Bytes that no UTF-8 begins with are invalid, not cut. */
-function isCutLine(line: Uint8Array): boolean {
+function isTruncatedLine(line: Uint8Array): boolean {
   const decoder = new TextDecoder('utf-8', { fatal: true })
   let text: string
   try {
@@ -91,7 +91,7 @@ function isCutLine(line: Uint8Array): boolean {
     if (text.trim() !== '') JSON.parse(text)
     return false
   } catch {
-    return isCutJson(text)
+    return isTruncatedJson(text)
   }
 }
 
