@@ -138,9 +138,7 @@ function corsOptions(origins: readonly string[], routes: readonly Route[]) {
 /** Answers with an error as `application/problem+json` (RFC 9457) and its stable `code`; the message of a foreign error is not shown. */
 function problem(error: unknown, c: Context): Response {
   const known =
-    error instanceof AppError
-      ? error
-      : new AppError('internal', 'Cannot answer: something went wrong here', { cause: error })
+    error instanceof AppError ? error : new AppError('internal', 'Cannot answer: internal error', { cause: error })
   // Temporary errors are left to the request log: any client can cause them, again and again.
   if (known.status >= 500 && !temporary.includes(known.code)) console.error(errorLine(error))
   const { status, code, message, more, retryAfterS = status === 503 ? 5 : undefined } = known

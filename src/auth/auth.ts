@@ -176,7 +176,7 @@ export class Auth {
     const reload = ++this.#reloads
     const options = await this.#read()
     if (!hasKeys(options))
-      throw new AppError('config_invalid', 'Cannot take away all keys while running: stop the hub instead')
+      throw new AppError('config_invalid', 'Cannot remove all keys while running: stop the hub instead')
     await this.#tokens.reload(options)
     if (reload !== this.#reloads) return // a later reload has newer keys
     this.#options = options

@@ -79,7 +79,7 @@ export class Clients {
     if (waitMs > 0)
       throw new AppError(
         'rate_limited',
-        `Cannot publish now: at most ${this.#limits.publishRate} messages a second come from one address`,
+        `Cannot publish now: one address may publish at most ${this.#limits.publishRate} messages a second`,
         { retryAfterS: Math.ceil(waitMs / 1000) },
       )
   }

@@ -37,7 +37,7 @@ function refuseHost(c: Context): void {
   if (!isLoopback(host))
     throw new AppError(
       'host_forbidden',
-      `Cannot serve host ${quote(host)}: this hub is open to this machine only, as localhost or 127.0.0.1; OPEN=true serves everybody`,
+      `Cannot serve host ${quote(host)}: this hub serves this machine only, as localhost or 127.0.0.1; set OPEN=true to serve everybody`,
     )
 }
 
@@ -51,7 +51,7 @@ function refuseGet(c: Context, origins: readonly string[]): void {
   if (isForeign) throw new AppError('cross_site', 'Cannot send from another origin: use POST from a page of this hub')
   const purpose = ['sec-purpose', 'purpose', 'x-moz'].map((name) => c.req.header(name)).join()
   if (/prefetch|preview|prerender/i.test(purpose))
-    throw new AppError('cross_site', 'Cannot send ahead of a click: this request is a prefetch')
+    throw new AppError('cross_site', 'Cannot send in a prefetch: use POST')
 }
 
 function refuseForeign(c: Context, origins: readonly string[]): void {

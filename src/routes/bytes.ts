@@ -35,7 +35,7 @@ export async function readBytes(
   refuseCompressed(request)
   const tooLarge = () => new AppError('body_too_large', `Cannot read a body of more than ${maxBodyBytes} bytes`)
   const timeoutError = () =>
-    new AppError('body_too_slow', `Cannot wait for more of the body: it took more than ${bodyTimeoutMs} ms`)
+    new AppError('body_too_slow', `Cannot wait for the rest of the body: it took more than ${bodyTimeoutMs} ms`)
   const declared = Number(request.headers.get('content-length') ?? 0)
   // HTTP parsers never deliver more than the declared length. Reading all at once saves Bun a third of the time of reading chunks.
   if (declared > 0 && declared <= maxBodyBytes) {
@@ -78,8 +78,11 @@ async function* timedChunks(c: Context, { streamIdleMs, maxStreamMs }: StreamLim
       const left = endsAt - performance.now()
       const timeoutError = () =>
         left < streamIdleMs
-          ? new AppError('stream_too_slow', `Cannot read a stream for more than ${maxStreamMs} ms: send the rest anew`)
-          : new AppError('stream_idle', `Cannot wait for more of the stream: nothing came for ${streamIdleMs} ms`)
+          ? new AppError(
+              'stream_too_slow',
+              `Cannot read a stream for more than ${maxStreamMs} ms: send the rest in another request`,
+            )
+          : new AppError('stream_idle', `Cannot wait for more of the stream: no data arrived for ${streamIdleMs} ms`)
       const { done, value } = await withTimeout(chunks.next(), Math.min(left, streamIdleMs), timeoutError)
       if (done) return
       yield value

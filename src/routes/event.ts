@@ -88,7 +88,7 @@ async function queryOf(c: Context, door: Door): Promise<URLSearchParams> {
   if (body.kind !== 'form')
     throw new AppError(
       'content_type_unsupported',
-      'Cannot subscribe with a body of this type: expected application/x-www-form-urlencoded, with what a query would hold',
+      'Cannot subscribe with a body of this type: expected application/x-www-form-urlencoded, with the parameters of the query',
     )
   for (const [name, values] of Object.entries(body.fields))
     for (const value of [values].flat()) query.append(name, value)
@@ -100,10 +100,10 @@ const beginnings = ['from', 'last', 'since'] as const
 function refuseCombinations(parameters: Parameters, hasTopic: boolean): void {
   const cannot = (why: string) => new AppError('parameter_invalid', `Cannot ${why}`)
   const given = beginnings.filter((name) => parameters[name] !== undefined)
-  if (given.length > 1) throw cannot(`begin in two places: give one of ${given.join(' and ')}`)
+  if (given.length > 1) throw cannot(`begin at two positions: give one of ${given.join(' and ')}`)
   for (const name of [...given, 'latest', 'gaps', 'repeat'] as const)
-    if (!hasTopic && parameters[name] !== undefined) throw cannot(`use ${name} here: it goes with a topic`)
-  if (parameters.gaps && !parameters.latest) throw cannot('use gaps here: it goes with latest=true')
+    if (!hasTopic && parameters[name] !== undefined) throw cannot(`use ${name} without a topic: name one`)
+  if (parameters.gaps && !parameters.latest) throw cannot('use gaps without latest=true: add it')
 }
 
 function beginningOf({ from, last, since }: Parameters): StreamRequest['from'] {

@@ -34,7 +34,7 @@ async function* bounded(items: Items, maxItems: number): Items {
     else {
       const error = new AppError(
         'stream_too_long',
-        `Cannot take more than ${maxItems} items of one stream: send the rest anew`,
+        `Cannot publish more than ${maxItems} items of one stream: send the rest in another request`,
       )
       yield [...group.slice(0, maxItems - count), error]
     }

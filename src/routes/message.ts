@@ -124,7 +124,7 @@ function invalidField(issue: v.BaseIssue<unknown>, given: Record<string, unknown
   if (field === 'message') return missingData(given)
   const isForm = Object.keys(given).length === 1 && given[field] === ''
   const hint = isForm ? '; for plain text say so (curl: -H "content-type: text/plain")' : ''
-  const fields = 'data and, if wanted, topic, event, retry, key, close'
+  const fields = 'data, and optionally topic, event, retry, key, close'
   return new AppError('field_unknown', `Cannot publish ${quote(field)}: expected ${fields}${hint}`)
 }
 
@@ -133,6 +133,6 @@ function missingData(given: Record<string, unknown>): AppError {
     return new AppError('data_missing', 'Cannot publish without data: add it, "" is allowed')
   return new AppError(
     'field_unknown',
-    'Cannot publish "message" to a topic: call it data; message is what sets the store, without a topic',
+    'Cannot publish "message" to a topic: name it data; without a topic, message sets the store',
   )
 }

@@ -59,8 +59,7 @@ function renew(door: Door): Handler {
     const grant = await door.grantOf(c)
     const stream = auth.streamOf(c.req.param('stream')!, grant)
     const { topics } = await readJson(c, door, renewal)
-    if (topics && !stream.filter)
-      throw new AppError('parameter_invalid', 'Cannot give the stream of the store other topics')
+    if (topics && !stream.filter) throw new AppError('parameter_invalid', 'Cannot change the topics of the demo stream')
     const filter = topics ? Filter.parse(topics, limits.topics) : stream.filter
     const names = filter && [...filter.topics, ...filter.patterns]
     for (const name of names ?? [STORE]) door.authorize(grant, 'subscribe', name)
@@ -116,7 +115,7 @@ async function readJson<Schema extends v.GenericSchema>(c: Context, door: Door, 
   const [issue] = found.issues
   throw new AppError(
     'body_invalid',
-    `Cannot use this body: expected ${issue.expected ?? 'something else'}, as /openapi.json has it`,
+    `Cannot use this body: expected ${issue.expected ?? 'another value'}, see /openapi.json`,
   )
 }
 
