@@ -24,39 +24,36 @@ export const event: Routes = (door) => {
 
 const query = v.object({
   topic: v.optional(
-    described(v.array(v.string()), 'Topics and patterns, up to 100; without one, the stream of the store', [
-      'chat/*',
-      'news',
-    ]),
+    described(v.array(v.string()), 'Topics and patterns, up to 100; the demo stream if left out', ['chat/*', 'news']),
   ),
-  ticket: v.optional(described(v.string(), 'A ticket of POST /ticket, in the place of a token')),
-  lastEventId: v.optional(described(v.string(), 'Where to go on, as Last-Event-ID, which wins', ID)),
-  last_event_id: v.optional(described(v.string(), 'The same by another name')),
-  from: v.optional(
-    described(v.literal('earliest', 'earliest'), 'Begins with the oldest event that is kept', 'earliest'),
+  ticket: v.optional(described(v.string(), 'A ticket of POST /ticket, in place of a token')),
+  lastEventId: v.optional(
+    described(v.string(), 'The position to resume after; the header Last-Event-ID wins over it', ID),
   ),
-  last: v.optional(whole('Begins with the newest so many of what matches', 1, MAX_LAST, 10)),
+  last_event_id: v.optional(described(v.string(), 'Another name of lastEventId')),
+  from: v.optional(described(v.literal('earliest', 'earliest'), 'Begins with the oldest kept event', 'earliest')),
+  last: v.optional(whole('Begins with this many of the newest matching events', 1, MAX_LAST, 10)),
   since: v.optional(
     described(
       v.pipe(
         v.string(),
         v.check(isTime, 'a time as in RFC 3339, like 2026-11-24T09:00:00Z, or how long ago: 90s, 10m, 2h, 7d'),
       ),
-      'Begins at a time (RFC 3339) or so long ago (90s, 10m, 2h, 7d)',
+      'Begins at a time (RFC 3339), or this long ago (90s, 10m, 2h, 7d)',
       '10m',
     ),
   ),
-  latest: v.optional(flag('A reader that is behind gets only the newest event of each topic')),
-  gaps: v.optional(flag('With latest: tells of what was passed over, as a hub.gap of reason conflated')),
+  latest: v.optional(flag('Sends a reader that is behind only the newest event of each topic')),
+  gaps: v.optional(flag('With latest: reports skipped events in a hub.gap with reason conflated')),
   repeat: v.optional(
     whole(
-      'Says the newest event of one exact topic again every so many ms, without an id',
+      'Repeats the newest event of one exact topic at this interval in ms, without an id',
       MIN_REPEAT_MS,
       MAX_REPEAT_MS,
       5000,
     ),
   ),
-  wait: v.optional(whole('With Accept: application/json: seconds to wait when nothing is due', 0, MAX_WAIT_S, 30)),
+  wait: v.optional(whole('With Accept: application/json: seconds to wait for an event', 0, MAX_WAIT_S, 30)),
 })
 
 type Parameters = v.InferOutput<typeof query>
@@ -146,12 +143,12 @@ function describe(): Description {
     tags: ['subscribe'],
     parameters: [
       ...parametersOf(query),
-      header('Last-Event-ID', 'The position to go on after; it wins over everything else'),
+      header('Last-Event-ID', 'The position to resume after; it wins over the parameters'),
     ],
     responses: {
       200: {
         description:
-          'A stream of events; or with `Accept: application/json` one answer, at once or after `wait`. For an EventSource that is to come back later, a stream of one `retry:` line.',
+          'A stream of events; with `Accept: application/json`, one answer, at once or after `wait`. An EventSource that must reconnect later gets a stream of one `retry:` line.',
         headers: { Vary: { schema: { const: 'Accept' } } },
         content: {
           'text/event-stream': { schema: { type: 'string' }, example: `:\nretry: 3000\ndata: hello\nid: ${ID}\n\n` },
@@ -159,7 +156,7 @@ function describe(): Description {
         },
       },
       204: {
-        description: 'Nothing can come any more: all asked topics are closed, and the position is past their close',
+        description: 'No event can follow: all topics are closed, and the position is past their closes',
       },
     },
   }
@@ -174,7 +171,7 @@ function describe(): Description {
         get: {
           operationId: 'subscribe',
           summary: 'Subscribe',
-          description: 'Topics and patterns as they come, from any position.',
+          description: 'Streams the events of topics and patterns, from any position.',
           ...subscribing,
           codes,
         },
@@ -182,7 +179,7 @@ function describe(): Description {
           operationId: 'subscribeByBody',
           summary: 'Subscribe to a list too long for a URL',
           description:
-            'The same, with parameters in the body as well. The method QUERY (which OpenAPI 3.1 cannot name) does the same.',
+            'Like GET, with parameters in the query and the body. The method QUERY, for which OpenAPI 3.1 has no word, does the same.',
           ...subscribing,
           requestBody: { content: { 'application/x-www-form-urlencoded': { schema: querySchema(query) } } },
           codes: [...codes, ...codesOf.body, 'cross_site'],

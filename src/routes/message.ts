@@ -8,16 +8,18 @@ import { described } from './schema.ts'
 /** One message of a body: the fields that a client gives. */
 export const messageSchema = v.pipe(
   v.strictObject({
-    topic: v.optional(described(v.string('a string'), 'The topic, where the query does not name it', 'chat/room-1')),
-    data: v.optional(described(v.any(), 'A string, or any JSON value, which is sent as compact JSON', { n: 1 })),
+    topic: v.optional(described(v.string('a string'), 'The topic, unless the query names it', 'chat/room-1')),
+    data: v.optional(described(v.any(), 'A string, or any JSON value, which becomes compact JSON', { n: 1 })),
     event: v.optional(described(v.string('a string'), 'The event name; `message` if left out', 'said')),
-    retry: v.optional(described(v.number('a number'), 'Reconnection time for readers, in ms, 500 to 3600000', 2000)),
-    key: v.optional(described(v.string('a string'), 'Idempotency key: the same message with it is taken once', 'm-1')),
+    retry: v.optional(described(v.number('a number'), 'Reconnection time of readers, in ms, 500 to 3600000', 2000)),
+    key: v.optional(
+      described(v.string('a string'), 'Idempotency key: a message with a known key is not published again', 'm-1'),
+    ),
     close: v.optional(
-      described(v.boolean('true or false'), 'Closes the topic after this message; then data may be left out'),
+      described(v.boolean('true or false'), 'Closes the topic after this message; data is optional then'),
     ),
   }),
-  v.description('A message. It has data, or closes its topic, or both.'),
+  v.description('A message has data, or closes its topic, or both.'),
 )
 
 /** The error of each field of a message that has the wrong type. */

@@ -45,15 +45,15 @@ function documentOf(descriptions: readonly Description[], cookies: Cookies) {
       version: '0.1.0',
       summary: 'A Server-Sent Events hub',
       description:
-        'Publish with curl, subscribe with EventSource, never lose an event without being told. Every refusal is `application/problem+json` with a stable `code`; every other path is a 404 of `text/plain`.',
+        'Publish with curl, subscribe with EventSource, never lose an event without being told. Errors are `application/problem+json` with a stable `code`; unknown paths are 404 with `text/plain`.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     tags: [
-      { name: 'publish', description: 'What goes into the log' },
-      { name: 'subscribe', description: 'What comes out of it' },
-      { name: 'topics', description: 'What there is' },
-      { name: 'auth', description: 'Who may do what, of a hub that has keys' },
-      { name: 'operate', description: 'For those who run it' },
+      { name: 'publish', description: 'Write to the log' },
+      { name: 'subscribe', description: 'Read from the log' },
+      { name: 'topics', description: 'List, show and delete topics' },
+      { name: 'auth', description: 'Log in, renew and revoke; for hubs with keys' },
+      { name: 'operate', description: 'For operators' },
     ],
     paths,
     components: {
@@ -64,8 +64,13 @@ function documentOf(descriptions: readonly Description[], cookies: Cookies) {
           scheme: 'bearer',
           description: 'A JSON Web Token with the claim tidings, or an API key',
         },
-        cookie: { type: 'apiKey', in: 'cookie', name: cookies.login, description: 'Of POST /login' },
-        ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'Of POST /ticket, for GET /event' },
+        cookie: { type: 'apiKey', in: 'cookie', name: cookies.login, description: 'The cookie of POST /login' },
+        ticket: {
+          type: 'apiKey',
+          in: 'query',
+          name: 'ticket',
+          description: 'A ticket of POST /ticket, for GET /event',
+        },
       },
     },
     security: [{}, { token: [] }, { cookie: [] }],
@@ -110,7 +115,8 @@ const common: Description = {
     Time: { type: 'string', format: 'date-time' },
     Durability: {
       enum: ['memory', 'process', 'disk', 'quorum'],
-      description: 'What it survives: nothing, kill -9, a power cut, the loss of a minority of machines',
+      description:
+        'What a published message survives: nothing, kill -9, a power cut, the loss of a minority of machines',
     },
     Problem: {
       ...object(
@@ -119,8 +125,12 @@ const common: Description = {
           title: { type: 'string' },
           status: { type: 'integer' },
           code: { enum: Object.keys(statuses) },
-          detail: { type: 'string', description: 'What was wrong, and what would be right' },
-          taken: { type: 'integer', minimum: 0, description: 'Of a stream: items that are in the log all the same' },
+          detail: { type: 'string', description: 'What is wrong, and what would be right' },
+          taken: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Of a body that streams: the number of items that are in the log despite the error',
+          },
           lastId: { anyOf: [ref('Id'), { type: 'null' }] },
         },
         ['type', 'title', 'status', 'code', 'detail'],
@@ -138,7 +148,7 @@ function describe(): Description {
           operationId: 'describe',
           tags: ['operate'],
           summary: 'This description',
-          description: 'OpenAPI 3.1.',
+          description: 'Describes this interface in OpenAPI 3.1.',
           responses: { 200: json('The description', { type: 'object' }) },
         },
       },

@@ -33,16 +33,16 @@ export const send: Routes = (door) => {
 }
 
 const query = v.object({
-  topic: v.optional(described(v.string(), 'The topic to publish to; without one the store is set', 'chat/room-1')),
-  message: v.optional(described(v.string(), 'Without a topic: what the store is set to')),
+  topic: v.optional(described(v.string(), 'The topic to publish to; if left out, the store is set', 'chat/room-1')),
+  message: v.optional(described(v.string(), 'Without a topic: the message to set the store to')),
 })
 
 /** The body that sets the store: it is echoed, whatever else it holds. */
 const demoBody = v.pipe(
   v.looseObject({
-    message: v.optional(described(v.string(), 'What the store is set to, where the query does not say it', 'hi')),
+    message: v.optional(described(v.string(), 'The message to set the store to, unless the query has it', 'hi')),
   }),
-  v.description('The demo: sets the store, and is echoed.'),
+  v.description('Sets the store, and is echoed.'),
 )
 
 async function set(
@@ -193,9 +193,9 @@ function describe(): Description {
           operationId: 'set',
           tags,
           summary: 'Set the store',
-          description: 'The demo: sets what `/event` streams. Refused across sites.',
+          description: 'Sets the message that the demo stream repeats. Requests from other sites are refused.',
           parameters,
-          responses: { 200: json('What was sent, and its place', ref('Set')) },
+          responses: { 200: json('The request, and the id of the message', ref('Set')) },
           codes: [...codes, 'method_not_allowed'],
         },
         post: {
@@ -203,19 +203,19 @@ function describe(): Description {
           tags,
           summary: 'Publish to a topic, or set the store',
           description:
-            'With a topic in the query or the body: publishes. A list is taken whole or not at all. `application/x-ndjson` and `text/event-stream` are published as they stream in: at a bad item it stops, `taken` tells how many came before it, and with `Idempotency-Key: K` (item n has the key `K/n`) the same body sent again goes on there. A body that ends inside an item has `incomplete` in its answer. Without a topic: sets the store.',
+            'Publishes to the topic of the query or the body. A list is published whole or not at all. The items of `application/x-ndjson` and `text/event-stream` are published while they arrive: a bad item ends the request, and `taken` is the number of items before it. With `Idempotency-Key: K`, item n has the key `K/n`, and sending the same body again continues there. If the body ends inside an item, the answer has `incomplete`. Without a topic, the request sets the store.',
           parameters: [
             ...parameters,
-            header('Idempotency-Key', 'The key of one message; of a list or a stream, item n has the key `K/n`'),
+            header('Idempotency-Key', 'The key of a message; item n of a list or a stream has the key `K/n`'),
             header('Prefer', '`return=minimal` answers 204 with the id in a header'),
           ],
           requestBody: { content: body },
           responses: {
-            200: json('What was taken', {
+            200: json('What was published', {
               anyOf: [ref('Published'), ref('PublishedBatch'), ref('PublishedStream'), ref('Set')],
             }),
             204: {
-              description: 'What was taken, with `Prefer: return=minimal`, unless the body was incomplete',
+              description: 'Published, with `Prefer: return=minimal` and a complete body',
               headers: {
                 'Tidings-Id': { description: 'The last id', schema: ref('Id') },
                 'Preference-Applied': { schema: { const: 'return=minimal' } },
@@ -253,7 +253,11 @@ const schemas = () => ({
     {
       ids: { type: 'array', items: ref('Id'), minItems: 1 },
       topic: { type: 'string' },
-      topics: { type: 'array', items: { type: 'string' }, description: 'Where they differ, in the order of the list' },
+      topics: {
+        type: 'array',
+        items: { type: 'string' },
+        description: 'If the messages have different topics: the topic of each, in the order of the list',
+      },
       durability: ref('Durability'),
       duplicates: { type: 'integer', minimum: 1 },
     },
@@ -269,7 +273,7 @@ const schemas = () => ({
       incomplete: {
         const: true,
         description:
-          'The body ended inside an item, of which nothing was published: the sender was cut. The whole body sent again with the same `Idempotency-Key` goes on there. Answered in full also with `Prefer: return=minimal`.',
+          'The body ended inside an item, because the sender was cut off; nothing of the item was published. Sending the whole body again with the same `Idempotency-Key` continues there. `Prefer: return=minimal` does not shorten this answer.',
       },
     },
     ['taken', 'lastId', 'durability'],

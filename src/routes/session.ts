@@ -48,7 +48,7 @@ function ticket(door: Door): Handler {
 
 const renewal = v.strictObject({
   topics: v.optional(
-    described(v.pipe(v.array(v.string()), v.minLength(1)), 'Topics and patterns, in the place of those it has'),
+    described(v.pipe(v.array(v.string()), v.minLength(1)), 'Topics and patterns that replace those of the stream'),
   ),
 })
 
@@ -86,10 +86,10 @@ function renew(door: Door): Handler {
 
 const revocation = v.pipe(
   v.union([
-    v.strictObject({ jti: revocable('A token, by its jti') }),
-    v.strictObject({ sub: revocable('All that a sub has until now') }),
+    v.strictObject({ jti: revocable('The jti of a token') }),
+    v.strictObject({ sub: revocable('A sub: everything issued to it until now') }),
   ]),
-  v.description('What is revoked: one token, or all that somebody was given until now'),
+  v.description('Revokes one token, or everything issued to a sub until now'),
 )
 
 function revocable(description: string) {
@@ -133,16 +133,16 @@ function describeLogin(): Description {
           operationId: 'login',
           tags,
           summary: 'Log a page in',
-          description: 'A token becomes a cookie that no script sees, until it ends.',
-          responses: { 200: json('Until when', object({ expiresAt: ref('Time') }, ['expiresAt'])) },
+          description: 'Puts a token into a cookie that scripts cannot read, until the token expires.',
+          responses: { 200: json('When the cookie expires', object({ expiresAt: ref('Time') }, ['expiresAt'])) },
           codes: [...codesOf.grant, 'cross_site'],
         },
         delete: {
           operationId: 'logout',
           tags,
           summary: 'Log a page out',
-          description: 'Takes the cookie away.',
-          responses: { 204: { description: 'It is gone' } },
+          description: 'Deletes the cookie.',
+          responses: { 204: { description: 'The cookie is deleted' } },
           codes: ['cross_site'],
         },
       },
@@ -160,7 +160,7 @@ function describeTicket(): Description {
           tags,
           summary: 'Get a ticket',
           description:
-            'A token becomes a string for `GET /event?ticket=…`: good for one stream, within a minute, and for what the token may subscribe to until it ends.',
+            'Exchanges a token for a string for `GET /event?ticket=…`: it opens one stream within a minute, of what the token may subscribe to, until the token expires.',
           responses: { 200: json('The ticket', made) },
           codes: [...codesOf.grant, 'cross_site', 'outcome_unknown', 'overloaded'],
         },
@@ -174,7 +174,7 @@ function describeStream(): Description {
     name: 'stream',
     in: 'path',
     required: true,
-    description: 'Its name, of hub.open',
+    description: 'The name of the stream, from hub.open',
     schema: { type: 'string' },
   }
   const renewed = object(
@@ -188,13 +188,13 @@ function describeStream(): Description {
         post: {
           operationId: 'renew',
           tags,
-          summary: 'Keep a stream going',
+          summary: 'Renew a stream',
           description:
-            'With a fresh token of the same sub, and if wanted with other topics: the very same stream goes on, at its place.',
+            'Gives an open stream a fresh token of the same sub, and optionally other topics. The stream continues at its position.',
           requestBody: {
             content: { 'application/json': { schema: schemaOf(renewal), example: { topics: ['chat/*'] } } },
           },
-          responses: { 200: json('How it goes on', renewed) },
+          responses: { 200: json('The renewed stream', renewed) },
           codes: [
             ...[...codesOf.grant, ...codesOf.topic, ...codesOf.body],
             ...(['cross_site', 'parameter_invalid', 'pattern_invalid', 'stream_unknown', 'too_many_topics'] as const),
@@ -214,11 +214,11 @@ function describeRevoke(): Description {
           tags,
           summary: 'Revoke tokens',
           description:
-            'One by its jti, or all that a sub was given until now, for those who may publish to `$revoked`. Their streams end within seconds.',
+            'Revokes a token by its jti, or everything issued to a sub until now. The grant must allow to publish to `$revoked`. The streams of revoked tokens end within seconds.',
           requestBody: {
             content: { 'application/json': { schema: schemaOf(revocation), example: { jti: 'token-1' } } },
           },
-          responses: { 204: { description: 'It is in the log' } },
+          responses: { 204: { description: 'The log has the revocation' } },
           codes: [...codesOf.grant, ...codesOf.body, 'cross_site', 'outcome_unknown', 'overloaded'],
         },
       },

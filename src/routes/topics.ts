@@ -27,9 +27,11 @@ export const topics: Routes = (door) => {
 }
 
 const query = v.object({
-  topic: v.optional(described(v.string(), 'A pattern, or a name', 'chat/*')),
-  prefix: v.optional(described(v.string(), 'What the names begin with', 'chat/')),
-  after: v.optional(described(v.string(), 'The name to go on after: `next` of the page before', 'chat/room-1')),
+  topic: v.optional(described(v.string(), 'A topic or a pattern', 'chat/*')),
+  prefix: v.optional(described(v.string(), 'The beginning of the names', 'chat/')),
+  after: v.optional(
+    described(v.string(), 'The name that precedes the page: `next` of the previous page', 'chat/room-1'),
+  ),
   limit: v.optional(whole('Most topics of the page; 100 if left out', 1, MAX_PAGE, 100)),
 })
 
@@ -112,7 +114,7 @@ function describeList(): Description {
           operationId: 'listTopics',
           tags: ['topics'],
           summary: 'List topics',
-          description: 'Those that have kept events or are closed, by name.',
+          description: 'Lists topics that have kept events or are closed, by name.',
           parameters: parametersOf(query),
           responses: { 200: json('A page', ref('Topics')) },
           codes: [...codesOf.query, ...codesOf.grant, ...codesOf.topic, 'pattern_invalid'],
@@ -130,7 +132,7 @@ function describeTopic(): Description {
     name: 'topic',
     in: 'path',
     required: true,
-    description: 'The topic, its slashes as they are',
+    description: 'The topic, with unescaped slashes',
     schema: { type: 'string' },
     example: 'chat/room-1',
   }
@@ -145,7 +147,7 @@ function describeTopic(): Description {
           operationId: 'showTopic',
           tags,
           summary: 'Show a topic',
-          description: 'One topic, known or not yet.',
+          description: 'Shows a topic, whether it has any event or not.',
           responses: { 200: json('The topic', ref('Topic')) },
           codes: showing,
         },
@@ -154,8 +156,8 @@ function describeTopic(): Description {
           tags,
           summary: 'Delete a topic',
           description:
-            'Forgets its history, which readers that were behind are told of, and opens it again if it was closed. Keys stay known.',
-          responses: { 200: json('How many events were erased', ref('Erased')) },
+            'Deletes its history, and reopens it if it was closed. Readers that were behind get a gap. Idempotency keys stay known.',
+          responses: { 200: json('The number of erased events', ref('Erased')) },
           codes: deleting,
         },
       },
@@ -165,8 +167,8 @@ function describeTopic(): Description {
           operationId: 'eraseEvent',
           tags,
           summary: 'Erase an event',
-          description: 'Its place stays taken; readers get the others.',
-          responses: { 200: json('That it was erased', ref('Erased')) },
+          description: 'Erases one event for good. Its id is not used again; readers get the other events.',
+          responses: { 200: json('The erased event', ref('Erased')) },
           codes: deleting,
         },
       },
