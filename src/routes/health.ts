@@ -17,7 +17,7 @@ const alive: Handler = (c) => c.json({ status: 'ok' }, 200, { 'Cache-Control': '
 
 /**
  * `/ready`: the hub takes messages and readers, because it can write and read its log and is not draining; otherwise 503 with the
- * reason. `warnings` name what an operator should mend although the hub works.
+ * reason. `warnings` name problems that an operator should fix although the hub works.
  */
 function ready({ hub, auth }: Door): Handler {
   return async (c) => {

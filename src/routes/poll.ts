@@ -125,7 +125,7 @@ export const pollSchemas = {
         items: object({ id: ref('Id'), event: { type: 'string' }, data: { type: 'string' } }, ['event', 'data']),
       },
       position: { type: 'string', description: 'The lastEventId of the next request' },
-      gaps: { type: 'array', items: ref('Gap'), minItems: 1, description: 'Gaps in what could be delivered, in order' },
+      gaps: { type: 'array', items: ref('Gap'), minItems: 1, description: 'The gaps, in order' },
       gap: {
         allOf: [ref('Gap')],
         deprecated: true,

@@ -44,8 +44,8 @@ function list(door: Door): Handler {
       throw new AppError('parameter_invalid', 'Cannot list by topic and by prefix: give one of them')
     const filter = topic === undefined ? undefined : Filter.parse([topic], door.limits.topics)
     // The hub's own topics are listed only if the query names them.
-    const isAsked = (name: string) => (filter ? filter.matches(name) : prefix?.startsWith('$') || !isOwn(name))
-    const isShown = (name: string) => isAsked(name) && isAllowed(grant, 'subscribe', name)
+    const isRequested = (name: string) => (filter ? filter.matches(name) : prefix?.startsWith('$') || !isOwn(name))
+    const isShown = (name: string) => isRequested(name) && isAllowed(grant, 'subscribe', name)
     const prefixes = prefixesOf(grant, prefix ?? filter?.prefix ?? '')
     const { signal } = c.req.raw
     const topics = await door.hub.directory.list({ prefixes, isShown, after, limit, signal })
@@ -81,17 +81,13 @@ function erase(door: Door): Handler {
   }
 }
 
-/**
- * Returns the prefixes of all topics that are asked for and that the grant allows, sorted, and none the beginning of another.
- *
- * @param asked the prefix of the topics that are asked for
- */
-function prefixesOf({ subscribe }: Grant, asked: string): string[] {
+/** Returns the prefixes of all topics that begin with `requested` and that the grant allows, sorted, none the beginning of another. */
+function prefixesOf({ subscribe }: Grant, requested: string): string[] {
   const granted = subscribe.map(prefixOf).sort()
-  if (granted.some((prefix) => asked.startsWith(prefix))) return [asked]
+  if (granted.some((prefix) => requested.startsWith(prefix))) return [requested]
   const prefixes: string[] = []
   for (const prefix of granted)
-    if (prefix.startsWith(asked) && !prefixes.some((before) => prefix.startsWith(before))) prefixes.push(prefix)
+    if (prefix.startsWith(requested) && !prefixes.some((shorter) => prefix.startsWith(shorter))) prefixes.push(prefix)
   return prefixes
 }
 
