@@ -7,31 +7,32 @@ import { secured, secureHeaders, secureJson } from './auth/headers.ts'
 import { type Config, parseConfig } from './config/config.ts'
 import { AppError, type Code, quote } from './errors.ts'
 import type { Hub } from './hub/hub.ts'
-import { errorLine, type NoteRequest, requestLines, type TellRequest } from './requests.ts'
+import { errorLine, type LogRequest, requestLog, type WriteLine } from './requests.ts'
 import { publicBase } from './routes/base.ts'
 import { connectionOf } from './routes/connection.ts'
-import { event } from './routes/event.ts'
-import { health, ready } from './routes/health.ts'
+import { core } from './routes/core.ts'
+import { makeDoor, type Route, type Routes } from './routes/door.ts'
 import { openapi } from './routes/openapi.ts'
-import { type Files, notFound, PAGES, page } from './routes/page.ts'
-import { send } from './routes/send.ts'
-import { login, logout, renew, revoke, ticket } from './routes/session.ts'
-import { erase, list, show } from './routes/topics.ts'
+import { type Files, notFound, pages } from './routes/page.ts'
+import { joinTables } from './routes/tables.ts'
 
 export interface AppOptions {
   readonly hub: Hub
   readonly config?: Config
-  /** Who may do what, where an adapter reads keys anew; else of the config. */
+  /** Tables of routes, beside the page and `/openapi.json`; the core table if left out. */
+  readonly routes?: readonly Routes[]
+  /** Who may do what, if an adapter reads keys again while it runs; else made of the config. */
   readonly auth?: Auth
-  /** The page's files, where no platform serves them. */
+  /** Reads the page's files, unless the platform serves them. */
   readonly files?: Files
-  /** Takes note of requests: of which, the config says. */
-  readonly tell?: TellRequest
+  /** Writes the lines of the request log; the config says which requests have one. */
+  readonly writeLine?: WriteLine
 }
 
 /**
  * The hub's HTTP interface, on web standards: `fetch(Request) → Response`.
  *
+ * @throws if two tables of routes have the same path
  * @example
  * import { serve } from '@hono/node-server'
  * serve({ fetch: createApp({ hub: new Hub(memoryLog) }).fetch, hostname: '127.0.0.1', port: 3000 })
@@ -39,9 +40,10 @@ export interface AppOptions {
 export function createApp({
   hub,
   config = parseConfig(),
+  routes = [core],
   auth = new Auth(hub, config.auth),
   files,
-  tell,
+  writeLine,
 }: AppOptions): Hono {
   const app = new Hono()
   const clients = new Clients(
@@ -49,56 +51,38 @@ export function createApp({
     (c) => connectionOf(c)?.address,
     (...taken) => hub.take(...taken),
   )
-  const base = publicBase(config.basePath, (c) => clients.isFromProxy(c))
-  const { hub: limits, body, maxBatch, stream, corsOrigins } = config
+  const { hub: topics, body, stream, maxBatch, corsOrigins } = config
   const headers = secureHeaders(corsOrigins.length > 0)
-  const answered = around({
-    guard: guarded({ loopbackOnly: !config.open && !auth.isClosed, origins: corsOrigins }),
+  const door = makeDoor({
+    ...{ hub, auth, clients, limits: { topics, body, stream, maxBatch } },
+    base: publicBase(config.basePath, (c) => clients.isFromProxy(c)),
+    json: secureJson(headers),
+  })
+  const tables = [pages(files), ...routes].map((table) => table(door))
+  const table = joinTables([...tables, openapi(tables, door)])
+  const wrap = wrapper({
+    guard: guarded({ loopbackOnly: !config.open && !auth.hasKeys, origins: corsOrigins }),
     secure: secured(headers),
-    note: requestLines(config.requestLog, (c) => clients.addressOf(c), tell),
+    log: requestLog(config.requestLog, (c) => clients.addressOf(c), writeLine),
   })
   if (corsOrigins.length > 0) {
-    const share = cors(shared(corsOrigins))
-    app.options('*', answered(share as Handler))
+    const share = cors(corsOptions(corsOrigins, Object.values(table)))
+    app.options('*', wrap(share as Handler))
     app.use(share)
   }
-  const sends = send({ hub, auth, clients, body, maxBatch, stream, json: secureJson(headers) })
-  const events = event({ hub, auth, clients, body, limits, base })
-  const routes: Record<string, Methods> = {
-    '/send': { GET: sends, POST: sends },
-    '/event': { GET: events, HEAD: events, POST: events, QUERY: events },
-    '/topics': reads(list(hub, auth, limits)),
-    '/topics/:topic{[^]+}': { ...reads(show(hub, auth, limits)), DELETE: erase(hub, auth, limits) },
-    '/login': { POST: login(auth), DELETE: logout(auth) },
-    '/ticket': { POST: ticket(auth) },
-    '/streams/:stream': { POST: renew(hub, auth, body, limits) },
-    '/revoke': { POST: revoke(auth, body) },
-    '/health': reads(health),
-    '/ready': reads(ready(hub, auth)),
-    '/openapi.json': reads(openapi(base, auth.cookies)),
+  for (const [path, { methods, isGetUnsafe }] of Object.entries(table)) {
+    const handler = wrap(typeof methods === 'function' ? methods : byMethod(methods), isGetUnsafe)
+    app.all(path, handler)
+    // An app that is mounted at `/live` has its page at `/live/`, and a route of its own at `/live`. Only `route` reads this list, and
+    // makes that path of the empty one. A route with a parameter instead would keep Hono from using its fast router.
+    if (path === '/') app.routes.push({ basePath: '/', path: '', method: 'ALL', handler })
   }
-  for (const [path, methods] of Object.entries(routes))
-    app.all(path, answered(byMethod(methods), CHANGING_GETS.includes(path)))
-  for (const path of PAGES) app.all(path, answered(page(path, files)))
-  // An app that is mounted at `/live` has its page at `/live/`. Only `route` reads this list, which makes that path of the empty one; a
-  // route with a parameter in its place would take the fast router from all the others.
-  app.routes.push({ basePath: '/', path: '', method: 'ALL', handler: answered(page('/', files)) })
-  app.notFound(answered(notFound) as (c: Context) => Promise<Response>)
+  app.notFound(wrap(notFound) as (c: Context) => Promise<Response>)
   return app
 }
 
-/** Paths of which a GET changes something: the demo's, as it was asked for. */
-const CHANGING_GETS: readonly string[] = ['/send']
-
-/** What a path takes, by method. */
-type Methods = Readonly<Record<string, Handler>>
-
-function reads(handler: Handler): Methods {
-  return { GET: handler, HEAD: handler }
-}
-
-/** Methods that a path does not take change nothing, and are told which would be right. */
-function byMethod(methods: Methods): Handler {
+/** Calls the handler of a request's method. @throws AppError `method_not_allowed` */
+function byMethod(methods: Readonly<Record<string, Handler>>): Handler {
   return (c, next) => {
     if (Object.hasOwn(methods, c.req.method)) return methods[c.req.method]!(c, next)
     const allowed = Object.keys(methods)
@@ -107,57 +91,56 @@ function byMethod(methods: Methods): Handler {
   }
 }
 
-interface Around {
-  /** Throws at what is refused, whatever it asks for. */
+interface Steps {
+  /** Throws if the request is refused, whatever its path. */
   readonly guard: CheckRequest
-  /** Gives an answer the headers that each has. */
+  /** Adds the headers that every response has. */
   readonly secure: (response: Response) => void
-  readonly note: NoteRequest
+  readonly log: LogRequest
 }
 
 /**
- * Makes handlers that have what each request goes through around them. Middleware would say the same in three more levels, and 4 KB
- * more garbage a request (measured): the only handler of a path Hono calls as it is.
+ * Wraps handlers in the steps of every request. Middleware would do the same on three more levels, with 4 KB more garbage a request
+ * (measured): Hono calls the only handler of a path directly.
  */
-function around({ guard, secure, note }: Around): (handler: Handler, getChanges?: boolean) => Handler {
-  return (handler, getChanges = false) =>
+function wrapper({ guard, secure, log }: Steps): (handler: Handler, isGetUnsafe?: boolean) => Handler {
+  return (handler, isGetUnsafe = false) =>
     async (c, next) => {
       const began = performance.now()
       let response: Response
       let refusal: unknown
       try {
-        guard(c, getChanges)
+        guard(c, isGetUnsafe)
         response = await handler(c, next)
       } catch (error) {
         refusal = error
         response = problem(error, c)
       }
       secure(response)
-      note(c, response.status, refusal, began)
+      log(c, response.status, refusal, began)
       return response
     }
 }
 
-/** For pages of listed origins, with what they are logged in by; the answer to a preflight is always the same. */
-function shared(origins: readonly string[]) {
+/** Lets pages of these origins use the hub with their credentials; every preflight has the same answer. */
+function corsOptions(origins: readonly string[], routes: readonly Route[]) {
+  const methods = routes.flatMap(({ methods }) => Object.keys(methods)).filter((method) => method !== 'HEAD')
   return {
     origin: [...origins],
     credentials: true,
-    allowMethods: ['GET', 'POST', 'DELETE', 'QUERY'],
+    allowMethods: [...new Set(methods)],
     allowHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'Last-Event-ID', 'Prefer'],
     exposeHeaders: ['Tidings-Id', 'Retry-After'],
     maxAge: 600,
   }
 }
 
-/** Every error as `application/problem+json` (RFC 9457) with a stable `code`; what is not ours is not shown. */
+/** Answers with an error as `application/problem+json` (RFC 9457) and its stable `code`; the message of a foreign error is not shown. */
 function problem(error: unknown, c: Context): Response {
   const known =
-    error instanceof AppError
-      ? error
-      : new AppError('internal', 'Cannot answer: something went wrong here', { cause: error })
-  // What passes by itself is told in the request log, if at all: anybody may cause it, again and again.
-  if (known.status >= 500 && !passing.includes(known.code)) console.error(errorLine(error))
+    error instanceof AppError ? error : new AppError('internal', 'Cannot answer: internal error', { cause: error })
+  // Temporary errors are left to the request log: any client can cause them, again and again.
+  if (known.status >= 500 && !temporary.includes(known.code)) console.error(errorLine(error))
   const { status, code, message, more, retryAfterS = status === 503 ? 5 : undefined } = known
   c.header('Cache-Control', 'no-store')
   if (retryAfterS !== undefined) c.header('Retry-After', `${retryAfterS}`)
@@ -170,9 +153,9 @@ function problem(error: unknown, c: Context): Response {
   })
 }
 
-const passing: readonly Code[] = ['draining', 'keys_unavailable', 'log_unavailable', 'log_unusable', 'overloaded']
+const temporary: readonly Code[] = ['draining', 'keys_unavailable', 'log_unavailable', 'log_unusable', 'overloaded']
 
-/** What a client is told that has to show something, or something else (RFC 6750, 3). */
+/** The `WWW-Authenticate` challenge of an error that other credentials would avoid (RFC 6750, 3). */
 const challenges: Partial<Record<Code, string>> = {
   token_missing: '',
   token_invalid: ', error="invalid_token"',

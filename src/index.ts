@@ -14,6 +14,8 @@ export type { Sql } from './log/database.ts'
 export type { Beginning, Durability, Entry, Log, LogOptions, Message } from './log/log.ts'
 export { memoryLog } from './log/memory.ts'
 export { sqlLog } from './log/sql.ts'
+export { core } from './routes/core.ts'
+export type { Door, Route, Routes } from './routes/door.ts'
 export { store } from './store.ts'
 export { Filter } from './topic.ts'
 

@@ -1,33 +1,38 @@
 import type { Context } from 'hono'
 import { AppError, escaped, withoutTokens } from './errors.ts'
 
-/** What is told of a request: never its query, a header, or its body, where secrets are. */
+/** A line of the request log. It leaves out the query, the headers and the body, where secrets are. */
 export interface RequestLine {
   readonly method: string
   readonly path: string
   readonly status: number
-  /** Of a refusal. */
+  /** The code of a refusal. */
   readonly code?: string
   readonly ms: number
   readonly address?: string
 }
 
-export type TellRequest = (line: RequestLine) => void
+export type WriteLine = (line: RequestLine) => void
 
-/** Takes note of an answer: what it refused a request for, if it did, and when that began, on the clock of `performance.now()`. */
-export type NoteRequest = (c: Context, status: number, refusal: unknown, began: number) => void
+/**
+ * Logs an answered request.
+ *
+ * @param refusal the error of a refused request
+ * @param began when the request began, on the clock of `performance.now()`
+ */
+export type LogRequest = (c: Context, status: number, refusal: unknown, began: number) => void
 
-/** Tells of every request that is answered, or of those that are refused. */
-export function requestLines(
+/** Logs every answered request, only refused ones, or none. */
+export function requestLog(
   which: 'all' | 'refused' | 'none',
   addressOf: (c: Context) => string | undefined,
-  tell: TellRequest | undefined,
-): NoteRequest {
-  if (!tell || which === 'none') return () => {}
+  writeLine: WriteLine | undefined,
+): LogRequest {
+  if (!writeLine || which === 'none') return () => {}
   return (c, status, refusal, began) => {
     if (which === 'refused' && status < 400) return
     const address = addressOf(c)
-    tell({
+    writeLine({
       method: safe(c.req.method, 20),
       path: safe(c.req.path, 200),
       status,
@@ -38,11 +43,11 @@ export function requestLines(
   }
 }
 
-/** Errors of one line, the first and what it came of, and characters of each. */
+/** Most errors of one line, the error and its causes, and most characters of each. */
 const MAX_CAUSES = 5
 const MAX_STACK = 4000
 
-/** What went wrong in here, as a line of JSON: with what it came of, and as safe to look at as the line of a request. */
+/** An internal error as a line of JSON: with its causes, and as safe to read as a line of the request log. */
 export function errorLine(error: unknown): string {
   const causes: string[] = []
   for (let cause = error; cause !== undefined && causes.length < MAX_CAUSES; ) {
@@ -53,7 +58,7 @@ export function errorLine(error: unknown): string {
   return escaped(JSON.stringify({ level: 'error', error: causes[0], causes: causes.slice(1) }))
 }
 
-/** Without what could end a line or move a cursor, not too long, and without what looks like a token. */
+/** Returns the text without tokens, with control characters escaped, and cut to a length. */
 export function safe(text: string, length: number): string {
   return escaped(withoutTokens(text).slice(0, length))
 }

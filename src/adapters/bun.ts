@@ -34,7 +34,7 @@ declare const Bun: {
  */
 export async function serve(config: Config): Promise<Running> {
   await store.use(await openLog(config), { ...config.hub, events: eventLines(config.requestLog) })
-  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
+  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, writeLine: tell })
   const isNative = config.carrier === 'native'
   const cuts = new Cuts()
   const server = await listen(config, (request, own) => {

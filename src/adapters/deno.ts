@@ -37,7 +37,7 @@ export async function serve(config: Config): Promise<Running> {
     events: eventLines(config.requestLog),
     isShort: shortOf(config.heapWatermark),
   })
-  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
+  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, writeLine: tell })
   const isNative = config.carrier === 'native'
   const server = await listen(config, (request, { remoteAddr }) => {
     const connection: Connection = { address: remoteAddr.hostname }

@@ -36,7 +36,7 @@ export async function serve(config: Config): Promise<Running> {
     isShort: shortOf(config.heapWatermark),
   })
   if (config.warmUp) await warmUp(config, listenTo)
-  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
+  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, writeLine: tell })
   const { server, port } = await listenTo(app, config).catch(async (cause) => {
     throw await cannotListen(config, cause)
   })

@@ -1,6 +1,6 @@
 import process from 'node:process'
 import { styleText } from 'node:util'
-import { isClosed } from '../auth/options.ts'
+import { hasKeys } from '../auth/options.ts'
 import type { Config } from '../config/config.ts'
 import { settings } from '../config/settings.ts'
 import { AppError } from '../errors.ts'
@@ -27,7 +27,7 @@ export async function run(serve: (config: Config) => Promise<Running>): Promise<
     stopOnSignals(running) // before the line below: whoever reads it may stop us at once
     if (config.open)
       console.warn(styleText('red', 'OPEN=true: whoever reaches this hub may read, write and delete everything in it'))
-    const reach = isClosed(config.auth)
+    const reach = hasKeys(config.auth)
       ? 'closed: who wants in needs a token or a key'
       : config.open
         ? 'open to everybody who can reach it'

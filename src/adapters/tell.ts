@@ -1,7 +1,7 @@
 import pino from 'pino'
 import type { Config } from '../config/config.ts'
 import type { EndReason, HubEvents } from '../hub/events.ts'
-import { errorLine, safe, type TellRequest } from '../requests.ts'
+import { errorLine, safe, type WriteLine } from '../requests.ts'
 
 const logger = pino({
   base: null,
@@ -10,7 +10,7 @@ const logger = pino({
 })
 
 /** A JSON line a request, on stdout. */
-export const tell: TellRequest = (line) => {
+export const tell: WriteLine = (line) => {
   if (line.status >= 500) logger.error(line)
   else logger.info(line)
 }

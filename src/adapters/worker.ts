@@ -1,6 +1,6 @@
 import { createApp } from '../app.ts'
 import { secureHeaders } from '../auth/headers.ts'
-import { isClosed } from '../auth/options.ts'
+import { hasKeys } from '../auth/options.ts'
 import { parseConfig } from '../config/config.ts'
 import { isLoopback } from '../config/loopback.ts'
 import { Hub } from '../hub/hub.ts'
@@ -26,7 +26,7 @@ interface Fetcher {
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     const isLocal = isLoopback(new URL(request.url).hostname)
-    if (!isLocal && env.OPEN !== 'true' && !isClosed(parseConfig(settingsOf(env)).auth))
+    if (!isLocal && env.OPEN !== 'true' && !hasKeys(parseConfig(settingsOf(env)).auth))
       return new Response(
         'This hub serves nobody: give it keys (npx wrangler secret put AUTH_SECRET), or set OPEN = "true" under [vars] in wrangler.toml to serve everybody who knows its address\n',
         {
@@ -51,7 +51,7 @@ export class TidingsHub {
       hub,
       config,
       files: (path) => asset(env, path),
-      tell: (line) => console.log(JSON.stringify(line)),
+      writeLine: (line) => console.log(JSON.stringify(line)),
     })
   }
 

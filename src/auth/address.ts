@@ -1,9 +1,9 @@
 import ipaddr from 'ipaddr.js'
 
-/** Proxies whose word is taken for whom they speak for, as addresses or CIDR ranges. */
+/** The proxies whose `X-Forwarded-For` is believed, as addresses or CIDR ranges. */
 export type Trusted = readonly (readonly [ipaddr.IPv4 | ipaddr.IPv6, number])[]
 
-/** @throws if one is neither */
+/** @throws if an element is neither an address nor a CIDR range */
 export function parseTrusted(list: readonly string[]): Trusted {
   return list.map((range) => {
     if (range.includes('/')) return canonical(ipaddr.parseCIDR(range))
@@ -13,9 +13,9 @@ export function parseTrusted(list: readonly string[]): Trusted {
 }
 
 /**
- * Whom a request is from: the nearest address that is no trusted proxy, read from the right of `X-Forwarded-For`, because anybody
- * may write what stands left of it. One name for all spellings of an address, and for all addresses of an IPv6 /64, which is what
- * one customer has.
+ * Returns the address of a request's client: the peer or, if the peer is a trusted proxy, the rightmost address of `X-Forwarded-For`
+ * that is not one, because clients can forge everything to the left of it. All spellings of an address have one result, and so have
+ * all addresses of an IPv6 /64, the usual network of one customer.
  */
 export function clientOf(
   peer: string | undefined,
@@ -34,19 +34,19 @@ export function clientOf(
   return client ? nameOf(client) : peer
 }
 
-/** An IPv4 range that is written as IPv6 (`::ffff:10.0.0.0/104`) is one of IPv4, as its addresses are. */
+/** Converts a range of IPv4-mapped IPv6 addresses (`::ffff:10.0.0.0/104`) to IPv4, as `parse` converts addresses. */
 function canonical([address, bits]: [ipaddr.IPv4 | ipaddr.IPv6, number]): Trusted[number] {
   if (address.kind() === 'ipv4' || bits < 96 || !(address as ipaddr.IPv6).isIPv4MappedAddress()) return [address, bits]
   return [(address as ipaddr.IPv6).toIPv4Address(), bits - 96]
 }
 
-/** Whether the other end of a connection is one of the trusted proxies. */
+/** Whether the peer of a connection is a trusted proxy. */
 export function isTrustedPeer(peer: string | undefined, trusted: Trusted): boolean {
   const address = trusted.length === 0 ? undefined : parse(peer)
   return address !== undefined && isTrusted(address, trusted)
 }
 
-/** An address, also as some proxies write it: in brackets, with a port. What only C would read as one (`7`, `0x7f.1`) is none. */
+/** Parses an address, also in brackets or with a port, as some proxies write it. The short forms of C (`7`, `0x7f.1`) are invalid. */
 function parse(text: string | undefined): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
   if (text === undefined) return
   const [, inBrackets, beforePort] = /^\[(.*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text) ?? []

@@ -4,31 +4,29 @@ import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { authorize, type Grant, isWithin, openGrant } from './authorize.ts'
 import { bearerOf, type Cookies, cookieOf, cookiesOf, isEqual, sha256 } from './credentials.ts'
-import { type ApiKey, type AuthOptions, isClosed } from './options.ts'
+import { type ApiKey, type AuthOptions, hasKeys } from './options.ts'
 import { Readers } from './readers.ts'
 import { Revocations, type Revoked } from './revocations.ts'
 import { Streams } from './streams.ts'
 import { Tickets } from './tickets.ts'
 import { CLOCK_TOLERANCE_S, invalid, Tokens } from './tokens.ts'
 
-/** What a stream whose grant has gone tells its reader to wait before it comes back, and is told why it may not. */
-const RETURN_MS = 1000
+/** Readers of a revoked stream reconnect after this time, and their new request is refused with the reason. */
+const RECONNECT_MS = 1000
 
-/** What the names of API keys as sources begin with. */
+/** Prefix of a grant's `source` that is an API key. */
 const API = 'api:'
 
-/** A request's header by its name, in lower case. */
+/** Returns a request's header by its name in lower case. */
 type HeaderOf = (name: string) => string | undefined
 
-/** A grant, and for a ticket's first use the cookie by which a browser comes back. */
+/** A ticket's grant, and at its first use the cookie with which a browser reconnects. */
 export interface Granted {
   readonly grant: Grant
   readonly cookie?: { readonly value: string; readonly expiresAt: number }
 }
 
-const open: Granted = { grant: openGrant }
-
-/** Who somebody is and what they may do; and which streams are open by what. */
+/** Verifies credentials, and ends the open streams whose credentials have become invalid. */
 export class Auth {
   readonly tickets: Tickets
   readonly #read: () => AuthOptions | Promise<AuthOptions>
@@ -38,20 +36,20 @@ export class Auth {
   readonly #streams = new Streams()
   readonly #readers = new Readers()
   readonly #maxStreamsOf: number
-  /** Streams that some key vouches for: while there are any, keys are read anew. */
-  #vouched = 0
+  /** Open streams with a `source`: while there are any, keys are read again periodically. */
+  #keyedStreams = 0
   #timer: ReturnType<typeof setInterval> | undefined
-  /** Whether somebody has to say who they are. A hub that has keys never becomes an open one. */
-  readonly isClosed: boolean
+  /** Whether there are keys to verify credentials with. A running hub never loses all of its keys. */
+  readonly hasKeys: boolean
   readonly cookies: Cookies
   #readAt = performance.now()
-  #turns = 0
+  #reloads = 0
   #reading: Promise<void> | undefined
 
-  /** @param read the options as they are now, for keys that change while we run */
+  /** @param read reads the options again, for keys that change while the hub runs */
   constructor(hub: Hub, options: AuthOptions, read: () => AuthOptions | Promise<AuthOptions> = () => options) {
     this.#options = options
-    this.isClosed = isClosed(options)
+    this.hasKeys = hasKeys(options)
     this.cookies = cookiesOf(options.cookieName)
     this.#read = read
     this.#tokens = new Tokens(options)
@@ -63,47 +61,55 @@ export class Auth {
     this.#maxStreamsOf = options.maxStreamsPerToken
   }
 
-  /** Resolves when the keys can be used. @throws AppError `config_invalid` */
+  /** Checks that the keys can be used. @throws AppError `config_invalid` */
   async check(): Promise<void> {
     await this.#tokens.check()
   }
 
   /**
-   * What a request may do. Whoever shows something is what it says or is refused: nobody falls back to anonymous in silence.
+   * Returns what a request may do. Presented credentials are verified or rejected; there is no fallback to anonymous.
    *
-   * @param ticket of the query, where a stream is asked for
-   * @throws AppError `token_invalid`, `ticket_invalid`, `keys_unavailable`
+   * @throws AppError `token_invalid`, `keys_unavailable`
    */
-  grantOf(header: HeaderOf, ticket?: string): Granted | Promise<Granted> {
-    return this.isClosed ? this.#grantOf(header, ticket) : open
+  grantOf(header: HeaderOf): Grant | Promise<Grant> {
+    return this.hasKeys ? this.#grantOf(header) : openGrant
   }
 
-  async #grantOf(header: HeaderOf, ticket: string | undefined): Promise<Granted> {
-    await this.#refresh()
+  async #grantOf(header: HeaderOf): Promise<Grant> {
+    await this.#reloadIfStale()
     const bearer = bearerOf(header('authorization'))
-    const cookie = header('cookie')
-    if (bearer === undefined && ticket !== undefined)
-      return this.#redeemed(ticket, cookieOf(cookie, this.cookies.event))
-    const token = bearer ?? cookieOf(cookie, this.cookies.login)
-    if (token === undefined) return { grant: this.#options.anonymous }
+    const token = bearer ?? cookieOf(header('cookie'), this.cookies.login)
+    if (token === undefined) return this.#options.anonymous
     const apiKey = bearer === undefined ? undefined : await this.#apiKeyOf(bearer)
-    return { grant: await this.#unrevoked(apiKey ?? (await this.#tokens.verify(token))) }
+    return this.#unrevoked(apiKey ?? (await this.#tokens.verify(token)))
   }
 
-  /** A grant is still good: asked by what goes on for long after its request was let in. @throws AppError `token_invalid` */
-  confirm(grant: Grant): void | Promise<void> {
-    if (grant.source !== undefined) return this.#confirm(grant)
+  /**
+   * Returns what a request with a ticket may do, or one without. A token in a header wins over the ticket.
+   *
+   * @throws AppError `ticket_invalid` and those of `grantOf`
+   */
+  async grantOfTicket(header: HeaderOf, ticket: string | undefined): Promise<Granted> {
+    if (!this.hasKeys || ticket === undefined) return { grant: await this.grantOf(header) }
+    await this.#reloadIfStale()
+    if (bearerOf(header('authorization')) !== undefined) return { grant: await this.#grantOf(header) }
+    return this.#redeem(ticket, cookieOf(header('cookie'), this.cookies.event))
   }
 
-  async #confirm(grant: Grant): Promise<void> {
-    await this.#refresh()
+  /** Throws if a grant has become invalid: for requests that outlast the check at their start. @throws AppError `token_invalid` */
+  assertValid(grant: Grant): void | Promise<void> {
+    if (grant.source !== undefined) return this.#assertValid(grant)
+  }
+
+  async #assertValid(grant: Grant): Promise<void> {
+    await this.#reloadIfStale()
     const { expiresAt = Number.POSITIVE_INFINITY } = grant
     if (expiresAt + 1000 * CLOCK_TOLERANCE_S <= Date.now()) throw invalid('it has expired')
     await this.#unrevoked(grant)
-    if (!(await this.#isThere(grant))) throw invalid('what vouched for it has gone')
+    if (!(await this.#isStillValid(grant))) throw invalid('the key that verified it is gone')
   }
 
-  /** The grant of a token that somebody sends on purpose. @throws AppError as `grantOf`, `token_missing` */
+  /** Returns the token of an `Authorization` header, and its grant. @throws AppError `token_missing`, `token_invalid`, `keys_unavailable` */
   async tokenOf(authorization: string | undefined): Promise<{ readonly token: string; readonly grant: Grant }> {
     const token = bearerOf(authorization)
     if (token === undefined)
@@ -111,50 +117,52 @@ export class Auth {
     return { token, grant: await this.#unrevoked(await this.#tokens.verify(token)) }
   }
 
-  /** @throws AppError `token_invalid` (an API key) and those of `authorize` */
+  /** @throws AppError of `authorize` */
   async revoke(grant: Grant, revoked: Revoked): Promise<void> {
     authorize(grant, 'publish', '$revoked')
     await this.#revocations.revoke(revoked)
   }
 
   /**
-   * Counts a stream of a subject in, before it is open, and out with what it returns, which may be called twice.
+   * Counts a stream of a subject, before it is open.
    *
-   * @throws AppError `too_many_readers` if it has as many as one may
+   * @returns a function that removes it from the count, and may be called twice
+   * @throws AppError `too_many_readers`
    */
-  enter(grant: Grant): () => void {
+  countStream(grant: Grant): () => void {
     if (grant.subject === undefined) return () => {}
-    return this.#readers.enter(ownerOf(grant), this.#maxStreamsOf, 'by this grant')
+    return this.#readers.add(ownerOf(grant), this.#maxStreamsOf, 'by this grant')
   }
 
-  /** Keeps an eye on a stream for as long as it is open. One whose grant went while it was opened ends at once. */
+  /** Ends an open stream when its grant becomes invalid, at once if it became so while the stream was opened. */
   async watch(subscription: Subscription, filter: Filter | undefined, grant: Grant): Promise<void> {
     this.#streams.add({ subscription, filter, grant })
     if (grant.source === undefined) return
-    this.#vouched++
+    this.#keyedStreams++
     this.#timer ??= setInterval(() => void this.reload().catch(() => {}), this.#options.reloadMs)
-    await this.recheck(subscription, grant)
+    await this.endIfInvalid(subscription, grant)
   }
 
-  /** Ends a stream whose grant has gone while it was given. */
-  async recheck(subscription: Subscription, grant: Grant): Promise<void> {
+  /** Ends a stream if its grant has become invalid. */
+  async endIfInvalid(subscription: Subscription, grant: Grant): Promise<void> {
     if (grant.source === undefined) return
-    const isGone = (await this.#revocations.isRevoked(grant)) || !(await this.#isThere(grant))
-    if (isGone) subscription.finish('revoked', RETURN_MS, true)
+    const isInvalid = (await this.#revocations.isRevoked(grant)) || !(await this.#isStillValid(grant))
+    if (isInvalid) subscription.finish('revoked', RECONNECT_MS, true)
   }
 
-  /** The stream has ended. */
+  /** Forgets a stream that has ended. */
   unwatch(subscription: Subscription): void {
     const ended = this.#streams.delete(subscription)
-    if (ended?.grant.source === undefined || --this.#vouched > 0) return
+    if (ended?.grant.source === undefined || --this.#keyedStreams > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
   }
 
   /**
-   * The open stream of this name, if it is of this subject; one that a key vouches for is never left to nobody.
+   * Returns the open stream of this name, if it belongs to the subject of the grant. Requests without credentials find only streams that
+   * were opened without credentials.
    *
-   * @throws AppError `stream_unknown`, the same for those of others
+   * @throws AppError `stream_unknown`, for the streams of others too
    */
   streamOf(name: string, grant: Grant) {
     const stream = this.#streams.get(name)
@@ -162,50 +170,54 @@ export class Auth {
     throw new AppError('stream_unknown', 'Cannot find this stream: it is not open here, or not yours; open another')
   }
 
-  /** Reads the keys anew and ends the streams of those that are gone. @throws AppError `config_invalid`, and nothing changes */
+  /** Reads the keys again, and ends the streams of removed keys. @throws AppError `config_invalid`, and nothing changes */
   async reload(): Promise<void> {
     this.#readAt = performance.now()
-    const turn = ++this.#turns
+    const reload = ++this.#reloads
     const options = await this.#read()
-    if (!isClosed(options))
-      throw new AppError('config_invalid', 'Cannot take away all keys while running: stop the hub instead')
+    if (!hasKeys(options))
+      throw new AppError('config_invalid', 'Cannot remove all keys while running: stop the hub instead')
     await this.#tokens.reload(options)
-    if (turn !== this.#turns) return // a later reading knows better
+    if (reload !== this.#reloads) return // a later reload has newer keys
     this.#options = options
     for (const { subscription, grant } of this.#streams)
-      if (grant.source !== undefined && !(await this.#isThere(grant))) subscription.finish('revoked', RETURN_MS, true)
+      if (grant.source !== undefined && !(await this.#isStillValid(grant)))
+        subscription.finish('revoked', RECONNECT_MS, true)
   }
 
-  /** Keys are looked at again also where no stream is open; whoever comes meanwhile waits for it once. */
-  async #refresh(): Promise<void> {
+  /** Reloads keys that were read too long ago, also if no stream is open. Concurrent requests share a reload. */
+  async #reloadIfStale(): Promise<void> {
     if (performance.now() - this.#readAt < this.#options.reloadMs) return
     this.#reading ??= this.reload()
-      .catch(() => {}) // they stay as they were
+      .catch(() => {}) // the former keys stay
       .finally(() => {
         this.#reading = undefined
       })
     await this.#reading
   }
 
-  /** Whether what vouched for a grant is still there, and an API key's line still allows all of it. */
-  async #isThere(grant: Grant): Promise<boolean> {
-    if (!grant.source!.startsWith(API)) return this.#tokens.isThere(grant.source!)
+  /** Whether the key that verified a grant still exists, and if it is an API key, still allows all of the grant. */
+  async #isStillValid(grant: Grant): Promise<boolean> {
+    if (!grant.source!.startsWith(API)) return this.#tokens.hasKey(grant.source!)
     const apiKey = this.#options.apiKeys.find((key) => grant.source === sourceOf(key))
     return apiKey !== undefined && isWithin(grant, apiKey)
   }
 
   async #closeRevoked(): Promise<void> {
     for (const { subscription, grant } of this.#streams)
-      if (await this.#revocations.isRevoked(grant)) subscription.finish('revoked', RETURN_MS, true)
+      if (await this.#revocations.isRevoked(grant)) subscription.finish('revoked', RECONNECT_MS, true)
   }
 
-  async #redeemed(ticket: string, cookie: string | undefined): Promise<Granted> {
+  async #redeem(ticket: string, cookie: string | undefined): Promise<Granted> {
     const { grant, isFirst } = await this.tickets.redeem(ticket, cookie)
     await this.#unrevoked(grant)
-    if (grant.expiresAt! <= Date.now() || !(await this.#isThere(grant)))
-      throw new AppError('ticket_invalid', 'Cannot accept this ticket: what it was made with has ended')
+    if (grant.expiresAt! <= Date.now() || !(await this.#isStillValid(grant)))
+      throw new AppError(
+        'ticket_invalid',
+        'Cannot accept this ticket: the token that it was made with is no longer valid',
+      )
     if (!isFirst) return { grant }
-    return { grant, cookie: { value: await this.tickets.cookie(grant), expiresAt: grant.expiresAt! } }
+    return { grant, cookie: { value: await this.tickets.cookieValue(grant), expiresAt: grant.expiresAt! } }
   }
 
   async #unrevoked(grant: Grant): Promise<Grant> {
@@ -213,7 +225,7 @@ export class Auth {
     throw invalid('it has been revoked')
   }
 
-  /** Every key is compared, and by its hash, so that the time taken tells nothing. */
+  /** Compares the hash with that of every API key, so that the time reveals nothing. */
   async #apiKeyOf(key: string): Promise<Grant | undefined> {
     if (this.#options.apiKeys.length === 0) return
     const hash = await sha256(key)
@@ -226,7 +238,7 @@ export class Auth {
   }
 }
 
-/** Whose a stream is. A token's subject may have the name of an API key, and is another for that. */
+/** Names the owner of a stream. A token's subject with the name of an API key is another owner. */
 function ownerOf({ subject = '', source }: Grant): string {
   if (source === undefined) return 'nobody'
   return `${source.startsWith(API) ? 'key' : 'token'} ${subject}`

@@ -2,53 +2,57 @@ import { AppError, quote } from '../errors.ts'
 import { covers } from '../topic.ts'
 
 /**
- * What somebody may do: topics and patterns to publish to and to subscribe to. To publish to one of the hub's own topics is to have
- * the hub act: `$topics/<topic>` to delete what a topic has, `$revoked` to revoke tokens.
+ * The topics and patterns that a client may publish to and subscribe to. Publishing to the hub's own topics stands for actions of the
+ * hub: `$topics/<topic>` deletes a topic or its events, `$revoked` revokes tokens.
  */
 export interface Grant {
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
-  /** Whom it was given to: a token's `sub`, or the name of an API key. */
+  /** The `sub` of the token, or the name of the API key. */
   readonly subject?: string
-  /** Names the token among all (`jti`). */
+  /** The `jti` of the token. */
   readonly id?: string
   /** In ms since 1970. */
   readonly issuedAt?: number
   readonly expiresAt?: number
-  /** Names the key that vouched for it; missing for what nobody has to vouch for. */
+  /** Names the key that verified the credentials; missing without credentials. */
   readonly source?: string
 }
 
 export type Action = 'publish' | 'subscribe'
 
-/** Everything that a hub without keys allows to everybody who reaches it. */
+/** What every client of a hub without keys may do. */
 export const openGrant: Grant = { publish: ['**', '$store', '$topics/**'], subscribe: ['**', '$store'] }
 
-/** What the hub keeps to itself, whatever a grant says. */
-const kept = ['$secrets', '$tickets']
+/** Topics that no grant allows to read. */
+const unreadable = ['$secrets', '$tickets']
 
 /**
- * The one place that decides who may do what. A name may be a pattern: it is allowed if all that it can ever match is, so that
- * what a reader gets, live or replayed, needs no second look than its own filter.
+ * Decides whether a grant allows an action; nothing else does. A pattern is allowed if the grant covers every topic that the pattern
+ * can ever match, so a reader's filter is the only check of the events that it receives, live or replayed.
  */
 export function isAllowed(grant: Grant, action: Action, name: string): boolean {
-  if (action === 'subscribe' && kept.includes(name.split('/')[0]!)) return false
+  if (action === 'subscribe' && unreadable.includes(name.split('/')[0]!)) return false
   return isGranted(name, grant[action])
 }
 
-type Allowed = Pick<Grant, Action>
+type Permissions = Pick<Grant, Action>
 
-/** Whether one may do nothing that the other may not. */
-export function isWithin(one: Allowed, other: Allowed): boolean {
-  const isGrantedAll = (action: Action) => one[action].every((name) => isGranted(name, other[action]))
-  return isGrantedAll('publish') && isGrantedAll('subscribe')
+/** Whether `other` allows everything that `one` allows. */
+export function isWithin(one: Permissions, other: Permissions): boolean {
+  const isCovered = (action: Action) => one[action].every((name) => isGranted(name, other[action]))
+  return isCovered('publish') && isCovered('subscribe')
 }
 
 function isGranted(name: string, by: readonly string[]): boolean {
   return by.some((granted) => covers(granted, name))
 }
 
-/** @throws AppError `forbidden`, the same for topics that exist and that do not; `token_missing` for who has not said who they are */
+/**
+ * Throws unless the grant allows the action. The error does not tell whether the topic exists.
+ *
+ * @throws AppError `forbidden`, `token_missing` (a client without credentials, of a hub with keys)
+ */
 export function authorize(grant: Grant, action: Action, name: string): void {
   if (isAllowed(grant, action, name)) return
   if (grant === openGrant || grant.source !== undefined)

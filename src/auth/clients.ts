@@ -3,35 +3,35 @@ import { AppError } from '../errors.ts'
 import { clientOf, isTrustedPeer, parseTrusted, type Trusted } from './address.ts'
 import { Readers } from './readers.ts'
 
-/** What one client may have of the hub at once; a missing bound is none. */
+/** Limits of one client; a missing one is no limit. */
 export interface ClientLimits {
-  /** Open streams of one address. */
+  /** Most open streams of one address. */
   readonly maxReadersPerAddress?: number
-  /** Messages a second of one address: a bucket that holds so many, and fills in a second. */
+  /** Most messages that one address publishes in a second: a bucket holds as many, and fills in a second. */
   readonly publishRate?: number
   /** Addresses and CIDR ranges of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies?: readonly string[]
 }
 
-/** Addresses whose buckets are remembered before full ones are looked for. */
+/** Buckets are kept for this many addresses before full ones are deleted. */
 const MAX_BUCKETS = 10_000
 
 type Take = (bucket: string, count: number, perSecond: number) => Promise<number | undefined>
 
-/** Who is connected and how much each has said, by address. Where an adapter knows none, nobody is told apart and nothing bounded. */
+/** Limits the streams and the messages of each client address. Requests without an address have no limit. */
 export class Clients {
   readonly #limits: ClientLimits
   readonly #trusted: Trusted
   readonly #peerOf: (c: Context) => string | undefined
   readonly #sharedTake: Take
   readonly #readers = new Readers()
-  /** By address, when its bucket is full again, in ms of `performance.now()`. */
+  /** When the bucket of an address is full again, on the clock of `performance.now()`. */
   readonly #fullAt = new Map<string, number>()
   #sweepAt = 0
 
   /**
-   * @param peerOf the address at the other end of a request's connection
-   * @param take what several processes of one hub share their buckets by, if they do: `Hub.take`
+   * @param peerOf returns the peer address of a request's connection
+   * @param take takes from a bucket that all processes of a hub share, if they do: `Hub.take`
    */
   constructor(limits: ClientLimits, peerOf: (c: Context) => string | undefined, take: Take = async () => undefined) {
     this.#limits = limits
@@ -40,75 +40,81 @@ export class Clients {
     this.#trusted = parseTrusted(limits.trustedProxies ?? [])
   }
 
-  /** Whom a request is from. */
+  /** Returns the address of a request's client. */
   addressOf(c: Context): string | undefined {
     return clientOf(this.#peerOf(c), c.req.header('x-forwarded-for'), this.#trusted)
   }
 
-  /** Whether a request came by a proxy whose headers are believed. */
+  /** Whether a request came through a trusted proxy. */
   isFromProxy(c: Context): boolean {
     return isTrustedPeer(this.#peerOf(c), this.#trusted)
   }
 
-  /** Counts a stream in, and out with what it returns, which may be called twice. @throws AppError `too_many_readers` */
-  enter(c: Context): () => void {
+  /**
+   * Counts a stream of a request's client.
+   *
+   * @returns a function that removes it from the count, and may be called twice
+   * @throws AppError `too_many_readers`
+   */
+  countStream(c: Context): () => void {
     const { maxReadersPerAddress } = this.#limits
     const address = maxReadersPerAddress === undefined ? undefined : this.addressOf(c)
     if (address === undefined || maxReadersPerAddress === undefined) return nothing
-    return this.#readers.enter(address, maxReadersPerAddress, 'from your address')
+    return this.#readers.add(address, maxReadersPerAddress, 'from your address')
   }
 
   /**
-   * Takes so many messages out of an address's bucket. One that holds any gives them all, and then owes them: a batch is not told
-   * to be smaller.
+   * Takes messages out of the bucket of a client's address. A bucket that holds any message gives all of them and may owe the rest, so a
+   * batch need not be smaller than the bucket.
    *
    * @throws AppError `rate_limited`
    */
   spend(c: Context, messages: number): void | Promise<void> {
-    const address = this.#payer(c)
+    const address = this.#limitedAddressOf(c)
     if (address !== undefined) return this.#spend(address, messages)
   }
 
   async #spend(address: string, messages: number): Promise<void> {
-    const waitMs = await this.#pay(address, messages)
+    const waitMs = await this.#tryTake(address, messages)
     if (waitMs > 0)
       throw new AppError(
         'rate_limited',
-        `Cannot publish now: at most ${this.#limits.publishRate} messages a second come from one address`,
+        `Cannot publish now: one address may publish at most ${this.#limits.publishRate} messages a second`,
         { retryAfterS: Math.ceil(waitMs / 1000) },
       )
   }
 
-  /** The same for who can wait: a stream that is being read. */
+  /** Like `spend`, but waits until the bucket holds a message: for a body that is read as it arrives. */
   async pace(c: Context, messages: number): Promise<void> {
-    const address = this.#payer(c)
-    for (let waitMs = await this.#pay(address, messages); waitMs > 0; waitMs = await this.#pay(address, messages))
+    const address = this.#limitedAddressOf(c)
+    const take = () => this.#tryTake(address, messages)
+    for (let waitMs = await take(); waitMs > 0; waitMs = await take())
       await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMs)))
   }
 
-  /** How long to wait until a bucket holds a message; 0 if it did, and they are taken. */
-  async #pay(address: string | undefined, messages: number): Promise<number> {
+  /** Takes messages and returns 0, or returns how long to wait until the bucket holds a message. */
+  async #tryTake(address: string | undefined, messages: number): Promise<number> {
     const { publishRate } = this.#limits
     if (address === undefined || publishRate === undefined) return 0
     const shared = await this.#sharedTake(address, messages, publishRate)
     if (shared !== undefined) return shared
-    const waitMs = this.#wait(address)
+    const waitMs = this.#waitMs(address)
     if (waitMs === 0) this.#take(address, messages)
     return waitMs
   }
 
-  /** Who pays for messages, if they cost anything. */
-  #payer(c: Context): string | undefined {
+  /** Returns the client's address if messages are limited. */
+  #limitedAddressOf(c: Context): string | undefined {
     return this.#limits.publishRate === undefined ? undefined : this.addressOf(c)
   }
 
   /** How long until the bucket holds a message. */
-  #wait(address: string | undefined): number {
+  #waitMs(address: string | undefined): number {
     const { publishRate } = this.#limits
     if (address === undefined || publishRate === undefined) return 0
     const now = performance.now()
     const held = (1000 - Math.max(0, (this.#fullAt.get(address) ?? now) - now)) * publishRate
-    return held > 999 ? 0 : (1000 - held) / publishRate // a message is 1000; what rounding may cost is let go
+    return held > 999 ? 0 : (1000 - held) / publishRate // a message is 1000; 999 allows for rounding errors
   }
 
   #take(address: string | undefined, messages: number): void {

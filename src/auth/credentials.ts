@@ -2,20 +2,20 @@ import { AppError } from '../errors.ts'
 
 /** The names of a hub's cookies. */
 export interface Cookies {
-  /** A page's token: of this host alone, never seen by a script (RFC 6265bis, 4.1.3.2). */
+  /** Holds a page's token, for this host only and invisible to scripts (RFC 6265bis, 4.1.3.2). */
   readonly login: string
-  /** A browser's own reconnect goes on by this where a ticket let it in: for `/event` alone. */
+  /** Lets a browser reconnect to `/event` after it has used up a ticket. */
   readonly event: string
 }
 
-/** @param name tells the hubs of one host apart, whose login cookies are all at `/` */
+/** @param name tells the hubs of one host apart: their login cookies all have the path `/` */
 export function cookiesOf(name: string): Cookies {
   return { login: `__Host-${name}`, event: `__Secure-${name}-event` }
 }
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
 
-/** The token of `Authorization: Bearer …`, exactly so (RFC 6750, 2.1). @throws AppError `token_invalid` for anything else */
+/** Parses `Authorization: Bearer <token>` (RFC 6750, 2.1). @throws AppError `token_invalid` for anything else */
 export function bearerOf(header: string | undefined): string | undefined {
   if (header === undefined) return
   const token = BEARER.exec(header)?.[1]
@@ -23,7 +23,7 @@ export function bearerOf(header: string | undefined): string | undefined {
   throw new AppError('token_invalid', 'Cannot read Authorization: expected Bearer, a space and one token')
 }
 
-/** A cookie by its exact name; one given twice is none. */
+/** Returns the value of a cookie by its exact name; undefined if it occurs twice. */
 export function cookieOf(header: string | undefined, name: string): string | undefined {
   const values = (header ?? '')
     .split(';')
@@ -33,13 +33,13 @@ export function cookieOf(header: string | undefined, name: string): string | und
   return values.length === 1 ? values[0] : undefined
 }
 
-/** SHA-256 in hex. */
+/** Returns the SHA-256 of a text in hex. */
 export async function sha256(text: string): Promise<string> {
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** Whether two hashes are the same, in a time that does not tell where they differ. */
+/** Compares two hashes in constant time. */
 export function isEqual(a: string, b: string): boolean {
   if (a.length !== b.length) return false
   let difference = 0
@@ -47,8 +47,8 @@ export function isEqual(a: string, b: string): boolean {
   return difference === 0
 }
 
-/** A cookie that no script sees, that travels over TLS (and to localhost), and with no request of another site. */
+/** Formats a cookie that scripts cannot read, and that browsers send over TLS or to localhost only, never with requests of other sites. */
 export function setCookie(name: string, value: string, path: string, expiresAt: number): string {
-  const seconds = Math.max(0, Math.ceil((expiresAt - Date.now()) / 1000)) // its token knows better when it ends
+  const seconds = Math.max(0, Math.ceil((expiresAt - Date.now()) / 1000)) // the token inside holds its own expiry
   return `${name}=${value}; Path=${path}; Max-Age=${seconds}; HttpOnly; Secure; SameSite=Strict`
 }

@@ -3,32 +3,32 @@ import { isLoopback } from '../config/loopback.ts'
 import { AppError, quote } from '../errors.ts'
 
 export interface Guard {
-  /** Whether requests have to name this machine. */
+  /** Whether the `Host` of a request must be this machine. */
   readonly loopbackOnly: boolean
-  /** Other origins whose pages may use the hub. */
+  /** Origins of other sites whose pages may use the hub. */
   readonly origins: readonly string[]
 }
 
 /**
- * Refuses what no client of this hub sends by itself.
+ * Refuses requests that a page of another site makes a browser send. Other clients send none of the headers that it reads.
  *
- * - An open hub answers only requests that name this machine, so that no page on the web can reach it under a name of its own
- *   (DNS rebinding). The address it listens on is the first guard, this the second.
- * - What another site makes a browser do: unsafe methods from any other origin but those that are listed, and the one GET that
- *   changes something from any other origin or ahead of a click. Clients that are no browsers send none of these headers.
+ * - A hub that is open to this machine only answers requests whose `Host` is this machine: a page on the web cannot reach it under a
+ *   domain of its own (DNS rebinding). Listening on a loopback address is the first protection, this is the second.
+ * - Unsafe methods must come from the same origin or a listed one. A GET that changes something must come from the same origin, and
+ *   must not be a prefetch.
  *
+ * @param isGetUnsafe whether GET of the requested path changes something
  * @throws AppError `host_forbidden`, `cross_site`
  */
-/** @param getChanges whether a GET of what is asked for changes something */
-export type CheckRequest = (c: Context, getChanges: boolean) => void
+export type CheckRequest = (c: Context, isGetUnsafe: boolean) => void
 
 export function guarded({ loopbackOnly, origins }: Guard): CheckRequest {
-  return (c, getChanges) => {
+  return (c, isGetUnsafe) => {
     if (loopbackOnly) refuseHost(c)
     const { method } = c.req
     if (method === 'GET' || method === 'HEAD') {
-      if (getChanges) refuseGet(c, origins)
-    } else if (method !== 'OPTIONS') refuseForeign(c, origins) // which asks, and changes nothing
+      if (isGetUnsafe) refuseGet(c, origins)
+    } else if (method !== 'OPTIONS') refuseForeign(c, origins) // a preflight changes nothing
   }
 }
 
@@ -37,21 +37,21 @@ function refuseHost(c: Context): void {
   if (!isLoopback(host))
     throw new AppError(
       'host_forbidden',
-      `Cannot serve host ${quote(host)}: this hub is open to this machine only, as localhost or 127.0.0.1; OPEN=true serves everybody`,
+      `Cannot serve host ${quote(host)}: this hub serves this machine only, as localhost or 127.0.0.1; set OPEN=true to serve everybody`,
     )
 }
 
 function refuseGet(c: Context, origins: readonly string[]): void {
-  // Another port or a sibling domain is of the same site, so that its requests have the cookie of this one's visitor.
+  // Another port or a sibling domain is the same site: the browser sends the cookies of this hub's visitors with its requests.
   const site = c.req.header('sec-fetch-site')
-  // Browsers do not say it to a hub without TLS on another machine; what else they say of the page stands in for it.
+  // Browsers leave the header out for a hub without TLS on another machine; Origin or Referer names the page then.
   const page = c.req.header('origin') ?? c.req.header('referer')
   const isKnown = page === undefined || origins.includes(originOf(page)) || isSame(page, hostOf(c))
   const isForeign = site === undefined ? !isKnown : site === 'cross-site' || site === 'same-site'
   if (isForeign) throw new AppError('cross_site', 'Cannot send from another origin: use POST from a page of this hub')
   const purpose = ['sec-purpose', 'purpose', 'x-moz'].map((name) => c.req.header(name)).join()
   if (/prefetch|preview|prerender/i.test(purpose))
-    throw new AppError('cross_site', 'Cannot send ahead of a click: this request is a prefetch')
+    throw new AppError('cross_site', 'Cannot send in a prefetch: use POST')
 }
 
 function refuseForeign(c: Context, origins: readonly string[]): void {
@@ -75,7 +75,10 @@ function originOf(page: string): string {
   return URL.canParse(page) ? new URL(page).origin : 'null'
 }
 
-/** Whether an origin or a page is of a host. By host, with the port that the origin's scheme implies: behind a proxy that ends TLS our own scheme is not the browser's. */
+/**
+ * Whether a page or its origin has this host, and the port that the page's scheme implies. Behind a proxy that terminates TLS, the
+ * request's own scheme is not the browser's.
+ */
 function isSame(page: string, host: string): boolean {
   if (!URL.canParse(page)) return false
   const { protocol, host: theirs } = new URL(page)

@@ -1,8 +1,8 @@
-/** What every answer has that does not say otherwise. */
-export type Secure = Readonly<Record<string, string>>
+/** Headers of every response that does not set its own. */
+export type SecureHeaders = Readonly<Record<string, string>>
 
 /** @param isShared whether pages of other origins may use the hub */
-export function secureHeaders(isShared: boolean): Secure {
+export function secureHeaders(isShared: boolean): SecureHeaders {
   return {
     'Cache-Control': 'no-store',
     'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
@@ -12,11 +12,11 @@ export function secureHeaders(isShared: boolean): Secure {
   }
 }
 
-/** What an answer that has them is known by. */
+/** Marks responses that have the headers from the start. */
 const complete = Symbol('complete')
 
-/** Makes answers that have them from the start: to add them to one costs as much as to read the request. */
-export function secureJson(secure: Secure): (value: unknown) => Response {
+/** Makes JSON responses with the headers: adding headers to a response costs as much as reading the request. */
+export function secureJson(secure: SecureHeaders): (value: unknown) => Response {
   const init = { headers: Object.freeze({ ...secure, 'Content-Type': 'application/json' }) }
   return (value) => {
     const response: Response & { [complete]?: true } = new Response(JSON.stringify(value), init)
@@ -25,8 +25,8 @@ export function secureJson(secure: Secure): (value: unknown) => Response {
   }
 }
 
-/** Gives an answer what it does not say otherwise. */
-export function secured(secure: Secure): (response: Response) => void {
+/** Adds the headers that a response does not set. */
+export function secured(secure: SecureHeaders): (response: Response) => void {
   const all = Object.entries(secure)
   return (response) => {
     if (complete in response) return

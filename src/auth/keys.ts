@@ -12,22 +12,22 @@ import { AppError } from '../errors.ts'
 import { sha256 } from './credentials.ts'
 import type { AuthOptions } from './options.ts'
 
-/** What verifies a token: a key of ours, with the algorithms that it is for and no others. */
+/** A key or a set of keys that verifies tokens, with the only algorithms it may be used for. */
 export interface Verifier {
   readonly algorithms: readonly string[]
   key(header: JWSHeaderParameters): CryptoKey | Uint8Array | Promise<CryptoKey | Uint8Array>
-  /** Names the key that verified a token, by what it is and not by what it is called. */
+  /** Names the key that verified a token, by its value and not by its `kid`. */
   source(key: CryptoKey | Uint8Array): string | Promise<string>
-  /** Whether the key of that name is still there. */
-  isThere(source: string): boolean | Promise<boolean>
-  /** Of a set of keys elsewhere: its URL, and how to read it anew; what cannot be read stays as it was last seen. */
+  /** Whether the key of that name still exists. */
+  hasKey(source: string): boolean | Promise<boolean>
+  /** A remote set of keys: its URL, and how to read it again. A set that cannot be read stays as it was. */
   readonly set?: { readonly url: string; reload(): Promise<void> }
 }
 
-/** What a public key may be for. None of them takes a secret, so no public key can be taken for one. */
+/** The algorithms of public keys. None uses a secret, so a public key can never be used as one. */
 const PUBLIC = ['RS256', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA']
 
-/** @param before the keys until now, of which a set stays, read anew. @throws AppError `config_invalid` */
+/** @param before the former verifiers: the set of the same URL is reloaded and kept. @throws AppError `config_invalid` */
 export async function readKeys(
   { secret, publicKey, jwksUrl }: AuthOptions,
   before: readonly Verifier[] = [],
@@ -50,13 +50,13 @@ export async function readKeys(
   return verifiers
 }
 
-function named(name: string): Pick<Verifier, 'source' | 'isThere'> {
-  return { source: () => name, isThere: (source) => source === name }
+function named(name: string): Pick<Verifier, 'source' | 'hasKey'> {
+  return { source: () => name, hasKey: (source) => source === name }
 }
 
-/** A set of keys by its URL, which is configured and never taken from a token. A `kid` chooses among its keys and is nothing else. */
+/** A remote set of keys. Its URL is configured and never taken from a token; a token's `kid` only chooses among the keys. */
 function keySet(url: string): Verifier {
-  // It is read anew when we say so: what is stale is better than nothing while it cannot be read.
+  // Only `reload` reads the set again: while it cannot be read, stale keys are better than none.
   const keys = createRemoteJWKSet(new URL(url), {
     timeoutDuration: 5000,
     cooldownDuration: 10_000,
@@ -67,11 +67,11 @@ function keySet(url: string): Verifier {
     algorithms: PUBLIC,
     key: (header) => keys(header),
     source: async (key) => nameOf(await exportJWK(key)),
-    isThere: async (source) => {
+    hasKey: async (source) => {
       for (const jwk of keys.jwks()?.keys ?? []) if ((await nameOf(jwk).catch(() => undefined)) === source) return true
       return false
     },
-    set: { url, reload: () => keys.reload().catch(() => {}) }, // a token that needs it tries again, and tells
+    set: { url, reload: () => keys.reload().catch(() => {}) }, // a token that needs a missing key reads the set again and gets the error
   }
 }
 
@@ -82,7 +82,7 @@ async function publicKeys(text: string): Promise<ReadonlyMap<string, CryptoKey>>
     try {
       keys.set(algorithm, isJwk ? await importPublicJwk(text, algorithm) : await importSPKI(text, algorithm))
     } catch {
-      // A key is for some algorithms and not for others: which ones, its import tells.
+      // The import fails for the algorithms that the key is not for.
     }
   }
   if (keys.size > 0) return keys

@@ -1,27 +1,27 @@
-/** Who may come, as it is set. A hub without any key is open. */
+/** The keys that verify credentials, and their limits. A hub without any key is open. */
 export interface AuthOptions {
   /** Shared secret for HS256, at least 32 bytes. */
   readonly secret?: string
   /** A public key, PEM (SPKI) or JWK. */
   readonly publicKey?: string
-  /** Where a JSON Web Key Set is. */
+  /** The URL of a JSON Web Key Set. */
   readonly jwksUrl?: string
   readonly issuer?: string
   readonly audience?: string
-  /** Longest time that a token may have left. */
+  /** Longest time until a token expires. */
   readonly maxTokenMs: number
   /** Most open streams of one subject. */
   readonly maxStreamsPerToken: number
-  /** After how long keys are looked at again. */
+  /** Keys are read again after this time. */
   readonly reloadMs: number
   readonly apiKeys: readonly ApiKey[]
-  /** What the names of cookies are made of. */
+  /** Part of the names of cookies. */
   readonly cookieName: string
-  /** What those may do who do not say who they are. */
+  /** What clients without credentials may do. */
   readonly anonymous: { readonly publish: readonly string[]; readonly subscribe: readonly string[] }
 }
 
-/** For servers and scripts: a name, the SHA-256 of the key in hex, and what it allows. */
+/** A key for servers and scripts: its name, its SHA-256 in hex, and what it allows. */
 export interface ApiKey {
   readonly name: string
   readonly sha256: string
@@ -38,7 +38,7 @@ export const defaultAuthOptions: AuthOptions = {
   anonymous: { publish: [], subscribe: [] },
 }
 
-/** Whether somebody has to say who they are. */
-export function isClosed({ secret, publicKey, jwksUrl, apiKeys }: AuthOptions): boolean {
+/** Whether there is any key to verify credentials with. */
+export function hasKeys({ secret, publicKey, jwksUrl, apiKeys }: AuthOptions): boolean {
   return secret !== undefined || publicKey !== undefined || jwksUrl !== undefined || apiKeys.length > 0
 }

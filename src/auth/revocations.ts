@@ -4,80 +4,80 @@ import type { Grant } from './authorize.ts'
 import { sha256 } from './credentials.ts'
 
 const PREFIX = '$revoked/'
-/** So many are kept for good. Of more, those are let go that the longest time a token may have left has made needless. */
+/** This many revocations are always kept. More are deleted once every token that they concern has expired. */
 const MAX_KEPT = 10_000
 
-/** What is revoked: one token by its `jti`, or all that a `sub` was given until now. */
+/** One token by its `jti`, or all credentials issued to a `sub` until now. */
 export type Revoked = { readonly jti: string } | { readonly sub: string }
 
-type Kept = Revoked & { readonly at: number }
+type Revocation = Revoked & { readonly at: number }
 
-/** Tokens that are taken back before their time: kept in the log, one topic each, so that a restart or another node knows them. */
+/** Revoked tokens. The log keeps each revocation in a topic of its own, for other nodes and for restarts. */
 export class Revocations {
   readonly #hub: Hub
   readonly #maxTokenMs: number
-  readonly #isEndless: (sub: string) => boolean
+  readonly #neverExpires: (sub: string) => boolean
   readonly #tokens = new Map<string, number>()
   readonly #subjects = new Map<string, number>()
-  #known: Promise<void> | undefined
-  /** Called with everything that is revoked from now on. */
+  #loading: Promise<void> | undefined
+  /** Called after each revocation, and for the existing ones when they are loaded. */
   onRevoked: () => void = () => {}
 
-  /** @param isEndless whether what a subject has ends by itself only when its key goes */
-  constructor(hub: Hub, maxTokenMs: number, isEndless: (sub: string) => boolean) {
+  /** @param neverExpires whether a subject's credentials last until their key is removed */
+  constructor(hub: Hub, maxTokenMs: number, neverExpires: (sub: string) => boolean) {
     this.#hub = hub
     this.#maxTokenMs = maxTokenMs
-    this.#isEndless = isEndless
+    this.#neverExpires = neverExpires
   }
 
-  /** Resolves when it is in the log. */
+  /** Resolves when the log has the revocation. */
   async revoke(revoked: Revoked): Promise<void> {
-    const kept: Kept = { ...revoked, at: Date.now() }
-    await this.#learn()
-    await this.#hub.internal.publish(`${PREFIX}${await nameOf(revoked)}`, JSON.stringify(kept))
-    await this.#forget()
+    const revocation: Revocation = { ...revoked, at: Date.now() }
+    await this.#load()
+    await this.#hub.internal.publish(`${PREFIX}${await segmentsOf(revoked)}`, JSON.stringify(revocation))
+    await this.#prune()
   }
 
   async isRevoked({ id, subject, issuedAt = 0 }: Grant): Promise<boolean> {
-    await this.#learn()
+    await this.#load()
     const bySubject = subject === undefined ? undefined : this.#subjects.get(subject)
     return (id !== undefined && this.#tokens.has(id)) || (bySubject !== undefined && issuedAt <= bySubject)
   }
 
-  /** Reads what the log has, once, and follows it. */
-  #learn(): Promise<void> {
-    this.#known ??= this.#hub.internal.observe(PREFIX, (entry) => this.#note(entry))
-    this.#known.catch(() => {
-      this.#known = undefined
+  /** Loads the revocations of the log, once, and follows the log. */
+  #load(): Promise<void> {
+    this.#loading ??= this.#hub.internal.observe(PREFIX, (entry) => this.#add(entry))
+    this.#loading.catch(() => {
+      this.#loading = undefined
     })
-    return this.#known
+    return this.#loading
   }
 
-  #note({ data }: Entry): void {
-    const kept = JSON.parse(data!) as Kept
-    const [all, name] = 'jti' in kept ? [this.#tokens, kept.jti] : [this.#subjects, kept.sub]
-    all.set(name, Math.max(kept.at, all.get(name) ?? 0)) // nodes' clocks differ
+  #add({ data }: Entry): void {
+    const revocation = JSON.parse(data!) as Revocation
+    const [all, name] = 'jti' in revocation ? [this.#tokens, revocation.jti] : [this.#subjects, revocation.sub]
+    all.set(name, Math.max(revocation.at, all.get(name) ?? 0)) // the clocks of nodes differ
     this.onRevoked()
   }
 
-  async #forget(): Promise<void> {
-    const tooMany = this.#tokens.size + this.#subjects.size - MAX_KEPT
-    if (tooMany <= 0) return
-    const needless = Date.now() - this.#maxTokenMs - 60_000
-    const all: Kept[] = [
+  async #prune(): Promise<void> {
+    const excess = this.#tokens.size + this.#subjects.size - MAX_KEPT
+    if (excess <= 0) return
+    const allExpiredBefore = Date.now() - this.#maxTokenMs - 60_000
+    const all: Revocation[] = [
       ...Array.from(this.#tokens, ([jti, at]) => ({ jti, at })),
-      ...Array.from(this.#subjects, ([sub, at]) => ({ sub, at })).filter(({ sub }) => !this.#isEndless(sub)),
+      ...Array.from(this.#subjects, ([sub, at]) => ({ sub, at })).filter(({ sub }) => !this.#neverExpires(sub)),
     ]
-    const oldest = all.filter(({ at }) => at < needless).sort((one, other) => one.at - other.at)
-    for (const kept of oldest.slice(0, tooMany)) {
-      if ('jti' in kept) this.#tokens.delete(kept.jti)
-      else this.#subjects.delete(kept.sub)
-      await this.#hub.internal.forget(`${PREFIX}${await nameOf(kept)}`)
+    const oldest = all.filter(({ at }) => at < allExpiredBefore).sort((one, other) => one.at - other.at)
+    for (const revocation of oldest.slice(0, excess)) {
+      if ('jti' in revocation) this.#tokens.delete(revocation.jti)
+      else this.#subjects.delete(revocation.sub)
+      await this.#hub.internal.forget(`${PREFIX}${await segmentsOf(revocation)}`)
     }
   }
 }
 
-/** Any text as a segment of a topic. */
-async function nameOf(revoked: Revoked): Promise<string> {
+/** Names a revocation by the segments of a topic, for which any text is hashed. */
+async function segmentsOf(revoked: Revoked): Promise<string> {
   return 'jti' in revoked ? `jti/${await sha256(revoked.jti)}` : `sub/${await sha256(revoked.sub)}`
 }

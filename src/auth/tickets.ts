@@ -3,7 +3,7 @@ import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Grant } from './authorize.ts'
 
-/** How long a ticket is good for. */
+/** A ticket expires after this time. */
 const TICKET_S = 60
 
 interface Ticket {
@@ -13,9 +13,8 @@ interface Ticket {
 }
 
 /**
- * Tickets let an EventSource in, which can send no header: a string for the URL that is good for one use within a minute, and for
- * the grant that it was made with. They are signed with a secret that the hub makes for itself and keeps in its log, so that
- * every node of a hub knows them.
+ * Tickets are the credentials of an EventSource, which cannot send headers: a string for the URL, for one use within a minute, with the
+ * grant that it was made with. The hub signs them with a secret of its own, which it keeps in its log for all its nodes.
  */
 export class Tickets {
   readonly #hub: Hub
@@ -26,21 +25,21 @@ export class Tickets {
     this.#hub = hub
   }
 
-  /** @param grant of a token: what it may subscribe to, until it ends */
+  /** Makes a ticket for what a token may subscribe to until it expires. */
   async issue(grant: Grant): Promise<{ readonly ticket: string; readonly expiresAt: number }> {
     const expiresAt = Date.now() + 1000 * TICKET_S
     const ticket = await this.#sign(grant, 'ticket', expiresAt)
     return { ticket, expiresAt }
   }
 
-  /** What the event cookie holds. */
-  cookie(grant: Grant): Promise<string> {
+  /** Makes the value of the event cookie. */
+  cookieValue(grant: Grant): Promise<string> {
     return this.#sign(grant, 'event', grant.expiresAt!)
   }
 
   /**
-   * The grant of a ticket at its first use, or at any later one with the cookie that the first one set.
-   * To use it is to append its name as a key: whoever comes second finds it taken, on whatever node.
+   * Returns the grant of a ticket at its first use, and at later ones with the cookie that the first use has set. Each use appends the
+   * ticket's name as an idempotency key, so only the first use on any node succeeds.
    *
    * @throws AppError `ticket_invalid`
    */
@@ -49,12 +48,12 @@ export class Tickets {
     cookie: string | undefined,
   ): Promise<{ readonly grant: Grant; readonly isFirst: boolean }> {
     const ticket = await this.#read(text, 'ticket')
-    if (!ticket) throw invalid('it is none of this hub')
+    if (!ticket) throw invalid('this hub has not issued it')
     if (!ticket.isExpired && !(await this.#hub.internal.publish('$tickets', '', ticket.id)).duplicate)
       return { grant: ticket.grant, isFirst: true }
-    const kept = cookie === undefined ? undefined : await this.#read(cookie, 'event')
-    if (!kept || kept.isExpired || !isSame(kept.grant, ticket.grant)) throw invalid('it has expired or been used')
-    return { grant: kept.grant, isFirst: false }
+    const known = cookie === undefined ? undefined : await this.#read(cookie, 'event')
+    if (!known || known.isExpired || !isSame(known.grant, ticket.grant)) throw invalid('it has expired or been used')
+    return { grant: known.grant, isFirst: false }
   }
 
   async #sign({ subscribe, subject, id, issuedAt, expiresAt, source }: Grant, use: string, until: number) {
@@ -67,18 +66,18 @@ export class Tickets {
 
   async #read(text: string, use: string): Promise<Ticket | undefined> {
     if (text.length > 16_384) return
-    const options = { algorithms: ['HS256'], typ: `tidings-${use}`, currentDate: new Date(0) } // its age is looked at below
+    const options = { algorithms: ['HS256'], typ: `tidings-${use}`, currentDate: new Date(0) } // expiry is checked below
     try {
       const { payload } = await jwtVerify<{ grant: Omit<Grant, 'publish'> }>(text, await this.#key(), options)
       const grant: Grant = { ...payload.grant, publish: [] }
       return { grant, id: payload.jti!, isExpired: 1000 * payload.exp! <= Date.now() }
     } catch {
-      return // It is none of ours: a signature says so, and nothing else matters.
+      return // invalid signature: not issued by this hub
     }
   }
 
   #key(): Promise<Uint8Array> {
-    if (this.#restarts !== this.#hub.restarts) this.#secret = undefined // it went with the log that had it
+    if (this.#restarts !== this.#hub.restarts) this.#secret = undefined // the former log had it
     this.#restarts = this.#hub.restarts
     this.#secret ??= this.#hub.internal.secret('tickets').then((secret) => new TextEncoder().encode(secret))
     this.#secret.catch(() => {
@@ -88,7 +87,7 @@ export class Tickets {
   }
 }
 
-/** Whether two grants were given to the same one for the same. */
+/** Whether two grants have the same subject and the same subscriptions. */
 function isSame(one: Grant, other: Grant): boolean {
   return one.subject === other.subject && JSON.stringify(one.subscribe) === JSON.stringify(other.subscribe)
 }

@@ -16,64 +16,65 @@ import type { AuthOptions } from './options.ts'
 
 const MAX_TOKEN_BYTES = 8192
 const MAX_PATTERNS = 100
-/** How far clocks may differ, in seconds. */
+/** Most seconds by which clocks may differ. */
 export const CLOCK_TOLERANCE_S = 5
 
 const claim = v.strictObject({ publish: v.optional(patterns(), []), subscribe: v.optional(patterns(), []) })
 
-/** Grants out of tokens: JSON Web Tokens (RFC 7519) signed by a key of ours, that say what they allow in the claim `tidings`. */
+/** Verifies JSON Web Tokens (RFC 7519), whose claim `tidings` is their grant. */
 export class Tokens {
   #options: AuthOptions
   #keys: Promise<readonly Verifier[]>
-  #turns = 0
+  #reloads = 0
 
   constructor(options: AuthOptions) {
     this.#options = options
     this.#keys = readKeys(options)
-    this.#keys.catch(() => {}) // Whoever verifies is told.
+    this.#keys.catch(() => {}) // `check` and `verify` report the error
   }
 
-  /** Takes other options and keys once these have been read. @throws AppError `config_invalid`, and nothing changes */
+  /** Replaces options and keys once the new keys have been read. @throws AppError `config_invalid`, and nothing changes */
   async reload(options: AuthOptions): Promise<void> {
-    const turn = ++this.#turns
+    const reload = ++this.#reloads
     const keys = await readKeys(options, await this.#keys.catch(() => []))
-    if (turn !== this.#turns) return // a later reading knows better
+    if (reload !== this.#reloads) return // a later reload has newer keys
     this.#options = options
     this.#keys = Promise.resolve(keys)
   }
 
-  /** Resolves when the keys can be used. @throws AppError `config_invalid` */
+  /** Checks that the keys can be used. @throws AppError `config_invalid` */
   async check(): Promise<void> {
     await this.#keys
   }
 
-  /** Whether the key that vouched is still there. */
-  async isThere(source: string): Promise<boolean> {
-    for (const verifier of await this.#keys) if (await verifier.isThere(source)) return true
+  /** Whether the key that verified a token still exists. */
+  async hasKey(source: string): Promise<boolean> {
+    for (const verifier of await this.#keys) if (await verifier.hasKey(source)) return true
     return false
   }
 
-  /** @throws AppError `token_invalid` that tells what is wrong and nothing of the token, `keys_unavailable` */
+  /** @throws AppError `token_invalid` with the reason and nothing of the token, `keys_unavailable` */
   async verify(token: string): Promise<Grant> {
     if (token.length > MAX_TOKEN_BYTES) throw invalid(`it is longer than ${MAX_TOKEN_BYTES} bytes`)
     const { payload, source } = await this.#verified(token)
     const { exp, iat, nbf, sub, jti } = payload
     for (const [name, time] of Object.entries({ exp, iat, nbf }))
-      if (time !== undefined && !Number.isSafeInteger(time)) throw invalid(`its ${name} is no whole number of seconds`)
+      if (time !== undefined && !Number.isSafeInteger(time))
+        throw invalid(`its ${name} is not a whole number of seconds`)
     const expiresAt = 1000 * exp!
     const { maxTokenMs } = this.#options
     if (expiresAt - Date.now() > maxTokenMs + 1000 * CLOCK_TOLERANCE_S)
-      throw invalid(`it is good for longer than ${maxTokenMs / 1000} s`)
+      throw invalid(`it is valid for longer than ${maxTokenMs / 1000} s`)
     for (const [name, text] of Object.entries({ sub, jti }))
       if (text !== undefined && (typeof text !== 'string' || text === '' || text.length > 200))
-        throw invalid(`its ${name} is no string of 1 to 200 characters`)
-    const said = v.safeParse(claim, payload.tidings)
-    if (!said.success)
+        throw invalid(`its ${name} is not a string of 1 to 200 characters`)
+    const parsed = v.safeParse(claim, payload.tidings)
+    if (!parsed.success)
       throw invalid(
         `its claim tidings is not { publish: […], subscribe: […] }, up to ${MAX_PATTERNS} topics and patterns each`,
       )
     return {
-      ...said.output,
+      ...parsed.output,
       ...(sub !== undefined && { subject: sub }),
       ...(jti !== undefined && { id: jti }),
       ...(iat !== undefined && { issuedAt: 1000 * iat }),
@@ -85,7 +86,7 @@ export class Tokens {
   async #verified(token: string): Promise<{ payload: JWTPayload; source: string }> {
     const { issuer, audience } = this.#options
     const header = headerOf(token)
-    let why = 'its algorithm is none of those of our keys'
+    let why = 'no key of this hub has its algorithm'
     for (const verifier of await this.#keys) {
       if (!verifier.algorithms.includes(header.alg)) continue
       try {
@@ -107,7 +108,7 @@ export class Tokens {
 
 type Key = CryptoKey | Uint8Array
 
-/** A set may have several keys for an algorithm, of which a token without a `kid` names none: each is tried. @throws what jose does */
+/** Verifies a token, and tries each key of a set if the token has no `kid` and several keys have its algorithm. @throws the errors of jose */
 async function verifiedBy(
   verifier: Verifier,
   token: string,
@@ -137,29 +138,28 @@ function headerOf(token: string): JWSHeaderParameters & { alg: string } {
     const { alg, kid } = decodeProtectedHeader(token)
     if (typeof alg === 'string') return { alg, ...(typeof kid === 'string' && { kid }) }
   } catch {
-    // Below.
+    // It is not a JSON Web Token: the error below says so.
   }
-  throw invalid('it is no signed JSON Web Token')
+  throw invalid('it is not a signed JSON Web Token')
 }
 
-/** What jose says, in words of ours: its own may tell of the token. @throws AppError `keys_unavailable` */
+/** Rewords an error of jose, whose own message may quote the token. @throws AppError `keys_unavailable` */
 function reasonOf(error: unknown): string {
   if (error instanceof errors.JWTExpired) return 'it has expired'
-  if (error instanceof errors.JWTClaimValidationFailed)
-    return `its claim ${error.claim} is missing, or not as it must be`
+  if (error instanceof errors.JWTClaimValidationFailed) return `its claim ${error.claim} is missing or wrong`
   if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof errors.JWKSNoMatchingKey)
-    return 'its signature is of no key of ours'
-  // A key set that cannot be read says nothing of the token: it is not to end anybody's stream for good.
+    return 'no key of this hub made its signature'
+  // An unreadable key set does not make the token invalid: a 401 would end an EventSource for good.
   const isForeign = !(error instanceof errors.JOSEError) || error.code === 'ERR_JOSE_GENERIC'
   if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid || isForeign)
     throw new AppError('keys_unavailable', 'Cannot verify tokens now: the key set cannot be read', {
       cause: error,
       retryAfterS: 5,
     })
-  return 'it is no signed JSON Web Token with a key of ours'
+  return 'it is not a JSON Web Token signed with a key of this hub'
 }
 
-/** The error of a token that is not taken. */
+/** The error of a rejected token. */
 export function invalid(why: string): AppError {
   return new AppError('token_invalid', `Cannot accept this token: ${why}`)
 }

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import type { ClientLimits } from '../auth/clients.ts'
-import { type AuthOptions, isClosed } from '../auth/options.ts'
+import { type AuthOptions, hasKeys } from '../auth/options.ts'
 import { AppError, quote } from '../errors.ts'
 import { defaultHubOptions, type HubOptions } from '../hub/options.ts'
 import { defaultLogOptions, type LogOptions } from '../log/log.ts'
@@ -139,7 +139,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
 
 /** What cannot be meant. */
 function contradictions({ open, host, auth }: Config): string[] {
-  if (isClosed(auth)) {
+  if (hasKeys(auth)) {
     const why = 'expected false with keys: ANONYMOUS_PUBLISH and ANONYMOUS_SUBSCRIBE open parts of a hub that has them'
     return open ? [`OPEN="true": ${why}`] : []
   }

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { isPathPrefix } from '../prefix.ts'
 import {
   apiKeys,
   bytes,
@@ -37,7 +38,7 @@ export const settings = {
   BASE_PATH: setting(
     'Expect clients to reach the hub under this path, which a proxy strips; X-Forwarded-Prefix of trusted proxies says it too',
     'none',
-    optionalText((given) => /^(\/[\w.~-]+)+$/.test(given), 'a path like /live'),
+    optionalText(isPathPrefix, 'a path like /live'),
   ),
   OPEN: setting('Serve everybody who can reach HOST without asking who they are', 'false', yesOrNo()),
   AUTH_SECRET: setting(

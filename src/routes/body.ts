@@ -1,7 +1,6 @@
 import type { Context } from 'hono'
 import { AppError, quote } from '../errors.ts'
-import { essenceOf, Pieces, piecesOf, refuseCompressed, within } from './bytes.ts'
-import { connectionOf } from './connection.ts'
+import { type BodyLimits, readBytes } from './bytes.ts'
 import { parseJson } from './json.ts'
 import { toFields } from './query.ts'
 
@@ -12,25 +11,15 @@ export type Body =
   | { readonly kind: 'form'; readonly fields: Record<string, string | string[]> }
   | { readonly kind: 'json'; readonly value: unknown }
 
-export interface BodyLimits {
-  readonly maxBodyBytes: number
-  /** Most values of a form. */
-  readonly maxFormValues: number
-  /** Longest time in which a body has to come. */
-  readonly bodyTimeoutMs: number
-}
-
 /**
- * Reads a body of a known content type, within its limits, and never more than that into memory.
+ * Reads a request's body, and parses it by its content type.
  *
- * @throws AppError `body_too_large`, `body_too_slow`, `body_invalid`, `encoding_invalid`, `content_type_unsupported`, `too_many_fields`
+ * @throws AppError of `readBytes`, `body_invalid`, `encoding_invalid`, `content_type_unsupported`, `too_many_fields`
  */
-export async function readBody(asked: Context, limits: BodyLimits): Promise<Body> {
-  const request = asked.req.raw
-  refuseCompressed(request)
-  const bytes = await readBytes(asked, limits)
+export async function readBody(c: Context, limits: BodyLimits): Promise<Body> {
+  const bytes = await readBytes(c, limits)
   if (bytes.byteLength === 0) return { kind: 'none' }
-  const type = request.headers.get('content-type') ?? ''
+  const type = c.req.raw.headers.get('content-type') ?? ''
   switch (essenceOf(type)) {
     case 'application/json':
       return { kind: 'json', value: parseJson(decode(bytes)) }
@@ -47,68 +36,10 @@ export async function readBody(asked: Context, limits: BodyLimits): Promise<Body
   )
 }
 
-async function readBytes(
-  asked: Context,
-  { maxBodyBytes, bodyTimeoutMs }: BodyLimits,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const tooLarge = () => new AppError('body_too_large', `Cannot read a body of more than ${maxBodyBytes} bytes`)
-  const late = () =>
-    new AppError('body_too_slow', `Cannot wait for more of the body: it took more than ${bodyTimeoutMs} ms`)
-  const request = asked.req.raw
-  const declared = Number(request.headers.get('content-length') ?? 0)
-  // A declared length is a bound: what reads HTTP gives no more. So it can be read at once, in pieces it costs a third more on Bun.
-  if (declared > 0 && declared <= maxBodyBytes) {
-    const came = connectionOf(asked)?.bufferedBody?.(declared)
-    if (came) return came
-    const bytes = await within(request.arrayBuffer(), bodyTimeoutMs, late)
-    if (bytes.byteLength > maxBodyBytes) throw tooLarge()
-    return new Uint8Array(bytes)
-  }
-  const pieces = piecesOf(asked)
-  if (!pieces) return new Uint8Array()
-  const endsAt = performance.now() + bodyTimeoutMs
-  const next = () => within(pieces.next(), endsAt - performance.now(), late)
-  try {
-    const bytes = declared > 0 ? undefined : await collect(next, maxBodyBytes)
-    if (bytes) return bytes
-    await swallow(pieces, tooLarge)
-    throw tooLarge()
-  } finally {
-    pieces.return?.()
-  }
-}
-
-/** All that comes, if it is no more than so much. */
-async function collect(
-  next: () => Promise<IteratorResult<Uint8Array>>,
-  maxBytes: number,
-): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const came = new Pieces()
-  for (let read = await next(); !read.done; read = await next()) {
-    came.push(read.value)
-    if (came.length > maxBytes) return
-  }
-  return came.take()
-}
-
-/** What is read of a body that is too large, and for how long. */
-const SWALLOWED_BYTES = 1024 ** 2
-const SWALLOWED_MS = 1000
-
-/**
- * Throws away what a client goes on to send: a connection that is closed on it is reset, and the client may see that in the place of
- * its answer (RFC 9112, 9.6).
- *
- * @throws what `late` makes, AppError `body_invalid` (cut off)
- */
-async function swallow(pieces: AsyncIterator<Uint8Array>, late: () => AppError): Promise<void> {
-  const endsAt = performance.now() + SWALLOWED_MS
-  let left = SWALLOWED_BYTES
-  while (left > 0) {
-    const { done, value } = await within(pieces.next(), endsAt - performance.now(), late)
-    if (done) return
-    left -= value.byteLength
-  }
+/** Returns a content type without its parameters, in lower case: the essence of a MIME type. */
+export function essenceOf(type: string): string {
+  const end = type.indexOf(';')
+  return (end < 0 ? type : type.slice(0, end)).trim().toLowerCase()
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -121,8 +52,10 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
+// Both parsers of forms count the values first: parsing thousands takes up to 8 µs each, all in one turn (measured).
+
 function parseForm(text: string, { maxFormValues }: BodyLimits): Record<string, string | string[]> {
-  if (countOf(text, '&') >= maxFormValues) throw tooMany(maxFormValues)
+  if (countOf(text, '&') >= maxFormValues) throw tooManyValues(maxFormValues)
   try {
     decodeURIComponent(text)
   } catch (cause) {
@@ -141,8 +74,8 @@ async function parseMultipart(
   { maxFormValues }: BodyLimits,
 ): Promise<Record<string, string | string[]>> {
   const text = new TextDecoder('latin1').decode(bytes)
-  const delimiters = countOf(`\n${text}`, `\n--${boundaryOf(type)}`) // one of them begins no part, but ends the last
-  if (delimiters > maxFormValues + 1) throw tooMany(maxFormValues)
+  const delimiters = countOf(`\n${text}`, `\n--${boundaryOf(type)}`)
+  if (delimiters > maxFormValues + 1) throw tooManyValues(maxFormValues) // the last delimiter ends the form
   let form: FormData
   try {
     form = await new Response(bytes, { headers: { 'content-type': type } }).formData()
@@ -158,20 +91,19 @@ async function parseMultipart(
   return toFields(pairs)
 }
 
-// Values are counted before they are parsed: parsers take up to 8 µs for each of thousands, all in one turn (measured).
-
 function countOf(text: string, separator: string): number {
   let count = 0
   for (let at = text.indexOf(separator); at >= 0; at = text.indexOf(separator, at + separator.length)) count++
   return count
 }
 
-function tooMany(most: number): AppError {
-  return new AppError('too_many_fields', `Cannot read a form of more than ${most} values`)
+function tooManyValues(maxFormValues: number): AppError {
+  return new AppError('too_many_fields', `Cannot read a form of more than ${maxFormValues} values`)
 }
 
 /**
- * The boundary of a multipart type: 1 to 70 characters (RFC 2046, 5.1.1), said once and plainly, so that no parser finds another.
+ * Returns the boundary of a multipart type: 1 to 70 characters (RFC 2046, 5.1.1). A type with two boundaries, or one that needs
+ * unescaping, is refused: another parser could choose another boundary.
  *
  * @throws AppError `body_invalid`
  */

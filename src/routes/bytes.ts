@@ -1,21 +1,109 @@
 import type { Context } from 'hono'
 import { AppError, quote } from '../errors.ts'
 import { Turns } from '../turn.ts'
+import { ChunkBuffer } from './chunks.ts'
 import { connectionOf } from './connection.ts'
 
+export interface BodyLimits {
+  readonly maxBodyBytes: number
+  /** Most values of a form. */
+  readonly maxFormValues: number
+  /** Longest time for the whole body to arrive. */
+  readonly bodyTimeoutMs: number
+}
+
+/** Limits of a body that is read while it arrives. */
+export interface StreamLimits {
+  /** Most items. */
+  readonly maxStreamItems: number
+  /** Longest silence. */
+  readonly streamIdleMs: number
+  /** Longest time for the whole body. */
+  readonly maxStreamMs: number
+}
+
 /**
- * The pieces in which a request's body comes; nothing where it has none. What is not read of a web stream is left there: to cancel
- * it closes the connection before the answer is out.
+ * Reads a request's whole body, and never more than `maxBodyBytes` into memory.
+ *
+ * @throws AppError `body_too_large`, `body_too_slow`, `body_invalid` (cut off), `content_type_unsupported` (compressed)
  */
-export function piecesOf(c: Context): AsyncIterator<Uint8Array> | undefined {
+export async function readBytes(
+  c: Context,
+  { maxBodyBytes, bodyTimeoutMs }: Omit<BodyLimits, 'maxFormValues'>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const request = c.req.raw
+  refuseCompressed(request)
+  const tooLarge = () => new AppError('body_too_large', `Cannot read a body of more than ${maxBodyBytes} bytes`)
+  const timeoutError = () =>
+    new AppError('body_too_slow', `Cannot wait for the rest of the body: it took more than ${bodyTimeoutMs} ms`)
+  const declared = Number(request.headers.get('content-length') ?? 0)
+  // HTTP parsers never deliver more than the declared length. Reading all at once saves Bun a third of the time of reading chunks.
+  if (declared > 0 && declared <= maxBodyBytes) {
+    const bufferedBody = connectionOf(c)?.bufferedBody?.(declared)
+    if (bufferedBody) return bufferedBody
+    const bytes = await withTimeout(request.arrayBuffer(), bodyTimeoutMs, timeoutError)
+    if (bytes.byteLength > maxBodyBytes) throw tooLarge()
+    return new Uint8Array(bytes)
+  }
+  const chunks = chunksOf(c)
+  if (!chunks) return new Uint8Array()
+  const endsAt = performance.now() + bodyTimeoutMs
+  const next = () => withTimeout(chunks.next(), endsAt - performance.now(), timeoutError)
+  try {
+    const bytes = declared > 0 ? undefined : await collect(next, maxBodyBytes)
+    if (bytes) return bytes
+    await discardRest(chunks, tooLarge)
+    throw tooLarge()
+  } finally {
+    chunks.return?.()
+  }
+}
+
+/**
+ * Reads a request's body chunk by chunk while it arrives.
+ *
+ * @throws AppError `content_type_unsupported` (compressed); while it is read `stream_idle`, `stream_too_slow`, `body_invalid` (cut off)
+ */
+export function readChunks(c: Context, limits: StreamLimits): AsyncIterable<Uint8Array> {
+  refuseCompressed(c.req.raw)
+  return timedChunks(c, limits)
+}
+
+async function* timedChunks(c: Context, { streamIdleMs, maxStreamMs }: StreamLimits): AsyncIterable<Uint8Array> {
+  const chunks = chunksOf(c)
+  if (!chunks) return
+  const endsAt = performance.now() + maxStreamMs
+  try {
+    for (;;) {
+      const left = endsAt - performance.now()
+      const timeoutError = () =>
+        left < streamIdleMs
+          ? new AppError(
+              'stream_too_slow',
+              `Cannot read a stream for more than ${maxStreamMs} ms: send the rest in another request`,
+            )
+          : new AppError('stream_idle', `Cannot wait for more of the stream: no data arrived for ${streamIdleMs} ms`)
+      const { done, value } = await withTimeout(chunks.next(), Math.min(left, streamIdleMs), timeoutError)
+      if (done) return
+      yield value
+    }
+  } finally {
+    chunks.return?.()
+  }
+}
+
+/**
+ * The chunks of a request's body; undefined without a body. The unread rest of a web stream stays unread: cancelling the stream closes
+ * the connection before the response is sent.
+ */
+function chunksOf(c: Context): AsyncIterator<Uint8Array> | undefined {
   const connection = connectionOf(c)
   if (connection?.body) return connection.body()
   const reader = c.req.raw.body?.getReader()
   return reader && { next: () => reader.read() as Promise<IteratorResult<Uint8Array>> }
 }
 
-/** @throws AppError `content_type_unsupported` */
-export function refuseCompressed(request: Request): void {
+function refuseCompressed(request: Request): void {
   const encoding = request.headers.get('content-encoding')
   if (!encoding || encoding === 'identity') return
   throw new AppError(
@@ -24,61 +112,51 @@ export function refuseCompressed(request: Request): void {
   )
 }
 
-/** A content type without its parameters. */
-export function essenceOf(type: string): string {
-  const end = type.indexOf(';')
-  return (end < 0 ? type : type.slice(0, end)).trim().toLowerCase()
+/** Returns all bytes, or undefined if there are more than `maxBytes`. */
+async function collect(
+  next: () => Promise<IteratorResult<Uint8Array>>,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const buffer = new ChunkBuffer()
+  for (let read = await next(); !read.done; read = await next()) {
+    buffer.push(read.value)
+    if (buffer.length > maxBytes) return
+  }
+  return buffer.take()
 }
 
-/** So many pieces are held apart whatever their size, and more if they are of a KiB on the average: each costs a hundred bytes and more. */
-const PIECES = 100
-const KIB = 1024
+/** How much of a body that is too large is read and discarded, and for how long. */
+const MAX_DISCARDED_BYTES = 1024 ** 2
+const MAX_DISCARDING_MS = 1000
 
-/** Bytes that come in pieces, however small these are. */
-export class Pieces {
-  #pieces: Uint8Array[] = []
-  #length = 0
-
-  /** In bytes. */
-  get length(): number {
-    return this.#length
-  }
-
-  push(piece: Uint8Array): void {
-    const { length } = this.#pieces
-    if (length >= PIECES && length * KIB > this.#length) this.#pieces = [concat(this.#pieces, this.#length)]
-    this.#pieces.push(piece)
-    this.#length += piece.byteLength
-  }
-
-  /** All that came since the last time. */
-  take(): Uint8Array<ArrayBuffer> {
-    const bytes = concat(this.#pieces, this.#length)
-    this.#pieces = []
-    this.#length = 0
-    return bytes
+/**
+ * Discards what a client continues to send: closing the connection now would reset it, and the client could see the reset instead of
+ * the response (RFC 9112, 9.6).
+ *
+ * @throws the error of `timeoutError`, AppError `body_invalid` (cut off)
+ */
+async function discardRest(chunks: AsyncIterator<Uint8Array>, timeoutError: () => AppError): Promise<void> {
+  const endsAt = performance.now() + MAX_DISCARDING_MS
+  let left = MAX_DISCARDED_BYTES
+  while (left > 0) {
+    const { done, value } = await withTimeout(chunks.next(), endsAt - performance.now(), timeoutError)
+    if (done) return
+    left -= value.byteLength
   }
 }
 
-function concat(pieces: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
-  if (pieces.length === 1) return pieces[0] as Uint8Array<ArrayBuffer>
-  const bytes = new Uint8Array(length)
-  let at = 0
-  for (const piece of pieces) {
-    bytes.set(piece, at)
-    at += piece.byteLength
-  }
-  return bytes
-}
-
-/** In which bodies that are late are refused, one a turn: thousands that were begun together are late together. */
+/** Timeouts of bodies are handled one a turn: thousands of bodies that began together time out together. */
 const turns = new Turns()
 
-/** What a body gives, if it does so in time. @throws what `late` makes, AppError `body_invalid` (cut off) */
-export function within<T>(given: Promise<T>, ms: number, late: () => AppError): Promise<T> {
+/**
+ * Waits for a read of a body.
+ *
+ * @throws the error of `timeoutError` after `ms`, AppError `body_invalid` (cut off)
+ */
+export function withTimeout<T>(read: Promise<T>, ms: number, timeoutError: () => AppError): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => void turns.next().then(() => reject(late())), Math.max(0, ms))
-    given.then(
+    const timer = setTimeout(() => void turns.next().then(() => reject(timeoutError())), Math.max(0, ms))
+    read.then(
       (value) => {
         clearTimeout(timer)
         resolve(value)

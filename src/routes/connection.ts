@@ -1,43 +1,43 @@
 import type { Context } from 'hono'
 import type { Subscription } from '../hub/subscription.ts'
 
-/** Where an adapter puts the connection of a request in Hono's `env`: a symbol, because everything else there is the host's. */
+/** Key of a request's connection in Hono's `env`. It is a symbol because all names in `env` belong to the host. */
 export const CONNECTION = Symbol('tidings connection')
 
-/** What an adapter passes as `env`. */
+/** The `env` that an adapter passes. */
 export interface ConnectionEnv {
   readonly [CONNECTION]?: Connection
 }
 
-/** What an adapter tells of a connection and can do for it. */
+/** What an adapter knows about a connection, and what it can do with it. */
 export interface Connection {
-  /** The address of the client, as the runtime or the platform in front of it knows it. */
+  /** The peer's address, from the runtime or from the platform in front of it. */
   readonly address?: string | undefined
-  /** The request's body of a declared length, if all of it has arrived: then nobody has to wait for it. It is given once. */
+  /** Returns the request's body of a declared length if all of it has arrived, once: a route need not wait for it then. */
   bufferedBody?(length: number): Uint8Array<ArrayBuffer> | undefined
   /**
-   * The pieces in which the request's body arrives, where the runtime has them without making a web stream of them. Read by one, once;
-   * whoever does not read to the end says so with `return`, and the runtime treats the rest as it treats any.
+   * Iterates over the chunks of the request's body, where the runtime has them without a web stream. It is called once. A caller that does
+   * not read to the end calls `return`, and leaves the rest to the runtime.
    */
   body?(): AsyncIterator<Uint8Array>
-  /** Lets the connection be silent for as long as it likes: for a stream, in either direction. */
+  /** Keeps the connection open however long it is silent: for streams in either direction. */
   disableIdleTimeout?(): void
-  /** Closes the connection at once, unsent bytes included: for a reader that does not drain. */
+  /** Closes the connection at once and discards unsent bytes: for a reader that does not drain. */
   destroy?(): void
   /**
-   * Takes over a subscription, whose chunks follow the answer's headers. Where no adapter does, `streamSSE` carries them.
+   * Writes a subscription's chunks after the response's headers. Without it, `streamSSE` writes them.
    *
-   * @returns what disconnects its reader
+   * @returns a function that disconnects the reader
    */
   takeOver?(subscription: Subscription): () => void
 }
 
-/** The `env` that carries a connection to the routes. */
+/** Makes the `env` that passes a connection to the routes. */
 export function envOf(connection: Connection): ConnectionEnv {
   return { [CONNECTION]: connection }
 }
 
-/** A request's connection, where an adapter tells of it. */
+/** Returns a request's connection, if the adapter has passed one. */
 export function connectionOf(c: Context): Connection | undefined {
   return (c.env as ConnectionEnv | undefined)?.[CONNECTION]
 }

@@ -1,131 +1,115 @@
-import type { Context, Handler } from 'hono'
-import { streamSSE } from 'hono/streaming'
-import type { Auth } from '../auth/auth.ts'
-import { authorize, type Grant } from '../auth/authorize.ts'
-import type { Clients } from '../auth/clients.ts'
-import { setCookie } from '../auth/credentials.ts'
-import { AppError, type Code } from '../errors.ts'
-import { whenGone } from '../gone.ts'
-import { encodeEnding } from '../hub/frame.ts'
-import type { Hub } from '../hub/hub.ts'
-import type { SubscribeOptions } from '../hub/options.ts'
-import { jitter } from '../hub/random.ts'
-import type { Subscription } from '../hub/subscription.ts'
-import { Filter, STORE, type TopicLimits } from '../topic.ts'
-import type { Base } from './base.ts'
-import { type BodyLimits, readBody } from './body.ts'
-import { connectionOf } from './connection.ts'
-import { grantOf } from './grant.ts'
-import { over, poll } from './poll.ts'
-import { parseQuery } from './query.ts'
-import { eventQuery, parseParameters, timeOf } from './schema.ts'
+import type { Context } from 'hono'
+import * as v from 'valibot'
+import { AppError } from '../errors.ts'
+import { Filter } from '../topic.ts'
+import { codesOf, header, ID, parametersOf, querySchema, ref } from './describe.ts'
+import type { Description, Door, Routes } from './door.ts'
+import { pollSchemas } from './poll.ts'
+import { parseParameters, parseQuery } from './query.ts'
+import { described, flag, whole } from './schema.ts'
+import type { StreamRequest } from './stream.ts'
 
-export interface EventOptions {
-  readonly hub: Hub
-  readonly auth: Auth
-  readonly clients: Clients
-  readonly body: BodyLimits
-  readonly limits: TopicLimits
-  readonly base: Base
-}
+const MAX_LAST = 10_000
+const MAX_WAIT_S = 60
+const MIN_REPEAT_MS = 1000
+const MAX_REPEAT_MS = 3_600_000
 
-const headers = {
-  'Content-Type': 'text/event-stream; charset=utf-8',
-  'Cache-Control': 'no-store, no-transform',
-  'X-Accel-Buffering': 'no',
-  'X-Content-Type-Options': 'nosniff',
-  'Referrer-Policy': 'no-referrer',
-  Vary: 'Accept',
-}
-
-/** What passes by itself: worth coming back for. */
-const passing: readonly Code[] = [
-  ...(['draining', 'keys_unavailable', 'log_unavailable', 'log_unusable', 'overloaded'] as const),
-  ...(['too_many_readers', 'too_many_replays'] as const),
-]
-
-/** `/event`: without a topic the demo's stream of the store; with topics and patterns, their entries as they come. */
-export function event(options: EventOptions): Handler {
-  return (c) => answer(c, options).catch((cause: unknown) => comeBack(c, cause))
-}
-
-async function answer(c: Context, { hub, auth, clients, body, limits, base }: EventOptions): Promise<Response> {
-  const asked = parseParameters(eventQuery, await queryOf(c, body))
-  const filter = asked.topic ? Filter.parse(asked.topic, limits) : undefined
-  const options = optionsOf(asked, filter, c.req.header('last-event-id'))
-  const isHead = c.req.method === 'HEAD'
-  const { grant, cookie } = await grantOf(c, auth, isHead ? undefined : asked.ticket)
-  for (const name of filter ? [...filter.topics, ...filter.patterns] : [STORE]) authorize(grant, 'subscribe', name)
-  if (cookie) c.header('Set-Cookie', setCookie(auth.cookies.event, cookie.value, `${base(c)}/event`, cookie.expiresAt)) // also where no stream can be opened now: the ticket is used up
-  // Hono runs this for HEAD too, and drops the body with its reader: a subscription would never end.
-  if (isHead) return c.body(null, 200, headers)
-
-  connectionOf(c)?.disableIdleTimeout?.()
-  let cut = () => {}
-  const { expiresAt, subject } = grant
-  const who = subject ?? clients.addressOf(c)
-  const until = {
-    ...options,
-    drop: () => cut(),
-    signal: c.req.raw.signal,
-    ...(who !== undefined && { who }),
-    ...(expiresAt !== undefined && { expiresAt }),
+/** `/event`: without a topic the demo stream, else the entries of topics and patterns. */
+export const event: Routes = (door) => {
+  const answer = async (c: Context) => door.openStream(c, await requestOf(c, door))
+  return {
+    '/event': { methods: { GET: answer, HEAD: answer, POST: answer, QUERY: answer }, describe },
   }
-  const subscription = await open(c, { hub, auth, clients }, grant, filter, until)
-  const isPoll = wantsJson(c)
-  if (!subscription) return isPoll ? over(c, options.lastEventId, filter) : c.body(null, 204)
-  if (isPoll) return poll(c, subscription, 1000 * (asked.wait ?? 0))
-  const connection = connectionOf(c)
-  if (filter && connection?.takeOver) {
-    cut = connection.takeOver(subscription)
-    return c.body(null, 200, headers)
-  }
-  return carry(c, subscription, (given) => {
-    cut = given
-  })
 }
 
-/** The query, and for lists too long for one the same in a body. */
-async function queryOf(c: Context, limits: BodyLimits): Promise<URLSearchParams> {
+const query = v.object({
+  topic: v.optional(
+    described(v.array(v.string()), 'Topics and patterns, up to 100; the demo stream if left out', ['chat/*', 'news']),
+  ),
+  ticket: v.optional(described(v.string(), 'A ticket of POST /ticket, in place of a token')),
+  lastEventId: v.optional(
+    described(v.string(), 'The position to resume after; the header Last-Event-ID wins over it', ID),
+  ),
+  last_event_id: v.optional(described(v.string(), 'Another name of lastEventId')),
+  from: v.optional(described(v.literal('earliest', 'earliest'), 'Begins with the oldest kept event', 'earliest')),
+  last: v.optional(whole('Begins with this many of the newest matching events', 1, MAX_LAST, 10)),
+  since: v.optional(
+    described(
+      v.pipe(
+        v.string(),
+        v.check(isTime, 'a time as in RFC 3339, like 2026-11-24T09:00:00Z, or how long ago: 90s, 10m, 2h, 7d'),
+      ),
+      'Begins at a time (RFC 3339), or this long ago (90s, 10m, 2h, 7d)',
+      '10m',
+    ),
+  ),
+  latest: v.optional(flag('Sends a reader that is behind only the newest event of each topic')),
+  gaps: v.optional(flag('With latest: reports skipped events in a hub.gap with reason conflated')),
+  repeat: v.optional(
+    whole(
+      'Repeats the newest event of one exact topic at this interval in ms, without an id',
+      MIN_REPEAT_MS,
+      MAX_REPEAT_MS,
+      5000,
+    ),
+  ),
+  wait: v.optional(whole('With Accept: application/json: seconds to wait for an event', 0, MAX_WAIT_S, 30)),
+})
+
+type Parameters = v.InferOutput<typeof query>
+
+async function requestOf(c: Context, door: Door): Promise<StreamRequest> {
+  const parameters = parseParameters(query, await queryOf(c, door))
+  const filter = parameters.topic ? Filter.parse(parameters.topic, door.limits.topics) : undefined
+  refuseCombinations(parameters, filter !== undefined)
+  const from = beginningOf(parameters)
+  const { latest, gaps, repeat, ticket, wait = 0 } = parameters
+  return {
+    filter,
+    ticket,
+    lastEventId: lastEventIdOf(parameters, c.req.header('last-event-id')),
+    ...(from && { from }),
+    ...(latest && { latest }),
+    ...(gaps && { gaps }),
+    ...(repeat !== undefined && { repeatMs: repeat }),
+    waitMs: 1000 * wait,
+  }
+}
+
+/** The query, and the form in a body: a list of topics may be too long for a URL. */
+async function queryOf(c: Context, door: Door): Promise<URLSearchParams> {
   const query = parseQuery(c.req.url)
   if (c.req.method === 'GET' || c.req.method === 'HEAD') return query
-  const body = await readBody(c, limits)
+  const body = await door.readBody(c)
   if (body.kind === 'none') return query
   if (body.kind !== 'form')
     throw new AppError(
       'content_type_unsupported',
-      'Cannot subscribe with a body of this type: expected application/x-www-form-urlencoded, with what a query would hold',
+      'Cannot subscribe with a body of this type: expected application/x-www-form-urlencoded, with the parameters of the query',
     )
-  for (const [name, value] of Object.entries(body.fields)) for (const one of [value].flat()) query.append(name, one)
+  for (const [name, values] of Object.entries(body.fields))
+    for (const value of [values].flat()) query.append(name, value)
   return query
 }
 
-type Asked = ReturnType<typeof parseParameters<(typeof eventQuery)['entries']>>
+const beginnings = ['from', 'last', 'since'] as const
 
-function optionsOf(asked: Asked, filter: Filter | undefined, header: string | undefined): SubscribeOptions {
+function refuseCombinations(parameters: Parameters, hasTopic: boolean): void {
   const cannot = (why: string) => new AppError('parameter_invalid', `Cannot ${why}`)
-  const beginnings = (['from', 'last', 'since'] as const).filter((name) => asked[name] !== undefined)
-  if (beginnings.length > 1) throw cannot(`begin in two places: give one of ${beginnings.join(' and ')}`)
-  const [beginning] = beginnings
-  for (const name of [...beginnings, 'latest', 'gaps', 'repeat'] as const)
-    if (!filter && asked[name] !== undefined) throw cannot(`use ${name} here: it goes with a topic`)
-  if (asked.gaps && !asked.latest) throw cannot('use gaps here: it goes with latest=true')
-  const from = beginning && { from: 'earliest' as const, last: { last: asked.last! }, since: sinceOf(asked) }[beginning]
-  return {
-    lastEventId: lastEventIdOf(asked, header),
-    ...(from && { from }),
-    ...(asked.latest && { latest: true }),
-    ...(asked.gaps && { gaps: true }),
-    ...(asked.repeat !== undefined && { repeatMs: asked.repeat }),
-  }
+  const given = beginnings.filter((name) => parameters[name] !== undefined)
+  if (given.length > 1) throw cannot(`begin at two positions: give one of ${given.join(' and ')}`)
+  for (const name of [...given, 'latest', 'gaps', 'repeat'] as const)
+    if (!hasTopic && parameters[name] !== undefined) throw cannot(`use ${name} without a topic: name one`)
+  if (parameters.gaps && !parameters.latest) throw cannot('use gaps without latest=true: add it')
 }
 
-function sinceOf({ since }: Asked) {
-  return { since: since === undefined ? 0 : timeOf(since, Date.now()) }
+function beginningOf({ from, last, since }: Parameters): StreamRequest['from'] {
+  if (last !== undefined) return { last }
+  return since === undefined ? from : { since: timeOf(since, Date.now()) }
 }
 
-/** The header wins, because it is newer: a browser sends it with the URL it was once given. */
-function lastEventIdOf({ lastEventId, last_event_id: other }: Asked, header: string | undefined): string {
+/** The header wins, because it is newer: a browser that reconnects sends it with the URL of the first connection. */
+function lastEventIdOf({ lastEventId, last_event_id: other }: Parameters, header: string | undefined): string {
   if (lastEventId !== undefined && other !== undefined && lastEventId !== other)
     throw new AppError(
       'parameter_repeated',
@@ -134,76 +118,74 @@ function lastEventIdOf({ lastEventId, last_event_id: other }: Asked, header: str
   return header || lastEventId || other || ''
 }
 
-/** A subscription, counted in and out, or nothing where nothing can come any more. */
-async function open(
-  c: Context,
-  { hub, auth, clients }: Pick<EventOptions, 'hub' | 'auth' | 'clients'>,
-  grant: Grant,
-  filter: Filter | undefined,
-  options: SubscribeOptions,
-): Promise<Subscription | undefined> {
-  const counted: (() => void)[] = []
-  const leave = () => {
-    for (const out of counted) out()
-  }
-  const onEnd = (subscription: Subscription) => {
-    leave()
-    auth.unwatch(subscription)
-  }
-  try {
-    counted.push(clients.enter(c))
-    counted.push(auth.enter(grant))
-    const subscription = await (filter
-      ? hub.subscribe(filter, { ...options, onEnd })
-      : hub.watch({ ...options, onEnd }))
-    if (subscription) await auth.watch(subscription, filter, grant)
-    else leave()
-    return subscription
-  } catch (cause) {
-    leave()
-    throw cause
-  }
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const AGO = /^(\d{1,9})(ms|s|m|h|d)$/
+const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)$/
+
+function isTime(since: string): boolean {
+  return AGO.test(since) || (RFC_3339.test(since) && !Number.isNaN(timeOf(since, 0)))
 }
 
-/** Any status but 200 ends a browser's EventSource for good, so it is told when to come back instead. */
-function comeBack(c: Context, cause: unknown): Response {
-  if (!(cause instanceof AppError) || !passing.includes(cause.code)) throw cause
-  if (!c.req.header('accept')?.includes('text/event-stream')) throw cause
-  return c.body(encodeEnding(jitter(6000)) as Uint8Array<ArrayBuffer>, 200, headers)
+/** Returns the time of `since` in ms since 1970. */
+function timeOf(since: string, now: number): number {
+  const [, count, unit] = AGO.exec(since) ?? []
+  if (unit !== undefined) return now - Number(count) * UNITS[unit]!
+  return Date.parse(
+    since
+      .toUpperCase()
+      .replace(/ (?=\d\d:\d\d$)/, '+') // a query decodes + as a space
+      .replace(' ', 'T'),
+  )
 }
 
-/** Whether a client asks for one answer in the place of a stream. */
-function wantsJson(c: Context): boolean {
-  const accept = c.req.header('accept') ?? ''
-  return accept.includes('application/json') && !accept.includes('text/event-stream')
-}
-
-/** The portable carrier: Hono's stream, given whole chunks. It neither frames nor encodes anything itself. */
-function carry(c: Context, subscription: Subscription, onCut: (cut: () => void) => void): Response {
-  const close = () => subscription.close()
-  const response = streamSSE(c, async (stream) => {
-    onCut(() => {
-      stream.abort()
-      connectionOf(c)?.destroy?.()
-    })
-    // Either alone is missed somewhere: a runtime fires the one or the other (cloudflare/workerd#6832).
-    stream.onAbort(close)
-    const stopListening = whenGone(c.req.raw.signal, close)
-    for await (const chunk of subscription) {
-      await stream.write(chunk) // never throws: an error only shows in `aborted`
-      if (stream.aborted) break
-    }
-    stopListening()
-  })
-  // HTTP/2 dies of these two (honojs/hono#4041); HTTP/1.1 frames the body all the same. What streamSSE says it says in two places:
-  // in its response, and, where a middleware has begun one, in that of the context.
-  for (const name of ['Transfer-Encoding', 'Connection']) {
-    response.headers.delete(name)
-    c.header(name, undefined)
+function describe(): Description {
+  const subscribing = {
+    tags: ['subscribe'],
+    parameters: [
+      ...parametersOf(query),
+      header('Last-Event-ID', 'The position to resume after; it wins over the parameters'),
+    ],
+    responses: {
+      200: {
+        description:
+          'A stream of events; with `Accept: application/json`, one answer, at once or after `wait`. An EventSource that must reconnect later gets a stream of one `retry:` line.',
+        headers: { Vary: { schema: { const: 'Accept' } } },
+        content: {
+          'text/event-stream': { schema: { type: 'string' }, example: `:\nretry: 3000\ndata: hello\nid: ${ID}\n\n` },
+          'application/json': { schema: ref('Polled') },
+        },
+      },
+      204: {
+        description: 'No event can follow: all topics are closed, and the position is past their closes',
+      },
+    },
   }
-  for (const [name, value] of Object.entries(headers)) {
-    response.headers.set(name, value)
-    c.header(name, value)
+  const codes = [
+    ...[...codesOf.query, ...codesOf.grant, ...codesOf.topic],
+    ...(['draining', 'pattern_invalid', 'ticket_invalid', 'too_many_readers', 'too_many_replays'] as const),
+    ...(['too_many_topics', 'topic_missing'] as const),
+  ]
+  return {
+    paths: {
+      '/event': {
+        get: {
+          operationId: 'subscribe',
+          summary: 'Subscribe',
+          description: 'Streams the events of topics and patterns, from any position.',
+          ...subscribing,
+          codes,
+        },
+        post: {
+          operationId: 'subscribeByBody',
+          summary: 'Subscribe to a list too long for a URL',
+          description:
+            'Like GET, with parameters in the query and the body. The method QUERY, for which OpenAPI 3.1 has no word, does the same.',
+          ...subscribing,
+          requestBody: { content: { 'application/x-www-form-urlencoded': { schema: querySchema(query) } } },
+          codes: [...codes, ...codesOf.body, 'cross_site'],
+        },
+      },
+    },
+    schemas: pollSchemas,
   }
-  return response
 }

@@ -1,31 +1,93 @@
 import type { Handler } from 'hono'
-import type { Auth } from '../auth/auth.ts'
 import { AppError } from '../errors.ts'
-import type { Hub } from '../hub/hub.ts'
+import { json, object, ref } from './describe.ts'
+import type { Description, Door, Routes } from './door.ts'
+
+/** `/health` and `/ready`, for whoever runs the hub. */
+export const health: Routes = (door) => {
+  const readiness = ready(door)
+  return {
+    '/health': { methods: { GET: alive, HEAD: alive }, describe: describeHealth },
+    '/ready': { methods: { GET: readiness, HEAD: readiness }, describe: describeReady },
+  }
+}
 
 /** `/health`: the process answers. */
-export const health: Handler = (c) => c.json({ status: 'ok' }, 200, { 'Cache-Control': 'no-store' })
+const alive: Handler = (c) => c.json({ status: 'ok' }, 200, { 'Cache-Control': 'no-store' })
 
 /**
- * `/ready`: the hub takes messages and readers: its log can be written and read, and it is not draining. Else 503, with the reason.
- * `warnings` tells what an operator should mend although the hub works.
+ * `/ready`: the hub takes messages and readers, because it can write and read its log and is not draining; otherwise 503 with the
+ * reason. `warnings` name problems that an operator should fix although the hub works.
  */
-export function ready(hub: Hub, auth: Auth): Handler {
+function ready({ hub, auth }: Door): Handler {
   return async (c) => {
     c.header('Cache-Control', 'no-store')
     try {
       await hub.check()
       const warnings = await hub.warnings()
-      // How many listen is nobody's business where everybody has to say who they are.
+      // A hub with keys does not tell anonymous clients how many readers it has.
       return c.json({
         status: 'ready',
         durability: await hub.durability(),
         ...(warnings.length > 0 && { warnings }),
-        ...(!auth.isClosed && { readers: hub.readers }),
+        ...(!auth.hasKeys && { readers: hub.readers }),
       })
     } catch (cause) {
       if (!(cause instanceof AppError)) throw cause
       return c.json({ status: cause.code, detail: cause.message }, 503)
     }
+  }
+}
+
+function describeHealth(): Description {
+  return {
+    paths: {
+      '/health': {
+        get: {
+          operationId: 'health',
+          tags: ['operate'],
+          summary: 'Alive',
+          description: 'The process answers.',
+          responses: {
+            200: json('The process answers', {
+              type: 'object',
+              properties: { status: { const: 'ok' } },
+              required: ['status'],
+            }),
+          },
+        },
+      },
+    },
+  }
+}
+
+function describeReady(): Description {
+  return {
+    paths: {
+      '/ready': {
+        get: {
+          operationId: 'ready',
+          tags: ['operate'],
+          summary: 'Ready',
+          description: 'The hub can write and read its log, and is not shutting down.',
+          responses: { 200: json('Ready', ref('Ready')), 503: json('Not ready', ref('NotReady')) },
+        },
+      },
+    },
+    schemas: {
+      Ready: object(
+        {
+          status: { const: 'ready' },
+          durability: ref('Durability'),
+          readers: { type: 'integer', minimum: 0 },
+          warnings: { type: 'array', items: { type: 'string' }, description: 'What an operator should fix' },
+        },
+        ['status', 'durability'],
+      ),
+      NotReady: object(
+        { status: { enum: ['draining', 'log_unavailable', 'log_unusable'] }, detail: { type: 'string' } },
+        ['status', 'detail'],
+      ),
+    },
   }
 }

@@ -3,7 +3,7 @@ import { AppError } from '../errors.ts'
 /** Deepest nesting of JSON. */
 const MAX_DEPTH = 32
 
-/** @throws AppError `body_invalid` (malformed, nested deeper than 32, or with a number that no double holds) */
+/** Parses JSON. @throws AppError `body_invalid` (malformed, nested deeper than 32, or with a number that no double holds) */
 export function parseJson(text: string): unknown {
   let value: unknown
   try {
@@ -15,31 +15,31 @@ export function parseJson(text: string): unknown {
   return value
 }
 
-/** Level by level, because recursion is what deep nesting is sent to break. */
+/** Checks values level by level: deep nesting would overflow the stack of a recursive function. */
 function check(value: unknown): void {
   let level = [value]
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > MAX_DEPTH)
       throw new AppError('body_invalid', `Cannot read the body: its JSON is nested deeper than ${MAX_DEPTH}`)
     const next: unknown[] = []
-    for (const one of level) {
-      if (one === Number.POSITIVE_INFINITY || one === Number.NEGATIVE_INFINITY)
+    for (const value of level) {
+      if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY)
         throw new AppError('body_invalid', 'Cannot read the body: its JSON has a number too large to keep')
-      if (typeof one === 'object' && one !== null) for (const inner of Object.values(one)) next.push(inner)
+      if (typeof value === 'object' && value !== null) for (const inner of Object.values(value)) next.push(inner)
     }
     level = next
   }
 }
 
 /**
- * Whether a text that is no JSON (RFC 8259) is the beginning of some: what a sender that was cut leaves. `JSON.parse` does not tell, and
- * its messages are each runtime's own.
+ * Whether a text that is not JSON (RFC 8259) is the beginning of JSON, as left by a sender that was cut off. The errors of `JSON.parse`
+ * do not say it, and differ among runtimes.
  */
-export function isCutJson(text: string): boolean {
+export function isTruncatedJson(text: string): boolean {
   const tokens =
     /[ \t\n\r]*(?:([[\]{},:])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*")|([^[\]{},:"\s]+)|(".*$))?/sy
   const open: string[] = []
-  /** What may come next: a value, a member's name, a colon, or the end of what is open. */
+  /** What may follow: a value, a member's name, a colon, or the end of a value. */
   let next: 'value' | 'first value' | 'name' | 'first name' | 'colon' | 'end' = 'value'
   const isValue = () => next === 'value' || next === 'first value'
   const isName = () => next === 'name' || next === 'first name'

@@ -1,57 +1,108 @@
 import * as v from 'valibot'
-import { authorize, type Grant } from '../auth/authorize.ts'
-import { AppError, quote } from '../errors.ts'
+import { AppError, type Code, quote } from '../errors.ts'
 import { type Message, makeMessage } from '../log/log.ts'
-import { isOwn, parseTopic } from '../topic.ts'
-import { fieldCodes, message } from './schema.ts'
+import type { Body } from './body.ts'
+import { repeated } from './query.ts'
+import { described } from './schema.ts'
 
-/**
- * Reads a message as somebody gave it.
- *
- * @param topic the one named beside it, in the query
- * @throws AppError `body_invalid`, `field_unknown`, `data_missing`, `topic_missing`, `topic_conflict` and those of the fields
- */
-export function readMessage(given: unknown, topic: string | undefined): Message {
-  if (!isObject(given)) throw new AppError('body_invalid', 'Cannot publish this: expected an object with data')
-  const found = v.safeParse(message, given)
-  if (!found.success) throw refusal(found.issues[0], given)
-  const { data, event, retry, key, close } = found.output
-  if (data === undefined && !close) throw missing(given)
-  const text = data === undefined ? undefined : textOf(data)
-  return makeMessage(topicOf(topic, found.output.topic), { data: text, event, retry, key, close })
+/** One message of a body: the fields that a client gives. */
+export const messageSchema = v.pipe(
+  v.strictObject({
+    topic: v.optional(described(v.string('a string'), 'The topic, unless the query names it', 'chat/room-1')),
+    data: v.optional(described(v.any(), 'A string, or any JSON value, which becomes compact JSON', { n: 1 })),
+    event: v.optional(described(v.string('a string'), 'The event name; `message` if left out', 'said')),
+    retry: v.optional(described(v.number('a number'), 'Reconnection time of readers, in ms, 500 to 3600000', 2000)),
+    key: v.optional(
+      described(v.string('a string'), 'Idempotency key: a message with a known key is not published again', 'm-1'),
+    ),
+    close: v.optional(
+      described(v.boolean('true or false'), 'Closes the topic after this message; data is optional then'),
+    ),
+  }),
+  v.description('A message has data, or closes its topic, or both.'),
+)
+
+/** The error of each field of a message that has the wrong type. */
+const fieldCodes: Readonly<Record<string, Code>> = {
+  topic: 'topic_invalid',
+  data: 'body_invalid',
+  event: 'event_invalid',
+  retry: 'retry_invalid',
+  key: 'key_invalid',
+  close: 'body_invalid',
 }
 
-/** The one topic of two that may be given. @throws AppError `topic_missing`, `topic_conflict` */
-export function topicOf(asked: string | undefined, given: string | undefined): string {
-  if (asked !== undefined && given !== undefined && asked !== given)
+/** Whether a body holds a list of messages. */
+export function isBatch(body: Body): boolean {
+  return body.kind === 'json' && Array.isArray(body.value)
+}
+
+/**
+ * Makes the messages of a body: one, or those of a JSON list.
+ *
+ * @param topic the topic of the query
+ * @throws AppError `data_missing`, `batch_too_long`, and those of `messageOf`
+ */
+export function messagesOf(body: Body, topic: string | undefined, maxBatch: number): Message[] {
+  if (body.kind === 'text') return [{ topic: oneTopic(topic, undefined), data: body.text }]
+  if (body.kind === 'form') return [messageOf(valuesOf(body.fields), topic)]
+  if (body.kind === 'none')
+    throw new AppError('data_missing', 'Cannot publish without a body: send text/plain, or JSON with data')
+  if (!Array.isArray(body.value)) return [messageOf(body.value, topic)]
+  if (body.value.length === 0) throw new AppError('data_missing', 'Cannot publish an empty list: add messages')
+  if (body.value.length > maxBatch)
+    throw new AppError(
+      'batch_too_long',
+      `Cannot publish ${body.value.length} messages at once: a list holds at most ${maxBatch}; stream them as application/x-ndjson`,
+    )
+  return body.value.map((given, i) => {
+    try {
+      return messageOf(given, topic)
+    } catch (error) {
+      throw error instanceof AppError ? error.at(`message ${i} of the list`) : error
+    }
+  })
+}
+
+/**
+ * Makes a message of a value that a client gives.
+ *
+ * @param topic the topic of the query
+ * @throws AppError `body_invalid`, `field_unknown`, `data_missing`, `topic_missing`, `topic_conflict` and those of `fieldCodes`
+ */
+export function messageOf(given: unknown, topic: string | undefined): Message {
+  if (!isObject(given)) throw new AppError('body_invalid', 'Cannot publish this: expected an object with data')
+  const found = v.safeParse(messageSchema, given)
+  if (!found.success) throw invalidField(found.issues[0], given)
+  const { data, event, retry, key, close } = found.output
+  if (data === undefined && !close) throw missingData(given)
+  const text = data === undefined ? undefined : textOf(data)
+  return makeMessage(oneTopic(topic, found.output.topic), { data: text, event, retry, key, close })
+}
+
+function oneTopic(inQuery: string | undefined, inBody: string | undefined): string {
+  if (inQuery !== undefined && inBody !== undefined && inQuery !== inBody)
     throw new AppError(
       'topic_conflict',
-      `Cannot publish to ${quote(asked)} and ${quote(given)}: name one topic, in the query or the body`,
+      `Cannot publish to ${quote(inQuery)} and ${quote(inBody)}: name one topic, in the query or the body`,
     )
-  const topic = asked ?? given
+  const topic = inQuery ?? inBody
   if (topic === undefined)
     throw new AppError('topic_missing', 'Cannot publish to no topic: name one, in the query or in each message')
   return topic
 }
 
-/** Whether a grant lets somebody say something in a topic: nobody may in the hub's own. @throws AppError of `parseTopic`, `authorize` */
-export function authorizeSaying(grant: Grant, topic: string): void {
-  if (!isOwn(parseTopic(topic))) authorize(grant, 'publish', topic)
-}
-
-/** The message with the key that `Idempotency-Key` gives it. @throws AppError `key_invalid` if it has one of its own */
+/** Returns the message with the key of an `Idempotency-Key`. @throws AppError `key_invalid` if the message has a key of its own */
 export function withKey(message: Message, key: string | undefined): Message {
   if (key === undefined) return message
   if (message.key === undefined) return { ...message, key }
   throw new AppError('key_invalid', 'Cannot use Idempotency-Key beside a key of a message: give one of them')
 }
 
-/** The fields of a form as the values that JSON would have. */
-export function valuesOf(fields: Readonly<Record<string, string | string[]>>): Record<string, unknown> {
+/** Converts the fields of a form to the values that JSON would have. */
+function valuesOf(fields: Readonly<Record<string, string | string[]>>): Record<string, unknown> {
   const values: Record<string, unknown> = { ...fields }
-  for (const [name, value] of Object.entries(fields))
-    if (Array.isArray(value))
-      throw new AppError('parameter_repeated', `Cannot use ${quote(name)} ${value.length} times: give it once`)
+  for (const [name, value] of Object.entries(fields)) if (Array.isArray(value)) throw repeated(name, value.length)
   const { retry, close } = values
   if (typeof retry === 'string' && /^\d{1,9}$/.test(retry)) values.retry = Number(retry)
   if (close === 'true' || close === 'false') values.close = close === 'true'
@@ -62,28 +113,28 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** The data of an event is text: any other value goes as compact JSON. */
+/** The data of an event is text: any other value becomes compact JSON. */
 function textOf(data: unknown): string {
   return typeof data === 'string' ? data : JSON.stringify(data)
 }
 
-function refusal(issue: v.BaseIssue<unknown>, given: Record<string, unknown>): AppError {
+function invalidField(issue: v.BaseIssue<unknown>, given: Record<string, unknown>): AppError {
   const field = String(issue.path?.[0]?.key)
   const code = Object.hasOwn(fieldCodes, field) ? fieldCodes[field] : undefined
   if (code !== undefined)
     return new AppError(code, `Cannot use ${quote(issue.received)} as ${field}: expected ${issue.message}`)
-  if (field === 'message') return missing(given)
+  if (field === 'message') return missingData(given)
   const isForm = Object.keys(given).length === 1 && given[field] === ''
   const hint = isForm ? '; for plain text say so (curl: -H "content-type: text/plain")' : ''
-  const fields = 'data and, if wanted, topic, event, retry, key, close'
+  const fields = 'data, and optionally topic, event, retry, key, close'
   return new AppError('field_unknown', `Cannot publish ${quote(field)}: expected ${fields}${hint}`)
 }
 
-function missing(given: Record<string, unknown>): AppError {
+function missingData(given: Record<string, unknown>): AppError {
   if (!Object.hasOwn(given, 'message'))
     return new AppError('data_missing', 'Cannot publish without data: add it, "" is allowed')
   return new AppError(
     'field_unknown',
-    'Cannot publish "message" to a topic: call it data; message is what sets the store, without a topic',
+    'Cannot publish "message" to a topic: name it data; without a topic, message sets the store',
   )
 }

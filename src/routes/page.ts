@@ -1,4 +1,5 @@
 import type { Context, Handler } from 'hono'
+import type { Description, Route, Routes } from './door.ts'
 
 /** A file of `public/`. */
 export interface File {
@@ -6,13 +7,13 @@ export interface File {
   readonly bytes: ArrayBuffer | Uint8Array<ArrayBuffer>
 }
 
-/** Finds a file of the page by its exact path, `/` among them; nothing for what is no file of it. */
+/** Reads a file of the page by its exact path, such as `/`; undefined for any other path. */
 export type Files = (path: string) => Promise<File | undefined>
 
 const policy =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
-/** The description's page is a library's work: it styles inline, draws with data: URLs, and knows no trusted types. */
+/** Swagger UI sets styles inline, draws with data: URLs, and does not support trusted types. */
 const docsPolicy =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -24,7 +25,7 @@ const headers = {
   'X-Content-Type-Options': 'nosniff',
 }
 
-/** The page's files, by the paths at which they are served: `public/` as it stands, and the library of `/docs`. */
+/** The paths of the page's files: those of `public/`, and the library of `/docs`. */
 export const PAGES = [
   ...['/', '/docs', '/style.css', '/favicon.svg', '/docs.js', '/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js'],
   ...['app', 'composer', 'entry', 'heard', 'list', 'login', 'refusal', 'row', 'send', 'state', 'stream', 'topics'].map(
@@ -32,11 +33,17 @@ export const PAGES = [
   ),
 ]
 
-/**
- * A file of the page, where no platform serves it. Where the app is mounted at a path, the page is at that path with a slash behind it,
- * because its URLs are relative.
- */
-export function page(path: string, files: Files = async () => undefined): Handler {
+/** The page's files. Without `files`, their paths are 404. */
+export function pages(files: Files = async () => undefined): Routes {
+  const routeOf = (path: string): Route => {
+    const describe = descriptions[path]
+    return { methods: page(path, files), ...(describe && { describe }) }
+  }
+  return () => Object.fromEntries(PAGES.map((path) => [path, routeOf(path)]))
+}
+
+/** Serves a file of the page. A mounted app has its page at the mount with a slash at its end, because the page's URLs are relative. */
+function page(path: string, files: Files): Handler {
   return async (c) => {
     const isRead = c.req.method === 'GET' || c.req.method === 'HEAD'
     if (isRead && path === '/' && !c.req.path.endsWith('/')) return c.redirect(`${c.req.path.split('/').at(-1)}/`, 308)
@@ -47,7 +54,41 @@ export function page(path: string, files: Files = async () => undefined): Handle
   }
 }
 
-/** What is asked for that is not there. */
+/** Answers requests for unknown paths. */
 export function notFound(c: Context): Response {
   return c.text('Page not found', 404)
+}
+
+const html = { description: 'The page', content: { 'text/html': { schema: { type: 'string' } } } }
+
+const descriptions: Readonly<Record<string, () => Description>> = {
+  '/': () => ({
+    paths: {
+      '/': {
+        get: {
+          operationId: 'page',
+          tags: ['operate'],
+          summary: 'The page',
+          description: 'Shows a stream, and sends messages.',
+          responses: { 200: html },
+        },
+      },
+    },
+  }),
+  '/docs': () => ({
+    paths: {
+      '/docs': {
+        get: {
+          operationId: 'docs',
+          tags: ['operate'],
+          summary: 'This description as a page',
+          description: 'Shows this description. On Cloudflare Workers it is 404.',
+          responses: {
+            200: html,
+            404: { description: 'Not available', content: { 'text/plain': { schema: { const: 'Page not found' } } } },
+          },
+        },
+      },
+    },
+  }),
 }

@@ -4,26 +4,29 @@ import { AppError } from '../errors.ts'
 import { whenGone } from '../gone.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
+import { object, ref } from './describe.ts'
 
-/** After so many characters of frames an answer is made: it is read and written in one go, for which everybody else waits. */
+/** An answer ends after this many characters of frames: it is read and written in one go, and everything else waits meanwhile. */
 const MAX_ANSWER = 32 * 1024
 
-/** One answer of a long poll. */
+/** The answer of a poll. */
 interface Polled {
   readonly events: { readonly id?: string; readonly event: string; readonly data: string }[]
-  /** Where to go on: the `lastEventId` of the next poll. */
+  /** The `lastEventId` of the next poll. */
   position: string
-  /** Data of each `hub.gap`, in order. */
+  /** The data of each `hub.gap`, in order. */
   gaps?: unknown[]
-  /** The first of `gaps`, for clients of the releases that told one gap; it will go. */
+  /** The first of `gaps`, for clients of the releases that reported one gap; it will be removed. */
   gap?: unknown
-  /** Topics that are closed: nothing more comes of them. Each answer tells of all that it knows of. */
+  /** Closed topics. Each answer names all that it knows. */
   closed?: string[]
 }
 
 /**
- * The carrier for what cannot stream: what the subscription has to say, read from its frames by a public parser, in one answer.
- * At once if there is anything, else after `waitMs` at most.
+ * The carrier for clients that cannot stream: one JSON response with everything that is due on a subscription, parsed from its frames
+ * by a public parser. If nothing is due, it waits for at most `waitMs`.
+ *
+ * @throws AppError `overloaded` (the hub ended the subscription first), and the failure of a subscription that could not read the log
  */
 export async function poll(c: Context, subscription: Subscription, waitMs: number): Promise<Response> {
   const answer: Polled = { events: [], position: '' }
@@ -33,15 +36,15 @@ export async function poll(c: Context, subscription: Subscription, waitMs: numbe
   let isClosing = false
   const parser = createParser({
     onEvent: (event) => {
-      note(event, answer)
+      add(event, answer)
       if (event.event === 'hub.open' && JSON.parse(event.data).state === 'resumed') resumedAt = event.id
-      // A close before the position was told with it. To answer at once with that again would make a client ask without a pause.
+      // The client of this position knows of an earlier close. Reporting it again at once would make the client poll without a pause.
       if (event.event === 'hub.closed' && event.id !== resumedAt) isClosing = true
     },
   })
   const close = () => subscription.close()
   const stopListening = whenGone(c.req.raw.signal, close)
-  const isOut = deadline(waitMs, () => subscription.onReady())
+  const timeout = startTimeout(waitMs, () => subscription.onReady())
   try {
     for (;;) {
       const bytes = subscription.read()
@@ -51,39 +54,39 @@ export async function poll(c: Context, subscription: Subscription, waitMs: numbe
         length += text.length
       }
       if (subscription.ended || length > MAX_ANSWER) break
-      if (subscription.idle && (isClosing || isSaying(answer) || isOut())) break
+      if (subscription.idle && (isClosing || hasNews(answer) || timeout.isOver())) break
       if (!bytes)
-        await new Promise<void>((ready) => {
-          subscription.onReady = ready
+        await new Promise<void>((resolve) => {
+          subscription.onReady = resolve
         })
     }
     const { failure } = subscription
-    if (failure && !isSaying(answer)) throw failure
-    // The position may be past the last id (a gap, or entries of other topics): so the next poll is not told the same gap again.
+    if (failure && !hasNews(answer)) throw failure
+    // The position may be past the last id, after a gap or entries of other topics: the next poll must not report the same gap again.
     if (!subscription.ended || failure) answer.position = subscription.positionId
-    // A client obeys the position, so there is no answer without one: it would go on at the head and miss what is between.
-    if (answer.position === '') throw ended()
+    // An answer needs a position: without one, the client would continue at the head and miss what is between.
+    if (answer.position === '') throw endedEarly()
     return json(c, answer)
   } finally {
-    isOut.clear()
+    timeout.clear()
     subscription.close('answered')
     stopListening()
   }
 }
 
-/** The hub has ended the stream before it could say where it begins: it is shutting down, or the log was replaced. */
-function ended(): AppError {
+/** The hub shut down, or its log was replaced, before the subscription had its first frame. */
+function endedEarly(): AppError {
   return new AppError('overloaded', 'Cannot answer now: the hub ended this poll before it began; ask again', {
     retryAfterS: 1,
   })
 }
 
-/** The answer where nothing can come any more. */
-export function over(c: Context, position = '', filter?: Filter): Response {
+/** Answers a poll of topics that are all closed, with a position past their closes. */
+export function completed(c: Context, position = '', filter?: Filter): Response {
   return json(c, { events: [], position, closed: [...(filter?.topics ?? [])] })
 }
 
-function note(
+function add(
   { event = 'message', id, data }: { event?: string | undefined; id?: string | undefined; data: string },
   answer: Polled,
 ) {
@@ -95,7 +98,7 @@ function note(
   else if (!event.startsWith('hub.')) answer.events.push({ ...(id !== undefined && { id }), event, data })
 }
 
-function isSaying({ events, gaps }: Polled): boolean {
+function hasNews({ events, gaps }: Polled): boolean {
   return events.length > 0 || gaps !== undefined
 }
 
@@ -103,14 +106,42 @@ function json(c: Context, answer: Polled): Response {
   return c.json(answer, 200, { 'Cache-Control': 'no-store', Vary: 'Accept' })
 }
 
-/** Tells whether the time is out, and calls when it is. */
-function deadline(ms: number, call: () => void): { (): boolean; clear(): void } {
-  let isOut = ms === 0
-  const timer = isOut
+function startTimeout(ms: number, onOver: () => void): { isOver(): boolean; clear(): void } {
+  let isOver = ms === 0
+  const timer = isOver
     ? undefined
     : setTimeout(() => {
-        isOut = true
-        call()
+        isOver = true
+        onOver()
       }, ms)
-  return Object.assign(() => isOut, { clear: () => clearTimeout(timer) })
+  return { isOver: () => isOver, clear: () => clearTimeout(timer) }
+}
+
+export const pollSchemas = {
+  Polled: object(
+    {
+      events: {
+        type: 'array',
+        items: object({ id: ref('Id'), event: { type: 'string' }, data: { type: 'string' } }, ['event', 'data']),
+      },
+      position: { type: 'string', description: 'The lastEventId of the next request' },
+      gaps: { type: 'array', items: ref('Gap'), minItems: 1, description: 'The gaps, in order' },
+      gap: {
+        allOf: [ref('Gap')],
+        deprecated: true,
+        description: 'The first of `gaps`. It will be removed: read `gaps`',
+      },
+      closed: { type: 'array', items: { type: 'string' }, description: 'Closed topics: no event of theirs follows' },
+    },
+    ['events', 'position'],
+  ),
+  Gap: object(
+    {
+      reason: { enum: ['trimmed', 'epoch', 'unknown', 'ahead', 'conflated'] },
+      from: { anyOf: [{ type: 'string' }, { type: 'null' }] },
+      to: { type: 'string' },
+      exact: { type: 'boolean' },
+    },
+    ['reason', 'from', 'to', 'exact'],
+  ),
 }

@@ -1,7 +1,8 @@
+import * as v from 'valibot'
 import { AppError, quote } from '../errors.ts'
 
 /**
- * The query of a URL as a `Request` has it, decoded strictly: what is not UTF-8 is refused instead of replaced.
+ * Decodes the query of a URL as a `Request` has it, strictly: invalid UTF-8 is an error, never replaced.
  *
  * @throws AppError `encoding_invalid`
  */
@@ -24,18 +25,55 @@ function refuseMalformed(search: string): void {
   }
 }
 
-/** The one value of a parameter. @throws AppError `parameter_repeated` */
+/** Returns the value of a parameter that may be given once. @throws AppError `parameter_repeated` */
 export function single(query: URLSearchParams, name: string): string | undefined {
   const [value, ...more] = query.getAll(name)
-  if (more.length > 0)
-    throw new AppError('parameter_repeated', `Cannot use ${quote(name)} ${more.length + 1} times: give it once`)
+  if (more.length > 0) throw repeated(name, more.length + 1)
   return value
 }
 
-/** Most names of a form or a query that is read whole: an object of thousands costs milliseconds (measured). */
+/** The error of a name that is given more than once. */
+export function repeated(name: string, times: number): AppError {
+  return new AppError('parameter_repeated', `Cannot use ${quote(name)} ${times} times: give it once`)
+}
+
+/**
+ * Parses a query by its schema, and ignores unknown parameters. Only parameters with a list may be repeated.
+ *
+ * @throws AppError `parameter_repeated`, `parameter_invalid`
+ */
+export function parseParameters<Entries extends v.ObjectEntries>(
+  schema: v.ObjectSchema<Entries, undefined>,
+  query: URLSearchParams,
+): v.InferOutput<v.ObjectSchema<Entries, undefined>> {
+  const given: Record<string, unknown> = {}
+  for (const [name, entry] of Object.entries(schema.entries)) {
+    const values = query.getAll(name)
+    if (values.length === 0) continue
+    if (isList(entry)) given[name] = values
+    else if (values.length === 1) given[name] = values[0]
+    else throw repeated(name, values.length)
+  }
+  const found = v.safeParse(schema, given)
+  if (found.success) return found.output
+  const [issue] = found.issues
+  const name = String(issue.path?.[0]?.key)
+  throw new AppError(
+    'parameter_invalid',
+    `Cannot use ${quote(String(given[name]))} as ${name}: expected ${issue.message}`,
+  )
+}
+
+function isList(schema: v.GenericSchema): boolean {
+  let inner = schema as unknown as { type: string; wrapped?: v.GenericSchema }
+  while (inner.wrapped) inner = inner.wrapped as unknown as typeof inner
+  return inner.type === 'array'
+}
+
+/** Most names of a form or query that is echoed whole: building an object of thousands takes milliseconds (measured). */
 const MAX_FIELDS = 100
 
-/** Names and values as one gave them; a repeated name has a list. @throws AppError `too_many_fields` (more than 100 names) */
+/** Collects names and values; a repeated name has a list. @throws AppError `too_many_fields` (more than 100 names) */
 export function toFields(pairs: Iterable<[string, string]>): Record<string, string | string[]> {
   const fields = new Map<string, string | string[]>()
   for (const [name, value] of pairs) {

@@ -1,174 +1,69 @@
-import type { Context, Handler } from 'hono'
-import type { Auth } from '../auth/auth.ts'
-import { authorize, type Grant } from '../auth/authorize.ts'
-import type { Clients } from '../auth/clients.ts'
+import type { Context } from 'hono'
+import * as v from 'valibot'
+import type { Grant } from '../auth/authorize.ts'
 import { AppError } from '../errors.ts'
-import type { Hub } from '../hub/hub.ts'
-import type { Published } from '../hub/internal.ts'
 import type { Message } from '../log/log.ts'
 import { STORE } from '../topic.ts'
-import { type Body, type BodyLimits, readBody } from './body.ts'
+import type { Body } from './body.ts'
 import { connectionOf } from './connection.ts'
-import { grantOf } from './grant.ts'
-import { ingest } from './ingest.ts'
-import { authorizeSaying, isObject, readMessage, topicOf, valuesOf, withKey } from './message.ts'
+import { codesOf, header, json, object, parametersOf, ref, schemaOf } from './describe.ts'
+import type { Description, Door, Routes } from './door.ts'
+import { authorizePublish, ingest } from './ingest.ts'
+import type { Items } from './items.ts'
+import { isBatch, isObject, messageSchema, messagesOf, withKey } from './message.ts'
 import { parseQuery, single, toFields } from './query.ts'
-import { type StreamLimits, streamOf } from './streamed.ts'
+import { described } from './schema.ts'
 
-export interface SendOptions {
-  readonly hub: Hub
-  readonly auth: Auth
-  readonly clients: Clients
-  readonly body: BodyLimits
-  /** Most messages of one list. */
-  readonly maxBatch: number
-  readonly stream: StreamLimits
-  /** Makes the answer to what was taken. */
-  readonly json: (value: unknown) => Response
-}
-
-/** `/send`: without a topic the demo's call, which sets the store; with one, publishes to it. */
-export function send(options: SendOptions): Handler {
-  const { hub, auth, clients, body: limits, stream } = options
-  return async (c) => {
-    const { grant } = await grantOf(c, auth)
+/** `/send`: without a topic sets the store of the demo, else publishes to the topic. */
+export const send: Routes = (door) => {
+  const answer = async (c: Context) => {
+    const grant = await door.grantOf(c)
     const query = parseQuery(c.req.url)
-    const asked = single(query, 'topic')
+    const topic = single(query, 'topic')
     const isPost = c.req.method === 'POST'
-    const streamed = isPost ? streamOf(c, { ...stream, maxItemBytes: limits.maxBodyBytes }) : undefined
-    if (streamed) {
-      refuseFields(query)
-      connectionOf(c)?.disableIdleTimeout?.()
-      const taken = await ingest(hub, clients, streamed, {
-        grant,
-        confirm: () => auth.confirm(grant),
-        topic: asked,
-        key: keyOf(c),
-        asked: c,
-      })
-      const topic = asked !== undefined && { topic: asked }
-      const told = { ...taken, ...topic, durability: await hub.durability() }
-      // A bare 204 would be the answer to a body that was taken whole.
-      return taken.incomplete ? options.json(told) : answer(c, taken.lastId, told, options)
-    }
-    const body: Body = isPost ? await readBody(c, limits) : { kind: 'none' }
-    if (asked === undefined && !namesTopic(body)) return set(c, options, grant, query, body)
-    if (isPost) return publish(c, options, grant, query, body)
+    const items = isPost ? door.readItems(c) : undefined
+    if (items) return publishItems(c, door, grant, query, items)
+    const body: Body = isPost ? await door.readBody(c) : { kind: 'none' }
+    if (topic === undefined && !namesTopic(body)) return set(c, door, grant, query, body)
+    if (isPost) return publish(c, door, grant, query, body)
     c.header('Allow', 'POST')
     throw new AppError('method_not_allowed', 'Cannot publish to a topic with GET: use POST')
   }
+  return { '/send': { methods: { GET: answer, POST: answer }, isGetUnsafe: true, describe } }
 }
+
+const query = v.object({
+  topic: v.optional(described(v.string(), 'The topic to publish to; if left out, the store is set', 'chat/room-1')),
+  message: v.optional(described(v.string(), 'Without a topic: the message to set the store to')),
+})
+
+/** The body that sets the store: it is echoed, whatever else it holds. */
+const demoBody = v.pipe(
+  v.looseObject({
+    message: v.optional(described(v.string(), 'The message to set the store to, unless the query has it', 'hi')),
+  }),
+  v.description('Sets the store, and is echoed.'),
+)
 
 async function set(
   c: Context,
-  { hub, clients }: SendOptions,
+  { hub, authorize, spend }: Door,
   grant: Grant,
   query: URLSearchParams,
   body: Body,
 ): Promise<Response> {
   authorize(grant, 'publish', STORE)
   const fields = fieldsOf(body)
-  const text = single(query, 'message') ?? messageOf(fields)
+  const text = single(query, 'message') ?? storeMessageOf(fields)
   if (text === undefined)
     throw new AppError(
       'message_missing',
       'Cannot send nothing: give message in the query or the body, or a topic to publish data to it',
     )
-  const given = toFields(query) // first: what is refused has set nothing
-  await clients.spend(c, 1)
+  const given = toFields(query) // before the store is set: this may throw
+  await spend(c, 1)
   const { id } = await hub.set(text, keyOf(c))
   return c.json({ query: given, body: fields, pathname: new URL(c.req.url).pathname, id })
-}
-
-async function publish(
-  c: Context,
-  options: SendOptions,
-  grant: Grant,
-  query: URLSearchParams,
-  body: Body,
-): Promise<Response> {
-  const { hub, clients, maxBatch } = options
-  refuseFields(query)
-  const asked = single(query, 'topic')
-  const key = keyOf(c)
-  const given = messagesOf(body, asked, maxBatch)
-  const messages = given.map((message, i) => withKey(message, isBatch(body) && key !== undefined ? `${key}/${i}` : key))
-  for (const { topic } of messages) authorizeSaying(grant, topic)
-  await clients.spend(c, messages.length)
-  const published = await hub.publish(messages)
-  const durability = await hub.durability()
-  const [first] = published
-  if (!isBatch(body)) {
-    const { id, duplicate } = first!
-    return answer(c, id, { id, topic: messages[0]!.topic, ...(duplicate && { duplicate }), durability }, options)
-  }
-  const duplicates = published.filter(({ duplicate }) => duplicate).length
-  const taken = { ids: published.map(({ id }) => id), ...topicsOf(messages), ...(duplicates > 0 && { duplicates }) }
-  return answer(c, lastOf(published), { ...taken, durability }, options)
-}
-
-/** What was taken, or as little of it as the sender prefers (RFC 7240). */
-function answer(c: Context, lastId: string | null, taken: Record<string, unknown>, { json }: SendOptions): Response {
-  const prefers = c.req.header('prefer')?.split(/[,;]/)
-  if (!prefers?.some((preference) => preference.trim().toLowerCase() === 'return=minimal')) return json(taken)
-  c.header('Preference-Applied', 'return=minimal')
-  if (lastId !== null) c.header('Tidings-Id', lastId)
-  return c.body(null, 204)
-}
-
-function messagesOf(body: Body, asked: string | undefined, maxBatch: number): Message[] {
-  if (body.kind === 'text') return [{ topic: topicOf(asked, undefined), data: body.text }]
-  if (body.kind === 'form') return [readMessage(valuesOf(body.fields), asked)]
-  if (body.kind === 'none')
-    throw new AppError('data_missing', 'Cannot publish without a body: send text/plain, or JSON with data')
-  if (!Array.isArray(body.value)) return [readMessage(body.value, asked)]
-  if (body.value.length === 0) throw new AppError('data_missing', 'Cannot publish an empty list: add messages')
-  if (body.value.length > maxBatch)
-    throw new AppError(
-      'batch_too_long',
-      `Cannot publish ${body.value.length} messages at once: a list holds at most ${maxBatch}; stream them as application/x-ndjson`,
-    )
-  return body.value.map((given, i) => {
-    try {
-      return readMessage(given, asked)
-    } catch (error) {
-      throw error instanceof AppError ? error.at(`message ${i} of the list`) : error
-    }
-  })
-}
-
-function keyOf(c: Context): string | undefined {
-  const key = c.req.header('idempotency-key')
-  if (key === undefined || /^[\x20-\x7e]{1,180}$/.test(key)) return key
-  throw new AppError('key_invalid', 'Cannot use this Idempotency-Key: expected 1 to 180 visible ASCII characters')
-}
-
-function topicsOf(messages: readonly Message[]): { topic: string } | { topics: string[] } {
-  const topics = messages.map(({ topic }) => topic)
-  return new Set(topics).size === 1 ? { topic: topics[0]! } : { topics }
-}
-
-function lastOf(published: readonly Published[]): string {
-  return published.at(-1)!.id
-}
-
-function isBatch(body: Body): boolean {
-  return body.kind === 'json' && Array.isArray(body.value)
-}
-
-/** Whether a body asks for the hub's call: a message that names its topic, or a list of messages that do. */
-function namesTopic(body: Body): boolean {
-  if (body.kind === 'form') return Object.hasOwn(body.fields, 'topic')
-  if (body.kind !== 'json') return false
-  const [first] = Array.isArray(body.value) ? body.value : [body.value]
-  return isObject(first) && Object.hasOwn(first, 'topic')
-}
-
-/** Fields belong in the body; one in the query would be passed over. */
-function refuseFields(query: URLSearchParams): void {
-  for (const name of ['data', 'event', 'retry', 'key', 'close'])
-    if (query.has(name))
-      throw new AppError('parameter_unknown', `Cannot use ${name} in the query: put it in the body, as JSON or a form`)
 }
 
 function fieldsOf(body: Body): Record<string, unknown> {
@@ -183,10 +78,204 @@ function fieldsOf(body: Body): Record<string, unknown> {
   throw new AppError('body_invalid', 'Cannot use this JSON: expected an object with message')
 }
 
-function messageOf(fields: Record<string, unknown>): string | undefined {
-  const given = Object.hasOwn(fields, 'message') ? fields.message : undefined
-  if (given === undefined || typeof given === 'string') return given
-  if (Array.isArray(given))
+function storeMessageOf(fields: Record<string, unknown>): string | undefined {
+  const message = Object.hasOwn(fields, 'message') ? fields.message : undefined
+  if (message === undefined || typeof message === 'string') return message
+  if (Array.isArray(message))
     throw new AppError('parameter_repeated', 'Cannot use "message" more than once: give it once')
   throw new AppError('message_invalid', 'Cannot use this message: expected a string')
 }
+
+async function publish(c: Context, door: Door, grant: Grant, query: URLSearchParams, body: Body): Promise<Response> {
+  const { hub, limits } = door
+  refuseFields(query)
+  const key = keyOf(c)
+  const messages = messagesOf(body, single(query, 'topic'), limits.maxBatch).map((message, i) =>
+    withKey(message, isBatch(body) && key !== undefined ? `${key}/${i}` : key),
+  )
+  for (const { topic } of messages) authorizePublish(door, grant, topic)
+  await door.spend(c, messages.length)
+  const published = await hub.publish(messages)
+  const durability = await hub.durability()
+  const { id, duplicate } = published.at(-1)!
+  if (!isBatch(body))
+    return answer(c, door, id, { id, topic: messages[0]!.topic, ...(duplicate && { duplicate }), durability })
+  const duplicates = published.filter(({ duplicate }) => duplicate).length
+  const ids = published.map(({ id }) => id)
+  return answer(c, door, id, { ids, ...topicsOf(messages), ...(duplicates > 0 && { duplicates }), durability })
+}
+
+function topicsOf(messages: readonly Message[]): { topic: string } | { topics: string[] } {
+  const topics = messages.map(({ topic }) => topic)
+  return new Set(topics).size === 1 ? { topic: topics[0]! } : { topics }
+}
+
+async function publishItems(
+  c: Context,
+  door: Door,
+  grant: Grant,
+  query: URLSearchParams,
+  items: Items,
+): Promise<Response> {
+  const topic = single(query, 'topic')
+  refuseFields(query)
+  connectionOf(c)?.disableIdleTimeout?.()
+  const ingested = await ingest(door, items, { c, grant, topic, key: keyOf(c) })
+  const durability = await door.hub.durability()
+  const result = { ...ingested, ...(topic !== undefined && { topic }), durability }
+  // A bare 204 would say that the whole body was published.
+  return ingested.incomplete ? door.json(result) : answer(c, door, ingested.lastId, result)
+}
+
+/** Answers with the result, or with 204 and the last id if the client prefers a minimal response (RFC 7240). */
+function answer(c: Context, door: Door, lastId: string | null, result: Record<string, unknown>): Response {
+  const preferences = c.req.header('prefer')?.split(/[,;]/)
+  if (!preferences?.some((preference) => preference.trim().toLowerCase() === 'return=minimal')) return door.json(result)
+  c.header('Preference-Applied', 'return=minimal')
+  if (lastId !== null) c.header('Tidings-Id', lastId)
+  return c.body(null, 204)
+}
+
+function keyOf(c: Context): string | undefined {
+  const key = c.req.header('idempotency-key')
+  if (key === undefined || /^[\x20-\x7e]{1,180}$/.test(key)) return key
+  throw new AppError('key_invalid', 'Cannot use this Idempotency-Key: expected 1 to 180 visible ASCII characters')
+}
+
+/** Whether a body holds a message that names its topic, or a list that begins with one. */
+function namesTopic(body: Body): boolean {
+  if (body.kind === 'form') return Object.hasOwn(body.fields, 'topic')
+  if (body.kind !== 'json') return false
+  const [first] = Array.isArray(body.value) ? body.value : [body.value]
+  return isObject(first) && Object.hasOwn(first, 'topic')
+}
+
+/** Fields belong in the body: in the query they would be ignored. */
+function refuseFields(query: URLSearchParams): void {
+  for (const name of ['data', 'event', 'retry', 'key', 'close'])
+    if (query.has(name))
+      throw new AppError('parameter_unknown', `Cannot use ${name} in the query: put it in the body, as JSON or a form`)
+}
+
+function describe(): Description {
+  const tags = ['publish']
+  const parameters = parametersOf(query)
+  const form = { schema: { anyOf: [ref('Message'), ref('DemoMessage')] } }
+  const body = {
+    'application/json': {
+      schema: { anyOf: [ref('Message'), ref('Batch'), ref('DemoMessage')] },
+      examples: {
+        message: { value: { data: 'hello', event: 'said', key: 'm-1' } },
+        list: {
+          value: [
+            { topic: 'chat/a', data: 'one' },
+            { topic: 'chat/b', data: { n: 2 } },
+          ],
+        },
+        close: { value: { close: true } },
+        store: { value: { message: 'hi' } },
+      },
+    },
+    'text/plain': { schema: { type: 'string' }, example: 'plain text' },
+    'application/x-www-form-urlencoded': form,
+    'multipart/form-data': form,
+    'application/x-ndjson': { schema: { type: 'string' }, example: '{"data":"one"}\n{"data":"two"}\n' },
+    'text/event-stream': { schema: { type: 'string' }, example: 'data: one\n\nevent: said\ndata: two\n\n' },
+  }
+  const codes = [
+    ...[...codesOf.query, ...codesOf.grant, ...codesOf.append],
+    ...(['cross_site', 'message_missing', 'too_many_fields'] as const),
+  ]
+  return {
+    paths: {
+      '/send': {
+        get: {
+          operationId: 'set',
+          tags,
+          summary: 'Set the store',
+          description: 'Sets the message that the demo stream repeats. Requests from other sites are refused.',
+          parameters,
+          responses: { 200: json('The request, and the id of the message', ref('Set')) },
+          codes: [...codes, 'method_not_allowed'],
+        },
+        post: {
+          operationId: 'publish',
+          tags,
+          summary: 'Publish to a topic, or set the store',
+          description:
+            'Publishes to the topic of the query or the body. A list is published whole or not at all. The items of `application/x-ndjson` and `text/event-stream` are published while they arrive: a bad item ends the request, and `taken` is the number of items before it. With `Idempotency-Key: K`, item n has the key `K/n`, and sending the same body again continues there. If the body ends inside an item, the answer has `incomplete`. Without a topic, the request sets the store.',
+          parameters: [
+            ...parameters,
+            header('Idempotency-Key', 'The key of a message; item n of a list or a stream has the key `K/n`'),
+            header('Prefer', '`return=minimal` answers 204 with the id in a header'),
+          ],
+          requestBody: { content: body },
+          responses: {
+            200: json('What was published', {
+              anyOf: [ref('Published'), ref('PublishedBatch'), ref('PublishedStream'), ref('Set')],
+            }),
+            204: {
+              description: 'Published, with `Prefer: return=minimal` and a complete body',
+              headers: {
+                'Tidings-Id': { description: 'The last id', schema: ref('Id') },
+                'Preference-Applied': { schema: { const: 'return=minimal' } },
+              },
+            },
+          },
+          codes: [
+            ...[...codes, ...codesOf.body, ...codesOf.topic],
+            ...(['batch_too_long', 'data_missing', 'event_invalid', 'field_unknown', 'parameter_unknown'] as const),
+            ...(['retry_invalid', 'stream_idle', 'stream_too_long', 'stream_too_slow'] as const),
+            ...(['topic_closed', 'topic_conflict', 'topic_missing'] as const),
+          ],
+        },
+      },
+    },
+    schemas: schemas(),
+  }
+}
+
+const schemas = () => ({
+  Message: schemaOf(messageSchema),
+  Batch: { type: 'array', items: ref('Message'), minItems: 1 },
+  DemoMessage: schemaOf(demoBody),
+  Set: object({ query: { type: 'object' }, body: { type: 'object' }, pathname: { type: 'string' }, id: ref('Id') }, [
+    'query',
+    'body',
+    'pathname',
+    'id',
+  ]),
+  Published: object(
+    { id: ref('Id'), topic: { type: 'string' }, durability: ref('Durability'), duplicate: { const: true } },
+    ['id', 'topic', 'durability'],
+  ),
+  PublishedBatch: object(
+    {
+      ids: { type: 'array', items: ref('Id'), minItems: 1 },
+      topic: { type: 'string' },
+      topics: {
+        type: 'array',
+        items: { type: 'string' },
+        description: 'If the messages have different topics: the topic of each, in the order of the list',
+      },
+      durability: ref('Durability'),
+      duplicates: { type: 'integer', minimum: 1 },
+    },
+    ['ids', 'durability'],
+  ),
+  PublishedStream: object(
+    {
+      taken: { type: 'integer', minimum: 0 },
+      lastId: { anyOf: [ref('Id'), { type: 'null' }] },
+      topic: { type: 'string' },
+      durability: ref('Durability'),
+      duplicates: { type: 'integer', minimum: 1 },
+      incomplete: {
+        const: true,
+        description:
+          'The body ended inside an item, because the sender was cut off; nothing of the item was published. Sending the whole body again with the same `Idempotency-Key` continues there. `Prefer: return=minimal` does not shorten this answer.',
+      },
+    },
+    ['taken', 'lastId', 'durability'],
+  ),
+})

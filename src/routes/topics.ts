@@ -1,77 +1,189 @@
 import type { Context, Handler } from 'hono'
-import type { Auth } from '../auth/auth.ts'
-import { authorize, type Grant, isAllowed } from '../auth/authorize.ts'
+import * as v from 'valibot'
+import { type Grant, isAllowed } from '../auth/authorize.ts'
 import { AppError } from '../errors.ts'
-import type { Hub } from '../hub/hub.ts'
-import { Filter, isOwn, parseTopic, prefixOf, type TopicLimits } from '../topic.ts'
+import { Filter, isOwn, parseTopic, prefixOf } from '../topic.ts'
 import { mountOf } from './base.ts'
-import { grantOf } from './grant.ts'
-import { parseQuery } from './query.ts'
-import { parseParameters, topicsQuery } from './schema.ts'
+import { codesOf, json, object, parametersOf, ref } from './describe.ts'
+import type { Description, Door, Routes } from './door.ts'
+import { parseParameters, parseQuery } from './query.ts'
+import { described, whole } from './schema.ts'
 
+/** Topics of a page, and most of them. */
 const PAGE = 100
+const MAX_PAGE = 1000
 const headers = { 'Cache-Control': 'no-store' }
 
-/** `GET /topics`: what there is, by name, a page at a time. */
-export function list(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
+/** `/topics`: lists topics, shows one, and deletes a topic or one of its events. */
+export const topics: Routes = (door) => {
+  const [listing, showing] = [list(door), show(door)]
+  return {
+    '/topics': { methods: { GET: listing, HEAD: listing }, describe: describeList },
+    '/topics/:topic{[^]+}': {
+      methods: { GET: showing, HEAD: showing, DELETE: erase(door) },
+      describe: describeTopic,
+    },
+  }
+}
+
+const query = v.object({
+  topic: v.optional(described(v.string(), 'A topic or a pattern', 'chat/*')),
+  prefix: v.optional(described(v.string(), 'The beginning of the names', 'chat/')),
+  after: v.optional(
+    described(v.string(), 'The name that precedes the page: `next` of the previous page', 'chat/room-1'),
+  ),
+  limit: v.optional(whole('Most topics of the page; 100 if left out', 1, MAX_PAGE, 100)),
+})
+
+/** `GET /topics` lists topics by name, a page at a time. */
+function list(door: Door): Handler {
   return async (c) => {
-    const { grant } = await grantOf(c, auth)
-    const { topic, prefix, after = '', limit = PAGE } = parseParameters(topicsQuery, parseQuery(c.req.url))
+    const grant = await door.grantOf(c)
+    const { topic, prefix, after = '', limit = PAGE } = parseParameters(query, parseQuery(c.req.url))
     if (topic !== undefined && prefix !== undefined)
       throw new AppError('parameter_invalid', 'Cannot list by topic and by prefix: give one of them')
-    const filter = topic === undefined ? undefined : Filter.parse([topic], limits)
-    // The hub's own are listed for who names them.
-    const isAsked = (name: string) => (filter ? filter.matches(name) : prefix?.startsWith('$') || !isOwn(name))
-    const isShown = (name: string) => isAsked(name) && isAllowed(grant, 'subscribe', name)
+    const filter = topic === undefined ? undefined : Filter.parse([topic], door.limits.topics)
+    // The hub's own topics are listed only if the query names them.
+    const isRequested = (name: string) => (filter ? filter.matches(name) : prefix?.startsWith('$') || !isOwn(name))
+    const isShown = (name: string) => isRequested(name) && isAllowed(grant, 'subscribe', name)
     const prefixes = prefixesOf(grant, prefix ?? filter?.prefix ?? '')
-    const topics = await hub.directory.list({ prefixes, isShown, after, limit, signal: c.req.raw.signal })
+    const { signal } = c.req.raw
+    const topics = await door.hub.directory.list({ prefixes, isShown, after, limit, signal })
     const next = topics.length === limit ? topics.at(-1)!.topic : undefined
     return c.json({ topics, ...(next !== undefined && { next }) }, 200, headers)
   }
 }
 
-/** `GET /topics/<topic>`: one, whether anything was ever published to it or not. */
-export function show(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
+/** `GET /topics/<topic>` shows a topic, whether it has any event or not. */
+function show(door: Door): Handler {
   return async (c) => {
-    const { grant } = await grantOf(c, auth)
-    const name = parseTopic(pathOf(c), limits)
-    authorize(grant, 'subscribe', name)
-    return c.json(await hub.directory.get(name), 200, headers)
+    const grant = await door.grantOf(c)
+    const name = parseTopic(pathOf(c), door.limits.topics)
+    door.authorize(grant, 'subscribe', name)
+    return c.json(await door.hub.directory.get(name), 200, headers)
   }
 }
 
-/** `DELETE /topics/<topic>` forgets a topic's history and reopens it, `DELETE /topics/<topic>/<id>` erases one event of it. */
-export function erase(hub: Hub, auth: Auth, limits: TopicLimits): Handler {
+/** `DELETE /topics/<topic>` deletes a topic's history and reopens the topic, `DELETE /topics/<topic>/<id>` erases one of its events. */
+function erase(door: Door): Handler {
+  const { hub, limits } = door
   return async (c) => {
-    const { grant } = await grantOf(c, auth)
+    const grant = await door.grantOf(c)
     const path = pathOf(c)
-    const cut = path.lastIndexOf('/')
-    const last = path.slice(cut + 1)
-    // A topic may end in what looks like an id, but not in one of this log's: its epoch is random.
-    const id = cut > 0 && (await hub.isId(last)) ? last : undefined
-    const topic = parseTopic(id === undefined ? path : path.slice(0, cut), limits)
-    if (!isOwn(topic)) authorize(grant, 'publish', `$topics/${topic}`)
+    const slash = path.lastIndexOf('/')
+    const last = path.slice(slash + 1)
+    // The last segment of a topic may look like an id, but not like one of this log, whose epoch is random.
+    const id = slash > 0 && (await hub.isId(last)) ? last : undefined
+    const topic = parseTopic(id === undefined ? path : path.slice(0, slash), limits.topics)
+    if (!isOwn(topic)) door.authorize(grant, 'publish', `$topics/${topic}`)
     const erased = await hub.directory.erase(topic, id)
     return c.json({ topic, ...(id !== undefined && { id }), erased }, 200, headers)
   }
 }
 
-/** What the names of all topics begin with that are asked for and may be shown: in order, and none of it begins with another. */
-function prefixesOf({ subscribe }: Grant, asked: string): string[] {
+/** Returns the prefixes of all topics that begin with `requested` and that the grant allows, sorted, none the beginning of another. */
+function prefixesOf({ subscribe }: Grant, requested: string): string[] {
   const granted = subscribe.map(prefixOf).sort()
-  if (granted.some((prefix) => asked.startsWith(prefix))) return [asked]
+  if (granted.some((prefix) => requested.startsWith(prefix))) return [requested]
   const prefixes: string[] = []
   for (const prefix of granted)
-    if (prefix.startsWith(asked) && !prefixes.some((before) => prefix.startsWith(before))) prefixes.push(prefix)
+    if (prefix.startsWith(requested) && !prefixes.some((shorter) => prefix.startsWith(shorter))) prefixes.push(prefix)
   return prefixes
 }
 
+/** Returns the part of the path after `/topics/`, decoded. */
 function pathOf(c: Context): string {
   try {
     const { pathname } = new URL(c.req.url)
-    const own = pathname.split('/').slice(mountOf(c).split('/').length + 1) // behind the mount and `topics`
-    return decodeURIComponent(own.join('/'))
+    const segments = pathname.split('/').slice(mountOf(c).split('/').length + 1) // after the mount and `topics`
+    return decodeURIComponent(segments.join('/'))
   } catch (cause) {
     throw new AppError('encoding_invalid', 'Cannot read the path: it is not percent-encoded UTF-8', { cause })
+  }
+}
+
+function describeList(): Description {
+  return {
+    paths: {
+      '/topics': {
+        get: {
+          operationId: 'listTopics',
+          tags: ['topics'],
+          summary: 'List topics',
+          description: 'Lists topics that have kept events or are closed, by name.',
+          parameters: parametersOf(query),
+          responses: { 200: json('A page', ref('Topics')) },
+          codes: [...codesOf.query, ...codesOf.grant, ...codesOf.topic, 'pattern_invalid'],
+        },
+      },
+    },
+    schemas: {
+      Topics: object({ topics: { type: 'array', items: ref('Topic') }, next: { type: 'string' } }, ['topics']),
+    },
+  }
+}
+
+function describeTopic(): Description {
+  const topic = {
+    name: 'topic',
+    in: 'path',
+    required: true,
+    description: 'The topic, with unescaped slashes',
+    schema: { type: 'string' },
+    example: 'chat/room-1',
+  }
+  const tags = ['topics']
+  const showing = [...codesOf.grant, ...codesOf.topic, 'encoding_invalid'] as const
+  const deleting = [...showing, 'cross_site', 'nothing_to_delete', 'outcome_unknown'] as const
+  return {
+    paths: {
+      '/topics/{topic}': {
+        parameters: [topic],
+        get: {
+          operationId: 'showTopic',
+          tags,
+          summary: 'Show a topic',
+          description: 'Shows a topic, whether it has any event or not.',
+          responses: { 200: json('The topic', ref('Topic')) },
+          codes: showing,
+        },
+        delete: {
+          operationId: 'deleteTopic',
+          tags,
+          summary: 'Delete a topic',
+          description:
+            'Deletes its history, and reopens it if it was closed. Readers that were behind get a gap. Idempotency keys stay known.',
+          responses: { 200: json('The number of erased events', ref('Erased')) },
+          codes: deleting,
+        },
+      },
+      '/topics/{topic}/{id}': {
+        parameters: [topic, { name: 'id', in: 'path', required: true, schema: ref('Id') }],
+        delete: {
+          operationId: 'eraseEvent',
+          tags,
+          summary: 'Erase an event',
+          description: 'Erases one event for good. Its id is not used again; readers get the other events.',
+          responses: { 200: json('The erased event', ref('Erased')) },
+          codes: deleting,
+        },
+      },
+    },
+    schemas: {
+      Topic: object(
+        {
+          topic: { type: 'string' },
+          lastId: { anyOf: [ref('Id'), { type: 'null' }] },
+          kept: { type: 'integer', minimum: 0 },
+          readers: { type: 'integer', minimum: 0 },
+          closed: { type: 'boolean' },
+        },
+        ['topic', 'lastId', 'kept', 'readers', 'closed'],
+      ),
+      Erased: object({ topic: { type: 'string' }, id: ref('Id'), erased: { type: 'integer', minimum: 0 } }, [
+        'topic',
+        'erased',
+      ]),
+    },
   }
 }

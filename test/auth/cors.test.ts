@@ -97,7 +97,7 @@ describe('a preflight', () => {
   test('is guarded, told of, and has the headers of every other answer', async () => {
     const lines: RequestLine[] = []
     const config = parseConfig({ CORS_ORIGINS: LISTED, REQUEST_LOG: 'all' })
-    const app = createApp({ hub: new Hub(() => memoryLog()), config, tell: (line) => lines.push(line) })
+    const app = createApp({ hub: new Hub(() => memoryLog()), config, writeLine: (line) => lines.push(line) })
     const answered = await app.request('/send', preflight(LISTED))
     expect([answered.status, answered.headers.get('x-content-type-options')]).toEqual([204, 'nosniff'])
     const rebound = await app.request('http://evil.example/send', preflight(LISTED))

@@ -2,7 +2,8 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { AppError } from '../../src/errors.ts'
-import { Pieces, within } from '../../src/routes/bytes.ts'
+import { withTimeout } from '../../src/routes/bytes.ts'
+import { ChunkBuffer } from '../../src/routes/chunks.ts'
 import { nextTurn } from '../../src/turn.ts'
 
 const BODIES = 200
@@ -11,7 +12,7 @@ test('bodies that are late together are refused in turns of their own, so that o
   let refused = 0
   const late = () => new AppError('body_too_slow', 'Cannot wait for more')
   for (let i = 0; i < BODIES; i++) {
-    within(new Promise<never>(() => {}), 5, late).catch(() => {
+    withTimeout(new Promise<never>(() => {}), 5, late).catch(() => {
       refused++
     })
   }
@@ -25,7 +26,7 @@ test('bodies that are late together are refused in turns of their own, so that o
 })
 
 test('bytes that come one by one are all there, in their order', () => {
-  const pieces = new Pieces()
+  const pieces = new ChunkBuffer()
   for (let i = 0; i < 1_000_000; i++) {
     pieces.push(Uint8Array.of(i % 251))
     if (i % 65_536 === 65_535) expect(pieces.take()).toHaveLength(65_536)
@@ -37,7 +38,7 @@ test('bytes that come one by one are all there, in their order', () => {
 test('pieces of a byte are not held one by one', async () => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
-  const pieces = new Pieces()
+  const pieces = new ChunkBuffer()
   const first = new WeakRef(new ArrayBuffer(1024))
   pieces.push(new Uint8Array(first.deref()!, 0, 1))
   for (let i = 0; i < 1000; i++) pieces.push(Uint8Array.of(0))
@@ -53,7 +54,7 @@ test.each([
 ])('bytes that come in %s are not copied again and again', (_, size, count, times) => {
   const copies = vi.spyOn(Uint8Array.prototype, 'set')
   onTestFinished(() => copies.mockRestore())
-  const pieces = new Pieces()
+  const pieces = new ChunkBuffer()
   const piece = new Uint8Array(size)
   for (let i = 0; i < count; i++) pieces.push(piece)
   expect(pieces.take()).toHaveLength(size * count)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { isCutJson } from '../../src/routes/json.ts'
+import { isTruncatedJson } from '../../src/routes/json.ts'
 import { runs, seed } from '../seed.ts'
 
 const isJson = (text: string) => {
@@ -19,7 +19,7 @@ test('JSON that was cut anywhere is known as cut', () => {
         [...c].map((one) => `\\u{${one}}`).length > 0 ? c : c,
       )
       const cut = text.slice(0, 1 + (at % text.length))
-      expect([cut, isJson(cut) || isCutJson(cut)]).toEqual([cut, true])
+      expect([cut, isJson(cut) || isTruncatedJson(cut)]).toEqual([cut, true])
     }),
     { seed, numRuns: runs(2000, 200_000) },
   )
@@ -62,7 +62,7 @@ test('a text that no more characters can make JSON is not cut', () => {
       '"\\u12g',
     ],
   ])
-    expect([text, isCutJson(text)]).toEqual([text, false])
+    expect([text, isTruncatedJson(text)]).toEqual([text, false])
 })
 
 test('what is cut in the midst of a word, a number, a string or an escape is cut', () => {
@@ -92,5 +92,5 @@ test('what is cut in the midst of a word, a number, a string or an escape is cut
     '[1, 2',
     '{"a":1,"',
   ])
-    expect([text, isCutJson(text)]).toEqual([text, true])
+    expect([text, isTruncatedJson(text)]).toEqual([text, true])
 })

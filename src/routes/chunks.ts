@@ -1,0 +1,40 @@
+/** A buffer holds this many chunks of any size, and more of them if they average a KiB: each costs a hundred bytes and more. */
+const MAX_SMALL_CHUNKS = 100
+const KIB = 1024
+
+/** Collects the chunks of a byte stream, however small they are. */
+export class ChunkBuffer {
+  #chunks: Uint8Array[] = []
+  #length = 0
+
+  /** In bytes. */
+  get length(): number {
+    return this.#length
+  }
+
+  push(chunk: Uint8Array): void {
+    const { length } = this.#chunks
+    if (length >= MAX_SMALL_CHUNKS && length * KIB > this.#length) this.#chunks = [concat(this.#chunks, this.#length)]
+    this.#chunks.push(chunk)
+    this.#length += chunk.byteLength
+  }
+
+  /** Returns everything since the last call, and empties the buffer. */
+  take(): Uint8Array<ArrayBuffer> {
+    const bytes = concat(this.#chunks, this.#length)
+    this.#chunks = []
+    this.#length = 0
+    return bytes
+  }
+}
+
+function concat(chunks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+  if (chunks.length === 1) return chunks[0] as Uint8Array<ArrayBuffer>
+  const bytes = new Uint8Array(length)
+  let offset = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset)
+    offset += chunk.byteLength
+  }
+  return bytes
+}

@@ -1,0 +1,168 @@
+import type { Context } from 'hono'
+import { streamSSE } from 'hono/streaming'
+import type { Auth } from '../auth/auth.ts'
+import { authorize, type Grant } from '../auth/authorize.ts'
+import type { Clients } from '../auth/clients.ts'
+import { setCookie } from '../auth/credentials.ts'
+import { AppError, type Code } from '../errors.ts'
+import { whenGone } from '../gone.ts'
+import { encodeEnding } from '../hub/frame.ts'
+import type { Hub } from '../hub/hub.ts'
+import type { SubscribeOptions } from '../hub/options.ts'
+import { jitter } from '../hub/random.ts'
+import type { Subscription } from '../hub/subscription.ts'
+import { type Filter, STORE } from '../topic.ts'
+import type { Base } from './base.ts'
+import { connectionOf } from './connection.ts'
+import { completed, poll } from './poll.ts'
+
+/** The topics that a stream is of, and where it begins. */
+export interface StreamRequest extends Pick<SubscribeOptions, 'lastEventId' | 'from' | 'latest' | 'gaps' | 'repeatMs'> {
+  /** Undefined is the demo stream. */
+  readonly filter: Filter | undefined
+  /** A ticket to use in place of a token. Only `/event` takes tickets: the cookie of the first use is for that path. */
+  readonly ticket?: string | undefined
+  /** How long a poll waits if nothing is due; 0 if left out. */
+  readonly waitMs?: number
+}
+
+interface StreamParts {
+  readonly hub: Hub
+  readonly auth: Auth
+  readonly clients: Clients
+  readonly base: Base
+}
+
+const headers = {
+  'Content-Type': 'text/event-stream; charset=utf-8',
+  'Cache-Control': 'no-store, no-transform',
+  'X-Accel-Buffering': 'no',
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  Vary: 'Accept',
+}
+
+/** Errors that pass without anybody's doing: the client should retry. */
+const temporary: readonly Code[] = [
+  ...(['draining', 'keys_unavailable', 'log_unavailable', 'log_unusable', 'overloaded'] as const),
+  ...(['too_many_readers', 'too_many_replays'] as const),
+]
+
+/**
+ * Answers a request with a stream of topics, or of the demo: 200 with events, 204 if every topic is closed and the position is past
+ * the closes, one JSON response if the client accepts only that, and headers alone for HEAD. An EventSource gets a temporary error
+ * as 200 with the time after which to reconnect.
+ *
+ * @throws AppError of `Auth.grantOfTicket`, `authorize`, `Hub.subscribe`; `too_many_readers`
+ */
+export function openStream(c: Context, request: StreamRequest, parts: StreamParts): Promise<Response> {
+  return answer(c, request, parts).catch((cause: unknown) => retryLater(c, cause))
+}
+
+async function answer(c: Context, request: StreamRequest, parts: StreamParts): Promise<Response> {
+  const { filter, ticket, waitMs = 0, ...options } = request
+  const { auth, clients, base } = parts
+  const isHead = c.req.method === 'HEAD'
+  const { grant, cookie } = await auth.grantOfTicket((name) => c.req.header(name), isHead ? undefined : ticket)
+  for (const name of filter ? [...filter.topics, ...filter.patterns] : [STORE]) authorize(grant, 'subscribe', name)
+  // The ticket is used up even if no stream can be opened now.
+  if (cookie) c.header('Set-Cookie', setCookie(auth.cookies.event, cookie.value, `${base(c)}/event`, cookie.expiresAt))
+  // Hono runs the GET handler for HEAD and drops the body unread: its subscription would never end.
+  if (isHead) return c.body(null, 200, headers)
+
+  const connection = connectionOf(c)
+  connection?.disableIdleTimeout?.()
+  let disconnect = () => {}
+  const { expiresAt, subject } = grant
+  const who = subject ?? clients.addressOf(c)
+  const subscription = await subscribe(c, parts, grant, filter, {
+    ...options,
+    drop: () => disconnect(),
+    signal: c.req.raw.signal,
+    ...(who !== undefined && { who }),
+    ...(expiresAt !== undefined && { expiresAt }),
+  })
+  const isPoll = acceptsOnlyJson(c)
+  if (!subscription) return isPoll ? completed(c, options.lastEventId, filter) : c.body(null, 204)
+  if (isPoll) return poll(c, subscription, waitMs)
+  if (filter && connection?.takeOver) {
+    disconnect = connection.takeOver(subscription)
+    return c.body(null, 200, headers)
+  }
+  return streamBySSE(c, subscription, (given) => {
+    disconnect = given
+  })
+}
+
+/** Opens a subscription that counts as a stream of its address and of its subject; undefined if no event can come any more. */
+async function subscribe(
+  c: Context,
+  { hub, auth, clients }: StreamParts,
+  grant: Grant,
+  filter: Filter | undefined,
+  options: SubscribeOptions,
+): Promise<Subscription | undefined> {
+  const counts: (() => void)[] = []
+  const release = () => {
+    for (const releaseCount of counts) releaseCount()
+  }
+  const onEnd = (subscription: Subscription) => {
+    release()
+    auth.unwatch(subscription)
+  }
+  try {
+    counts.push(clients.countStream(c))
+    counts.push(auth.countStream(grant))
+    const subscription = await (filter
+      ? hub.subscribe(filter, { ...options, onEnd })
+      : hub.watch({ ...options, onEnd }))
+    if (subscription) await auth.watch(subscription, filter, grant)
+    else release()
+    return subscription
+  } catch (cause) {
+    release()
+    throw cause
+  }
+}
+
+/** Any status but 200 ends a browser's EventSource for good, so a temporary error is a stream that ends with a reconnection time. */
+function retryLater(c: Context, cause: unknown): Response {
+  if (!(cause instanceof AppError) || !temporary.includes(cause.code)) throw cause
+  if (!c.req.header('accept')?.includes('text/event-stream')) throw cause
+  return c.body(encodeEnding(jitter(6000)) as Uint8Array<ArrayBuffer>, 200, headers)
+}
+
+function acceptsOnlyJson(c: Context): boolean {
+  const accept = c.req.header('accept') ?? ''
+  return accept.includes('application/json') && !accept.includes('text/event-stream')
+}
+
+/** The portable carrier: Hono's `streamSSE`, which gets whole chunks, and neither frames nor encodes anything itself. */
+function streamBySSE(c: Context, subscription: Subscription, onDisconnect: (disconnect: () => void) => void): Response {
+  const close = () => subscription.close()
+  const response = streamSSE(c, async (stream) => {
+    onDisconnect(() => {
+      stream.abort()
+      connectionOf(c)?.destroy?.()
+    })
+    // Runtimes signal an abort in one way or the other, not in both (cloudflare/workerd#6832).
+    stream.onAbort(close)
+    const stopListening = whenGone(c.req.raw.signal, close)
+    for await (const chunk of subscription) {
+      await stream.write(chunk) // never throws: an error only shows in `aborted`
+      if (stream.aborted) break
+    }
+    stopListening()
+  })
+  // HTTP/2 fails on these two headers (honojs/hono#4041), and HTTP/1.1 frames the body without them. streamSSE sets headers on its
+  // response and, if a middleware has begun one, on the response of the context.
+  for (const name of ['Transfer-Encoding', 'Connection']) {
+    response.headers.delete(name)
+    c.header(name, undefined)
+  }
+  for (const [name, value] of Object.entries(headers)) {
+    response.headers.set(name, value)
+    c.header(name, value)
+  }
+  return response
+}
