@@ -34,7 +34,7 @@ export class RedisPeers implements Peers {
 
   /** Says that we are there, which holds for 15 s. */
   async beat(): Promise<void> {
-    await this.#run(talking.beat, this.#name, talking.LEASE_MS)
+    await this.#run(talking.renewLease, this.#name, talking.LEASE_MS)
   }
 
   onAsked(answer: (question: string) => string): void {
@@ -74,7 +74,7 @@ export class RedisPeers implements Peers {
 
   async close(): Promise<void> {
     for (const { done } of this.#asked.values()) done?.()
-    await this.#run(talking.beat, this.#name, 0).catch(() => {}) // its lease will end
+    await this.#run(talking.renewLease, this.#name, 0).catch(() => {}) // its lease will end
   }
 
   #reply(to: string, id: string, question: string): void {

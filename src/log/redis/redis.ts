@@ -22,9 +22,13 @@ import { defaultLogOptions, newEpoch, unkeyed, weigh } from '../log.ts'
 import { Warnings } from '../warnings.ts'
 import { inspect, type Server } from './durability.ts'
 import { away, Engine, isReply, pause, RETRY_MS, type Redis, refusesForNow, says } from './engine.ts'
-import * as changing from './lua/commit.ts'
-import * as opening from './lua/open.ts'
-import * as reading from './lua/read.ts'
+import { commit } from './lua/commit.ts'
+import { eraseEntry, forgetTopic } from './lua/erase.ts'
+import { open } from './lua/open.ts'
+import { probe } from './lua/probe.ts'
+import { read } from './lua/read.ts'
+import { before, since } from './lua/seek.ts'
+import { topics } from './lua/topics.ts'
 import { RedisPeers } from './peers.ts'
 import { entryOf, type Row, streamed, streamedPairs, withLosses } from './rows.ts'
 import { scanned } from './scan.ts'
@@ -154,31 +158,31 @@ class SharedLog implements Log {
 
   async #readNamed(after: number, limit: ReadLimit, topics: Iterable<string>): Promise<Page> {
     const names = JSON.stringify([...topics])
-    const answer = await this.#ask(reading.read, ...[after, limit.count, limit.bytes, limit.latest ? 1 : 0, names])
+    const answer = await this.#ask(read, ...[after, limit.count, limit.bytes, limit.latest ? 1 : 0, names])
     const [head, floor, scannedTo, conflated, rows, to] = answer as [...[number, number, number, number, Row[], number]]
     const page = { entries: rows.map(entryOf), scannedTo, ...(conflated > 0 && { conflated }) }
     return withLosses(page, { after, head, floor, to })
   }
 
   async seek(beginning: Beginning, filter: Filter): Promise<number> {
-    if ('since' in beginning) return (await this.#ask(reading.since, beginning.since)) as number
+    if ('since' in beginning) return (await this.#ask(since, beginning.since)) as number
     let left = beginning.last
     const names = JSON.stringify(filter.patterns.length > 0 ? [] : [...filter.topics])
     const size = names === '[]' ? filter.perTurn : Math.min(beginning.last + 1, 1000)
-    for (let before = Number.MAX_SAFE_INTEGER; before > 0; ) {
-      const answer = await this.#ask(reading.before, before, size, names)
+    for (let to = Number.MAX_SAFE_INTEGER; to > 0; ) {
+      const answer = await this.#ask(before, to, size, names)
       const [rows, next] = answer as [[number, string, number][], number]
       const matches = filter.remembering()
       for (const [seq, topic, isBare] of rows) if (isBare === 0 && matches(topic) && --left === 0) return seq - 1
-      before = next
+      to = next
     }
     return 0
   }
 
   async topics(query: TopicQuery): Promise<readonly TopicState[]> {
     const found = await ('prefix' in query
-      ? this.#ask(reading.topics, '[]', query.prefix, query.after, query.limit)
-      : this.#ask(reading.topics, JSON.stringify([...query.names])))
+      ? this.#ask(topics, '[]', query.prefix, query.after, query.limit)
+      : this.#ask(topics, JSON.stringify([...query.names])))
     return (found as [string, number, number, number][]).map(([topic, last, count, closed]) => ({
       topic,
       last,
@@ -233,7 +237,7 @@ class SharedLog implements Log {
   }
 
   async #probe(): Promise<void> {
-    this.#probedTo = (await this.#ask(opening.probe, this.#told, this.#probedTo)) as string
+    this.#probedTo = (await this.#ask(probe, this.#told, this.#probedTo)) as string
   }
 
   /** Does what may have been done although we hear of an error. @throws AppError `outcome_unknown`, `log_unavailable` if it was not */
@@ -303,17 +307,7 @@ class SharedLog implements Log {
     const tag = crypto.getRandomValues(new Uint32Array(1))[0]!
     const isDurable = server.isSynced ? 1 : 0
     const answer = await this.#engine
-      .run(
-        opening.open,
-        this.#epoch,
-        known,
-        this.#told,
-        newEpoch(),
-        tag,
-        server.run,
-        isDurable,
-        this.#options.newEpoch ?? '',
-      )
+      .run(open, this.#epoch, known, this.#told, newEpoch(), tag, server.run, isDurable, this.#options.newEpoch ?? '')
       .catch((cause) => {
         if (!says(cause, 'VERSION')) throw cause
         throw new AppError('log_unusable', 'Cannot use the log: a newer release wrote it; use a newer release', {
@@ -346,7 +340,7 @@ class SharedLog implements Log {
         )
         await this.#opening // so that this is the epoch that the commit names
         const { epoch } = this
-        const answer = await this.#change(changing.commit, ...[options, batches, TRIM_STEP, this.#told, this.#lookFrom])
+        const answer = await this.#change(commit, ...[options, batches, TRIM_STEP, this.#told, this.#lookFrom])
         const [more, outcomes, lookFrom] = answer as [number, unknown[][], number]
         this.#lookFrom = lookFrom
         this.#worked = performance.now()
@@ -491,7 +485,7 @@ class SharedLog implements Log {
   async #eraseOne(topic: string, seq: number, epoch: string): Promise<number> {
     await this.#opening?.catch(() => {})
     if (epoch !== this.#epoch) return 0
-    const erasures = (await this.#change(changing.eraseOne, topic, seq)) as number
+    const erasures = (await this.#change(eraseEntry, topic, seq)) as number
     if (erasures === 0) return 0
     await this.#until(() => this.#erasures >= erasures)
     return 1
@@ -504,7 +498,7 @@ class SharedLog implements Log {
     for (let isMore = state!.last > 0; isMore; )
       await this.#between(async () => {
         const step = [topic, state!.last, SWEEP_STEP, this.#options.trimmedCount]
-        const [count, more, erasures] = (await this.#change(changing.forget, ...step)) as [number, number, number]
+        const [count, more, erasures] = (await this.#change(forgetTopic, ...step)) as [number, number, number]
         erased += count
         isMore = more > 0
         if (!isMore) await this.#until(() => this.#erasures >= erasures)
@@ -546,7 +540,7 @@ class SharedLog implements Log {
     const options = JSON.stringify({ retention, keyAgeMs, keyCount, trimmedCount })
     this.#commits
       .between(async () => {
-        const answer = await this.#ask(changing.commit, ...[options, '[]', SWEEP_STEP, this.#told, this.#lookFrom])
+        const answer = await this.#ask(commit, ...[options, '[]', SWEEP_STEP, this.#told, this.#lookFrom])
         const [more, , lookFrom] = answer as [number, unknown, number]
         this.#lookFrom = lookFrom
         if (more > 0 && !this.#closing) this.#startSweep()

@@ -1,6 +1,6 @@
 import type { Filter } from '../../topic.ts'
 import { type Page, type ReadLimit, weigh } from '../log.ts'
-import * as reading from './lua/read.ts'
+import * as lua from './lua/scan.ts'
 import { entryOf, type Row, withLosses } from './rows.ts'
 
 type Ask = (script: string, ...values: readonly (string | number)[]) => Promise<unknown>
@@ -20,7 +20,7 @@ export async function scanned(
 ): Promise<Page> {
   const names = JSON.stringify([...filter.topics])
   for (let tries = 1; ; tries++) {
-    const answer = await ask(reading.scan, after, filter.perTurn, LOOK_BYTES, names)
+    const answer = await ask(lua.scan, after, filter.perTurn, LOOK_BYTES, names)
     const [head, floor, scannedTo, rows, named, suspects, trims] = answer as [
       ...[number, number, number, Row[], number, number, number],
     ]
@@ -38,7 +38,7 @@ export async function scanned(
 async function lastTrimmed(ask: Ask, after: number, filter: Filter, isGone: () => boolean) {
   const page = filter.perTurn
   for (let before = '+inf'; ; ) {
-    const answer = await ask(reading.trimmedAfter, after, before, page)
+    const answer = await ask(lua.trimmedAfter, after, before, page)
     const [trims, floor, found] = answer as [number, number, string[]]
     for (let i = 0; i < found.length; i += 2)
       if (filter.matches(found[i]!)) return { to: Number(found[i + 1]), trims, floor }
@@ -50,7 +50,7 @@ async function lastTrimmed(ask: Ask, after: number, filter: Filter, isGone: () =
 /** Only what topics stand at. */
 async function newest(ask: Ask, wanted: Page['entries'], limit: ReadLimit, scannedTo: number): Promise<Page> {
   const topics = [...new Set(wanted.map(({ topic }) => topic))]
-  const standings = (await ask(reading.standings, JSON.stringify(topics))) as number[][]
+  const standings = (await ask(lua.latestSeqs, JSON.stringify(topics))) as number[][]
   const seqs = new Set(standings.flat())
   const page = take(
     wanted.filter(({ seq }) => seqs.has(seq)),
