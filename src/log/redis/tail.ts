@@ -69,7 +69,7 @@ export class Tail {
         await this.#receive(reply, tag)
         if (performance.now() - probedAt > PROBE_MS) {
           probedAt = performance.now()
-          await probe().catch(() => {}) // a failure that lasts makes the next read fail
+          await probe().catch(() => {}) // check() reports failures
         }
         this.#error = undefined
       } catch (error) {
