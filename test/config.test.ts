@@ -120,7 +120,7 @@ describe('the configuration', () => {
 
   test('is documented in the README, setting by setting, with its default', () => {
     const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-    for (const [name, { initial, says }] of Object.entries(settings))
-      expect(readme).toContain(`| \`${name}\` | \`${initial}\` | ${says} |`)
+    for (const [name, { defaultText, description }] of Object.entries(settings))
+      expect(readme).toContain(`| \`${name}\` | \`${defaultText}\` | ${description} |`)
   })
 })

@@ -1,8 +1,8 @@
 import { createClient } from '@redis/client'
 import { AppError } from '../errors.ts'
 import type { Log, LogOptions } from '../log/log.ts'
-import type { Redis } from '../log/redis/engine.ts'
-import { baseOf, redisLog } from '../log/redis/redis.ts'
+import type { RedisClient } from '../log/redis/client.ts'
+import { keyPrefix, redisLog } from '../log/redis/redis.ts'
 
 /** A server that says nothing for so long is given up, and connected to again: the tail asks every second, and so do we. */
 const SILENCE_MS = 4000
@@ -40,7 +40,7 @@ const optionsOf = (url: string): Parameters<typeof createClient>[0] => ({
  */
 export async function openRedis(url: string, options: Partial<LogOptions> = {}): Promise<Log> {
   const { server, name } = placeOf(url)
-  const redis = await connect(server, `${baseOf(name)}:meta`).catch((cause) => {
+  const redis = await connect(server, `${keyPrefix(name)}:meta`).catch((cause) => {
     throw new AppError('log_unusable', `Cannot reach the log at ${shown(url)}: ${reasonOf(cause)}`, { cause })
   })
   try {
@@ -104,7 +104,7 @@ class Pair {
  *
  * @throws what the last attempt was refused with
  */
-async function connect(url: string, key: string): Promise<Redis> {
+async function connect(url: string, key: string): Promise<RedisClient> {
   const known = new Set([url])
   const listeners: (() => void)[] = []
   let isClosed = false

@@ -76,7 +76,7 @@ function stopOnSignals(running: Running): void {
 
 function help(): string {
   const rows = Object.entries(settings).map(
-    ([name, { says, initial }]) => `  ${name.padEnd(24)}${initial.padEnd(26)}${says}`,
+    ([name, { description, defaultText }]) => `  ${name.padEnd(24)}${defaultText.padEnd(26)}${description}`,
   )
   return `Tidings, a Server-Sent Events hub. Settings are environment variables:\n\n${rows.join('\n')}\n\nLOG_FILE, AUTH_SECRET_FILE, AUTH_PUBLIC_KEY_FILE and API_KEYS_FILE name files that hold these; SIGHUP reads the keys anew.\n`
 }

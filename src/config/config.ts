@@ -5,33 +5,33 @@ import { AppError, quote } from '../errors.ts'
 import { defaultHubOptions, type HubOptions } from '../hub/options.ts'
 import { defaultLogOptions, type LogOptions } from '../log/log.ts'
 import { isLoopback } from './loopback.ts'
-import { memoryInitials, openInitials, type Setting, secrets, settings } from './settings.ts'
+import { memoryDefaults, openDefaults, type Setting, secrets, settings } from './settings.ts'
 
-/** Everything that can be set, parsed. */
+/** The parsed settings. */
 export interface Config {
   readonly port: number
   readonly host: string
-  /** Where the log is: `memory:`, `sqlite:PATH`, `redis://…/HUB`. It may hold a password. */
+  /** URL of the log: `memory:`, `sqlite:PATH`, `redis://…/HUB`. It may contain a password. */
   readonly log: string
   /** The path under which clients reach the hub, where a proxy strips it. */
   readonly basePath?: string
-  /** Serve others than this machine although nobody has to say who they are. */
+  /** Serve clients of other machines without credentials. */
   readonly open: boolean
   readonly body: { readonly maxBodyBytes: number; readonly bodyTimeoutMs: number; readonly maxFormValues: number }
-  /** Most messages of one list. */
+  /** Most messages of one batch. */
   readonly maxBatch: number
-  /** Bounds of a body that is published as it streams in. */
+  /** Limits of streamed bodies. */
   readonly stream: { readonly maxStreamItems: number; readonly streamIdleMs: number; readonly maxStreamMs: number }
   readonly clients: ClientLimits
-  /** Origins whose pages may use this hub, as a browser says them. */
+  /** Origins whose pages may use this hub, as browsers send them. */
   readonly corsOrigins: readonly string[]
-  /** Which requests the log tells of. */
+  /** Which requests and ends of streams are logged. */
   readonly requestLog: 'all' | 'refused' | 'none'
-  /** What writes the streams of topics. */
+  /** How topic streams are written. */
   readonly carrier: 'native' | 'stream'
-  /** Before it listens, run what messages go through until it is compiled. */
+  /** Publish sample messages before listening, until the code that handles them is compiled. */
   readonly warmUp: boolean
-  /** Part of the heap that is taken when new streams are turned away. */
+  /** Share of the heap, 0…1, above which new streams are refused. */
   readonly heapWatermark: number
   readonly auth: AuthOptions
   readonly hub: HubOptions
@@ -39,20 +39,20 @@ export interface Config {
 }
 
 /**
- * Reads the settings from environment variables; empty ones count as missing. Nobody else reads the environment.
+ * Parses the settings from environment variables; an empty one counts as missing. Nothing else reads the environment.
  *
- * @throws AppError `config_invalid` that lists every mistake, with what was expected
+ * @throws AppError `config_invalid`: lists every mistake, with the expected value
  */
 export function parseConfig(env: Readonly<Record<string, string | undefined>> = {}): Config {
   const mistakes: string[] = []
   const get = <Name extends Setting>(name: Name): v.InferOutput<(typeof settings)[Name]['schema']> => {
-    const { schema, initial } = settings[name]
-    const fallbacks = { ...(env.LOG === 'memory:' && memoryInitials), ...(env.OPEN === 'true' && openInitials) }
-    const found = v.safeParse(schema, env[name] || (fallbacks[name] ?? initial))
-    const mayShow = !secrets.includes(name) && !(name === 'LOG' && env.LOG?.includes('@'))
-    const given = !mayShow ? '' : `=${quote(env[name] ?? '')}`
-    if (!found.success) mistakes.push(`${name}${given}: expected ${found.issues[0].message}`)
-    return found.output as v.InferOutput<(typeof settings)[Name]['schema']>
+    const { schema, defaultText } = settings[name]
+    const otherDefaults = { ...(env.LOG === 'memory:' && memoryDefaults), ...(env.OPEN === 'true' && openDefaults) }
+    const result = v.safeParse(schema, env[name] || (otherDefaults[name] ?? defaultText))
+    const isSecret = secrets.includes(name) || (name === 'LOG' && env.LOG?.includes('@'))
+    const value = isSecret ? '' : `=${quote(env[name] ?? '')}`
+    if (!result.success) mistakes.push(`${name}${value}: expected ${result.issues[0].message}`)
+    return result.output as v.InferOutput<(typeof settings)[Name]['schema']>
   }
   const retention = {
     count: get('RETENTION_COUNT'),
@@ -66,11 +66,11 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
     host: get('HOST'),
     log: get('LOG'),
     open: get('OPEN'),
-    ...present({ basePath: get('BASE_PATH') }),
+    ...defined({ basePath: get('BASE_PATH') }),
     body: {
       maxBodyBytes: get('MAX_BODY_BYTES'),
       bodyTimeoutMs: get('BODY_TIMEOUT'),
-      maxFormValues: get('MAX_TOPICS') + 100, // a form may ask for that many
+      maxFormValues: get('MAX_TOPICS') + 100, // a form may name all topics, and has other fields
     },
     maxBatch: get('MAX_BATCH'),
     stream: {
@@ -79,7 +79,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       maxStreamMs: get('MAX_STREAM_TIME'),
     },
     auth: {
-      ...present({
+      ...defined({
         secret: get('AUTH_SECRET'),
         publicKey: get('AUTH_PUBLIC_KEY'),
         jwksUrl: get('AUTH_JWKS_URL'),
@@ -93,7 +93,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       cookieName: get('COOKIE_NAME'),
       anonymous: { publish: get('ANONYMOUS_PUBLISH'), subscribe: get('ANONYMOUS_SUBSCRIBE') },
     },
-    clients: present({
+    clients: defined({
       maxReadersPerAddress: get('MAX_READERS_PER_ADDRESS'),
       publishRate: get('PUBLISH_RATE'),
       trustedProxies: get('TRUSTED_PROXIES'),
@@ -122,10 +122,10 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
     },
     logOptions: {
       ...defaultLogOptions,
-      retention: present(retention),
+      retention: defined(retention),
       keyCount: get('KEY_COUNT'),
       keyAgeMs: get('KEY_AGE'),
-      ...present({ newEpoch: get('NEW_EPOCH') }),
+      ...defined({ newEpoch: get('NEW_EPOCH') }),
     },
   }
   if (mistakes.length === 0) mistakes.push(...contradictions(config))
@@ -137,26 +137,26 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
   return config
 }
 
-/** What cannot be meant. */
+/** Describes settings that contradict each other. */
 function contradictions({ open, host, auth }: Config): string[] {
   if (hasKeys(auth)) {
-    const why = 'expected false with keys: ANONYMOUS_PUBLISH and ANONYMOUS_SUBSCRIBE open parts of a hub that has them'
+    const why = 'expected false with keys: ANONYMOUS_PUBLISH and ANONYMOUS_SUBSCRIBE open parts of a hub with keys'
     return open ? [`OPEN="true": ${why}`] : []
   }
   const { publish, subscribe } = auth.anonymous
   if (publish.length + subscribe.length > 0)
     return [
-      'ANONYMOUS_…: expected keys beside it (AUTH_SECRET, AUTH_PUBLIC_KEY, AUTH_JWKS_URL or API_KEYS): a hub without is open',
+      'ANONYMOUS_…: expected keys too (AUTH_SECRET, AUTH_PUBLIC_KEY, AUTH_JWKS_URL or API_KEYS): a hub without keys is open',
     ]
   if (open || isLoopback(host)) return []
   const loopback = 'a loopback address (127.0.0.1, ::1, localhost)'
   return [
-    `HOST=${quote(host)}: expected ${loopback}, or OPEN=true to serve everybody who can reach it, or keys that say who may`,
+    `HOST=${quote(host)}: expected ${loopback}, or OPEN=true to serve every client that can reach it, or keys that grant access`,
   ]
 }
 
-/** The bounds that there are. */
-function present<Bounds extends Record<string, unknown>>(bounds: Bounds) {
-  const there = Object.entries(bounds).filter(([, bound]) => bound !== undefined)
-  return Object.fromEntries(there) as { [Name in keyof Bounds]?: NonNullable<Bounds[Name]> }
+/** Leaves out the fields that are undefined. */
+function defined<Fields extends Record<string, unknown>>(fields: Fields) {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries) as { [Name in keyof Fields]?: NonNullable<Fields[Name]> }
 }

@@ -1,4 +1,4 @@
-/** Whether a host name or address can only mean this machine. */
+/** Whether a host name or address always means this machine. */
 export function isLoopback(host: string): boolean {
   return /^(localhost|(.+\.)?localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i.test(host)
 }

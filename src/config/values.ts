@@ -4,6 +4,8 @@ import type { ApiKey } from '../auth/options.ts'
 import { Filter } from '../topic.ts'
 import { isLoopback } from './loopback.ts'
 
+/** How the text of a setting is parsed: valibot schemas, each with what it expects as its message. The text `none` stands for no value. */
+
 export const KIB = 1024
 export const MIB = KIB * KIB
 export const DAY_MS = 24 * 3_600_000
@@ -12,31 +14,32 @@ export function text(pattern: RegExp, expected: string) {
   return v.pipe(v.string(), v.regex(pattern, expected))
 }
 
-export function optionalText(isGood: (given: string) => boolean, expected: string) {
-  return v.union([absent(), v.pipe(v.string(), v.check(isGood, expected))], expected)
+export function optionalText(isValid: (text: string) => boolean, expected: string) {
+  return v.union([none(), v.pipe(v.string(), v.check(isValid, expected))], expected)
 }
 
-function absent() {
+function none() {
   return v.pipe(
     v.literal('none'),
     v.transform(() => undefined),
   )
 }
 
-export function isLong(secret: string): boolean {
+/** Whether a secret has the length that HS256 requires (RFC 7518, 3.2). */
+export function isLongSecret(secret: string): boolean {
   return new TextEncoder().encode(secret).byteLength >= 32
 }
 
-export function isSafeUrl(text: string): boolean {
+/** Whether nobody on the network can change what the URL returns. */
+export function isSecureUrl(text: string): boolean {
   if (!URL.canParse(text)) return false
   const { protocol, hostname } = new URL(text)
   return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))
 }
 
 export function origins() {
-  const expected = 'origins like https://app.example, with commas between them, never * or null'
   const isOrigin = (text: string) => URL.canParse(text) && new URL(text).origin === text && !/[*]|^null$/.test(text)
-  return list(isOrigin, expected)
+  return list(isOrigin, 'origins like https://app.example, separated by commas, never * or null')
 }
 
 export function proxies() {
@@ -47,18 +50,18 @@ export function proxies() {
       return false
     }
   }
-  return list(isRange, 'addresses or CIDR ranges like 10.0.0.0/8, with commas between them')
+  return list(isRange, 'addresses or CIDR ranges like 10.0.0.0/8, separated by commas')
 }
 
-function list(isGood: (text: string) => boolean, expected: string) {
-  const parts = (given: string) => given.split(',').map((part) => part.trim())
+function list(isValid: (item: string) => boolean, expected: string) {
+  const itemsOf = (text: string) => text.split(',').map((item) => item.trim())
   return v.union(
     [
-      absent(),
+      none(),
       v.pipe(
         v.string(),
-        v.check((given) => parts(given).every(isGood), expected),
-        v.transform(parts),
+        v.check((text) => itemsOf(text).every(isValid), expected),
+        v.transform(itemsOf),
       ),
     ],
     expected,
@@ -66,21 +69,16 @@ function list(isGood: (text: string) => boolean, expected: string) {
 }
 
 export function patterns() {
-  const expected = 'topics and patterns with commas between them'
-  return v.pipe(
-    v.string(),
-    v.check((given) => given === 'none' || areNames(given), expected),
-    v.transform(namesOf),
-  )
+  return v.pipe(v.string(), v.check(arePatterns, 'topics and patterns, separated by commas'), v.transform(patternsOf))
 }
 
-function namesOf(list: string): string[] {
-  return list === 'none' ? [] : list.split(',').filter((name) => name !== '')
+function patternsOf(text: string): string[] {
+  return text === 'none' ? [] : text.split(',').filter((pattern) => pattern !== '')
 }
 
-function areNames(list: string): boolean {
+function arePatterns(text: string): boolean {
   try {
-    for (const name of namesOf(list)) Filter.parse([name])
+    for (const pattern of patternsOf(text)) Filter.parse([pattern])
     return true
   } catch {
     return false
@@ -89,16 +87,16 @@ function areNames(list: string): boolean {
 
 export function apiKeys() {
   const expected =
-    'lines of name:sha256:publish:subscribe: a name of letters, digits and . _ -, 64 hex digits, and twice topics and patterns without : and with commas between them'
+    'lines of name:sha256:publish:subscribe: a name of letters, digits and . _ -, a hash of 64 hex digits, and two lists of topics and patterns (without :), separated by commas'
   return v.pipe(
     v.string(),
-    v.check((given) => given === 'none' || linesOf(given).every(isApiKey), expected),
-    v.transform((given): readonly ApiKey[] => (given === 'none' ? [] : linesOf(given).map(apiKeyOf))),
+    v.check((text) => text === 'none' || linesOf(text).every(isApiKey), expected),
+    v.transform((text): readonly ApiKey[] => (text === 'none' ? [] : linesOf(text).map(apiKeyOf))),
   )
 }
 
-function linesOf(keys: string): string[] {
-  return keys.split(/\s+/).filter((line) => line !== '')
+function linesOf(text: string): string[] {
+  return text.split(/\s+/).filter((line) => line !== '')
 }
 
 function isApiKey(line: string): boolean {
@@ -106,44 +104,45 @@ function isApiKey(line: string): boolean {
   return (
     /^[\w.-]{1,100}$/.test(name) &&
     /^[0-9a-f]{64}$/i.test(hash) &&
-    areNames(publish) &&
-    areNames(subscribe) &&
+    arePatterns(publish) &&
+    arePatterns(subscribe) &&
     more.length === 0
   )
 }
 
 function apiKeyOf(line: string): ApiKey {
   const [name, hash, publish, subscribe = ''] = line.split(':') as [string, string, string, string?]
-  return { name, sha256: hash.toLowerCase(), publish: namesOf(publish), subscribe: namesOf(subscribe) }
+  return { name, sha256: hash.toLowerCase(), publish: patternsOf(publish), subscribe: patternsOf(subscribe) }
 }
 
-export function yesOrNo() {
+export function boolean() {
   return v.pipe(
     v.string(),
     v.regex(/^(true|false)$/, 'true or false'),
-    v.transform((given) => given === 'true'),
+    v.transform((text) => text === 'true'),
   )
 }
 
-export function whole(min: number, max = Number.MAX_SAFE_INTEGER) {
-  return measure(`a whole number ${between(min, max, String)}`, { '': 1 }, min, max)
+export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER) {
+  return quantity(`a whole number ${rangeOf(min, max, '')}`, { '': 1 }, min, max)
 }
 
 export function bytes(min: number, max = Number.MAX_SAFE_INTEGER) {
   const units = { '': 1, KiB: KIB, MiB: MIB, GiB: KIB * MIB }
-  return measure(`a size like 64KiB, 16MiB or 1GiB, ${between(min, max, (n) => `${n}`)} bytes`, units, min, max)
+  return quantity(`a size like 64KiB, 16MiB or 1GiB, ${rangeOf(min, max, ' bytes')}`, units, min, max)
 }
 
 export function duration(min: number, max = Number.MAX_SAFE_INTEGER) {
   const units = { '': 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: DAY_MS }
-  return measure(`a time like 500ms, 15s, 10m, 2h or 7d, ${between(min, max, (n) => `${n}`)} ms`, units, min, max)
+  return quantity(`a time like 500ms, 15s, 10m, 2h or 7d, ${rangeOf(min, max, ' ms')}`, units, min, max)
 }
 
-function measure(expected: string, units: Readonly<Record<string, number>>, min: number, max: number) {
+/** @param units the factor of each unit that may follow the number */
+function quantity(expected: string, units: Readonly<Record<string, number>>, min: number, max: number) {
   return v.pipe(
     v.string(),
     v.regex(new RegExp(`^\\d{1,16}(${Object.keys(units).join('|')})$`), expected),
-    v.transform((given) => Number.parseInt(given, 10) * units[given.replace(/^\d+/, '')]!),
+    v.transform((text) => Number.parseInt(text, 10) * units[text.replace(/^\d+/, '')]!),
     v.minValue(min, expected),
     v.maxValue(max, expected),
   )
@@ -151,17 +150,11 @@ function measure(expected: string, units: Readonly<Record<string, number>>, min:
 
 export function optional<Schema extends v.GenericSchema<string, number>>(schema: Schema) {
   return v.union(
-    [
-      v.pipe(
-        v.literal('none'),
-        v.transform(() => undefined),
-      ),
-      schema,
-    ],
+    [none(), schema],
     (issue) => `none, or ${(issue as { issues?: { message: string }[] }).issues?.at(-1)?.message ?? 'a number'}`,
   )
 }
 
-function between(min: number, max: number, say: (n: number) => string): string {
-  return max === Number.MAX_SAFE_INTEGER ? `of at least ${say(min)}` : `from ${say(min)} to ${say(max)}`
+function rangeOf(min: number, max: number, unit: string): string {
+  return max === Number.MAX_SAFE_INTEGER ? `of at least ${min}${unit}` : `from ${min} to ${max}${unit}`
 }

@@ -28,8 +28,8 @@ describe.each(servers)('a server on $name says at its start', (runtime) => {
   test('every setting there is, when asked with --help', async () => {
     const running = launch({}, ['--help'], runtime)
     expect(await running.stopped).toBe(0)
-    for (const [name, { says, initial }] of Object.entries(settings))
-      expect(running.output).toMatch(new RegExp(`^  ${name} .*${literal(initial)} .*${literal(says)}$`, 'm'))
+    for (const [name, { description, defaultText }] of Object.entries(settings))
+      expect(running.output).toMatch(new RegExp(`^  ${name} .*${literal(defaultText)} .*${literal(description)}$`, 'm'))
   })
 
   test('that it listens, and can be stopped from then on', async () => {

@@ -216,7 +216,7 @@ describe.skipIf(withoutRedis)(
       const written: string[] = []
       const { log, restarts } = await join(server, { warn: (sentence) => written.push(sentence) })
       const sentence = (policy: string) =>
-        `Redis may evict what it holds: its maxmemory-policy is ${policy}; set it to noeviction`
+        `Redis may evict entries of the log: its maxmemory-policy is ${policy}; set it to noeviction`
       const { epoch } = log
       const setPolicy = (policy: string) => server.command(['CONFIG', 'SET', 'maxmemory-policy', policy])
       expect([log.durability, log.warnings]).toEqual(['disk', []])

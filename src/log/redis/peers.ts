@@ -1,40 +1,39 @@
 import type { Peers } from '../log.ts'
-import * as talking from './lua/peers.ts'
-import { streamedPairs } from './rows.ts'
+import * as lua from './lua/peers.ts'
+import { fieldsOf, type StreamElement } from './rows.ts'
+import type { RunScript } from './scripts.ts'
 
-const ANSWER_MS = 1000
-/** What is asked and answered is soon of no interest. */
-const KEPT = '100'
+/** Longest wait for answers. */
+const ANSWER_TIMEOUT_MS = 1000
 
-type Run = (script: string, ...values: readonly (string | number)[]) => Promise<unknown>
 type Send = (command: readonly string[]) => Promise<unknown>
 
-/** A question under way: answers may come before it is known from whom. */
-interface Asked {
+/** A question that this node has asked. Answers may arrive before the server's reply that names the other nodes. */
+interface Question {
   readonly answers: Map<string, string>
   others?: readonly string[]
-  done?(): void
+  onAnswered?(): void
 }
 
-/** The processes of one hub, who know of each other by leases and talk by a stream that the tail of each reads. */
+/** The nodes of one hub: each holds a lease that the others see, and all put questions and answers into one stream. */
 export class RedisPeers implements Peers {
-  readonly #run: Run
+  readonly #run: RunScript
   readonly #send: Send
   readonly #stream: string
   readonly #name = crypto.randomUUID()
-  readonly #asked = new Map<string, Asked>()
+  readonly #questions = new Map<string, Question>()
   #answer: ((question: string) => string) | undefined
 
-  /** @param run,send reject with what a client can be told */
-  constructor(run: Run, send: Send, stream: string) {
+  /** @param run,send reject with errors that may be shown to clients */
+  constructor(run: RunScript, send: Send, stream: string) {
     this.#run = run
     this.#send = send
     this.#stream = stream
   }
 
-  /** Says that we are there, which holds for 15 s. */
-  async beat(): Promise<void> {
-    await this.#run(talking.beat, this.#name, talking.LEASE_MS)
+  /** Tells the other nodes that this one is alive for the next 15 s. */
+  async renewLease(): Promise<void> {
+    await this.#run(lua.renewLease, this.#name, lua.LEASE_MS)
   }
 
   onAsked(answer: (question: string) => string): void {
@@ -43,55 +42,56 @@ export class RedisPeers implements Peers {
 
   async ask(question: string): Promise<readonly string[]> {
     const id = crypto.randomUUID()
-    const asked: Asked = { answers: new Map() }
-    this.#asked.set(id, asked)
+    const asked: Question = { answers: new Map() }
+    this.#questions.set(id, asked)
     try {
-      asked.others = (await this.#run(talking.ask, this.#name, id, question)) as string[]
-      if (!isAnswered(asked)) await untilDone(asked)
+      asked.others = (await this.#run(lua.ask, this.#name, id, question)) as string[]
+      if (!isAnswered(asked)) await untilAnswered(asked)
       return [...asked.answers.values()]
     } catch {
-      return [] // whoever cannot be asked is not counted
+      return [] // nodes that cannot be asked do not answer
     } finally {
-      this.#asked.delete(id)
+      this.#questions.delete(id)
     }
   }
 
   async take(bucket: string, count: number, perSecond: number): Promise<number> {
-    return (await this.#run(talking.take, bucket, count, perSecond)) as number
+    return (await this.#run(lua.take, bucket, count, perSecond)) as number
   }
 
-  /** Takes what the tail has brought. */
-  hear(rows: readonly (readonly [string, readonly string[]])[]): void {
-    for (const [, fields] of rows) {
-      const { k, from, to, id, text } = streamedPairs(fields)
+  /** Handles questions and answers that the tail has read. */
+  receive(elements: readonly StreamElement[]): void {
+    for (const [, fields] of elements) {
+      const { k, from, to, id, text } = fieldsOf(fields)
       if (k === 'ask' && from !== this.#name) this.#reply(from!, id!, text!)
-      const asked = k === 'answer' && to === this.#name ? this.#asked.get(id!) : undefined
-      if (!asked) continue
-      asked.answers.set(from!, text!)
-      if (isAnswered(asked)) asked.done?.()
+      const question = k === 'answer' && to === this.#name ? this.#questions.get(id!) : undefined
+      if (!question) continue
+      question.answers.set(from!, text!)
+      if (isAnswered(question)) question.onAnswered?.()
     }
   }
 
   async close(): Promise<void> {
-    for (const { done } of this.#asked.values()) done?.()
-    await this.#run(talking.beat, this.#name, 0).catch(() => {}) // its lease will end
+    for (const { onAnswered } of this.#questions.values()) onAnswered?.()
+    await this.#run(lua.renewLease, this.#name, 0).catch(() => {}) // the lease ends by itself
   }
 
   #reply(to: string, id: string, question: string): void {
     if (!this.#answer) return
-    const answer = ['k', 'answer', 'to', to, 'from', this.#name, 'id', id, 'text', this.#answer(question)]
-    this.#send(['XADD', this.#stream, 'MAXLEN', '~', KEPT, '*', ...answer]).catch(() => {})
+    const fields = ['k', 'answer', 'to', to, 'from', this.#name, 'id', id, 'text', this.#answer(question)]
+    // A lost answer is one that the asking node does not wait for any longer.
+    this.#send(['XADD', this.#stream, 'MAXLEN', '~', `${lua.WIRE_LENGTH}`, '*', ...fields]).catch(() => {})
   }
 }
 
-function isAnswered({ answers, others }: Asked): boolean {
+function isAnswered({ answers, others }: Question): boolean {
   return others?.every((name) => answers.has(name)) === true
 }
 
-function untilDone(asked: Asked): Promise<void> {
+function untilAnswered(question: Question): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ANSWER_MS)
-    asked.done = () => {
+    const timer = setTimeout(resolve, ANSWER_TIMEOUT_MS)
+    question.onAnswered = () => {
       clearTimeout(timer)
       resolve()
     }

@@ -1,6 +1,7 @@
 import type { Entry, Page } from '../log.ts'
+import { lossAfter } from '../rules.ts'
 
-/** An entry as a script gives it. */
+/** An entry in a script's reply. */
 export type Row = readonly [
   seq: number,
   time: number,
@@ -11,7 +12,10 @@ export type Row = readonly [
   close: string | null,
 ]
 
-export function entryOf([seq, time, topic, data, event, retry, close]: Row): Entry {
+/** One element of a stream: its id, and a flat list of field names and values. */
+export type StreamElement = readonly [id: string, fields: readonly string[]]
+
+export function entryOfRow([seq, time, topic, data, event, retry, close]: Row): Entry {
   return {
     topic,
     ...(data !== null && { data }),
@@ -23,30 +27,52 @@ export function entryOf([seq, time, topic, data, event, retry, close]: Row): Ent
   }
 }
 
-/** An entry as the stream gives it. */
-export function streamed(id: string, fields: readonly string[]): Entry {
-  const { m, t, d, e, r, c } = streamedPairs(fields)
-  return entryOf([Number(id.slice(0, id.indexOf('-'))), Number(m), t!, d ?? null, e ?? null, r ?? null, c ?? null])
+/** An entry of `:log`, whose id is `<seq>-<tag>`. */
+export function entryOfElement([id, fields]: StreamElement): Entry {
+  const { m, t, d, e, r, c } = fieldsOf(fields)
+  return entryOfRow([Number(id.slice(0, id.indexOf('-'))), Number(m), t!, d ?? null, e ?? null, r ?? null, c ?? null])
 }
 
-/** What a list of names and values says. */
-export function streamedPairs(flat: readonly string[]): Record<string, string> {
-  const pairs: Record<string, string> = {}
-  for (let i = 0; i < flat.length; i += 2) pairs[flat[i]!] = flat[i + 1]!
-  return pairs
+/** The tag of the epoch that an element of `:log` was appended in. */
+export function tagOfElement([id]: StreamElement): number {
+  return Number(id.slice(id.indexOf('-') + 1))
 }
 
-interface Losses {
+/** An erasure of one entry, or without a seq of all entries of a topic up to `upTo`. */
+export interface Erasure {
+  /** Rises by 1 with each erasure. */
+  readonly number: number
+  readonly topic: string
+  readonly seq: number | undefined
+  readonly upTo: number
+}
+
+/** An element of `:erased`. */
+export function erasureOfElement([, fields]: StreamElement): Erasure {
+  const { n, t, s, u, h } = fieldsOf(fields)
+  // Nodes of an older version write `h`, the head, in place of `u`.
+  return { number: Number(n), topic: t!, seq: s === '' ? undefined : Number(s), upTo: Number(u ?? h) }
+}
+
+/** Pairs the names and values of a flat list. */
+export function fieldsOf(flat: readonly string[]): Record<string, string> {
+  const fields: Record<string, string> = {}
+  for (let i = 0; i < flat.length; i += 2) fields[flat[i]!] = flat[i + 1]!
+  return fields
+}
+
+interface Trims {
+  /** The seq after which the page begins. */
   readonly after: number
   readonly head: number
+  /** Up to this seq trims are no longer known by topic. */
   readonly floor: number
-  /** The last trimmed seq of what is asked for. */
-  readonly to: number
+  /** The last seq that was trimmed from the topics of the page; 0 for none. */
+  readonly trimmedTo: number
 }
 
-/** A page, and what is not in it because it is gone. */
-export function withLosses(page: Page, { after, head, floor, to }: Losses): Page {
-  const isExact = after >= floor
-  if (isExact && to <= after) return page
-  return { ...page, trimmed: isExact ? { to, exact: true } : { to: head, exact: false } }
+/** The page with its `trimmed`, if entries after the asked seq are gone or may be. */
+export function withTrimmed(page: Page, { after, head, floor, trimmedTo }: Trims): Page {
+  const trimmed = lossAfter(after, trimmedTo, { head, floor })
+  return trimmed ? { ...page, trimmed } : page
 }

@@ -1,18 +1,17 @@
 import type { Filter } from '../../topic.ts'
 import { type Page, type ReadLimit, weigh } from '../log.ts'
-import * as reading from './lua/read.ts'
-import { entryOf, type Row, withLosses } from './rows.ts'
+import * as lua from './lua/scan.ts'
+import { entryOfRow, type Row, withTrimmed } from './rows.ts'
+import type { RunScript } from './scripts.ts'
 
-type Ask = (script: string, ...values: readonly (string | number)[]) => Promise<unknown>
-
-/** Most bytes of rows that one look takes from the server, whatever of them is wanted. */
-const LOOK_BYTES = 1024 ** 2
-/** How often a page is read again because something was trimmed meanwhile. */
+/** Most bytes of entries in one reply, wanted or not. */
+const MAX_REPLY_BYTES = 1024 ** 2
+/** Most attempts at a scan during which entries are trimmed. */
 const MAX_TRIES = 5
 
-/** Reads by seq, whatever the topic, a bounded number of rows: for filters with a pattern, which only we can match. */
-export async function scanned(
-  ask: Ask,
+/** Reads a bounded number of entries by seq, whatever their topics: for filters with a pattern, which the server cannot match. */
+export async function scan(
+  query: RunScript,
   after: number,
   limit: ReadLimit,
   filter: Filter,
@@ -20,47 +19,53 @@ export async function scanned(
 ): Promise<Page> {
   const names = JSON.stringify([...filter.topics])
   for (let tries = 1; ; tries++) {
-    const answer = await ask(reading.scan, after, filter.matchBudget, LOOK_BYTES, names)
-    const [head, floor, scannedTo, rows, named, suspects, trims] = answer as [
+    const reply = await query(lua.scan, after, filter.matchBudget, MAX_REPLY_BYTES, names)
+    const [head, floor, scannedTo, rows, namedTrimmedTo, trimmedTopics, trimCount] = reply as [
       ...[number, number, number, Row[], number, number, number],
     ]
-    const lost =
-      suspects === 0 || after < floor ? { to: 0, trims, floor } : await lastTrimmed(ask, after, filter, isGone)
-    if (lost.trims !== trims && (lost.to > 0 || lost.floor > floor) && tries < MAX_TRIES) continue
+    const trimmed =
+      trimmedTopics === 0 || after < floor
+        ? { trimmedTo: 0, trimCount, floor }
+        : await findTrimmed(query, after, filter, isGone)
+    const isStale = trimmed.trimCount !== trimCount && (trimmed.trimmedTo > 0 || trimmed.floor > floor)
+    if (isStale && tries < MAX_TRIES) continue
     const matches = filter.memoizedMatcher()
-    const wanted = rows.filter(([, , topic]) => matches(topic)).map(entryOf)
-    const page = limit.latest ? await newest(ask, wanted, limit, scannedTo) : take(wanted, limit, scannedTo)
-    return withLosses(page, { after, head, floor: Math.max(floor, lost.floor), to: Math.max(named, lost.to) })
+    const wanted = rows.filter(([, , topic]) => matches(topic)).map(entryOfRow)
+    const page = limit.latest ? await takeLatest(query, wanted, limit, scannedTo) : take(wanted, limit, scannedTo)
+    return withTrimmed(page, {
+      after,
+      head,
+      floor: Math.max(floor, trimmed.floor),
+      trimmedTo: Math.max(namedTrimmedTo, trimmed.trimmedTo),
+    })
   }
 }
 
-/** The last seq of a filter's topics that was trimmed after another, by what was known after so many trims. */
-async function lastTrimmed(ask: Ask, after: number, filter: Filter, isGone: () => boolean) {
-  const page = filter.matchBudget
+/** The last seq that was trimmed from a topic of the filter, with the floor and the number of trims when it was found. */
+async function findTrimmed(query: RunScript, after: number, filter: Filter, isGone: () => boolean) {
+  const limit = filter.matchBudget
   for (let before = '+inf'; ; ) {
-    const answer = await ask(reading.trimmedAfter, after, before, page)
-    const [trims, floor, found] = answer as [number, number, string[]]
+    const [trimCount, floor, found] = (await query(lua.trimmedAfter, after, before, limit)) as [
+      ...[number, number, string[]],
+    ]
     for (let i = 0; i < found.length; i += 2)
-      if (filter.matches(found[i]!)) return { to: Number(found[i + 1]), trims, floor }
-    if (found.length < 2 * page || isGone()) return { to: 0, trims, floor }
+      if (filter.matches(found[i]!)) return { trimmedTo: Number(found[i + 1]), trimCount, floor }
+    if (found.length < 2 * limit || isGone()) return { trimmedTo: 0, trimCount, floor }
     before = `(${found.at(-1)}`
   }
 }
 
-/** Only what topics stand at. */
-async function newest(ask: Ask, wanted: Page['entries'], limit: ReadLimit, scannedTo: number): Promise<Page> {
+/** Takes only the newest entry of each topic, and the entry before it if the newest closes the topic without data. */
+async function takeLatest(query: RunScript, wanted: Page['entries'], limit: ReadLimit, scannedTo: number) {
   const topics = [...new Set(wanted.map(({ topic }) => topic))]
-  const standings = (await ask(reading.standings, JSON.stringify(topics))) as number[][]
-  const seqs = new Set(standings.flat())
-  const page = take(
-    wanted.filter(({ seq }) => seqs.has(seq)),
-    limit,
-    scannedTo,
-  )
-  const passed = wanted.findLast(({ seq }) => seq <= page.scannedTo && !seqs.has(seq))
-  return passed ? { ...page, conflated: passed.seq } : page
+  const latest = new Set(((await query(lua.latestSeqs, JSON.stringify(topics))) as number[][]).flat())
+  const entries = wanted.filter(({ seq }) => latest.has(seq))
+  const page = take(entries, limit, scannedTo)
+  const skipped = wanted.findLast(({ seq }) => seq <= page.scannedTo && !latest.has(seq))
+  return skipped ? { ...page, conflated: skipped.seq } : page
 }
 
+/** Takes as many entries as the limit allows, one at least. */
 function take(wanted: Page['entries'], limit: ReadLimit, scannedTo: number): Page {
   let bytes = 0
   for (const [i, entry] of wanted.entries()) {

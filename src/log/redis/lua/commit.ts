@@ -1,80 +1,154 @@
+import { changes } from './changes.ts'
+import { MAX_CLOCK_STEP_BACK_MS } from './clock.ts'
 import { prelude } from './prelude.ts'
-import { MAX_CLOCK_STEP_BACK } from './steps.ts'
 
-/** What changes the log. */
-export const changing = `
-local touched, order = {}, {}
-local function topic(name)
-  local row = touched[name]
-  if row then return row end
-  row = topicRow(name)
-  touched[name] = row
-  order[#order + 1] = name
-  return row
+/** Lua that decides what becomes of a batch, and appends it. */
+const appending = `
+local clock = now()
+local isSetBack = meta.time - clock > ${MAX_CLOCK_STEP_BACK_MS}
+local time = isSetBack and clock or math.max(meta.time, clock)
+local appended = 0
+
+local function keyField(m) return m.t .. '\\n' .. m.k end
+local function isKeyExpired(seq, keyTime) return effectiveTime(seq, keyTime) < clock - options.keyAgeMs end
+local function forgetKey(field)
+  call('HDEL', KEY, field)
+  call('ZREM', KEYS_BY_SEQ, field)
+  meta.keys = meta.keys - 1
+end
+-- The message that was appended with this key, nil if there is none.
+local function knownMessage(field)
+  local text = call('HGET', KEY, field)
+  if not text then return nil end
+  local hash, seq, keyTime = string.match(text, '^(%S+) (%d+) (%d+)$')
+  local known = { hash = hash, seq = tonumber(seq), time = tonumber(keyTime) }
+  if not isKeyExpired(known.seq, known.time) then return known end
+  forgetKey(field)
+  return nil
 end
 
-local function remove(e)
-  if e.blank then call('ZREM', BLANK, e.blank) else call('XDEL', LOG, e.id) end
-  call('ZREM', of(e.t), int(e.seq))
-  local row = topic(e.t)
-  row.count, row.bytes = row.count - 1, row.bytes - e.w
-  s.count, s.bytes = s.count - 1, s.bytes - e.w
-end
-local function drop(e)
-  remove(e)
-  local row = topic(e.t)
-  if e.seq > row.trimmed then row.trimmed = e.seq end
-  s.trims = s.trims + 1
-end
-
-local function finish(trimmedCount)
-  for _, name in ipairs(order) do
-    local row = touched[name]
-    local text = int(row.count) .. ' ' .. int(row.bytes) .. ' ' .. int(row.trimmed) .. ' ' .. int(row.closed)
-    if text ~= (row.known or '0 0 0 0') then
-      local wasEmptied = row.known ~= nil and redis.call('ZSCORE', EMPTIED, name) ~= false
-      call('HSET', TOPICS, name, text)
-      if row.trimmed > 0 then call('ZADD', TRIMMED, int(row.trimmed), name) end
-      if isEmptied(row) then
-        call('ZREM', NAMES, name)
-        call('ZADD', EMPTIED, int(row.trimmed), name)
-        if not wasEmptied then s.emptied = s.emptied + 1 end
-      else
-        call('ZADD', NAMES, 0, name)
-        if wasEmptied then
-          call('ZREM', EMPTIED, name)
-          s.emptied = s.emptied - 1
-        end
-      end
+-- Gives each message of a batch its receipt; or returns nil, a code and the number of the message that is refused.
+local function receiptsFor(batch)
+  local receipts, newKeys, closes, head = {}, {}, {}, meta.head
+  for i, m in ipairs(batch) do
+    local first = m.k and (newKeys[keyField(m)] or knownMessage(keyField(m)))
+    if first then
+      if first.hash ~= m.h then return nil, 'key_conflict', i end
+      receipts[i] = { first.seq, first.time, 1 }
+    else
+      if closes[m.t] or changedRow(m.t).closed > 0 then return nil, 'topic_closed', i end
+      if m.c then closes[m.t] = true end
+      head = head + 1
+      receipts[i] = { head, time, 0 }
+      if m.k then newKeys[keyField(m)] = { hash = m.h, seq = head, time = time } end
     end
   end
-  local surplus = math.min(s.emptied - trimmedCount, 1000)
-  if surplus > 0 then
-    local gone = call('ZRANGE', EMPTIED, 0, surplus - 1, 'WITHSCORES')
-    for i = 1, #gone, 2 do
-      call('HDEL', TOPICS, gone[i])
-      call('ZREM', TRIMMED, gone[i])
-      call('ZREM', EMPTIED, gone[i])
-      s.floor = math.max(s.floor, tonumber(gone[i + 1]))
-      s.emptied = s.emptied - 1
-    end
-  end
-  save()
+  return receipts
 end
 
-local function tellErased(name, seq, upTo)
-  s.erasures = s.erasures + 1
-  call('XADD', ERASED, 'MAXLEN', '~', 1000, '*', 'n', int(s.erasures), 'u', int(upTo), 't', name, 's', seq)
+local function append(m, seq)
+  if isSetBack and appended == 0 then addStep(seq, time) end
+  local fields = { 'm', int(time), 'w', int(m.w), 't', m.t }
+  for _, name in ipairs({ 'd', 'e', 'r', 'c' }) do
+    if m[name] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = m[name]
+    end
+  end
+  call('XADD', LOG, int(seq) .. '-' .. int(meta.tag), unpack(fields))
+  call('ZADD', seqsKey(m.t), int(seq), int(seq))
+  local row = changedRow(m.t)
+  row.count, row.bytes = row.count + 1, row.bytes + m.w
+  if m.c then row.closed = seq end
+  if isInternal(m.t) then trimFrom = 0 end -- the topic's entry before this one may be trimmed now
+  meta.head, meta.time, meta.count, meta.bytes = seq, time, meta.count + 1, meta.bytes + m.w
+  appended = appended + 1
+  if m.k then
+    call('HSET', KEY, keyField(m), m.h .. ' ' .. int(seq) .. ' ' .. int(time))
+    call('ZADD', KEYS_BY_SEQ, int(seq), keyField(m))
+    meta.keys = meta.keys + 1
+  end
+end
+`
+
+/** Lua that trims what exceeds the retention, oldest first, looking at a bounded number of entries. */
+const trimming = `
+local retention = options.retention
+local function exceeds(counts, count, bytes) return (count and counts.count > count) or (bytes and counts.bytes > bytes) end
+-- Whether an entry is the newest of a $ topic, which is kept: it is state of the hub.
+local function isState(entry)
+  if not isInternal(entry.t) then return false end
+  local newest = newestSeq(entry.t)
+  return newest == entry.seq or newest == 0 -- 0: the topic's seqs are gone, which is noticed when the topic is next looked at
+end
+
+local function trimTopic(name, maxLooks)
+  local row = topicRow(name)
+  local function isOver() return exceeds(row, retention.topicCount, retention.topicBytes) end
+  local left, after = maxLooks, '-inf'
+  while left > 0 and isOver() do
+    local size = math.min(left, 20)
+    local seqs = call('ZRANGEBYSCORE', seqsKey(name), after, '+inf', 'LIMIT', 0, size)
+    for _, seq in ipairs(seqs) do
+      if not isOver() then break end
+      local entry = entryAt(tonumber(seq))
+      if not isState(entry) then trim(entry) end
+    end
+    if #seqs < size then break end
+    left, after = left - #seqs, '(' .. seqs[#seqs]
+  end
+end
+
+-- Returns whether it stopped because it had looked at enough entries.
+local function trimLog(maxLooks)
+  local oldestTime = retention.ageMs and clock - retention.ageMs
+  local left = maxLooks
+  while left > 0 do
+    local size = math.min(left, 100)
+    local entries = entriesBetween(int(trimFrom), '+', size)
+    for _, entry in ipairs(entries) do
+      local isOld = oldestTime and effectiveTime(entry.seq, entry.m) < oldestTime
+      if not isOld and not exceeds(meta, retention.count, retention.bytes) then return false end
+      if not isState(entry) then trim(entry) end
+      trimFrom = entry.seq + 1
+    end
+    if #entries < size then return false end
+    left = left - size
+  end
+  return true
+end
+
+local function trimKeys(maxLooks)
+  if meta.keys == 0 then return end
+  for _, field in ipairs(call('ZRANGE', KEYS_BY_SEQ, 0, maxLooks - 1)) do
+    local seq, keyTime = string.match(call('HGET', KEY, field), ' (%d+) (%d+)$')
+    if meta.keys <= options.keyCount and not isKeyExpired(tonumber(seq), tonumber(keyTime)) then return end
+    forgetKey(field)
+  end
 end
 `
 
 /**
- * The commit: epoch, options, batches as JSON, step, head that is known, oldest seq to look at. Each batch is placed whole or refused whole; then a bounded number of what is
- * over a bound is dropped, oldest first. What is kept although it is old is passed over: the oldest seq to look at comes and goes.
- * Returns `[more, outcomes, that seq]`, an outcome a code or triples of seq, time and whether it was known.
+ * `commit epoch options batches trim-step delivered-to trim-from`
+ *
+ * Appends batches, each whole or not at all, and trims what exceeds the retention. It trims if it appended anything, or has no batches.
+ *
+ * - `options`: retention, keyAgeMs, keyCount and trimmedCount, as JSON
+ * - `batches`: lists of messages as JSON, each with `t` (topic), `w` (weight), and where it has them `d`, `e`, `r`, `c` as in `:log`,
+ *   `k` (key) and `h` (hash of its payload)
+ * - `trim-step`: how many entries trimming looks at, beyond twice those appended
+ * - `delivered-to`: the newest seq that was delivered to the caller
+ * - `trim-from`: the oldest seq that trimming looks at; all before it are state of the hub, which is kept
+ *
+ * Reply: `[more, outcomes, trim-from]`. `more` is 1 if there may be more to trim. An outcome is a list of `[seq, time, is-duplicate]`, or
+ * `[code, number]` with `key_conflict` or `topic_closed` and the number of the message that is refused, from 1. The `trim-from` is that of
+ * the next commit. Errors: `LOST`, `REWOUND`.
  */
-export const commit = `${prelude}${changing}
-local options, batches, step = cjson.decode(ARGV[2]), cjson.decode(ARGV[3]), tonumber(ARGV[4])
+export const commit = `${prelude}${changes}
+local options, batches, trimStep = cjson.decode(ARGV[2]), cjson.decode(ARGV[3]), tonumber(ARGV[4])
+local deliveredTo, trimFrom = tonumber(ARGV[5]), tonumber(ARGV[6])
+local function isInternal(topic) return string.sub(topic, 1, 1) == '$' end
+
 local names, isNamed = {}, {}
 for _, batch in ipairs(batches) do
   for _, m in ipairs(batch) do
@@ -85,174 +159,30 @@ for _, batch in ipairs(batches) do
   end
 end
 if isLost() or isAnyDamaged(names) then return LOST end
-if s.head < tonumber(ARGV[5]) then return redis.error_reply('REWOUND the log ends before what it had') end
-local clock = now()
-local isSetBack = s.time - clock > ${MAX_CLOCK_STEP_BACK}
-local time = isSetBack and clock or math.max(s.time, clock)
-
-local function field(m) return m.t .. '\\n' .. m.k end
-local function known(m)
-  local text = call('HGET', KEY, field(m))
-  if not text then return nil end
-  local hash, seq, at = string.match(text, '^(%S+) (%d+) (%d+)$')
-  if effectiveTime(tonumber(seq), tonumber(at)) >= clock - options.keyAgeMs then return { hash = hash, seq = tonumber(seq), time = tonumber(at) } end
-  call('HDEL', KEY, field(m))
-  call('ZREM', KEYS_BY_SEQ, field(m))
-  s.keys = s.keys - 1
-  return nil
-end
-
-local function plan(batch)
-  local receipts, fresh, closes, head = {}, {}, {}, s.head
-  for i, m in ipairs(batch) do
-    local place
-    if m.k then
-      place = fresh[field(m)] or known(m)
-      if place and place.hash ~= m.h then return nil, 'key_conflict', i end
-    end
-    if place then
-      receipts[i] = { place.seq, place.time, 1 }
-    else
-      if closes[m.t] or topic(m.t).closed > 0 then return nil, 'topic_closed', i end
-      if m.c then closes[m.t] = true end
-      head = head + 1
-      receipts[i] = { head, time, 0 }
-      if m.k then fresh[field(m)] = { hash = m.h, seq = head, time = time } end
-    end
-  end
-  return receipts
-end
-
-local outcomes, appended, keep = {}, 0, tonumber(ARGV[6])
+if meta.head < deliveredTo then return REWOUND end
+${appending}${trimming}
+local outcomes = {}
 for b, batch in ipairs(batches) do
-  local receipts, code, at = plan(batch)
-  if not receipts then
-    outcomes[b] = { code, at }
-  else
+  local receipts, code, number = receiptsFor(batch)
+  outcomes[b] = receipts or { code, number }
+  if receipts then
     for i, m in ipairs(batch) do
-      local seq = receipts[i][1]
-      if receipts[i][3] == 0 then
-        if isSetBack and appended == 0 then addStep(seq, time) end
-        local fields = { 'm', int(time), 'w', int(m.w), 't', m.t }
-        for _, name in ipairs({ 'd', 'e', 'r', 'c' }) do
-          if m[name] then
-            fields[#fields + 1] = name
-            fields[#fields + 1] = m[name]
-          end
-        end
-        call('XADD', LOG, int(seq) .. '-' .. int(s.tag), unpack(fields))
-        call('ZADD', of(m.t), int(seq), int(seq))
-        local row = topic(m.t)
-        row.count, row.bytes = row.count + 1, row.bytes + m.w
-        if m.c then row.closed = seq end
-        if string.sub(m.t, 1, 1) == '$' then keep = 0 end -- what was the state of the hub may be history now
-        s.head, s.time, s.count, s.bytes = seq, time, s.count + 1, s.bytes + m.w
-        appended = appended + 1
-        if m.k then
-          call('HSET', KEY, field(m), m.h .. ' ' .. int(seq) .. ' ' .. int(time))
-          call('ZADD', KEYS_BY_SEQ, int(seq), field(m))
-          s.keys = s.keys + 1
-        end
-      end
+      local seq, _, isDuplicate = unpack(receipts[i])
+      if isDuplicate == 0 then append(m, seq) end
     end
-    outcomes[b] = receipts
   end
 end
 
 local more = 0
 if appended > 0 or #batches == 0 then
-  local looks = 2 * appended + step
-  local r = options.retention
-  local function isOver(of, count, bytes) return (count and of.count > count) or (bytes and of.bytes > bytes) end
-  local function isState(e)
-    if string.sub(e.t, 1, 1) ~= '$' then return false end
-    local last = newest(e.t)
-    return last == e.seq or last == 0 -- 0: its seqs are gone, which is noticed when it is next looked at
+  local maxLooks = 2 * appended + trimStep
+  if retention.topicCount or retention.topicBytes then
+    for i = 1, #changedNames do trimTopic(changedNames[i], maxLooks) end
   end
-  if r.topicCount or r.topicBytes then
-    for i = 1, #order do
-      local name = order[i]
-      local row = topic(name)
-      if isOver(row, r.topicCount, r.topicBytes) then
-        local left, after = looks, '-inf'
-        while left > 0 and isOver(row, r.topicCount, r.topicBytes) do
-          local seqs = call('ZRANGEBYSCORE', of(name), after, '+inf', 'LIMIT', 0, math.min(left, 20))
-          for _, seq in ipairs(seqs) do
-            if not isOver(row, r.topicCount, r.topicBytes) then break end
-            local e = entryAt(tonumber(seq))
-            if not isState(e) then drop(e) end
-          end
-          if #seqs < math.min(left, 20) then break end
-          left, after = left - #seqs, '(' .. seqs[#seqs]
-        end
-      end
-    end
-  end
-  if r.ageMs or isOver(s, r.count, r.bytes) then
-    local oldest = r.ageMs and clock - r.ageMs
-    local left, from = looks, int(keep)
-    while left > 0 do
-      local size = math.min(left, 100)
-      local entries = range(from, '+', size)
-      local isDone = false
-      for _, e in ipairs(entries) do
-        isDone = not (oldest and effective(e) < oldest) and not isOver(s, r.count, r.bytes)
-        if isDone then break end
-        if not isState(e) then drop(e) end
-        keep = e.seq + 1
-        from = int(keep)
-      end
-      if isDone or #entries < size then break end
-      left = left - size
-      if left <= 0 then more = 1 end
-    end
-  end
-  if s.keys > 0 then
-    for _, name in ipairs(call('ZRANGE', KEYS_BY_SEQ, 0, looks - 1)) do
-      local seq, at = string.match(call('HGET', KEY, name), ' (%d+) (%d+)$')
-      if effectiveTime(tonumber(seq), tonumber(at)) >= clock - options.keyAgeMs and s.keys <= options.keyCount then break end
-      call('HDEL', KEY, name)
-      call('ZREM', KEYS_BY_SEQ, name)
-      s.keys = s.keys - 1
-    end
-  end
-  dropSteps()
+  if (retention.ageMs or exceeds(meta, retention.count, retention.bytes)) and trimLog(maxLooks) then more = 1 end
+  trimKeys(maxLooks)
+  dropOldSteps()
 end
-finish(options.trimmedCount)
-return { more, outcomes, keep }
-`
-
-/** Erases one entry: epoch, topic, seq. Of one that closes its topic the close stays. Returns how many erasures there were, or 0. */
-export const eraseOne = `${prelude}${changing}
-local name, seq = ARGV[2], tonumber(ARGV[3])
-if isLost() or isAnyDamaged({ name }) then return LOST end
-local e = entryAt(seq)
-if not e or e.t ~= name then return 0 end
-remove(e)
-local row = topic(name)
-if row.closed == seq then
-  call('ZADD', BLANK, int(seq), int(seq) .. ' ' .. int(e.m) .. ' ' .. name)
-  call('ZADD', of(name), int(seq), int(seq))
-  row.count, row.bytes = row.count + 1, row.bytes + #name
-  s.count, s.bytes = s.count + 1, s.bytes + #name
-end
-tellErased(name, int(seq), seq)
-finish(tonumber(ARGV[4]))
-return s.erasures
-`
-
-/** Forgets what a topic has up to a seq, so much of it in one step: epoch, topic, seq, step, trimmedCount. Returns `[how many, more, erasures]`. */
-export const forget = `${prelude}${changing}
-local name, upTo, step = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-if isLost() or isAnyDamaged({ name }) then return LOST end
-local seqs = call('ZRANGEBYSCORE', of(name), '-inf', int(upTo), 'LIMIT', 0, step)
-for _, seq in ipairs(seqs) do drop(entryAt(tonumber(seq))) end
-local more = #seqs == step and 1 or 0
-if more == 0 then
-  local row = topic(name)
-  if row.closed <= upTo then row.closed = 0 end
-  tellErased(name, '', upTo)
-end
-finish(tonumber(ARGV[5]))
-return { #seqs, more, s.erasures }
+saveChanges(options.trimmedCount)
+return { more, outcomes, trimFrom }
 `

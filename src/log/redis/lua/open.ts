@@ -1,61 +1,74 @@
 import { prelude } from './prelude.ts'
 import { repair } from './repair.ts'
 
+/** Most processes of the server that are remembered. A node that reconnects after more of them cannot tell whether entries were lost. */
+const MAX_RUNS = 20
+
 /**
- * Opens the log, or looks at it again: the epoch and the server's run that the caller knows, or '', and the head; a fresh epoch and tag;
- * the run that there is, and whether what it holds survives one; the text that asks for a new epoch, or ''. A run is remembered with the
- * head that it began with: whoever knows of more has seen what is lost. A text counts when a process starts, not when it looks again, so
- * that two processes with different texts do not take turns. Returns `[epoch, tag, head, id of the last erasure, erasures, id of the last
- * question]`.
+ * `open known-epoch known-run delivered-to fresh-epoch fresh-tag run is-synced new-epoch-text`
+ *
+ * Opens the log, or verifies it after a reconnect; repairs it if it is damaged. The log gets the fresh epoch and tag if it is new or
+ * damaged, if it lost entries that were delivered to the caller, if the server was restarted and may have lost entries, or if the operator
+ * asks for it.
+ *
+ * - `known-epoch`, `known-run`, `delivered-to`: the epoch, the server's process and the newest delivered seq that the caller knows; empty,
+ *   empty and 0 for a node that starts
+ * - `run`: the server's process now
+ * - `is-synced`: 1 if a restart of the server keeps everything that was acknowledged
+ * - `new-epoch-text`: the operator's text that asks for a new epoch, empty for none. It counts only when a node starts: two nodes with
+ *   different texts would take turns if it counted after each reconnect
+ *
+ * `:meta` remembers the head that each process of the server began with. Entries are lost if more than that had been delivered to the
+ * caller before.
+ *
+ * Reply: `[epoch, tag, head, last-erased-id, erasures, last-wire-id]`. Error: `VERSION`.
  */
 export const open = `${prelude}${repair}
-local known, lastRun, told = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local epoch, tag, run, isDurable, renewal = ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1', ARGV[8]
+local knownEpoch, knownRun, deliveredTo = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local freshEpoch, freshTag, run, isSynced, newEpochText = ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1', ARGV[8]
 local version, runs, renewed = unpack(call('HMGET', META, 'version', 'runs', 'renewed'))
 if version and version ~= '1' then return redis.error_reply('VERSION ' .. version) end
-load()
-local current = s.epoch
+loadMeta()
+local epoch, isKnown = meta.epoch, meta.epoch == knownEpoch
 runs = runs or ''
-local isSame = string.match(runs, '(%S+):%d+$') == run
-if current and not isSame and isDurable then
-  -- The newest of them: whoever comes back after more has missed too much to be sure.
+local isSameRun = string.match(runs, '(%S+):%d+$') == run
+
+if epoch and not isSameRun and isSynced then
   local kept = {}
   for one in string.gmatch(runs, '%S+') do kept[#kept + 1] = one end
-  while #kept > 19 do table.remove(kept, 1) end
-  kept[#kept + 1] = run .. ':' .. int(s.head)
+  while #kept >= ${MAX_RUNS} do table.remove(kept, 1) end
+  kept[#kept + 1] = run .. ':' .. int(meta.head)
   runs = table.concat(kept, ' ')
   call('HSET', META, 'runs', runs)
 end
-local isRewound = s.head < told
-if current and current == known and lastRun ~= run then
-  local since = string.match(' ' .. runs, ' ' .. lastRun .. ':%d+(.*)$')
-  if not since then isRewound = true end
-  for began in string.gmatch(since or '', ':(%d+)') do isRewound = isRewound or tonumber(began) < told end
+
+-- Whether entries that were delivered to the caller are gone from the log of the epoch that it knows.
+local function isRewound()
+  if meta.head < deliveredTo then return true end
+  if knownRun == run then return false end
+  local later = string.match(' ' .. runs, ' ' .. knownRun .. ':%d+(.*)$')
+  if not later then return true end
+  for firstHead in string.gmatch(later, ':(%d+)') do
+    if tonumber(firstHead) < deliveredTo then return true end
+  end
+  return false
 end
-local isRenewed = renewal ~= '' and renewal ~= renewed and (not current or known == '')
-local isBroken = not current or isDamaged()
+
+local isRenewed = newEpochText ~= '' and newEpochText ~= renewed and (not epoch or knownEpoch == '')
+local isBroken = not epoch or isDamaged()
+local mayHaveLost = not isSameRun and not isSynced
+local isLostToCaller = isKnown and isRewound()
 if isBroken then repair() end
-if isBroken or isRenewed or (not isSame and not isDurable) or (current == known and isRewound) then
-  call('HSET', META, 'version', '1', 'epoch', epoch, 'tag', tag, 'runs', run .. ':' .. int(s.head), 'head', int(s.head))
-  current, s.tag = epoch, tonumber(tag)
+if isBroken or isRenewed or mayHaveLost or isLostToCaller then
+  local first = run .. ':' .. int(meta.head)
+  call('HSET', META, 'version', '1', 'epoch', freshEpoch, 'tag', freshTag, 'runs', first, 'head', int(meta.head))
+  epoch, meta.tag = freshEpoch, tonumber(freshTag)
 end
-if isRenewed then call('HSET', META, 'renewed', renewal) end
-local function lastOf(stream)
+if isRenewed then call('HSET', META, 'renewed', newEpochText) end
+
+local function lastId(stream)
   local last = call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   return last and last[1] or '0-0'
 end
-return { current, s.tag, s.head, lastOf(ERASED), s.erasures, lastOf(WIRE) }
-`
-
-/**
- * Whether an append would work: epoch, head, and the topic after which it looks whether topics are whole, some at a time. It writes, because
- * only that tells. Returns the topic to go on after, or '' when it has looked at the last one.
- */
-export const probe = `${prelude}
-if isLost() then return LOST end
-if s.head < tonumber(ARGV[2]) then return redis.error_reply('REWOUND the log ends before what it had') end
-local names = call('ZRANGEBYLEX', NAMES, ARGV[3] == '' and '-' or '(' .. ARGV[3], '+', 'LIMIT', 0, 100)
-if isAnyDamaged(names) then return LOST end
-call('HINCRBY', META, 'checks', 1)
-return names[100] or ''
+return { epoch, meta.tag, meta.head, lastId(ERASED), meta.erasures, lastId(WIRE) }
 `

@@ -1,109 +1,135 @@
-import { checks } from './checks.ts'
-import { clockSteps } from './steps.ts'
+import { clock } from './clock.ts'
+import { damage } from './damage.ts'
 
 /**
- * What runs inside the server, one script at a time and all or nothing (https://redis.io/docs/latest/develop/programmability/eval-intro/).
- * Each is told the epoch that its caller believes in, and refuses to work on any other: a log that was emptied or replaced answers nothing.
- * It also refuses a log of which a key is gone (`checks.ts`): the caller then runs `open`, which repairs it under a new epoch (`repair.ts`).
+ * What all scripts share. Redis runs one script at a time, all or nothing
+ * (https://redis.io/docs/latest/develop/programmability/eval-intro/).
  *
- * Keys of a hub, all behind one hash tag, so that a cluster keeps them together:
+ * Each script is documented as a command: its name, its arguments in order, and its reply. `KEYS[1]` is the prefix of the hub's keys. An
+ * argument `epoch` is the one that the caller knows. The errors are:
  *
- * - `:meta` hash: version, epoch, tag, runs, head, time, count, bytes, keys, emptied, floor, trims, erasures; `steps`, marks `seq:time` of a
- *   clock that was set back; `renewed`, the text that last asked for a new epoch; `damaged`, a topic whose seqs are gone; `checks`, a counter
- *   that probes write
- * - `:log` stream: an entry `<seq>-<tag>`, with m (time), w (weight), t (topic) and of d (data), e (event), r (retry), c (close) those it has
- * - `:of:<topic>` sorted set of the topic's seqs; `:topics` hash: `count bytes trimmed closed` of each topic
- * - `:names` sorted set of topics that have entries or are closed; `:trimmed` of those trimmed, and `:emptied` of those with nothing left, by the last trimmed seq
- * - `:key` hash: `hash seq time` of each idempotency key; `:keys` sorted set of them by seq
- * - `:blank` sorted set of `seq time topic`: closes whose entry was erased
- * - `:erased` stream: what was erased of what was delivered
- * - `:nodes` sorted set of processes by when their lease ends; `:wire` stream: what they ask each other; `:rate:<bucket>` when it is full again
+ * - `LOST`: the log has another epoch, or lacks a key (`damage.ts`). The caller has to run `open`, which repairs a damaged log under a new
+ *   epoch (`repair.ts`)
+ * - `REWOUND`: the log ends before entries that were delivered to the caller, who has to run `open`
+ * - `VERSION`: a newer release wrote the log
  *
- * Nodes of the previous release write the same log during an upgrade: they leave the fields of `:meta` alone that they do not know.
+ * The keys of a hub share one hash tag, so that a cluster keeps them in one slot:
+ *
+ * - `:log` stream: an entry `<seq>-<tag>` with `m` (time), `w` (weight), `t` (topic), and `d` (data), `e` (event), `r` (retry), `c` (close)
+ *   where it has them
+ * - `:of:<topic>` sorted set: the seqs of the topic's entries
+ * - `:topics` hash: `count bytes trimmed closed` of each topic: its entries, their bytes, its last trimmed seq, the seq of its close
+ * - `:names` sorted set: the topics that have entries or are closed, in the order of their names
+ * - `:trimmed` sorted set: the topics that something was trimmed from, by their last trimmed seq
+ * - `:emptied` sorted set: those of them that have no entries and are not closed, by their last trimmed seq
+ * - `:key` hash: `hash seq time` of each idempotency key, in a field `<topic>\n<key>`; `:keys` sorted set: these fields by seq
+ * - `:blank` sorted set: `seq time topic` of each close whose entry was erased
+ * - `:erased` stream: erasures, with `n` (number), `t` (topic), `s` (seq, or empty for a whole topic), `u` (the seq up to which)
+ * - `:nodes` sorted set: nodes by when their lease ends; `:wire` stream: what they ask and answer
+ * - `:rate:<bucket>` string: when the bucket is full again
+ * - `:meta` hash, numbers: `head`; `time` of the newest entry; `tag` of the epoch; `count` and `bytes` of the entries; `keys` and
+ *   `emptied`, how many there are; `trims` and `erasures`, how many there were; `floor`, the seq up to which trims are no longer known by
+ *   topic; `checks`, a counter that probes write
+ * - `:meta` hash, others: `version`; `epoch`; `runs`, the server's processes, each with its first head; `steps`, see `clock.ts`; `renewed`,
+ *   the last text that asked for a new epoch; `damaged`, a topic whose seqs are gone
+ *
+ * During an upgrade nodes of the previous release write the same log. They leave fields of `:meta` alone that they do not know.
  */
 export const prelude = `
 local base = KEYS[1]
 local META, LOG, TOPICS, NAMES = base .. ':meta', base .. ':log', base .. ':topics', base .. ':names'
 local TRIMMED, EMPTIED, KEY, KEYS_BY_SEQ = base .. ':trimmed', base .. ':emptied', base .. ':key', base .. ':keys'
-local BLANK, ERASED = base .. ':blank', base .. ':erased'
+local ERASED_CLOSES, ERASED = base .. ':blank', base .. ':erased'
 local NODES, WIRE = base .. ':nodes', base .. ':wire'
+local LOST = redis.error_reply('LOST the log has another epoch, or lacks a key')
+local REWOUND = redis.error_reply('REWOUND the log ends before entries that were delivered')
 local call = redis.call
 
-local function of(topic) return base .. ':of:' .. topic end
+local function seqsKey(topic) return base .. ':of:' .. topic end
+-- A number as text: without a fraction or an exponent, whatever its size.
 local function int(n) return string.format('%.0f', n) end
 local function now()
-  local t = call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local LOST = redis.error_reply('LOST the log has another epoch, or lacks a key')
-
+-- The fields of :meta, read by loadMeta and written by saveMeta.
+local meta
 local numbers = { 'head', 'time', 'count', 'bytes', 'keys', 'emptied', 'floor', 'trims', 'erasures', 'tag' }
-local s
-local function load()
+local function loadMeta()
   local values = call('HMGET', META, 'epoch', 'damaged', 'steps', unpack(numbers))
-  s = { epoch = values[1], damaged = values[2], steps = {} }
-  for i, name in ipairs(numbers) do s[name] = tonumber(values[i + 3] or 0) end
+  meta = { epoch = values[1], damaged = values[2], steps = {} }
+  for i, name in ipairs(numbers) do meta[name] = tonumber(values[i + 3] or 0) end
   for seq, time in string.gmatch(values[3] or '', '(%d+):(%d+)') do
-    s.steps[#s.steps + 1] = { seq = tonumber(seq), time = tonumber(time) }
+    meta.steps[#meta.steps + 1] = { seq = tonumber(seq), time = tonumber(time) }
   end
 end
-local function save()
+local function saveMeta()
   local values = {}
   for _, name in ipairs(numbers) do
     values[#values + 1] = name
-    values[#values + 1] = int(s[name])
+    values[#values + 1] = int(meta[name])
   end
   call('HSET', META, unpack(values))
 end
 
-local rows = {}
+-- The rows of topics that this script has read. A row's field stored is its text in :topics, nil if it has none.
+local topicRows = {}
 local function topicRow(name)
-  if rows[name] then return rows[name] end
+  if topicRows[name] then return topicRows[name] end
   local row = { count = 0, bytes = 0, trimmed = 0, closed = 0 }
   local text = call('HGET', TOPICS, name)
   if text then
-    local c, b, t, x = string.match(text, '^(%d+) (%d+) (%d+) (%d+)$')
-    row.count, row.bytes, row.trimmed, row.closed, row.known = tonumber(c), tonumber(b), tonumber(t), tonumber(x), text
+    local count, bytes, trimmed, closed = string.match(text, '^(%d+) (%d+) (%d+) (%d+)$')
+    row.count, row.bytes, row.trimmed, row.closed = tonumber(count), tonumber(bytes), tonumber(trimmed), tonumber(closed)
+    row.stored = text
   end
-  rows[name] = row
+  topicRows[name] = row
   return row
 end
+local function textOf(row)
+  return int(row.count) .. ' ' .. int(row.bytes) .. ' ' .. int(row.trimmed) .. ' ' .. int(row.closed)
+end
 local function isEmptied(row) return row.count == 0 and row.closed == 0 end
-local function newest(topic) return tonumber(call('ZREVRANGE', of(topic), 0, 0)[1] or 0) end
+local function newestSeq(topic) return tonumber(call('ZREVRANGE', seqsKey(topic), 0, 0)[1] or 0) end
 
-local function entryFields(found)
-  local e, f = { seq = tonumber(string.match(found[1], '^%d+')), id = found[1] }, found[2]
-  for i = 1, #f, 2 do e[f[i]] = f[i + 1] end
-  return e
+-- An element of a stream as a table of its fields.
+local function fieldsOf(element)
+  local fields, flat = { id = element[1] }, element[2]
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  return fields
 end
-local function entryOf(found)
-  local e = entryFields(found)
-  e.m, e.w = tonumber(e.m), tonumber(e.w)
-  return e
+-- An entry has seq, and as in :log m (time), w (weight), t (topic), d (data), e (event), r (retry), c (close).
+local function entryOf(element)
+  local entry = fieldsOf(element)
+  entry.seq, entry.m, entry.w = tonumber(string.match(entry.id, '^%d+')), tonumber(entry.m), tonumber(entry.w)
+  return entry
 end
-local function blankOf(member)
+local function erasedCloseOf(member)
   local seq, time, topic = string.match(member, '^(%d+) (%d+) (.*)$')
-  return { seq = tonumber(seq), m = tonumber(time), t = topic, c = '1', w = #topic, blank = member }
+  return { seq = tonumber(seq), m = tonumber(time), t = topic, c = '1', w = #topic, erasedClose = member }
 end
 local function entryAt(seq)
-  local found = call('XRANGE', LOG, int(seq), int(seq))[1]
-  if found then return entryOf(found) end
-  local member = call('ZRANGEBYSCORE', BLANK, int(seq), int(seq))[1]
-  return member and blankOf(member)
+  local element = call('XRANGE', LOG, int(seq), int(seq))[1]
+  if element then return entryOf(element) end
+  local member = call('ZRANGEBYSCORE', ERASED_CLOSES, int(seq), int(seq))[1]
+  return member and erasedCloseOf(member)
 end
--- Entries from one seq to another, oldest first, with the blank ones in their places.
-local function range(from, to, limit)
+-- Entries from one seq to another, oldest first, closes among them whose entry was erased.
+local function entriesBetween(from, to, limit)
   local entries = {}
-  for i, found in ipairs(call('XRANGE', LOG, from, to, 'COUNT', limit)) do entries[i] = entryOf(found) end
+  for i, element in ipairs(call('XRANGE', LOG, from, to, 'COUNT', limit)) do entries[i] = entryOf(element) end
   local last = #entries == limit and int(entries[limit].seq) or (to == '+' and '+inf' or to)
-  local blanks = call('ZRANGEBYSCORE', BLANK, from == '-' and '-inf' or from, last, 'LIMIT', 0, limit)
-  if #blanks == 0 then return entries end
-  for _, member in ipairs(blanks) do entries[#entries + 1] = blankOf(member) end
+  local closes = call('ZRANGEBYSCORE', ERASED_CLOSES, from == '-' and '-inf' or from, last, 'LIMIT', 0, limit)
+  if #closes == 0 then return entries end
+  for _, member in ipairs(closes) do entries[#entries + 1] = erasedCloseOf(member) end
   table.sort(entries, function(a, b) return a.seq < b.seq end)
   while #entries > limit do entries[#entries] = nil end
   return entries
 end
-local function isBare(e) return e ~= nil and e ~= false and e.c ~= nil and e.d == nil end
-local function shown(e) return { e.seq, e.m, e.t, e.d or false, e.e or false, e.r or false, e.c or false } end
-${clockSteps}${checks}`
+-- Whether an entry closes its topic without data: the topic's value is then the entry before it.
+local function isBareClose(entry) return entry ~= nil and entry ~= false and entry.c ~= nil and entry.d == nil end
+local function rowOf(entry)
+  return { entry.seq, entry.m, entry.t, entry.d or false, entry.e or false, entry.r or false, entry.c or false }
+end
+${clock}${damage}`

@@ -1,13 +1,15 @@
 /**
- * Lua that makes a damaged log consistent again, for a new epoch. Entries, closes, last trimmed seqs and keys stay that are still there;
- * what is derived from them is derived again. Below the head nothing exact can be said any more, so the head is the floor.
+ * Lua that makes a damaged log consistent again, for a new epoch. It keeps the entries, closes, last trimmed seqs and idempotency keys that
+ * are left, and derives everything else from them. Nothing exact is known below the head any more, so the head becomes the floor.
  *
- * It is one script, during which the server answers nobody. It looks at all topics (0.1 s for 10,000), and at all entries only if seqs of a
- * topic are gone (4 s for 1,000,000) or rows of topics (10 s). A client that times out meanwhile asks again, and finds it done.
+ * The repair is one script, during which the server answers nobody. It looks at all topics (0.1 s for 10,000), and at all entries only if
+ * seqs of a topic (4 s for 1,000,000) or rows of topics (10 s) are gone. A client that times out meanwhile asks again, and finds it done.
  */
 export const repair = `
 local function repair()
-  local found, head = {}, s.head
+  -- Each topic as it will be, and newest and closing: the seqs of its newest entry and of its close that are left.
+  -- A topic that is counted again has a field before: its newest seq until now.
+  local found, head = {}, meta.head
   local function topicOf(name)
     found[name] = found[name] or { count = 0, bytes = 0, trimmed = 0, closed = 0, newest = 0, closing = 0 }
     return found[name]
@@ -20,110 +22,110 @@ local function repair()
       for i = 1, #page[2], 2 do visit(page[2][i], page[2][i + 1]) end
     until cursor == '0'
   end
-  local function trimmedTo(name, seq)
+  local function raiseTrimmed(name, seq)
     local topic = topicOf(name)
     topic.trimmed = math.max(topic.trimmed, tonumber(seq))
   end
 
-  s.count, s.bytes = 0, 0
+  meta.count, meta.bytes = 0, 0
   each('HSCAN', TOPICS, function(name, text)
     local topic, count, bytes, trimmed, closed = topicOf(name), string.match(text, '^(%d+) (%d+) (%d+) (%d+)$')
     topic.count, topic.bytes, topic.closed = tonumber(count), tonumber(bytes), tonumber(closed)
-    trimmedTo(name, trimmed)
-    s.count, s.bytes = s.count + topic.count, s.bytes + topic.bytes
+    raiseTrimmed(name, trimmed)
+    meta.count, meta.bytes = meta.count + topic.count, meta.bytes + topic.bytes
   end)
-  each('ZSCAN', TRIMMED, trimmedTo)
-  each('ZSCAN', EMPTIED, trimmedTo)
+  each('ZSCAN', TRIMMED, raiseTrimmed)
+  each('ZSCAN', EMPTIED, raiseTrimmed)
   each('ZSCAN', NAMES, topicOf)
 
-  -- Where rows count as many entries as there are, topics are right whose seqs are as many as their row says.
-  local isRight, isScanned = call('XLEN', LOG) + call('ZCARD', BLANK) == s.count, false
-  local function restart(name, topic)
-    s.count, s.bytes = s.count - topic.count, s.bytes - topic.bytes
-    topic.before, topic.count, topic.bytes = newest(name), 0, 0
-    call('DEL', of(name))
-    isScanned = true
+  -- If the rows count as many entries as there are, only topics are counted again that have another number of seqs than their row says.
+  local areRowsRight, mustScan = call('XLEN', LOG) + call('ZCARD', ERASED_CLOSES) == meta.count, false
+  local function countAgain(name, topic)
+    meta.count, meta.bytes = meta.count - topic.count, meta.bytes - topic.bytes
+    topic.before, topic.count, topic.bytes = newestSeq(name), 0, 0
+    call('DEL', seqsKey(name))
+    mustScan = true
   end
   for name, topic in pairs(found) do
-    if not isRight or call('ZCARD', of(name)) ~= topic.count then restart(name, topic) end
+    if not areRowsRight or call('ZCARD', seqsKey(name)) ~= topic.count then countAgain(name, topic) end
   end
-  local function restore(seq, name, weight, isClose)
+  local function countEntry(seq, name, weight, isClose)
     local topic = topicOf(name)
     if not topic.before then
-      if isRight then return end
-      restart(name, topic)
+      if areRowsRight then return end
+      countAgain(name, topic)
     end
-    call('ZADD', of(name), int(seq), int(seq))
+    call('ZADD', seqsKey(name), int(seq), int(seq))
     topic.count, topic.bytes, topic.newest = topic.count + 1, topic.bytes + weight, math.max(topic.newest, seq)
     if isClose then topic.closed, topic.closing = seq, seq end
-    s.count, s.bytes = s.count + 1, s.bytes + weight
+    meta.count, meta.bytes = meta.count + 1, meta.bytes + weight
   end
-  if isScanned or not isRight then
+  if mustScan or not areRowsRight then
     local from = '-'
     repeat
       local page = call('XRANGE', LOG, from, '+', 'COUNT', 100)
-      for _, one in ipairs(page) do
-        local e = entryOf(one)
-        restore(e.seq, e.t, e.w, e.c)
-        from = '(' .. e.id
+      for _, element in ipairs(page) do
+        local entry = entryOf(element)
+        countEntry(entry.seq, entry.t, entry.w, entry.c)
+        from = '(' .. entry.id
       end
     until #page < 100
-    for _, member in ipairs(call('ZRANGE', BLANK, 0, -1)) do
-      local e = blankOf(member)
-      restore(e.seq, e.t, e.w, true)
+    for _, member in ipairs(call('ZRANGE', ERASED_CLOSES, 0, -1)) do
+      local close = erasedCloseOf(member)
+      countEntry(close.seq, close.t, close.w, true)
     end
   end
 
   for _, key in ipairs({ TOPICS, NAMES, TRIMMED, EMPTIED }) do call('DEL', key) end
-  s.emptied = 0
+  meta.emptied = 0
   for name, topic in pairs(found) do
     if topic.before then
-      trimmedTo(name, topic.before > topic.newest and topic.before or 0)
-      -- The entry that closed it is gone, of which readers are told by this.
-      if topic.closed > topic.closing then trimmedTo(name, topic.closed) end
+      if topic.before > topic.newest then raiseTrimmed(name, topic.before) end
+      -- The entry that closed the topic is gone too.
+      if topic.closed > topic.closing then raiseTrimmed(name, topic.closed) end
       head = math.max(head, topic.newest)
     end
     if topic.count > 0 or topic.closed > 0 or topic.trimmed > 0 then
-      call('HSET', TOPICS, name, int(topic.count) .. ' ' .. int(topic.bytes) .. ' ' .. int(topic.trimmed) .. ' ' .. int(topic.closed))
+      call('HSET', TOPICS, name, textOf(topic))
       if topic.trimmed > 0 then call('ZADD', TRIMMED, int(topic.trimmed), name) end
       if isEmptied(topic) then
         call('ZADD', EMPTIED, int(topic.trimmed), name)
-        s.emptied = s.emptied + 1
+        meta.emptied = meta.emptied + 1
       else
         call('ZADD', NAMES, 0, name)
       end
     end
     head = math.max(head, topic.trimmed)
   end
-  rows = {}
-  if call('EXISTS', TRIMMED) == 0 then s.trims = 0 end
+  topicRows = {}
+  if call('EXISTS', TRIMMED) == 0 then meta.trims = 0 end
 
-  -- Without its record a key tells nothing; its place in the order of keys is told by the record.
+  -- A key without its record is of no use; a record without its place in the order of keys tells that place.
   if call('HLEN', KEY) ~= call('ZCARD', KEYS_BY_SEQ) then
     call('DEL', KEYS_BY_SEQ)
-    each('HSCAN', KEY, function(name, text)
-      call('ZADD', KEYS_BY_SEQ, string.match(text, '^%S+ (%d+) %d+$'), name)
+    each('HSCAN', KEY, function(field, text)
+      call('ZADD', KEYS_BY_SEQ, string.match(text, '^%S+ (%d+) %d+$'), field)
     end)
   end
-  s.keys = call('HLEN', KEY)
+  meta.keys = call('HLEN', KEY)
   head = math.max(head, tonumber(call('ZREVRANGE', KEYS_BY_SEQ, 0, 0, 'WITHSCORES')[2] or 0))
 
   local last = call('XREVRANGE', ERASED, '+', '-', 'COUNT', 1)[1]
-  s.erasures = last and math.max(s.erasures, tonumber(entryFields(last).n)) or 0
-  -- The stream takes no id that is not above all that it ever had.
+  meta.erasures = last and math.max(meta.erasures, tonumber(fieldsOf(last).n)) or 0
+  -- A stream takes only ids above all that it ever had.
   if call('EXISTS', LOG) == 1 then
     local info = call('XINFO', 'STREAM', LOG)
     for i = 1, #info, 2 do
       if info[i] == 'last-generated-id' then head = math.max(head, tonumber(string.match(info[i + 1], '^%d+'))) end
     end
   end
-  s.head, s.floor = head, head
-  -- The marks of clocks that were set back went with :meta; of what is there this one says that it is not from the future.
-  if not s.epoch and s.count + s.keys > 0 then
-    s.time = now()
-    addStep(head + 1, s.time)
+  meta.head, meta.floor = head, head
+  -- The clock steps were lost with :meta. This one says that nothing of what is left is from the future.
+  if not meta.epoch and meta.count + meta.keys > 0 then
+    meta.time = now()
+    addStep(head + 1, meta.time)
   end
   call('HDEL', META, 'damaged')
-  save()
+  saveMeta()
 end
 `

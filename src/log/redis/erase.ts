@@ -1,0 +1,51 @@
+import type { Log } from '../log.ts'
+import type { Commands } from './commands.ts'
+import type { Commits } from './commits.ts'
+import type { Delivery } from './delivery.ts'
+import type { Identity } from './identity.ts'
+import { eraseEntry, forgetTopic } from './lua/erase.ts'
+
+/** Most entries of a forgotten topic that one step erases; others commit between two steps. */
+const STEP = 1000
+
+interface Parts {
+  readonly identity: Identity
+  readonly commands: Commands
+  readonly commits: Commits
+  readonly delivery: Delivery
+  readonly topics: Log['topics']
+  readonly trimmedCount: number
+}
+
+/** Erases between two commits. Resolves when the erasure has been delivered to this node's followers. */
+export function eraser({ identity, commands, commits, delivery, topics, trimmedCount }: Parts): Log['erase'] {
+  /** @param epoch the log in which the caller found the seq */
+  async function eraseOne(topic: string, seq: number, epoch: string): Promise<number> {
+    await identity.verification?.catch(() => {}) // whoever started it handles its failure
+    if (epoch !== identity.epoch) return 0
+    const erasureCount = (await commands.change(eraseEntry, topic, seq, trimmedCount)) as number
+    if (erasureCount === 0) return 0
+    await delivery.untilErased(erasureCount)
+    return 1
+  }
+
+  async function forget(topic: string): Promise<number> {
+    const [state] = await topics({ names: [topic] })
+    const upTo = state!.last
+    let erased = 0
+    for (let isMore = upTo > 0; isMore; )
+      await commits.between(async () => {
+        const reply = await commands.change(forgetTopic, topic, upTo, STEP, trimmedCount)
+        const [count, more, erasureCount] = reply as [number, number, number]
+        erased += count
+        isMore = more > 0
+        if (!isMore) await delivery.untilErased(erasureCount)
+      })
+    return erased
+  }
+
+  return async (topic, seq) => {
+    const { epoch } = identity
+    return seq === undefined ? forget(topic) : commits.between(() => eraseOne(topic, seq, epoch))
+  }
+}

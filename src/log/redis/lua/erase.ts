@@ -1,0 +1,49 @@
+import { changes } from './changes.ts'
+import { prelude } from './prelude.ts'
+
+/**
+ * `erase-entry epoch topic seq trimmed-count`
+ *
+ * Erases one entry. If the entry closed its topic, the close stays, without data.
+ *
+ * Reply: how many erasures there were, this one included; 0 if the topic has no such entry. Error: `LOST`.
+ */
+export const eraseEntry = `${prelude}${changes}
+local name, seq = ARGV[2], tonumber(ARGV[3])
+if isLost() or isAnyDamaged({ name }) then return LOST end
+local entry = entryAt(seq)
+if not entry or entry.t ~= name then return 0 end
+remove(entry)
+local row = changedRow(name)
+if row.closed == seq then
+  call('ZADD', ERASED_CLOSES, int(seq), int(seq) .. ' ' .. int(entry.m) .. ' ' .. name)
+  call('ZADD', seqsKey(name), int(seq), int(seq))
+  row.count, row.bytes = row.count + 1, row.bytes + #name
+  meta.count, meta.bytes = meta.count + 1, meta.bytes + #name
+end
+announceErasure(name, int(seq), seq)
+saveChanges(tonumber(ARGV[4]))
+return meta.erasures
+`
+
+/**
+ * `forget-topic epoch topic up-to step trimmed-count`
+ *
+ * Erases at most `step` entries of a topic up to a seq. When none is left, the topic is no longer closed if its close was among them.
+ *
+ * Reply: `[count, more, erasures]`: how many entries were erased now, 1 if more are left, how many erasures there were. Error: `LOST`.
+ */
+export const forgetTopic = `${prelude}${changes}
+local name, upTo, step = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+if isLost() or isAnyDamaged({ name }) then return LOST end
+local seqs = call('ZRANGEBYSCORE', seqsKey(name), '-inf', int(upTo), 'LIMIT', 0, step)
+for _, seq in ipairs(seqs) do trim(entryAt(tonumber(seq))) end
+local more = #seqs == step and 1 or 0
+if more == 0 then
+  local row = changedRow(name)
+  if row.closed <= upTo then row.closed = 0 end
+  announceErasure(name, '', upTo)
+end
+saveChanges(tonumber(ARGV[5]))
+return { #seqs, more, meta.erasures }
+`

@@ -1,0 +1,25 @@
+import { prelude } from './prelude.ts'
+
+/** Topics that one probe looks at. */
+const TOPICS = 100
+
+/**
+ * `probe epoch delivered-to after-topic`
+ *
+ * Finds out whether a commit would succeed. Only a write tells, so it counts itself in `:meta`. It also looks whether the seqs of the next
+ * topics in the order of their names are whole.
+ *
+ * - `delivered-to`: the newest seq that was delivered to the caller
+ * - `after-topic`: the topic that the last probe ended with, empty to begin
+ *
+ * Reply: the topic that it ended with, empty if that was the last one. Errors: `LOST`, `REWOUND`.
+ */
+export const probe = `${prelude}
+local deliveredTo, afterTopic = tonumber(ARGV[2]), ARGV[3]
+if isLost() then return LOST end
+if meta.head < deliveredTo then return REWOUND end
+local names = call('ZRANGEBYLEX', NAMES, afterTopic == '' and '-' or '(' .. afterTopic, '+', 'LIMIT', 0, ${TOPICS})
+if isAnyDamaged(names) then return LOST end
+call('HINCRBY', META, 'checks', 1)
+return names[${TOPICS}] or ''
+`

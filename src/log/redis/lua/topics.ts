@@ -1,0 +1,27 @@
+import { prelude } from './prelude.ts'
+
+/**
+ * `topics epoch names`, or `topics epoch [] prefix after limit`
+ *
+ * Describes topics, as JSON, or at most `limit` of those that begin with `prefix` and come after `after` in the order of their names.
+ *
+ * Reply: `[name, last, count, closed]` of each: its newest seq, kept or gone; how many entries are kept; the seq of its close. 0 stands for
+ * never. Error: `LOST`.
+ */
+export const topics = `${prelude}
+if isLost() then return LOST end
+local names = cjson.decode(ARGV[2])
+if ARGV[3] then
+  local prefix, after = ARGV[3], ARGV[4]
+  local from = after >= prefix and '(' .. after or '[' .. prefix
+  local to = prefix == '' and '+' or '(' .. prefix .. '\\255'
+  names = call('ZRANGEBYLEX', NAMES, from, to, 'LIMIT', 0, tonumber(ARGV[5]))
+end
+if isAnyDamaged(names) then return LOST end
+local found = {}
+for i, name in ipairs(names) do
+  local row = topicRow(name)
+  found[i] = { name, math.max(newestSeq(name), row.trimmed, row.closed), row.count, row.closed }
+end
+return found
+`
