@@ -12,7 +12,7 @@ import { token } from './suite.ts'
 interface Canary {
   readonly name: string
   readonly text: string
-  /** Whether its shape does not tell it from a topic: an answer may repeat it to a client that sends it as one. */
+  /** Whether it looks like any topic: then an answer may repeat it to a client that sent it as a topic. */
   readonly isShapeless?: boolean
 }
 

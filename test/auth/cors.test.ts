@@ -294,7 +294,7 @@ describe.each([
             'referrer-policy': 'no-referrer',
           }),
         ])
-        // HTTP/2 dies of these two (honojs/hono#4041).
+        // HTTP/2 fails with these two headers (honojs/hono#4041).
         expect([what, headers.connection, headers['transfer-encoding']]).toEqual([what, undefined, undefined])
       }
   })

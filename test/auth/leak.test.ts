@@ -780,7 +780,7 @@ function hasRight({ publish, subscribe }: Pick<Person, 'publish' | 'subscribe'>,
   return mayAsk(subscribe, name) || mayAsk(publish, name, 'publish') || mayAsk(publish, `$topics/${name}`, 'publish')
 }
 
-/** Steps that give the same when foreign events are spread over other topics, of which other events are kept and at other times. */
+/** Drops and changes steps whose result depends on which foreign events are kept, and when each was published. */
 function scattered(steps: readonly Step[], isForeign: (topic: string) => boolean): readonly Step[] {
   return steps
     .filter((step) => step.do !== 'erase')

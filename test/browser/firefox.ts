@@ -51,7 +51,7 @@ function launch(executablePath: string): Promise<Launched> {
   return puppeteer.launch({ browser: 'firefox', executablePath, env: { ...process.env, HOME: home } })
 }
 
-/** Firefox itself reports a lost stream, which tests cause, as if the page had thrown it. */
+/** Firefox itself reports a lost stream, which tests cause, as an error thrown by the page. */
 const isLostStream = (message: string) => /^(Firefox can’t establish a|The) connection to .*\/event\b/.test(message)
 
 async function note(page: Page): Promise<void> {

@@ -171,7 +171,7 @@ function fed(bytes: Uint8Array): Reader {
   return reader
 }
 
-/** A reader of a real stream that is cut off after so many bytes. */
+/** A reader of a real stream that is cut off after this many bytes. */
 async function cutReally(
   { port }: Server,
   path: string,

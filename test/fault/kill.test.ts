@@ -16,7 +16,7 @@ interface Answer {
 const PUBLISHERS = 4
 /** Requests that a publisher has open at once; a kill leaves their outcome unknown. */
 const IN_FLIGHT = 4
-/** A server that is up and has not answered after so many tries never will. */
+/** A server that is up and has not answered after this many tries never will. */
 const MAX_TRIES = 100
 
 afterEach(cleanUp)

@@ -7,7 +7,7 @@ const FILES = 200
 /** How many of them `adapters/machine.ts` leaves for streams. */
 const STREAMS = 160
 
-/** Environment for a heap of so many MiB, on runtimes that have a setting for it. */
+/** The environment for a heap of this size in MiB, on runtimes with a setting for it. */
 const withHeap = new Map<Runtime, (mib: number) => Record<string, string>>([
   [node, (mib) => ({ NODE_OPTIONS: `--max-old-space-size=${mib}` })],
   [deno, (mib) => ({ DENO_V8_FLAGS: `--max-old-space-size=${mib}` })],

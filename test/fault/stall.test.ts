@@ -181,7 +181,7 @@ class Healthy {
         const { reader } = this.#stream
         const known = reader.events.length
         reader.feed(bytes)
-        reader.text = '' // tens of megabytes of it
+        reader.text = '' // drops tens of megabytes
         for (const { event, id } of reader.events.slice(known))
           if (event === undefined) this.#received.set(id!, performance.now())
       },

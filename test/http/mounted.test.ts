@@ -32,7 +32,7 @@ const ways: readonly (readonly [string, (app: Hono) => Hono, string])[] = [
   ['mount', (app) => new Hono().mount('/live', app.fetch), '/live'],
 ]
 
-describe.each(ways)('an app under a path by %s', (way, under, path) => {
+describe.each(ways)('an app mounted by %s', (way, under, path) => {
   const get = (app: Hono, url: string, headers: Record<string, string> = {}) =>
     app.request(`http://localhost${url}`, { headers })
 

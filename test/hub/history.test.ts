@@ -345,7 +345,7 @@ describe('topics', () => {
 })
 
 describe('limits', () => {
-  test('maxReaders: so many streams open, the next is refused until one ends', async () => {
+  test('maxReaders: one stream more is refused until another ends', async () => {
     await hub.close()
     await start({ maxReaders: 2 })
     const first = await subscribe(['a'])
@@ -380,7 +380,7 @@ describe('limits', () => {
     expect((await read(['a'], { lastEventId: id(1) })).data).toHaveLength(6)
   })
 
-  test('replayRate: after the first burst one reader gets so many replayed events a second', async () => {
+  test('replayRate: after a first burst one reader gets replayed events at this rate', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
     await hub.close()
     await start({ replayRate: 1000, windowCount: 1 })

@@ -150,7 +150,7 @@ class Follower {
       ...(this.lastEventId !== undefined && { lastEventId: this.lastEventId }),
     })
     this.isDone = this.subscription === undefined
-    await this.read(1) // the retry and, unless the log is asked first, the opening
+    await this.read(1) // the retry and, unless the log has to be read first, the opening
     if (this.lastEventId === undefined) await this.read(1)
   }
 

@@ -25,7 +25,7 @@ function taken(window: Window, after: number, names: readonly string[], latest: 
   return seqs
 }
 
-/** The same by looking at every frame. */
+/** The same by a scan of all frames. */
 function wanted(frames: readonly Frame[], after: number, names: readonly string[], latest: boolean): number[] {
   const filter = Filter.parse(names)
   const due = frames.filter(({ seq, topic }) => seq > after && filter.matches(topic))

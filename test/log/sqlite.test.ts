@@ -112,7 +112,7 @@ describe('a log in an SQLite file', () => {
     reader.prepare('SELECT * FROM entry').all()
     const began = performance.now()
     expect(await log.erase('a', 1)).toBe(1)
-    expect(performance.now() - began).toBeLessThan(2000) // SQLite's own patience is 5 s
+    expect(performance.now() - began).toBeLessThan(2000) // SQLite's own busy timeout is 5 s
     reader.close()
     await log.close()
   })
@@ -128,7 +128,7 @@ describe('a log in an SQLite file', () => {
     other.exec('BEGIN IMMEDIATE')
     const waiting = log.append([{ topic: 'a', data: '2' }])
     await pause(500)
-    expect(turns).toBeGreaterThan(5) // inside SQLite it would be none
+    expect(turns).toBeGreaterThan(5) // none if the wait were inside SQLite
     expect((await log.read(0, all, Filter.parse(['a']))).entries).toHaveLength(1)
     other.exec('COMMIT')
     expect(await waiting).toMatchObject([{ seq: 2 }])
@@ -155,7 +155,7 @@ describe('a log in an SQLite file', () => {
     for (let i = 0; i < 3; i++) await refused(log.append([{ topic: 'a', data: 'x' }]))
     const closing = log.close()
     await closing
-    expect(performance.now() - began).toBeLessThan(9000) // SQLite would have had each of them wait for 5 s
+    expect(performance.now() - began).toBeLessThan(9000) // one after another they would wait for 5 s each
     other.close()
   })
 

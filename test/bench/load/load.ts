@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Histogram } from './histogram.ts'
 import { ReaderSocket } from './reader.ts'
 
-/** What to do to a hub. */
+/** The load on a hub. */
 export interface Load {
   readonly url: string
   /** Other nodes of the same hub; readers and messages are spread over all. */
