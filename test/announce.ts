@@ -1,6 +1,6 @@
-/** Before all tests, for every process that runs them: the seed, said once, and the hub that a user names. */
+/** Runs once before all tests: chooses and prints the seed, and takes the URL of a hub to test. */
 export default function announce(): void {
-  // Vite has a BASE_URL of its own inside the workers.
+  // Inside the workers Vite sets a BASE_URL of its own.
   if (process.env.BASE_URL && URL.canParse(process.env.BASE_URL)) process.env.HUB_URL ??= process.env.BASE_URL
   process.env.SEED ??= String(Math.floor(Math.random() * 2 ** 31))
   console.log(

@@ -8,7 +8,7 @@ import { defaultHubOptions } from '../src/hub/options.ts'
 import { defaultLogOptions } from '../src/log/log.ts'
 
 describe('the configuration', () => {
-  test('has the documented defaults, which are those of the hub and the log', () => {
+  test('has the documented defaults, which are the defaults of the hub and the log', () => {
     expect(parseConfig()).toEqual({
       port: 3000,
       host: '127.0.0.1',
@@ -29,16 +29,16 @@ describe('the configuration', () => {
     })
   })
 
-  test('takes an empty variable for a missing one', () => {
+  test('treats an empty variable as missing', () => {
     expect(parseConfig({ PORT: '', LOG: '' })).toEqual(parseConfig())
   })
 
-  test('keeps less in memory than on a disk, unless told', () => {
+  test('keeps less in memory than on a disk by default', () => {
     expect(parseConfig({ LOG: 'memory:' }).logOptions.retention).toEqual({ count: 100_000, bytes: 64 * 1024 ** 2 })
     expect(parseConfig({ LOG: 'memory:', RETENTION_COUNT: '5' }).logOptions.retention.count).toBe(5)
   })
 
-  test('bounds each client once everybody may come, unless told', () => {
+  test('limits each client under OPEN=true by default', () => {
     expect(parseConfig({ OPEN: 'true' }).clients).toEqual({ maxReadersPerAddress: 1000, publishRate: 1000 })
     expect(parseConfig({ OPEN: 'true', PUBLISH_RATE: 'none', MAX_READERS_PER_ADDRESS: '5' }).clients).toEqual({
       maxReadersPerAddress: 5,
@@ -90,19 +90,19 @@ describe('the configuration', () => {
       expect(parse).toThrow(line)
   })
 
-  test('remembers keys for longer than a ticket is good, so that none is used twice', () => {
+  test('rejects a KEY_AGE and a KEY_COUNT with which a ticket could be used twice', () => {
     expect(() => parseConfig({ KEY_AGE: '60s' })).toThrow(/KEY_AGE/)
     expect(() => parseConfig({ KEY_COUNT: '9999' })).toThrow(/KEY_COUNT/)
   })
 
-  test('refuses to listen beyond this machine unless it is told to be open', () => {
+  test('refuses to listen beyond loopback without OPEN=true', () => {
     expect(() => parseConfig({ HOST: '0.0.0.0' })).toThrow(
       'HOST="0.0.0.0": expected a loopback address (127.0.0.1, ::1, localhost), or OPEN=true',
     )
     expect(parseConfig({ HOST: '0.0.0.0', OPEN: 'true' })).toMatchObject({ host: '0.0.0.0', open: true })
   })
 
-  test('knows which names mean this machine', () => {
+  test('knows which hosts are loopback', () => {
     for (const host of ['localhost', 'LOCALHOST', 'app.localhost', '127.0.0.1', '127.1.2.3', '::1', '[::1]'])
       expect([host, isLoopback(host)]).toEqual([host, true])
     for (const host of [
@@ -118,7 +118,7 @@ describe('the configuration', () => {
       expect([host, isLoopback(host)]).toEqual([host, false])
   })
 
-  test('is documented in the README, setting by setting, with its default', () => {
+  test('is documented in the README: every setting with its default', () => {
     const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
     for (const [name, { defaultText, description }] of Object.entries(settings))
       expect(readme).toContain(`| \`${name}\` | \`${defaultText}\` | ${description} |`)

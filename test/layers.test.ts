@@ -2,7 +2,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
-/** Who may import whom; a folder stands for its files, and everybody may import errors, topic, prefix, turn, gone and sequence. */
+/** Which layers may import which; a folder stands for its files, and all layers may import errors, topic, prefix, turn, gone and sequence. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/errors.ts': [],
   'src/topic.ts': ['src/errors.ts'],
@@ -21,12 +21,12 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'src/auth/options.ts',
     'src/auth/address.ts',
   ],
-  // What it remembers (revocations, used tickets) it keeps in the hub.
+  // It stores revocations and used tickets in the hub.
   'src/auth': ['src/auth', 'src/config', 'src/hub', 'src/log/log.ts'],
   'src/routes': ['src/routes', 'src/hub', 'src/auth', 'src/log/log.ts'],
   'src/app.ts': ['src/routes', 'src/auth', 'src/hub', 'src/config', 'src/requests.ts'],
   'src/requests.ts': [],
-  // The front door names what it re-exports, and lets the page's files be read where there is a file system.
+  // The front door names what it re-exports, and provides the files of the page on runtimes with a file system.
   'src/index.ts': [
     'src/app.ts',
     'src/store.ts',
@@ -83,14 +83,14 @@ const importsOf = (file: string) => {
 const isIn = (file: string, place: string) => file === place || file.startsWith(`${place}/`)
 
 describe('imports point down only', () => {
-  test('there is something to look at', () => {
+  test('the test finds files and imports', () => {
     expect(files.length).toBeGreaterThan(20)
     expect(files.flatMap(importsOf).length).toBeGreaterThan(60)
   })
 
   test.each(files)('%s', (file) => {
     const layer = Object.keys(allowed).find((place) => isIn(file, place))
-    expect(layer, 'a file that no layer holds').toBeDefined()
+    expect(layer, 'a file that belongs to no layer').toBeDefined()
     for (const from of importsOf(file)) {
       if (from.startsWith('.')) {
         const target = normalize(join(dirname(file), from))
@@ -114,14 +114,14 @@ describe('imports point down only', () => {
     }
   })
 
-  test('no runtime is asked for by name outside the adapters', () => {
+  test('no file outside the adapters and the CLI uses Bun, Deno or process by name', () => {
     for (const file of files.filter((name) => !isIn(name, 'src/adapters') && !isIn(name, 'src/cli')))
       expect(readFileSync(join(import.meta.dirname, '..', file), 'utf8')).not.toMatch(
         /\b(Bun|Deno|process)\.\w|typeof (Bun|Deno|process)/,
       )
   })
 
-  test('importing anything outside the adapters does nothing: no timer, no randomness, no clock', async () => {
+  test('importing the front door uses no timer, no randomness and no clock', async () => {
     const calls: string[] = []
     const { setInterval, setTimeout } = globalThis
     const { random } = Math

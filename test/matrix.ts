@@ -2,9 +2,9 @@ import { basename } from 'node:path'
 import type { Reporter, TestCase, TestModule } from 'vitest/node'
 
 const OF_THE_SUITE =
-  /(?:^| > )over ((?!Redis > ).+?), (?:the seed|\/send decides|topics|what streams in|a long poll|what there is|a stream|the rest) > /
+  /(?:^| > )over ((?!Redis > ).+?), (?:the demo|\/send|topics|a streamed body|a long poll|\/topics|a stream|the rest) > /
 
-/** Prints, after a run, how the one list of http cases went on each runtime: the table of the README. */
+/** Prints after a run how the cases of the http suite went on each runtime: the table of the README. */
 export default class Matrix implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const rows = modules

@@ -1,7 +1,7 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { expect } from 'vitest'
 
-/** Reads a stream with a public parser, and keeps everything: bytes as text, events, comments, retries. */
+/** Reads a stream with a public parser, and keeps its text, events, comments and retries. */
 export class Reader {
   text = ''
   readonly events: EventSourceMessage[] = []
@@ -36,12 +36,12 @@ export class Reader {
     return this
   }
 
-  /** `name data id` of each event, the name left out for messages. */
+  /** `name data id` of each event, without the name for messages. */
   get lines(): string[] {
     return this.events.map(({ event, data, id }) => [event, data, id].filter((part) => part !== undefined).join(' '))
   }
 
-  /** Data of the events that are not the hub's own. */
+  /** The data of all events except control events. */
   get data(): string[] {
     return this.events.filter(({ event }) => !event?.startsWith('hub.')).map(({ data }) => data)
   }
@@ -51,12 +51,12 @@ export class Reader {
     await expect.poll(() => this.data, { interval: 5, timeout: 5000 }).toEqual(data)
   }
 
-  /** The newest id: what a browser would send as Last-Event-ID. */
+  /** The newest id, which a browser would send as Last-Event-ID. */
   get lastEventId(): string | undefined {
     return this.events.findLast(({ id }) => id !== undefined)?.id
   }
 
-  /** Control events of a name, their data parsed. */
+  /** The parsed data of all control events of a name. */
   control(name: string): Record<string, unknown>[] {
     return this.events.filter(({ event }) => event === `hub.${name}`).map(({ data }) => JSON.parse(data))
   }

@@ -18,7 +18,7 @@ beforeAll(async () => {
 })
 afterAll(cleanUp)
 
-/** Runs a recipe of the README as it stands there, but for its ports, and ends what it leaves running. */
+/** Runs a recipe of the README unchanged except for its ports, and ends what it leaves running. */
 async function follow(recipe: string): Promise<string> {
   const text = recipe.replaceAll('localhost:3000', `127.0.0.1:${server.port}`).replaceAll('8000', `${await freePort()}`)
   const shell = spawn('bash', ['-c', text], {
@@ -32,7 +32,7 @@ async function follow(recipe: string): Promise<string> {
   try {
     process.kill(-shell.pid!, 'SIGTERM')
   } catch {
-    // Nothing was left.
+    // Nothing is left running.
   }
   expect([code, said]).toEqual([0, said])
   return said
@@ -42,11 +42,11 @@ const recipeWith = (text: string) => recipes.find((recipe) => recipe.includes(te
 
 describe('a recipe of the README', () => {
   test.skipIf(without)(
-    `pipes an event stream into a topic, for everybody to watch${without ? `: needs ${without}` : ''}`,
+    `pipes an event stream into a topic that others watch${without ? `: needs ${without}` : ''}`,
     async () => {
       const response = await fetch(`${server.url}/event?topic=ai/*`)
       const reader = new Reader().follow(response.body!)
-      // The stand-in takes a moment to listen, which a person who types needs anyway.
+      // The stand-in needs a moment until it listens, which a person spends typing.
       await follow(recipeWith('ai/answer-1').replace('\ncurl -sN', '\nsleep 1\ncurl -sN'))
       await expect.poll(() => reader.control('closed')).toEqual([{ topic: 'ai/answer-1' }])
       const words = 'Every word arrives as it is said'.split(' ')
@@ -55,7 +55,7 @@ describe('a recipe of the README', () => {
     },
   )
 
-  test.skipIf(without)(`takes very many lines, once${without ? `: needs ${without}` : ''}`, async () => {
+  test.skipIf(without)(`publishes 100,000 lines, none twice${without ? `: needs ${without}` : ''}`, async () => {
     const recipe = recipeWith('seq 100000')
     const taken = JSON.parse(await follow(recipe))
     expect(taken).toMatchObject({ taken: 100_000, topic: 'numbers' })

@@ -4,7 +4,7 @@ import { Hub } from '../src/hub/hub.ts'
 import { memoryLog } from '../src/log/memory.ts'
 import { errorLine } from '../src/requests.ts'
 
-test('what goes wrong in here is told in a line of JSON, with what it came of, and without what looks like a token', async () => {
+test('an internal error is logged as a line of JSON, with its causes and without anything that looks like a token', async () => {
   const log = memoryLog()
   const cause = new Error('the disk said\u001b[2J\u2028 eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2VjcmV0')
   log.append = async () => {
@@ -27,7 +27,7 @@ test('what goes wrong in here is told in a line of JSON, with what it came of, a
   await hub.close()
 })
 
-test('of several errors at once the first is what it came of, and one that came of itself is told a few times', () => {
+test('the cause of an AggregateError is its first error, and a circular cause is logged at most four times', () => {
   const refused = new AggregateError([new Error('refused by ::1'), new Error('refused by 127.0.0.1')])
   expect(JSON.parse(errorLine(refused)).causes).toEqual([expect.stringMatching(/^Error: refused by ::1\n/)])
   const endless = new Error('again')

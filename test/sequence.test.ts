@@ -10,13 +10,13 @@ interface Item {
   readonly says: string
 }
 
-test('a sequence is what a sorted list would be, whatever is added, taken out and put in its place', () => {
+test('a sequence equals a sorted list after random pushes, removals and replacements', () => {
   const numbers = random(11)
   const sequence = new Sequence<Item>()
   let model: Item[] = []
   let seq = 0
   for (let step = 0; step < STEPS; step++) {
-    const isGrowing = step % 2000 < 1200 // so that it is long at times, and empty at others
+    const isGrowing = step % 2000 < 1200 // so that the sequence is sometimes long and sometimes empty
     const act = numbers.whole(0, 9)
     const [first] = model
     if (isGrowing ? act < 6 : act < 2) {

@@ -6,18 +6,18 @@ import { runs, seed } from './seed.ts'
 const match = (pattern: string, topic: string) => matches(pattern.split('/'), topic.split('/'))
 
 describe('a topic', () => {
-  test.each(['a', 'chat/room-1', 'A.b_c~d@e:f/9', '$store', '$sys/x', 'x'.repeat(200)])('%s is one', (text) => {
+  test.each(['a', 'chat/room-1', 'A.b_c~d@e:f/9', '$store', '$sys/x', 'x'.repeat(200)])('can be %s', (text) => {
     expect(parseTopic(text)).toBe(text)
   })
 
   test.each(['', '/', '/a', 'a/', 'a//b', 'a b', 'ä', 'a/$b', '$', 'a\n', 'a\u0000', 'a,b', '%61'])(
-    '%j is none',
+    'cannot be %j',
     (text) => {
       expect(() => parseTopic(text)).toThrow(expect.objectContaining({ code: 'topic_invalid' }))
     },
   )
 
-  test('and a pattern are of at most so many bytes', () => {
+  test('and a pattern have at most maxTopicBytes', () => {
     for (const parse of [parseTopic, parsePattern]) {
       expect(() => parse('x'.repeat(201))).toThrow(expect.objectContaining({ code: 'topic_too_long' }))
       const limits = { maxTopicBytes: 5, maxTopicSegments: 3, maxTopics: 1 }
@@ -26,7 +26,7 @@ describe('a topic', () => {
     }
   })
 
-  test('and a pattern are of at most so many segments', () => {
+  test('and a pattern have at most maxTopicSegments', () => {
     for (const parse of [parseTopic, parsePattern]) {
       expect(parse('1/2/3/4/5/6/7/8/9/10', defaultTopicLimits)).toBe('1/2/3/4/5/6/7/8/9/10')
       expect(() => parse('1/2/3/4/5/6/7/8/9/10/11', defaultTopicLimits)).toThrow('it has 11 segments, at most 10')
@@ -36,17 +36,17 @@ describe('a topic', () => {
     }
   })
 
-  test.each(['*', 'a/*', '**'])('%s is a pattern, not a topic', (text) => {
+  test.each(['*', 'a/*', '**'])('cannot be the pattern %s', (text) => {
     expect(() => parseTopic(text)).toThrow(/it is a pattern/)
   })
 })
 
 describe('a pattern', () => {
-  test.each(['*', '**', 'a/*/b', 'a/**', '*/*/**', '$sys/*'])('%s is one', (text) => {
+  test.each(['*', '**', 'a/*/b', 'a/**', '*/*/**', '$sys/*'])('can be %s', (text) => {
     expect(parsePattern(text)).toBe(text)
   })
 
-  test.each(['a*', '*a', '**/a', 'a/**/b', 'a/*/', 'a/***'])('%s is none', (text) => {
+  test.each(['a*', '*a', '**/a', 'a/**/b', 'a/*/', 'a/***'])('cannot be %s', (text) => {
     expect(() => parsePattern(text)).toThrow(expect.objectContaining({ code: 'pattern_invalid' }))
   })
 
@@ -64,7 +64,7 @@ describe('a pattern', () => {
     ['$store', '$store', true],
     ['$sys/*', '$sys/x', true],
     ['*/x', '$sys/x', false],
-  ])('%s on %s: %s', (pattern, topic, expected) => {
+  ])('%s matches %s: %s', (pattern, topic, expected) => {
     expect(match(pattern, topic)).toBe(expected)
   })
 })
@@ -76,12 +76,12 @@ describe('a filter', () => {
     .tuple(fc.array(fc.oneof(word, fc.constant('*')), { minLength: 1, maxLength: 3 }), fc.boolean())
     .map(([segments, rest]) => [...segments, ...(rest ? ['**'] : [])].join('/'))
 
-  test('has the same key for equal sets, whatever their order, and another for others', () => {
+  test('has the same key for equal sets of names in any order, and another key for other sets', () => {
     expect(Filter.parse(['b', 'a', 'b']).key).toBe(Filter.parse(['a', 'b']).key)
     expect(Filter.parse(['a', 'b']).key).not.toBe(Filter.parse(['a/b']).key)
   })
 
-  test('matches what one of its topics and patterns matches', () => {
+  test('matches a topic that one of its topics and patterns matches', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(topic, pattern), { minLength: 1, maxLength: 5 }), topic, (names, given) => {
         expect(Filter.parse(names).matches(given)).toBe(names.some((name) => match(name, given)))
@@ -90,7 +90,7 @@ describe('a filter', () => {
     )
   })
 
-  test('remembering, matches the same, the first time and again', () => {
+  test('gives the same answers with a memory, at first and again', () => {
     const names = fc.array(fc.oneof(topic, pattern), { minLength: 1, maxLength: 5 })
     fc.assert(
       fc.property(names, fc.array(topic, { minLength: 1, maxLength: 5 }), (asked, given) => {
@@ -103,7 +103,7 @@ describe('a filter', () => {
     )
   })
 
-  test('holds 1 to 100 names', () => {
+  test('has 1 to 100 names', () => {
     const names = (n: number) => Array.from({ length: n }, (_, i) => `t/${i}`)
     expect(() => Filter.parse([])).toThrow(expect.objectContaining({ code: 'topic_missing' }))
     expect(Filter.parse(names(100)).topics.size).toBe(100)
@@ -113,7 +113,7 @@ describe('a filter', () => {
     )
   })
 
-  test('knows what all that it matches begins with, or part of it', () => {
+  test('has a prefix that every matching topic begins with', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(topic, pattern), { minLength: 1, maxLength: 3 }), topic, (names, given) => {
         const filter = Filter.parse(names)

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { afterTurn, Turns } from '../src/turn.ts'
 
-/** More than anything else takes here in one turn, also beside other tests. */
+/** Longer than anything else takes in one turn, also beside other tests. */
 const LONG_MS = 40
 
-test('tasks run in later turns, in order, and one that takes long has its turn for itself', async () => {
+test('tasks run in later turns and in order, and a long task has a turn for itself', async () => {
   const turns = new Turns()
   const ran: [number, number][] = []
   let turn = 0
@@ -25,7 +25,7 @@ test('tasks run in later turns, in order, and one that takes long has its turn f
   expect(new Set(ran.map(([, turn]) => turn)).size).toBe(4)
 })
 
-test('a task that throws holds up no other', async () => {
+test('a task that throws does not stop the next one', async () => {
   const turns = new Turns()
   const errors: unknown[] = []
   const listeners = process.listeners('uncaughtException')

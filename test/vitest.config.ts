@@ -7,13 +7,13 @@ const common = {
   testTimeout: 20_000,
   hookTimeout: 30_000,
 }
-/** Runs inside workerd, where a Durable Object's storage is. */
+/** Tests that run inside workerd, for the storage of a Durable Object. */
 const insideWorkerd = ['test/log/object.test.ts', 'test/adapters/worker.test.ts']
-/** Servers of four runtimes that are killed, signalled or kept waiting, when nobody but them wants the processors. */
+/** Tests that kill, signal or delay servers on four runtimes; they run after the others, which would take their processors. */
 const processes = ['test/clients/**/*.test.ts', 'test/fault/**/*.test.ts', 'test/auth/keys.test.ts']
-/** Browsers, which take all processors there are, and those whose figures tell nothing on a machine that others want too. */
+/** Tests with browsers, which use every processor, and tests whose figures need an otherwise idle machine. */
 const alone = ['test/browser/**/*.test.ts', 'test/fault/hostile.test.ts', 'test/fault/stall.test.ts']
-/** In CI a test of these may fail once. */
+/** In CI each of these tests may fail once. */
 const retry = process.env.CI ? 1 : 0
 
 export default defineConfig({

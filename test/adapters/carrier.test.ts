@@ -8,10 +8,10 @@ import { store } from '../../src/store.ts'
 import { Stream } from '../server/stream.ts'
 
 const EVENT = 'x'.repeat(50_000)
-/** A frame of that, which is a chunk by itself: two of them are more than a chunk may have. */
+/** The size of its frame, which is a chunk by itself because two of them exceed a chunk. */
 const FRAME = EVENT.length + 100
 
-test('Node holds one chunk of a reader that does not read, and asks for the next when the kernel has taken it', async () => {
+test('Node holds one chunk for a reader that does not read, and pulls the next once the kernel has taken it', async () => {
   const sockets: Socket[] = []
   const note = (told: unknown) => void sockets.push((told as { socket: Socket }).socket)
   subscribe('net.server.socket', note)
@@ -19,13 +19,13 @@ test('Node holds one chunk of a reader that does not read, and asks for the next
   const settings = { PORT: '0', LOG: 'memory:', WINDOW_BYTES: '32MiB', WARM_UP: 'false' }
   const { url, stop } = await serve(parseConfig(settings))
   onTestFinished(stop)
-  for (let i = 0; i < 200; i++) await store.publish([{ topic: 'a', data: EVENT }]) // the kernel takes not half of it
+  for (let i = 0; i < 200; i++) await store.publish([{ topic: 'a', data: EVENT }]) // the kernel buffers less than half of it
 
   const slow = new Stream(Number(new URL(url).port), '/event?topic=a&from=earliest')
   slow.socket.pause() // before it connects
   onTestFinished(() => void slow.socket.destroy())
   await expect.poll(() => sockets[0]?.writableLength).toBeGreaterThan(0)
-  await pause(100) // in which it is told of all that the kernel took at once
+  await pause(100) // time for Node to see everything that the kernel has taken
   expect(sockets[0]!.writableLength).toBeLessThan(FRAME)
 
   slow.socket.resume()

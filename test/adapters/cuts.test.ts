@@ -5,12 +5,12 @@ function cut(cuts: Cuts, count: number, now: number): number[] {
   return Array.from({ length: count }, () => cuts.next(now))
 }
 
-test('a few that are cut are gone at the next look of Bun', () => {
+test('a few connections to cut are closed at the next timeout check of Bun', () => {
   const cuts = new Cuts()
   for (let now = 0; now < 60_000; now += 10) expect(cuts.next(now)).toBe(1)
 })
 
-test('thousands that are cut at once share four looks, of which the last takes all that are left', () => {
+test('thousands of connections to cut are spread over four timeout checks, of which the last takes the rest', () => {
   const cuts = new Cuts()
   const after = Map.groupBy(cut(cuts, 6000, 1000), (seconds) => seconds)
   expect([...after].map(([seconds, those]) => [seconds, those.length])).toEqual([

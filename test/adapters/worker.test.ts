@@ -7,7 +7,7 @@ const ask = (url: string, more: Record<string, string> = {}) =>
   worker.fetch(new Request(url), { ...env, ...more } as unknown as Parameters<typeof worker.fetch>[1])
 
 test.each(['/', '/event', '/send?message=x', '/health', '/app.js'])(
-  'deployed without OPEN or keys, %s is a 503 that says why',
+  'deployed without OPEN or keys, %s answers 503 and says why',
   async (path) => {
     const response = await ask(`https://hub.example${path}`)
     expect(response.status).toBe(503)
@@ -17,17 +17,17 @@ test.each(['/', '/event', '/send?message=x', '/health', '/app.js'])(
   },
 )
 
-test('deployed with a key it serves, and asks for a token', async () => {
+test('deployed with a key, the hub does not answer 503', async () => {
   const response = await ask('https://hub.example/event', { AUTH_SECRET: 'x'.repeat(32) })
   expect(response.status).not.toBe(503)
 })
 
-test('on this machine it serves', async () => {
+test('on localhost, the hub works without settings', async () => {
   const response = await ask('http://localhost:3000/health')
   expect([response.status, await response.json()]).toEqual([200, { status: 'ok' }])
 })
 
-test('a deployment names its hub, and another name is another hub', async () => {
+test('HUB names the hub of a deployment, and another name is another hub', async () => {
   const first = async (HUB: string) => {
     const { value } = await (await ask('http://localhost:3000/event', { HUB })).body!.getReader().read()
     return new TextDecoder().decode(value)

@@ -11,23 +11,23 @@ const trusted = parseTrusted(['10.0.0.0/8', '192.0.2.7', '2001:db8:ffff::/48', '
 const behindProxy = (forwarded: string | undefined) => clientOf(PROXY, forwarded, trusted)
 
 describe('the client of a request', () => {
-  test('is the peer where no proxy is trusted, whatever X-Forwarded-For says', () => {
+  test('is the peer when no proxy is trusted, whatever X-Forwarded-For says', () => {
     for (const forwarded of [undefined, '', '203.0.113.1', '10.0.0.9, 203.0.113.1', 'garbage'])
       expect([forwarded, clientOf('198.51.100.4', forwarded, [])]).toEqual([forwarded, '198.51.100.4'])
   })
 
-  test('is the peer where that is no trusted proxy, though others are', () => {
+  test('is the peer when the peer is not one of the trusted proxies', () => {
     for (const peer of ['198.51.100.4', '192.0.2.8', '11.0.0.1'])
       expect(clientOf(peer, '203.0.113.1', trusted)).toBe(peer)
     expect(clientOf('2001:db8:fffe::1', '203.0.113.1', trusted)).toBe('2001:db8:fffe:0::/64')
   })
 
-  test('is nobody where the adapter knows no peer, whatever X-Forwarded-For says', () => {
+  test('is unknown when the adapter knows no peer, whatever X-Forwarded-For says', () => {
     expect(clientOf(undefined, '203.0.113.1', trusted)).toBeUndefined()
     expect(clientOf(undefined, undefined, [])).toBeUndefined()
   })
 
-  test('is whom a trusted proxy speaks for', () => {
+  test('is the address that a trusted proxy forwards', () => {
     expect(behindProxy('203.0.113.1')).toBe('203.0.113.1')
     expect(behindProxy('  203.0.113.1\t')).toBe('203.0.113.1')
     expect(clientOf('192.0.2.7', '203.0.113.1', trusted)).toBe('203.0.113.1')
@@ -35,27 +35,27 @@ describe('the client of a request', () => {
     expect(clientOf('2001:db8:ffff::9', '203.0.113.1', trusted)).toBe('203.0.113.1')
   })
 
-  test('is the first from the right that is no trusted proxy: what stands left of it anybody may have written', () => {
+  test('is the rightmost address that is not a trusted proxy, because anybody may have written those left of it', () => {
     expect(behindProxy('1.1.1.1, 203.0.113.1')).toBe('203.0.113.1')
     expect(behindProxy('1.1.1.1, 10.9.9.9, 203.0.113.1, 10.1.1.1, 192.0.2.7')).toBe('203.0.113.1')
     expect(behindProxy('10.0.0.5, 192.0.2.7, 203.0.113.1')).toBe('203.0.113.1')
     expect(behindProxy('garbage, , %%%, 203.0.113.1')).toBe('203.0.113.1')
   })
 
-  test('is whom a range of IPv4 that is written as IPv6 speaks for', () => {
+  test('is the forwarded address also behind a trusted IPv4 range that is written as IPv6', () => {
     const mapped = parseTrusted(['::ffff:10.0.0.0/104'])
     expect(clientOf(PROXY, '203.0.113.1', mapped)).toBe('203.0.113.1')
     expect(clientOf('::ffff:10.0.0.9', '203.0.113.1', mapped)).toBe('203.0.113.1')
     expect(clientOf('11.0.0.1', '203.0.113.1', mapped)).toBe('11.0.0.1')
   })
 
-  test('is the farthest trusted proxy where all are trusted', () => {
+  test('is the leftmost proxy when all are trusted', () => {
     expect(behindProxy('10.3.3.3, 10.2.2.2')).toBe('10.3.3.3')
     expect(behindProxy(undefined)).toBe(PROXY)
     expect(behindProxy('')).toBe(PROXY)
   })
 
-  test('is the proxy that wrote what is no address, never what stands left of it', () => {
+  test('is the proxy that forwarded an invalid address, never an address left of it', () => {
     for (const garbage of [
       'unknown',
       '_hidden',
@@ -83,7 +83,7 @@ describe('the client of a request', () => {
     }
   })
 
-  test('is the address that a port stands behind, or brackets around', () => {
+  test('is the address without its port and brackets', () => {
     for (const [hop, address] of [
       ['203.0.113.1:4711', '203.0.113.1'],
       ['[2001:db8:1:2::3]:4711', '2001:db8:1:2::/64'],
@@ -92,7 +92,7 @@ describe('the client of a request', () => {
       expect([hop, behindProxy(`1.1.1.1, ${hop}`)]).toEqual([hop, address])
   })
 
-  test('has one name for all spellings of its address', () => {
+  test('has one name for every spelling of its address', () => {
     for (const spelling of ['203.0.113.1', '::ffff:203.0.113.1', '::ffff:cb00:7101', '0:0:0:0:0:FFFF:203.0.113.1'])
       expect([spelling, clientOf(spelling, undefined, []), behindProxy(spelling)]).toEqual([
         spelling,
@@ -107,7 +107,7 @@ describe('the client of a request', () => {
       ])
   })
 
-  test('is a whole IPv6 /64, which is what one customer has, and no more than that', () => {
+  test('is a whole IPv6 /64, which one customer has, and no larger network', () => {
     const name = (address: string) => clientOf(address, undefined, [])
     expect(name('2001:db8:1:2::1')).toBe(name('2001:db8:1:2:ffff:ffff:ffff:ffff'))
     expect(name('2001:db8:1:2::1')).not.toBe(name('2001:db8:1:3::1'))
@@ -116,14 +116,14 @@ describe('the client of a request', () => {
     expect(name('::1')).toBe('0:0:0:0::/64')
   })
 
-  test('is told without its zone, also where that is garbage', () => {
+  test('has no IPv6 zone, not even an invalid one', () => {
     for (const zone of ['%eth0', '%1', '%', '%eth0%eth1', '%25eth0', '% 1.1.1.1'])
       expect([zone, clientOf(`fe80::1${zone}`, undefined, [])]).toEqual([zone, 'fe80:0:0:0::/64'])
     expect(behindProxy('1.1.1.1, 2001:db8:1:2::3%eth0')).toBe('2001:db8:1:2::/64')
   })
 
-  test('is not behind a proxy that only looks trusted', () => {
-    // 10.0.0.0/8 is no range of IPv6, and an address that ends alike is another one.
+  test('is not taken from a proxy whose address only resembles a trusted one', () => {
+    // 10.0.0.0/8 is not a range of IPv6, and an IPv6 address with the same last bits is another address.
     for (const peer of ['a00::1', '::a00:1', '64:ff9b::a00:1'])
       expect([peer, clientOf(peer, '203.0.113.1', trusted)]).not.toEqual([peer, '203.0.113.1'])
     expect(clientOf('::ffff:10.0.0.1', '203.0.113.1', trusted)).toBe('203.0.113.1')
@@ -137,7 +137,7 @@ describe('the client of a request', () => {
 })
 
 describe('TRUSTED_PROXIES', () => {
-  test('takes addresses and CIDR ranges, and nothing else', () => {
+  test('accepts addresses and CIDR ranges, and nothing else', () => {
     const parsed = parseConfig({ TRUSTED_PROXIES: '10.0.0.0/8, 192.0.2.7,2001:db8::/32 , ::1' })
     expect(parsed.clients.trustedProxies).toEqual(['10.0.0.0/8', '192.0.2.7', '2001:db8::/32', '::1'])
     for (const bad of ['proxy.example', '10.0.0.0/33', '2001:db8::/129', '10.0.0.0/-1', '10.0.0.0/', '*', '10.0.0.1,'])
@@ -145,7 +145,7 @@ describe('TRUSTED_PROXIES', () => {
   })
 })
 
-describe('a rate of publishing', () => {
+describe('PUBLISH_RATE', () => {
   const hubWith = (settings: Record<string, string>) => {
     const config = parseConfig({ PUBLISH_RATE: '2', ...settings })
     const app = createApp({ hub: new Hub(() => memoryLog(config.logOptions), config.hub), config })
@@ -158,14 +158,14 @@ describe('a rate of publishing', () => {
       return code ?? response.status
     }
   }
-  /** More than one bucket holds and fills again meanwhile, by any of those. */
+  /** Sends more messages than one bucket allows, in turn from each of these. Resolves with how many were accepted. */
   const exhaust = async (send: ReturnType<typeof hubWith>, from: readonly (readonly [string, string?])[]) => {
     for (let i = 0; i < 100; i++)
       if ((await send(...(from[i % from.length] as [string, string?]))) === 'rate_limited') return i
     return Number.POSITIVE_INFINITY
   }
 
-  test('counts each client behind a trusted proxy for itself, and all that one says it is as one', async () => {
+  test('counts each client behind a trusted proxy separately, whatever address the client itself adds', async () => {
     const send = hubWith({ TRUSTED_PROXIES: '10.0.0.0/8' })
     const spoofing = Array.from({ length: 100 }, (_, i) => ['10.0.0.1', `1.1.1.${i}, 203.0.113.1`] as const)
     expect(await exhaust(send, spoofing)).toBeGreaterThanOrEqual(2)
@@ -175,7 +175,7 @@ describe('a rate of publishing', () => {
     expect(await exhaust(send, [['10.0.0.9', '203.0.113.1']])).toBeLessThan(100)
   })
 
-  test('believes nobody else, so that a header gives no fresh bucket', async () => {
+  test('ignores X-Forwarded-For of anybody else', async () => {
     for (const settings of [{ TRUSTED_PROXIES: '10.0.0.0/8' }, {}] as const) {
       const send = hubWith(settings)
       const spoofing = Array.from({ length: 100 }, (_, i) => ['198.51.100.4', `203.0.113.${i}`] as const)
@@ -184,7 +184,7 @@ describe('a rate of publishing', () => {
     }
   })
 
-  test('is one for all addresses of an IPv6 /64, and for all spellings of an IPv4 address', async () => {
+  test('counts all addresses of an IPv6 /64 as one, and all spellings of an IPv4 address', async () => {
     const send = hubWith({})
     const customer = Array.from({ length: 100 }, (_, i) => [`2001:db8:1:2::${i.toString(16)}`] as const)
     expect(await exhaust(send, customer)).toBeLessThan(100)
@@ -193,7 +193,7 @@ describe('a rate of publishing', () => {
     expect(await send('203.0.113.2')).toBe(200)
   })
 
-  test('bounds nobody where the adapter knows no address', async () => {
+  test('does not apply when the adapter knows no address', async () => {
     expect(await exhaust(hubWith({}), [[undefined as never, '203.0.113.1']])).toBe(Number.POSITIVE_INFINITY)
   })
 })

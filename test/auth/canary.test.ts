@@ -8,15 +8,15 @@ import { runtimes, worker } from '../server/runtimes.ts'
 import { cleanUp, type Server, start } from '../server/server.ts'
 import { token } from './suite.ts'
 
-/** What is looked for in everything that comes out of the hub. */
+/** A text to search for in everything that the hub puts out. */
 interface Canary {
   readonly name: string
   readonly text: string
-  /** It has no shape that tells it from a topic: whoever says it as one may be told what they said. */
+  /** Whether it looks like any topic: then an answer may repeat it to a client that sent it as a topic. */
   readonly isShapeless?: boolean
 }
 
-/** A request as a test wants it, to the letter. */
+/** A request, exactly as it is sent. */
 interface Ask {
   readonly method: string
   readonly path: string
@@ -30,19 +30,19 @@ interface Answer {
   readonly body: string
 }
 
-/** Where in a request a canary is put. */
+/** A place in a request where a canary can stand. */
 interface Place {
   readonly name: string
-  /** Only methods that have one are asked with a body. */
+  /** Whether the place is in a body, which only some methods have. */
   readonly isBody?: boolean
   put(ask: Ask, text: string): Ask
 }
 
 const SECRET = 'canary-of-a-secret-that-signs-tokens-4c1f'
 const API_KEY = 'canary-of-an-api-key-9b7e'
-/** In every query: no line of the log has it. */
+/** Part of every query; no line of the log may contain it. */
 const MARK = 'canary-of-a-query-5d20'
-/** Of `RequestLine`, and what a logger adds. */
+/** The fields of `RequestLine`, and those that a logger adds. */
 const FIELDS: Readonly<Record<string, RegExp>> = {
   level: /^(30|40|info|warn)$/,
   time: /^(\d{13}|\d{4}-\d\d-\d\dT[\d:.]+Z)$/,
@@ -62,7 +62,7 @@ const FIELDS: Readonly<Record<string, RegExp>> = {
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 const bearer = (text: string) => `Bearer ${text}`
-/** So few claims that a token is short enough to be a topic: its alphabet is that of one. */
+/** Few claims, so that a token is short enough to be a topic, which has the same alphabet. */
 const brief = { iss: undefined, aud: undefined, iat: undefined }
 const everything = { publish: ['**', '$store', '$topics/**', '$revoked'], subscribe: ['**', '$store'] }
 
@@ -91,7 +91,7 @@ const body = (name: string, type: string, value: (text: string) => string, query
 const json = (name: string, value: (text: string) => unknown, query?: string) =>
   body(`JSON with ${name}`, 'application/json', (text) => JSON.stringify(value(text)), query)
 
-/** Where somebody shows who they are, rightly or not. */
+/** Places for credentials, right and wrong ones. */
 const credentialPlaces: readonly Place[] = [
   header('authorization', bearer),
   header('authorization'),
@@ -107,7 +107,7 @@ const credentialPlaces: readonly Place[] = [
   },
 ]
 
-/** Where somebody says something else, and by mistake a token. The paths that vary hold an `x`. */
+/** Places for other things, where a token may stand by mistake. Paths with a variable part have an `x` there. */
 const otherPlaces: readonly Place[] = [
   path('', (path, text) => path.replace(/\/x(?=[/?])/g, `/${text}`)),
   path(', percent-encoded', (path, text) => path.replace(/\/x(?=[/?])/g, `/${text.replaceAll('.', '%2E')}`)),
@@ -151,7 +151,7 @@ const otherPlaces: readonly Place[] = [
   body('an event stream', 'text/event-stream', (text) => `event: ${text}\nid: ${text}\ndata: x\n\n`, '&topic=b'),
 ]
 
-/** Fails for a name that is none of ours. */
+/** Matches the field's pattern, and nothing for an unknown field. */
 function like(pattern: RegExp | undefined): unknown {
   return pattern && expect.stringMatching(pattern)
 }
@@ -163,7 +163,7 @@ function send({ port }: Server, agent: Agent, { method, path, headers, body }: A
       const isStream = response.headers['content-type']?.startsWith('text/event-stream')
       response.setEncoding('utf8').on('data', (piece: string) => {
         text += piece
-        if (isStream) response.destroy() // it would not end by itself
+        if (isStream) response.destroy() // a stream does not end by itself
       })
       response.on('close', () => resolve({ status: response.statusCode!, headers: response.headers, body: text }))
     })
@@ -172,7 +172,7 @@ function send({ port }: Server, agent: Agent, { method, path, headers, body }: A
   })
 }
 
-/** Writes bytes as they are, and waits until the other side has had enough of them. */
+/** Writes raw text, and waits until the other side closes the connection. */
 function write(port: number, text: string): Promise<void> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1')
@@ -184,15 +184,15 @@ function write(port: number, text: string): Promise<void> {
 }
 
 describe.each(runtimes)('over $name', (runtime) => {
-  /** Its tool takes about a hundred requests a second. */
+  /** wrangler handles about a hundred requests a second. */
   const isSlow = runtime === worker && !soak
   const agent = new Agent({ keepAlive: true, maxSockets: 8 })
   const canaries: Canary[] = []
-  /** What must not be found: a canary as a whole, and each part by which a token could be put together again. */
+  /** Texts that must not be found: each canary as a whole, and each part from which a token could be rebuilt. */
   const tales: { readonly name: string; readonly text: string }[] = []
   let server: Server
   let asks: readonly { readonly method: string; readonly path: string }[]
-  /** Of those that the hub answered itself. */
+  /** The number of requests that the hub answered itself. */
   let answered = 0
 
   const sendAll = async (askings: readonly Ask[]): Promise<Answer[]> => {
@@ -207,14 +207,14 @@ describe.each(runtimes)('over $name', (runtime) => {
   }
   const ask = (method: string, path: string, headers: Record<string, string> = {}): Ask => ({ method, path, headers })
   const sendOne = async (one: Ask) => (await sendAll([one]))[0]!
-  /** What the hub has said since it listens. On workerd the platform and its tool say more, whole URLs among it, in lines of their own. */
+  /** The hub's output since it listens. On workerd the platform and wrangler add lines of their own, with whole URLs. */
   const said = () => {
     const since = server.output.slice(runtime.listens.exec(server.output)!.index).replace(/^.*\n/, '')
     return runtime === worker ? since.replace(/^(?!\{).*\n/gm, '') : since
   }
   const foundIn = (text: string) => tales.filter((tale) => text.includes(tale.text)).map(({ name }) => name)
 
-  /** What an answer tells that it should not: a success may say again what it was sent, and hands out a cookie; no other may. */
+  /** The leaks of an answer. Only a success may repeat what it was sent, and only a login, logout or stream may set a cookie. */
   const leaksOf = ({ method, path }: Ask, place: Place, { status, headers, body }: Answer): string[] => {
     const { 'set-cookie': cookie, ...others } = headers
     const isHandedOut = status === 200 && /^\/(login|event)\b/.test(path)
@@ -288,7 +288,7 @@ describe.each(runtimes)('over $name', (runtime) => {
       { name: 'the cookie of a ticket', text: cookie },
       { name: 'an encrypted token', text: encrypted.join('.') },
       { name: 'an API key', text: API_KEY, isShapeless: true },
-      { name: 'no API key of ours', text: 'canary-of-no-api-key-31aa', isShapeless: true },
+      { name: 'an unknown API key', text: 'canary-of-no-api-key-31aa', isShapeless: true },
       { name: 'the secret', text: SECRET, isShapeless: true },
     )
     expect(canaries[1]!.text.length).toBeLessThan(200)
@@ -302,13 +302,13 @@ describe.each(runtimes)('over $name', (runtime) => {
     await cleanUp()
   })
 
-  test('no credential, valid or not, is told in an answer to whoever shows it, on whatever route and wherever it stands', async () => {
+  test('no answer repeats a credential, valid or not, on any route and from any place in the request', async () => {
     const { statuses, leaks } = await sendEverywhere(credentialPlaces, isSlow ? canaries.slice(0, 2) : canaries, [{}])
     expect(statuses).toEqual(expect.arrayContaining([200, 401, 403, 404, 405]))
     expect(leaks).toEqual([])
   }, 60_000)
 
-  test('no token is told in an error where it stands for something else: a topic, an id, a key, a name, a path', async () => {
+  test('no error repeats a token that is sent as a topic, an id, a key, a name or a path', async () => {
     const some = { authorization: bearer(await token({ publish: ['b'], subscribe: ['b'] }, {}, bytes(SECRET))) }
     const all = { authorization: bearer(await token(everything, { sub: 'admin' }, bytes(SECRET))) }
     const names = isSlow ? ['a short token'] : ['a token', 'a short token', 'an encrypted token', 'a ticket']
@@ -321,11 +321,11 @@ describe.each(runtimes)('over $name', (runtime) => {
     expect(leaks).toEqual([])
   }, 120_000)
 
-  test('nothing that ends a line or moves a cursor does so in the log', async () => {
+  test('the log escapes line ends and control characters', async () => {
     const odd = ['%0a{"level":1}', '%0d%0a%0d%0a', '%1b[2J%1b]0;x%07', '%c2%85', '%c2%9b31m', '%e2%80%a8', '%e2%80%a9']
     odd.push('%00', '%7f', '%ff%fe', '%22%7d', '%5c%6e', '%f0%9f%92%a9'.repeat(60))
     await sendAll(odd.flatMap((odd) => [ask('GET', `/odd${odd}`), ask('PUT', `/topics/odd${odd}?mark=${MARK}`)]))
-    // As no client would write it: a runtime may refuse to read it.
+    // Raw bytes that no client would send; a runtime may refuse to read them.
     for (const raw of ['\n{"level":1}', '\u001b[2J', '\u0085', '\u009b31m', '\u2028', '\u2029', '\u0000', '\t', '"}'])
       await write(server.port, `GET /odd${raw} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`)
     expect((await sendOne(ask('GET', '/the-last-of-them'))).status).toBe(404)
@@ -338,7 +338,7 @@ describe.each(runtimes)('over $name', (runtime) => {
     for (const line of lines) expect(JSON.parse(line).path).toMatch(/^(\/topics)?\/odd/)
   })
 
-  test('all that it says is one line a request, of what is promised and nothing else: no query, no credential', async () => {
+  test('the log has one line for each request, with only the documented fields: no query, no credential', async () => {
     await sendOne(ask('GET', `/the-very-last?mark=${MARK}`))
     await server.says(/the-very-last/)
     const lines = said().trimEnd().split('\n')
@@ -356,7 +356,7 @@ describe.each(runtimes)('over $name', (runtime) => {
     expect([said().includes(MARK), said().includes('[token]')]).toEqual([false, true])
   })
 
-  test('nobody else hears of any of it', async () => {
+  test('no answer to another client contains any of the canaries', async () => {
     for (const { method, path } of asks.filter(({ method }) => method === 'GET')) {
       const answer = await sendOne(ask(method, path, { accept: 'application/json' }))
       expect([path, foundIn(JSON.stringify(answer))]).toEqual([path, []])

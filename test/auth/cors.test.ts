@@ -43,7 +43,7 @@ const preflight = (origin: string, headers: Record<string, string> = {}): Reques
   headers: { origin, 'access-control-request-method': 'POST', ...headers },
 })
 
-/** Every operation of the description, and what is none: answered as far as its head. */
+/** The head of the answer to every described operation, and to some undescribed requests. */
 async function everyAnswer(fetch: Fetch, headers: Record<string, string> = {}) {
   const description = (await (await fetch('/openapi.json')).json()) as { paths: Record<string, object> }
   const asks = Object.entries(description.paths).flatMap(([template, operations]) => {
@@ -67,7 +67,7 @@ async function everyAnswer(fetch: Fetch, headers: Record<string, string> = {}) {
 afterEach(cleanUp)
 
 describe('without CORS_ORIGINS', () => {
-  test('no answer has any Access-Control header, also to a preflight', async () => {
+  test('no answer has an Access-Control header, not even to a preflight', async () => {
     for (const settings of [{}, { AUTH_SECRET: SECRET }] as const) {
       const fetch = hubWith(settings)
       const asked = { origin: LISTED, 'access-control-request-method': 'POST', 'access-control-request-headers': 'x' }
@@ -76,7 +76,7 @@ describe('without CORS_ORIGINS', () => {
     }
   })
 
-  test('a preflight is refused as any other method that is none', async () => {
+  test('a preflight is refused like any other unsupported method', async () => {
     const response = await hubWith({})('/send?topic=a', preflight(LISTED))
     expect(response.status).toBe(405)
     expect(response.headers.get('allow')).toBe('GET, POST')
@@ -94,7 +94,7 @@ describe('without CORS_ORIGINS', () => {
 })
 
 describe('a preflight', () => {
-  test('is guarded, told of, and has the headers of every other answer', async () => {
+  test('is guarded by Host, logged, and has the security headers of every answer', async () => {
     const lines: RequestLine[] = []
     const config = parseConfig({ CORS_ORIGINS: LISTED, REQUEST_LOG: 'all' })
     const app = createApp({ hub: new Hub(() => memoryLog()), config, writeLine: (line) => lines.push(line) })
@@ -113,10 +113,10 @@ describe('a preflight', () => {
   })
 })
 
-/** What holds of a hub whose CORS_ORIGINS names both listed origins, and of which a token may do anything. */
+/** Tests of a hub whose CORS_ORIGINS names both listed origins, with a token that may do everything. */
 function sharedSuite(name: string, start: () => Promise<Fetch>): void {
   describe(`with CORS_ORIGINS, over ${name}`, () => {
-    test('a listed origin, exactly so, may read every answer, with credentials; no other may', async () => {
+    test('exactly the listed origins may read every answer, with credentials', async () => {
       const fetch = await start()
       for (const origin of [LISTED, ALSO_LISTED])
         for (const { what, response } of await everyAnswer(fetch, { origin })) {
@@ -136,7 +136,7 @@ function sharedSuite(name: string, start: () => Promise<Fetch>): void {
           }
     })
 
-    test('every answer says that it varies by Origin, whoever asks', async () => {
+    test('every answer has Vary: Origin, for any origin', async () => {
       const fetch = await start()
       for (const headers of [{}, { origin: LISTED }, { origin: 'https://evil.example' }])
         for (const { what, response } of await everyAnswer(fetch, headers as Record<string, string>))
@@ -147,7 +147,7 @@ function sharedSuite(name: string, start: () => Promise<Fetch>): void {
       expect(varies(stream)).toEqual(expect.arrayContaining(['Accept', 'Origin']))
     })
 
-    test('a preflight is answered the same whatever headers it asks for, also 16 KB of them', async () => {
+    test('a preflight gets the same answer for any requested headers, also for 16 KB of them', async () => {
       const fetch = await start()
       const answers = []
       for (const asked of [
@@ -177,7 +177,7 @@ function sharedSuite(name: string, start: () => Promise<Fetch>): void {
       expect(methods).toEqual(expect.arrayContaining(['GET', 'POST', 'DELETE']))
     })
 
-    test('a preflight changes nothing, and needs no token', async () => {
+    test('a preflight changes nothing and needs no token', async () => {
       const fetch = await start()
       const authorization = `Bearer ${await all()}`
       for (const path of ['/send?message=x', '/topics/a', '/revoke', '/login', '/nowhere'])
@@ -185,7 +185,7 @@ function sharedSuite(name: string, start: () => Promise<Fetch>): void {
       expect(await (await fetch('/topics', { headers: { authorization } })).json()).toEqual({ topics: [] })
     })
 
-    test('unsafe requests of pages of a listed origin are accepted, those of others refused', async () => {
+    test('unsafe requests from listed origins are accepted, those from other origins are refused', async () => {
       const fetch = await start()
       const authorization = `Bearer ${await all()}`
       for (const site of ['cross-site', 'same-site', undefined]) {
@@ -208,7 +208,7 @@ function sharedSuite(name: string, start: () => Promise<Fetch>): void {
       expect(deleted.status).toBe(200)
     })
 
-    test('a page of a listed origin goes on without a token where it is logged in by cookie', async () => {
+    test('a page of a listed origin can use the cookie of its login', async () => {
       const fetch = await start()
       const from = { origin: LISTED, 'sec-fetch-site': 'cross-site' }
       const cookie = `__Host-tidings=${await all()}`
@@ -230,7 +230,7 @@ sharedSuite('Node', async () => {
   return (path, init) => fetch(url + path, init)
 })
 
-test('a preflight that asks for 64 KB of headers is answered as any other', async () => {
+test('a preflight that requests 64 KB of headers gets the same answer as any other', async () => {
   const fetch = hubWith(shared)
   const small = await fetch('/event', preflight(LISTED))
   for (const huge of [',', 'a,', ' ,\t', 'x-a, '].map((part) => part.repeat(65_536 / part.length))) {
@@ -243,9 +243,9 @@ test('a preflight that asks for 64 KB of headers is answered as any other', asyn
 describe.each([
   ['an open hub', {}],
   ['a hub with keys', { AUTH_SECRET: SECRET }],
-  ['a hub that is shared', shared],
+  ['a hub with CORS_ORIGINS', shared],
 ])('every answer of %s', (_, settings: Record<string, string>) => {
-  test('has the headers that keep it out of caches, frames, sniffers and Referers', async () => {
+  test('has headers against caching, framing, sniffing and Referers', async () => {
     const fetch = hubWith(settings)
     const asks: Record<string, string>[] = [{}, { authorization: 'Bearer x' }]
     if (settings.AUTH_SECRET) asks.push({ authorization: `Bearer ${await all()}` })
@@ -270,7 +270,7 @@ describe.each([
       expect(seen).toContain(status)
   })
 
-  test('that is a stream has besides what keeps it from being stored, changed or held up, and nothing of HTTP/1.1', async () => {
+  test('that is a stream has headers against storing, changing and buffering, and no connection headers of HTTP/1.1', async () => {
     const fetch = hubWith(settings)
     const authorization = `Bearer ${await all()}`
     for (const [method, path] of [
@@ -294,26 +294,26 @@ describe.each([
             'referrer-policy': 'no-referrer',
           }),
         ])
-        // HTTP/2 dies of these two (honojs/hono#4041).
+        // HTTP/2 fails with these two headers (honojs/hono#4041).
         expect([what, headers.connection, headers['transfer-encoding']]).toEqual([what, undefined, undefined])
       }
   })
 })
 
 describe('CORS_ORIGINS', () => {
-  test('takes origins as a browser says them', () => {
+  test('accepts origins as a browser sends them', () => {
     expect(parseConfig({ CORS_ORIGINS: `${LISTED}, ${ALSO_LISTED}` }).corsOrigins).toEqual([LISTED, ALSO_LISTED])
     expect(parseConfig({ CORS_ORIGINS: 'https://[::1]:8443' }).corsOrigins).toEqual(['https://[::1]:8443'])
     for (const none of [{}, { CORS_ORIGINS: '' }, { CORS_ORIGINS: 'none' }])
       expect(parseConfig(none).corsOrigins).toEqual([])
   })
 
-  test('takes no wildcard in a name either: it would match nothing, and look as if it did', () => {
+  test('rejects a wildcard in a host name', () => {
     for (const bad of ['https://*.example', 'https://*.app.example', 'https://*'])
       expect(() => parseConfig({ CORS_ORIGINS: bad }), bad).toThrow(/CORS_ORIGINS=.*: expected .*never \* or null/)
   })
 
-  test('takes no wildcard, no null, and nothing that no browser would say', () => {
+  test('rejects *, null, and everything that no browser sends as an origin', () => {
     for (const bad of [
       '*',
       'null',

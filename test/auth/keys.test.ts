@@ -15,7 +15,7 @@ import { type Runtime, runtimes, servers } from '../server/runtimes.ts'
 import { cleanUp, folder, launch, type Process, type Server, start } from '../server/server.ts'
 import { type Fetch, SECRET, token } from './suite.ts'
 
-/** How long the stream of a key that has gone may live on. */
+/** How long the stream of a removed key may live on. */
 const GONE_MS = 5000
 const OTHER_SECRET = 'another secret of these tests, as long as it has to be'
 const KEYS = Array.from({ length: 3 }, () => generateKeyPairSync('rsa', { modulusLength: 2048 }))
@@ -61,7 +61,7 @@ async function publish(fetch: Fetch, credentials: Record<string, string>, data: 
 
 const expectEnd = (reader: Reader) => expect.poll(() => reader.ended, { timeout: GONE_MS }).toBe(true)
 
-/** What a process says on stderr from now on. */
+/** The output of a process on stderr from now on. */
 function complaints({ child }: Process): () => string {
   let said = ''
   child.stderr!.on('data', (text: string) => {
@@ -82,7 +82,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
   }
   const hangUp = (server: Server) => process.kill(server.serves, 'SIGHUP')
 
-  test('an API key that is gone from its file at a SIGHUP ends its streams within 5 s and is not let in again; others go on', async () => {
+  test('removing an API key ends its streams within 5 s of a SIGHUP and refuses the key; other streams stay open', async () => {
     const file = place('keys', `# for scripts\n${lineOf('first', 'key-1')}\n\n${lineOf('second', 'key-2')}\n`)
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file, AUTH_SECRET: SECRET }, runtime)
     const fetch = over(server)
@@ -105,7 +105,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     for (const { reader } of gone) expect(reader.data).toEqual([])
   })
 
-  test('a line that gives a name another key ends the streams of the key it had', async () => {
+  test('replacing the key of a name ends the streams of the old key', async () => {
     const file = place('keys', lineOf('script', 'key-1'))
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file }, runtime)
     const { reader } = await listen(over(server), bearer('key-1'))
@@ -116,7 +116,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     expect(await answerTo(over(server), bearer('key-2'))).toBe(200)
   })
 
-  test('a line that allows less ends the streams that it allowed, and one that allows more ends none', async () => {
+  test('narrowing the rights of a key ends its streams, widening them ends none', async () => {
     const line = lineOf('script', 'key-1')
     const file = place('keys', line)
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file }, runtime)
@@ -133,7 +133,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     expect(await answerTo(over(server), bearer('key-1'))).toBe('403 forbidden')
   })
 
-  test('a secret and a public key are replaced the same way, and take the tickets made by them along', async () => {
+  test('replacing a secret or a public key ends the streams of the old one, and its tickets become invalid', async () => {
     const secretFile = place('secret', `${SECRET}\n`)
     const publicFile = place('public.pem', pem(ONE))
     const settings = { LOG: 'memory:', AUTH_SECRET_FILE: secretFile, AUTH_PUBLIC_KEY_FILE: publicFile }
@@ -164,7 +164,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     expect(await answerTo(fetch, bearer(await token(rooms, {}, TWO.privateKey)))).toBe(200)
   })
 
-  test('a file that is broken at a SIGHUP leaves everything as it was, and the hub says so, without what is in it', async () => {
+  test('a broken file at a SIGHUP changes nothing; the hub reports it without quoting the file', async () => {
     const keys = `${lineOf('first', 'key-1')}\n`
     const apiFile = place('keys', keys)
     const secretFile = place('secret', SECRET)
@@ -201,7 +201,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     await server.says(/^SIGHUP: keys are read anew$/m)
   })
 
-  test('a file that has nothing left is a broken one: a hub with keys is not open to everybody all at once', async () => {
+  test('an emptied file counts as broken, so that a hub with keys does not become open', async () => {
     for (const [setting, good, credentials] of [
       ['API_KEYS_FILE', lineOf('first', 'key-1'), bearer('key-1')],
       ['AUTH_SECRET_FILE', SECRET, bearer(await token(rooms))],
@@ -221,7 +221,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     }
   })
 
-  test('they are looked at again every AUTH_RELOAD, also without a SIGHUP', async () => {
+  test('the files are read again every AUTH_RELOAD, without a SIGHUP', async () => {
     const file = place('keys', `${lineOf('first', 'key-1')}\n${lineOf('second', 'key-2')}`)
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file, AUTH_RELOAD: '1s' }, runtime)
     const { reader } = await listen(over(server), bearer('key-1'))
@@ -231,7 +231,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     expect(await answerTo(over(server), bearer('key-2'))).toBe(200)
   })
 
-  test('also while nobody listens', async () => {
+  test('the files are read again every AUTH_RELOAD also without readers', async () => {
     const file = place('keys', lineOf('first', 'key-1'))
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file, AUTH_RELOAD: '1s' }, runtime)
     expect(await answerTo(over(server), bearer('key-1'))).toBe(200)
@@ -243,11 +243,11 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
   })
 })
 
-/** A set of keys on loopback, as an issuer publishes it. */
+/** Serves a set of keys on loopback, as an issuer publishes it. */
 async function issuer() {
   const set = {
     keys: [] as object[],
-    /** What is answered in the place of the set. */
+    /** Answers in place of the set. */
     instead: undefined as ((response: ServerResponse) => void) | undefined,
     requests: 0,
     url: '',
@@ -256,7 +256,7 @@ async function issuer() {
         server.close(resolve)
         server.closeAllConnections()
       }),
-    /** Comes back where it was. */
+    /** Listens, again on the same port if given. */
     listen: async (port = 0) => {
       server.listen(port, '127.0.0.1')
       await once(server, 'listening')
@@ -301,7 +301,7 @@ const ways: Way[] = [
 ]
 
 describe.each(ways)('over $name, a set of keys at AUTH_JWKS_URL', (way) => {
-  test('changes while the hub runs: a key that comes is taken, one that goes ends its streams and is not let in again', async () => {
+  test('is followed while the hub runs: a new key is accepted, a removed key is refused and its streams end', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one')]
     const fetch = await way.start({ AUTH_JWKS_URL: set.url, AUTH_RELOAD: '1s' })
@@ -321,7 +321,7 @@ describe.each(ways)('over $name, a set of keys at AUTH_JWKS_URL', (way) => {
     expect(first.reader.data).toEqual([])
   })
 
-  test('of which two fit takes a token that names neither by the one that signed it', async () => {
+  test('with two fitting keys verifies a token without kid by the key that signed it', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one'), publicJwk(TWO)]
     const fetch = await way.start({ AUTH_JWKS_URL: set.url })
@@ -331,13 +331,13 @@ describe.each(ways)('over $name, a set of keys at AUTH_JWKS_URL', (way) => {
     expect(await answerTo(fetch, await signed(stranger, {}))).toBe('401 token_invalid')
   })
 
-  test('which cannot be read for a while goes on as it was last seen', async () => {
+  test('that cannot be read for a while keeps its last known keys', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one')]
     const fetch = await way.start({ AUTH_JWKS_URL: set.url, AUTH_RELOAD: '1s' })
     const mine = await signed(ONE, { kid: 'one' })
     const { reader } = await listen(fetch, mine)
-    for (const failure of ['a status of 500', 'JSON that is no set of keys']) {
+    for (const failure of ['a status of 500', 'JSON that is not a set of keys']) {
       set.instead = failures[failure]
       const asked = set.requests
       const seen = () => ({ isAskedAgain: set.requests > asked, ended: reader.ended })
@@ -345,19 +345,19 @@ describe.each(ways)('over $name, a set of keys at AUTH_JWKS_URL', (way) => {
       expect(await answerTo(fetch, mine)).toBe(200)
     }
     await set.close()
-    await new Promise((resolve) => setTimeout(resolve, 1500)) // once more, where nobody counts
+    await new Promise((resolve) => setTimeout(resolve, 1500)) // time for one more attempt, which no server counts
     expect(await answerTo(fetch, mine)).toBe(200)
     expect(reader.ended).toBe(false)
     await publish(fetch, mine, 'still here')
     await reader.gets('still here')
   }, 40_000)
 
-  test('that could never be read says nothing of a token: 503, and an EventSource is told to come back', async () => {
+  test('that could never be read gives 503 for every token, and an EventSource a retry', async () => {
     const set = await issuer()
     const port = Number(new URL(set.url).port)
     set.keys = [publicJwk(ONE, 'one')]
     set.instead = failures['a status of 500']
-    vi.spyOn(console, 'error').mockImplementation(() => {}) // in this process the hub complains here
+    vi.spyOn(console, 'error').mockImplementation(() => {}) // in this process the hub writes its warning here
     const fetch = await way.start({ AUTH_JWKS_URL: set.url })
     const mine = await signed(ONE, { kid: 'one' })
     const expectLater = async (what: string) => {
@@ -385,7 +385,7 @@ describe.each(ways)('over $name, a set of keys at AUTH_JWKS_URL', (way) => {
     await expect.poll(() => answerTo(fetch, mine), { timeout: 15_000, interval: 100 }).toBe(200)
   }, 40_000)
 
-  test('is the only place where keys are looked for, whatever a token says of others', async () => {
+  test('is the only source of keys: those that a token names are never fetched', async () => {
     const [set, elsewhere] = [await issuer(), await issuer()]
     set.keys = [publicJwk(ONE, 'one')]
     elsewhere.keys = [publicJwk(STRANGE, 'one'), publicJwk(STRANGE, 'strange')]
@@ -408,12 +408,12 @@ describe.each(ways)('over $name, a set of keys at AUTH_JWKS_URL', (way) => {
   })
 })
 
-/** How a set cannot be read though its server answers. */
+/** Ways in which a server fails to serve the set. */
 const failures: Readonly<Record<string, (response: ServerResponse) => void>> = {
   'a status of 500': (response) => response.writeHead(500).end('{"keys":[]}'),
   'a redirect': (response) => response.writeHead(302, { location: '/elsewhere' }).end(),
-  'no JSON': (response) => response.setHeader('content-type', 'text/html').end('<p>Back soon</p>'),
-  'JSON that is no set of keys': (response) =>
+  'a page of HTML': (response) => response.setHeader('content-type', 'text/html').end('<p>Back soon</p>'),
+  'JSON that is not a set of keys': (response) =>
     response.setHeader('content-type', 'application/json').end('{"error":"unavailable"}'),
   'a cut connection': (response) => response.destroy(),
 }
@@ -421,7 +421,7 @@ const failures: Readonly<Record<string, (response: ServerResponse) => void>> = {
 describe('over app.request(), a set of keys at AUTH_JWKS_URL', () => {
   const [{ start: begin }] = ways as [Way]
 
-  test('gives what it has new to a token that asks for it, also while nobody listens', async () => {
+  test('is read again for a token with an unknown kid, also without readers', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one')]
     const fetch = await begin({ AUTH_JWKS_URL: set.url })
@@ -433,7 +433,7 @@ describe('over app.request(), a set of keys at AUTH_JWKS_URL', () => {
     expect(set.requests).toBe(2)
   })
 
-  test('is not asked again for each token that names a key it does not have', async () => {
+  test('is not read again for each token with an unknown kid', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one')]
     const fetch = await begin({ AUTH_JWKS_URL: set.url })
@@ -442,7 +442,7 @@ describe('over app.request(), a set of keys at AUTH_JWKS_URL', () => {
     expect(set.requests).toBeLessThanOrEqual(2)
   })
 
-  test('loses a key within AUTH_RELOAD also while nobody listens', async () => {
+  test('drops a removed key within AUTH_RELOAD also without readers', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one'), publicJwk(TWO, 'two')]
     const fetch = await begin({ AUTH_JWKS_URL: set.url, AUTH_RELOAD: '1s' })
@@ -456,8 +456,8 @@ describe('over app.request(), a set of keys at AUTH_JWKS_URL', () => {
 
   test.each([
     ['has no kid', undefined, undefined],
-    ['has the kid of the one before', 'same', 'same'],
-  ])('ends the streams of a key that another has replaced which %s', async (_, before, after) => {
+    ['has the same kid', 'same', 'same'],
+  ])('ends the streams of a key whose replacement %s', async (_, before, after) => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, before)]
     const fetch = await begin({ AUTH_JWKS_URL: set.url, AUTH_RELOAD: '1s' })
@@ -471,7 +471,7 @@ describe('over app.request(), a set of keys at AUTH_JWKS_URL', () => {
     await expectEnd(reader)
   })
 
-  test('ends the streams of tokens that name no kid once their key is gone, though others are there', async () => {
+  test('ends the streams of tokens without kid once their key is removed, even if other keys remain', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one')]
     const fetch = await begin({ AUTH_JWKS_URL: set.url, AUTH_RELOAD: '1s' })
@@ -485,7 +485,7 @@ describe('over app.request(), a set of keys at AUTH_JWKS_URL', () => {
   })
 })
 
-describe('over app.request(), keys that are read anew', () => {
+describe('over app.request(), reloading keys', () => {
   const hubWith = (settings: Record<string, string>) => {
     const now = { settings }
     const config = parseConfig(settings)
@@ -495,7 +495,7 @@ describe('over app.request(), keys that are read anew', () => {
     return { now, auth, fetch: (async (path, init) => app.request(path, init)) satisfies Fetch }
   }
 
-  test('change nothing where the settings are wrong, and whoever asked is told', async () => {
+  test('changes nothing and rejects when the settings are wrong', async () => {
     const { now, auth, fetch } = hubWith({ AUTH_SECRET: SECRET })
     const mine = bearer(await token(rooms))
     const { reader } = await listen(fetch, mine)
@@ -505,7 +505,7 @@ describe('over app.request(), keys that are read anew', () => {
     expect(reader.ended).toBe(false)
   })
 
-  test('do not bring back what a later reading has taken away, however long the earlier one takes', async () => {
+  test('does not restore a key that a later reload has removed, however long the earlier one takes', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one')]
     const both = { AUTH_JWKS_URL: set.url, API_KEYS: `${lineOf('first', 'key-1')} ${lineOf('second', 'key-2')}` }
@@ -523,7 +523,7 @@ describe('over app.request(), keys that are read anew', () => {
     set.instead = undefined
     now.settings = { ...both, API_KEYS: lineOf('second', 'key-2') }
     const late = auth.reload()
-    // The later one may wait for the earlier: then it is the one that counts all the same.
+    // The later reload may wait for the earlier one, and still has to win.
     await Promise.race([late, new Promise((resolve) => setTimeout(resolve, 500))])
     answer()
     await Promise.all([early, late])
@@ -531,7 +531,7 @@ describe('over app.request(), keys that are read anew', () => {
     expect(await answerTo(fetch, bearer('key-2'))).toBe(200)
   })
 
-  test('are verified against as a whole: no token is refused or taken in error while they change', async () => {
+  test('refuses or accepts no token by mistake while keys change', async () => {
     const settings = { AUTH_SECRET: SECRET, API_KEYS: lineOf('first', 'key-1') }
     const { now, auth, fetch } = hubWith(settings)
     const [mine, never] = [bearer(await token(rooms)), bearer(await token(rooms, {}, bytes(OTHER_SECRET)))]
@@ -548,11 +548,11 @@ describe('over app.request(), keys that are read anew', () => {
 
 describe.each(servers)('a start on $name', (runtime) => {
   const run = (settings: Record<string, string>) => launch({ LOG: 'memory:', PORT: '0', ...settings }, [], runtime)
-  /** Its exit code, unless it listens all the same. */
+  /** The exit code, or 'it listens' if the process has not refused to start. */
   const outcomeOf = ({ stopped, says }: Process) =>
     Promise.race([stopped, says(runtime.listens).then(() => 'it listens')])
 
-  test('without keys is refused for everybody to reach, and says what would do', async () => {
+  test('without keys beyond loopback is refused, and the error says what to set', async () => {
     const running = run({ HOST: '0.0.0.0' })
     const said = complaints(running)
     expect(await outcomeOf(running)).toBe(1)
@@ -560,7 +560,7 @@ describe.each(servers)('a start on $name', (runtime) => {
     expect(running.output).not.toMatch(/listens on/)
   })
 
-  test('with OPEN=true is told to people in red, on stderr; with keys it is refused', async () => {
+  test('with OPEN=true prints a warning on stderr, in red if colours are on; with keys beside it the start is refused', async () => {
     const running = run({ OPEN: 'true', FORCE_COLOR: '1', NO_COLOR: '' })
     const said = complaints(running)
     await running.says(runtime.listens)
@@ -575,7 +575,7 @@ describe.each(servers)('a start on $name', (runtime) => {
     }
   })
 
-  test('with keys says that it is closed, and nothing in red', async () => {
+  test('with keys says that the hub is closed, and prints no warning', async () => {
     const server = await start({ LOG: 'memory:', AUTH_SECRET: SECRET, FORCE_COLOR: '1', NO_COLOR: '' }, runtime)
     expect(server.output).toMatch(/^Tidings listens on \S+ \(closed: who wants in needs a token or a key\); .*\n$/)
     expect(await answerTo(over(server), {})).toBe('401 token_missing')
@@ -586,7 +586,7 @@ describe.each(servers)('a start on $name', (runtime) => {
     writeFileSync(made, text)
     return made
   }
-  /** Each is refused, by its name, with nothing of its value. */
+  /** Expects each setting to be refused by its name, without its value. */
   const expectRefusals = async (wrong: readonly (readonly [setting: string, value: string])[]) => {
     const runs = wrong.map(([setting, value]) => ({ setting, running: run({ [setting]: value }) }))
     for (const { setting, running } of runs) {
@@ -598,7 +598,7 @@ describe.each(servers)('a start on $name', (runtime) => {
     }
   }
 
-  test('with a secret or API keys that cannot be used is refused, and tells nothing of what is in them', () =>
+  test('with an unusable secret or unusable API keys is refused without quoting them', () =>
     expectRefusals([
       ['AUTH_SECRET', 'canary-too-short'],
       ['AUTH_SECRET_FILE', file('canary-too-short\n')],
@@ -610,35 +610,35 @@ describe.each(servers)('a start on $name', (runtime) => {
       ['AUTH_JWKS_URL', 'http://keys.example/jwks'],
     ]))
 
-  test('with a file of keys that has none is refused: whoever names it does not mean an open hub', () =>
+  test('with a file that holds no keys is refused, because naming the file does not mean an open hub', () =>
     expectRefusals([
       ['AUTH_SECRET_FILE', file('')],
       ['API_KEYS_FILE', file('# none\n')],
       ['AUTH_PUBLIC_KEY_FILE', file('\n')],
     ]))
 
-  test('with a public key that cannot be used is refused, not each request after it', () =>
+  test('with an unusable public key is refused at once, not with each request', () =>
     expectRefusals([
       ['AUTH_PUBLIC_KEY', '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----'],
       ['AUTH_PUBLIC_KEY', '{"kty":"oct","k":"AAAA"}'],
       ['AUTH_PUBLIC_KEY_FILE', file('{"kty":"RSA"')],
     ]))
 
-  test('with a private key or a secret in the place of a public key is refused, and tells nothing of it', () =>
+  test('with a private key or a secret in place of a public key is refused without quoting it', () =>
     expectRefusals([
       ['AUTH_PUBLIC_KEY', '-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----'],
       ['AUTH_PUBLIC_KEY_FILE', file('-----BEGIN PRIVATE KEY-----\ncanary\n-----END PRIVATE KEY-----')],
       ['AUTH_PUBLIC_KEY', 'canary, which is a secret'],
     ]))
 
-  test('with a setting and a file for it is refused', async () => {
+  test('with a setting and a file for the same setting is refused', async () => {
     const running = run({ AUTH_SECRET: SECRET, AUTH_SECRET_FILE: '/no/such/file' })
     expect(await outcomeOf(running)).toBe(1)
     expect(running.output).toBe('Cannot start: AUTH_SECRET and AUTH_SECRET_FILE are both set; set one\n')
   })
 })
 
-test('keys let a hub listen beyond its machine, and http: is for sets of keys on this machine only', () => {
+test('with keys a hub may listen beyond loopback; AUTH_JWKS_URL may be http: on loopback only', () => {
   for (const keys of [
     { AUTH_SECRET: SECRET },
     { AUTH_PUBLIC_KEY: pem(ONE) },

@@ -23,7 +23,7 @@ import {
 
 beforeAll(tap)
 afterAll(() => vi.restoreAllMocks())
-// Turns of the event loop stay real: they are what the hub waits for, and what signing a token takes.
+// Turns of the event loop stay real: the hub waits for them, and signing a token takes some.
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date', 'performance', 'setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] })
 })
@@ -32,10 +32,10 @@ afterEach(() => {
 })
 
 type Means = 'bearer' | 'cookie' | 'ticket'
-/** A topic or pattern; a number stands for that one of those that are granted. */
+/** A topic or pattern; a number is an index into the granted ones. */
 type Name = string | number
 
-/** What the admin does, the clock, and the readers that are there. */
+/** An act of the admin, the clock, or a connected reader. */
 type Happening =
   | { do: 'publish'; topics: readonly number[]; named: boolean }
   | { do: 'close'; topic: number }
@@ -47,7 +47,7 @@ type Happening =
   | { do: 'pass'; ms: number }
   | { do: 'revoke'; listener: number; what: 'jti' | 'sub' }
 
-/** What somebody asks for who may not do everything. */
+/** A request of a person with limited rights. */
 type Ask = By &
   (
     | { do: 'open'; names: readonly Name[]; query: string; means: Means; polls: boolean; back: number }
@@ -59,7 +59,7 @@ type Ask = By &
     | { do: 'delete'; topic: string; back: number | undefined }
   )
 
-/** One thing, and another that happens so many turns after it was begun; of a slow one surely before it is over. */
+/** A request, and another act that begins some turns later; if the request is slow, surely before the request is over. */
 interface Clash {
   readonly do: 'clash'
   readonly one: Ask
@@ -121,7 +121,7 @@ const others = weighed(
   [2, kind('delete', { topic: fc.constantFrom(...some), back: fc.option(fc.nat(8), { nil: undefined }), ...by })],
 )
 
-/** What happens to a listener, by its place among them. */
+/** Steps that concern one listener, by its index from the newest. */
 function on(listener: fc.Arbitrary<number>) {
   const revoke = kind('revoke', { listener, what: fc.constantFrom('jti', 'sub') })
   const reconnect = kind('reconnect', { listener, means, polls, ...by })
@@ -134,7 +134,7 @@ function on(listener: fc.Arbitrary<number>) {
     lag: fc.oneof(fc.nat(10), fc.nat(200)),
     isSlow: fc.boolean(),
   }).map((clash): Clash => {
-    // What is revoked is what is just being shown.
+    // The revoked token is the one that is just being used.
     const listener = 'listener' in clash.one ? clash.one.listener : 0
     return { ...clash, other: 'listener' in clash.other ? { ...clash.other, listener } : clash.other }
   })
@@ -164,7 +164,7 @@ function anything(isAlone: boolean): fc.Arbitrary<Step> {
   )
 }
 
-/** A stream of what is granted, and what becomes of it. */
+/** A stream of granted topics, and the steps that follow it. */
 function fate(isAlone: boolean): fc.Arbitrary<readonly Step[]> {
   const stream = { names: granted, query: beginning, means, polls: fc.constant(false), back: fc.nat(12), ...by }
   const clash = isAlone ? 0 : 3
@@ -185,11 +185,11 @@ function fate(isAlone: boolean): fc.Arbitrary<readonly Step[]> {
 function history(isAlone: boolean): fc.Arbitrary<readonly Step[]> {
   const one = anything(isAlone).map((step) => [step])
   const some = fc.oneof({ weight: 10, arbitrary: one }, { weight: 2, arbitrary: fate(isAlone) })
-  // Without a bias to what is short and the same: there nothing happens.
+  // Without a bias to short and equal values: nothing happens in those.
   return fc.noBias(fc.array(some, { minLength: 1, maxLength: 40, size: 'max' }).map((parts) => parts.flat()))
 }
 
-/** People that may read some of this. */
+/** People that may read some of these topics. */
 function people(some: readonly string[]): fc.Arbitrary<Person[]> {
   const few = (maxLength: number) => fc.subarray([...some], { maxLength })
   const good = fc.subarray([...some], { minLength: 1, maxLength: 3 })
@@ -207,7 +207,7 @@ function people(some: readonly string[]): fc.Arbitrary<Person[]> {
   return fc.array(person, { minLength: 1, maxLength: 4 })
 }
 
-/** What people do to worlds, and what of it they see in each. */
+/** Runs the steps of people in each world, and compares what they see there. */
 class Story {
   readonly #cast: Cast
   readonly #worlds: readonly World[]
@@ -223,7 +223,7 @@ class Story {
       else await this.#act(now)
       await this.#judge(now)
     }
-    // Whoever is still there gets something of every topic, and all that waits for a time is answered.
+    // Everybody still connected gets something of every topic, and every waiting poll is answered.
     await elapse(3000)
     for (const i of TOPICS.keys()) await this.#act({ do: 'publish', topics: [i], named: false })
     for (const world of this.#worlds) for (const one of world.listeners) await one.take(1000)
@@ -268,12 +268,12 @@ class Story {
         if (this.#cast.isRevoked(one.credential)) one.isOver = true
       }
     }
-    for (const world of this.#worlds) await turns(world.idle) // whatever this has set going is over
+    for (const world of this.#worlds) await turns(world.idle) // everything that the step has started is over
     for (const world of this.#worlds) expect([step, world.judged()]).toEqual([step, []])
   }
 }
 
-/** In small steps, between which others run as they would. */
+/** Advances the clock in small steps, between which other tasks run. */
 async function elapse(ms: number): Promise<void> {
   for (let left = ms; left > 0; left -= 250) {
     vi.advanceTimersByTime(Math.min(left, 250))
@@ -281,12 +281,12 @@ async function elapse(ms: number): Promise<void> {
   }
 }
 
-/** One step in one world. */
+/** Runs one step in one world. */
 class Scene {
   readonly #world: World
   readonly #cast: Cast
   readonly #credential: Credential
-  /** Nothing else happens meanwhile. */
+  /** Whether nothing else happens at the same time. */
   readonly #isAlone: boolean
 
   constructor(world: World, cast: Cast, credential: Credential | undefined, isAlone: boolean) {
@@ -296,7 +296,7 @@ class Scene {
     this.#isAlone = isAlone
   }
 
-  /** @returns what whoever acts sees of it; of the admin, that it worked */
+  /** @returns what the person sees of the step; for the admin, the status */
   async act(step: Exclude<Happening, { do: 'pass' }> | Ask, meanwhile: () => Promise<void>): Promise<string> {
     const world = this.#world
     switch (step.do) {
@@ -347,7 +347,7 @@ class Scene {
     })
     const { status } = await this.#world.publish(sayings)
     if (status !== 409) return `${status}`
-    // Some topic is closed: the others are not.
+    // One of the topics is closed: publish to the others.
     const each: number[] = []
     for (const saying of sayings) each.push((await this.#world.publish([saying])).status)
     return each.join()
@@ -389,7 +389,7 @@ class Scene {
     if (!before) return ''
     await before.leave()
     const { asked, lastEventId, ticket } = before
-    // As a browser does by itself: with the ticket that it has used, and the cookie that it got for it.
+    // As a browser does by itself: with the used ticket, and the cookie that the ticket left.
     const again = ticket?.cookie === undefined ? {} : { ticket }
     return this.#listen({ ...asked, lastEventId, means, polls, ...again })
   }
@@ -424,7 +424,7 @@ class Scene {
     return seen
   }
 
-  /** @returns nothing where there is none for this token */
+  /** @returns undefined if this token gets no ticket */
   async #ticket(): Promise<Ticket | undefined> {
     const response = await this.#world.ask('/ticket', this.#credential, { method: 'POST' })
     this.#check(response.status, true)
@@ -439,14 +439,14 @@ class Scene {
   ): Promise<string> {
     const names = this.#named(asked)
     const one = this.#listener(listener)
-    if (!one?.subscription || one.isPoll) return '' // of a poll nobody is told the name
+    if (!one?.subscription || one.isPoll) return '' // a poll does not report its stream's name
     const { terms } = one
     const before = terms.at(-1)!
     const after = { credential: this.#credential, names: names.length > 0 ? names : before.names }
     const isSome = ({ text }: Credential) => text !== undefined
     const isTheirs =
       before.credential.sub === after.credential.sub && isSome(before.credential) === isSome(after.credential)
-    // While it is under way either may be what counts.
+    // During the renewal either terms may apply.
     one.terms = [...terms, after]
     const response = await this.#world.ask(`/streams/${one.subscription.stream}`, this.#credential, {
       method: 'POST',
@@ -456,7 +456,7 @@ class Scene {
     if (response.status === 200) one.renew(after)
     else one.terms = terms
     const isGranted = isTheirs && after.names.every((name) => mayAsk(after.credential.subscribe, name))
-    // One that is not there is refused before it is looked at what is asked for; the store's has no topics to change.
+    // A stream that is gone is refused before its request is checked; the demo stream has no topics to change.
     if (![404, 400].includes(response.status)) this.#check(response.status, isGranted)
     const seen = await see(response)
     this.#look(seen, JSON.stringify([names, before.names]))
@@ -532,28 +532,28 @@ class Scene {
     return seen
   }
 
-  /** Whether this is how somebody may be answered. */
+  /** Expects a status that the credential allows. */
   #check(status: number, isGranted: boolean, credential = this.#credential, topic = ''): void {
-    // The hub's own topics are refused to everybody, before it is asked who they are.
+    // The hub's own topics are refused to everybody, before credentials are checked.
     const allowed = topic.startsWith('$') ? [401, 403] : this.#cast.statuses(credential, isGranted)
-    // What else happens may be before it, or after.
+    // The act at the same time may come before or after the request.
     if (this.#isAlone) expect(allowed).toContain(status)
     else expect([status, isGranted]).not.toEqual([200, false])
   }
 
-  /** What whoever is refused must not have changed. */
+  /** The state that a refused request must not change. */
   async #trace(): Promise<string> {
     return (await this.#world.head()) + (await (await this.#world.admin('/topics')).text())
   }
 
-  /** An answer names what may be read, or what whoever gets it has named. */
+  /** Expects an answer to name only topics that may be read, or that the request named. */
   #look(seen: string, said: string, { subscribe } = this.#credential): void {
     const known = topicsIn(decodeURIComponent(said))
     const told = topicsIn(seen).filter((name) => !known.includes(name) && !mayRead(subscribe, name))
     expect([seen, told]).toEqual([seen, []])
   }
 
-  /** Who is refused a topic is answered the same for one that there never was. */
+  /** Expects a refusal to be the same as for a topic that never existed. */
   async #compare(topic: string, seen: string, ask: (absent: string) => Promise<Response>): Promise<void> {
     if (!this.#isAlone || !/^40[13]/.test(seen) || !/^[a-z]+(\/[a-z]+)*$/.test(topic)) return
     const absent = ABSENT.find((name) => !hasRight(this.#credential, name))
@@ -582,7 +582,7 @@ const bodies: Readonly<Record<string, (data: string) => string>> = {
   'text/event-stream': (data) => `data: ${data}\n\n`,
 }
 
-/** A body that comes when what is done meanwhile is over. */
+/** A body that arrives once `meanwhile` is over. */
 function slow(text: string, meanwhile: () => Promise<void>): RequestInit {
   const body = new ReadableStream<Uint8Array>(
     {
@@ -597,7 +597,7 @@ function slow(text: string, meanwhile: () => Promise<void>): RequestInit {
   return { body, duplex: 'half' } as RequestInit
 }
 
-/** Everything that an answer says. */
+/** Everything in an answer: status, headers and body. */
 async function see(response: Response): Promise<string> {
   return `${response.status} ${JSON.stringify([...response.headers])}\n${await response.text()}`
 }
@@ -609,11 +609,11 @@ function bodyOf(seen: string): string {
 const settings = fc.record({
   log: fc.constantFrom('memory' as const, 'sqlite' as const),
   windowCount: fc.integer({ min: 1, max: 6 }),
-  // Tokens count in whole seconds: what of one has gone by at the start is part of a history.
+  // Tokens count in whole seconds: the fraction of a second at the start is part of a history.
   startMs: fc.nat(999).map((ms) => Date.UTC(2026, 0) + ms),
 })
 
-test('whatever is granted, renewed, ended and revoked in between, nothing of a topic reaches who may not read it', async () => {
+test('random grants, renewals, expiries and revocations never deliver a topic to a reader without the right to it', async () => {
   await fc.assert(
     fc.asyncProperty(
       people([...wanted, 'maple/silver']),
@@ -635,7 +635,7 @@ test('whatever is granted, renewed, ended and revoked in between, nothing of a t
   )
 }, 1_200_000)
 
-test('two hubs that differ in what a reader has no right to, and in nothing else, are the same to it, byte for byte', async () => {
+test('two hubs that differ only in topics that a reader may not read give it the same bytes', async () => {
   const names = [...TOPICS, ...OTHERS]
   await fc.assert(
     fc.asyncProperty(
@@ -652,7 +652,7 @@ test('two hubs that differ in what a reader has no right to, and in nothing else
         const kept = { ...setting, lag: 0, retention, trimmedCount: isScattered ? 1_000_000 : 3 }
         const worlds = [await World.open(kept), await World.open(kept)] as const
         let turn = 0
-        // In the other world each foreign topic has another name, or each of its events is in another topic.
+        // In the other world each foreign topic has another name, or its events are spread over other topics.
         worlds[1].nameOf = (index) => {
           const place = foreign.indexOf(TOPICS[index]!)
           return place < 0 ? TOPICS[index]! : others[isScattered ? turn++ % others.length : place]!
@@ -669,7 +669,7 @@ test('two hubs that differ in what a reader has no right to, and in nothing else
   )
 }, 1_200_000)
 
-/** What such histories, and looking for more of the kind, have found. */
+/** Cases that such histories have found, and others of their kind. */
 describe('a stream', () => {
   const setting = { log: 'memory', lag: 0, windowCount: 1, retention: { topicCount: 1 }, trimmedCount: 100 } as const
   const ann: Person = { publish: [], subscribe: ['quince', 'birch', 'maple/*'], sub: 'ann', hasId: true, lifeS: 600 }
@@ -677,7 +677,7 @@ describe('a stream', () => {
   const opens: Step = { do: 'open', names: ['quince'], query: '', means: 'bearer', polls: false, back: 0, ...good }
   const renews = { do: 'renew', listener: 0, names: [], person: 0, shows: 'fresh' } as const
   const revokes = { do: 'revoke', listener: 0, what: 'jti' } as const
-  /** More than fits between the hub and a reader that reads nothing. */
+  /** More events than fit between the hub and a reader that reads nothing. */
   const stalls: readonly Step[] = Array.from({ length: 8 }, () => ({ do: 'publish', topics: [0], named: false }))
 
   let world: World
@@ -690,7 +690,7 @@ describe('a stream', () => {
     await new Story(people, [world]).tell(steps)
     return world.listeners[0]!
   }
-  /** Opens a stream, and does something when the log is asked for the so many-th time. */
+  /** Opens a stream, and acts at the given call of the log. */
   const open = async (query: string, names: readonly string[], lastEventId: string | undefined, then: Interruption) => {
     const credential = await new Cast([ann]).credentialOf(good)
     const listener = new Listener(world, credential, { names, query, lastEventId, polls: false }, undefined)
@@ -711,7 +711,7 @@ describe('a stream', () => {
     expect((await world.admin('/revoke', { method: 'POST', body })).status).toBe(204)
   }
 
-  test('of the store ends with its token', async () => {
+  test('of $store ends with its token', async () => {
     const steps: Step[] = [
       { ...opens, names: [] },
       { do: 'pass', ms: 5000 },
@@ -720,18 +720,18 @@ describe('a stream', () => {
     expect([isOver, isEnded]).toEqual([true, true])
   })
 
-  test('ends if the token that renews it is revoked while the renewal is still being sent', async () => {
+  test('ends when the token that renews it is revoked while the renewal is still being sent', async () => {
     const clash: Step = { do: 'clash', one: renews, other: revokes, lag: 0, isSlow: true }
     const { isOver, isEnded } = await tell([ann], [opens, clash])
     expect([isOver, isEnded]).toEqual([true, true])
   })
 
-  test('ends if its token is revoked while it is being opened', async () => {
+  test('ends when its token is revoked while the stream is being opened', async () => {
     const { handed, isEnded } = await open('', ['quince'], undefined, { at: 1, act: revoke })
     expect([handed, isEnded]).toEqual([expect.not.stringContaining('quince#'), true])
   })
 
-  test('that is to end at once is not told what the log still answers', async () => {
+  test('that has to end at once does not deliver what the log still answers', async () => {
     await world.publish([{ topic: 'quince' }])
     const { id } = world.newest(0)!
     for (let i = 0; i < 3; i++) await world.publish([{ topic: 'quince' }])
@@ -739,12 +739,12 @@ describe('a stream', () => {
     expect([handed, isEnded]).toEqual([':\nretry: 3000\nretry: 1000\n', true])
   })
 
-  test('that is to end is not renewed, and says nothing more', async () => {
+  test('that has to end cannot be renewed, and sends no hub.expiring', async () => {
     const { handed } = await tell([{ ...ann, lifeS: 20 }], [opens, ...stalls, revokes, renews])
     expect(handed).not.toContain('hub.expiring')
   })
 
-  test('whose topics change is not told that one of those it had is closed', async () => {
+  test('whose topics change does not report the close of a topic that it no longer has', async () => {
     const less = { ...ann, subscribe: ['quince'] }
     const more: Step = { ...renews, names: ['quince', 'birch'] }
     const fewer: Step = { ...renews, names: ['quince'], person: 1 }
@@ -752,12 +752,12 @@ describe('a stream', () => {
     expect(handed).not.toContain('birch')
   })
 
-  test('whose topics change is not told what of those it had was passed over', async () => {
+  test('whose topics change does not report skipped events of topics that it no longer has', async () => {
     const all = await World.open({ ...setting, retention: {} })
     await world.close()
     world = all
     await world.publish([{ topic: 'maple/red' }])
-    // More than one look at the log finds the newest in.
+    // More entries than one read of the log covers.
     for (let i = 0; i < 11; i++) await world.publish(Array.from({ length: 100 }, () => ({ topic: 'birch' })))
     await world.publish([{ topic: 'maple/red' }])
     const change = async (listener: Listener) => {
@@ -780,7 +780,7 @@ function hasRight({ publish, subscribe }: Pick<Person, 'publish' | 'subscribe'>,
   return mayAsk(subscribe, name) || mayAsk(publish, name, 'publish') || mayAsk(publish, `$topics/${name}`, 'publish')
 }
 
-/** Steps that are the same where foreign events are in other topics: what is kept of those is not, nor when each of them was said. */
+/** Drops and changes steps whose result depends on which foreign events are kept, and when each was published. */
 function scattered(steps: readonly Step[], isForeign: (topic: string) => boolean): readonly Step[] {
   return steps
     .filter((step) => step.do !== 'erase')

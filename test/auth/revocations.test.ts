@@ -4,7 +4,7 @@ import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 
 const MAX_TOKEN_MS = 1000
-/** What is kept whatever its age. */
+/** Revocations that are kept whatever their age. */
 const KEPT = 10_000
 
 afterEach(() => void vi.useRealTimers())
@@ -13,7 +13,7 @@ function grantOf(more: { subject?: string; id?: string }) {
   return { publish: [], subscribe: [], issuedAt: 0, ...more }
 }
 
-test('what is revoked stays so after the longest time that a token may have left: one may have had more', async () => {
+test('a revocation outlives AUTH_MAX_TTL, because a token may have been issued under a longer one', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const hub = new Hub(memoryLog)
   const revocations = new Revocations(hub, MAX_TOKEN_MS, () => false)
@@ -29,7 +29,7 @@ test('what is revoked stays so after the longest time that a token may have left
   await hub.close()
 })
 
-test('what is revoked again, by a node whose clock is behind, is revoked for all that was', async () => {
+test('a second revocation by a node whose clock is behind does not shorten the first', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const hub = new Hub(memoryLog)
   const revocations = new Revocations(hub, MAX_TOKEN_MS, () => false)
@@ -41,7 +41,7 @@ test('what is revoked again, by a node whose clock is behind, is revoked for all
   await hub.close()
 })
 
-test('of very many, those that are needless are let go, the oldest first, and never that of an API key', async () => {
+test('of more than 10,000 revocations the oldest needless ones are dropped, but never that of an API key', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const hub = new Hub(memoryLog)
   const revocations = new Revocations(hub, MAX_TOKEN_MS, (sub) => sub === 'script')
@@ -50,7 +50,7 @@ test('of very many, those that are needless are let go, the oldest first, and ne
     vi.setSystemTime(Date.now() + 1)
     await revocations.revoke(i % 2 === 0 ? { sub: `user ${i}` } : { jti: `user ${i}` })
   }
-  expect(await revocations.isRevoked(grantOf({ subject: 'user 0' }))).toBe(true) // too many, but none of them is needless
+  expect(await revocations.isRevoked(grantOf({ subject: 'user 0' }))).toBe(true) // too many, but all of them are still needed
   vi.setSystemTime(Date.now() + 1_000_000)
   await revocations.revoke({ sub: 'one more' })
   const revoked = async (name: string) => revocations.isRevoked(grantOf({ subject: name, id: name }))

@@ -5,7 +5,7 @@ import { Reader } from '../reader.ts'
 
 export type Fetch = (path: string, init?: RequestInit) => Promise<Response>
 
-/** A way to run a hub with settings of a test's own. */
+/** How to run a hub with the settings of a test. */
 export interface Runs {
   readonly name: string
   start(settings: Record<string, string>): Promise<Fetch>
@@ -24,7 +24,7 @@ interface Claims {
   readonly subscribe?: readonly string[]
 }
 
-/** A token as an issuer would make it; what is given beside the claims replaces what it would have. */
+/** A token as an issuer would make it; `more` replaces its payload's fields. */
 export async function token(
   tidings: Claims | undefined,
   more: Record<string, unknown> = {},
@@ -37,7 +37,7 @@ export async function token(
   return new SignJWT(payload).setProtectedHeader({ alg, ...header }).sign(key as never)
 }
 
-/** A token of parts that no honest library would sign. */
+/** A token from parts that no honest library would sign. */
 function forged(header: unknown, payload: string, signature = 'AAAA'): string {
   return [JSON.stringify(header), payload]
     .map((part) => base64url.encode(part))
@@ -45,7 +45,7 @@ function forged(header: unknown, payload: string, signature = 'AAAA'): string {
     .join('.')
 }
 
-/** Everything that is promised of a hub that has keys, on any runtime. */
+/** Tests every promise of a hub with keys, on any runtime. */
 export function authSuite({ name, start, stop }: Runs): void {
   let fetch: Fetch
   const open: AbortController[] = []
@@ -94,8 +94,8 @@ export function authSuite({ name, start, stop }: Runs): void {
   }
   const all = () => token({ publish: ['**', '$revoked', '$topics/**'], subscribe: ['**'] }, { sub: 'admin' })
 
-  describe(`over ${name}, a hub that has keys`, () => {
-    test('lets nobody do anything without a grant, and says the same of topics that exist and that do not', async () => {
+  describe(`over ${name}, a hub with keys`, () => {
+    test('refuses every request without a grant, in the same way for topics that exist and topics that do not', async () => {
       await publish('there', 'x', await all())
       const granted = bearer(await token({ publish: ['mine'], subscribe: ['mine'] }, { sub: 'me' }))
       for (const [headers, status, code] of [
@@ -136,7 +136,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect(await codeOf(await fetch('/send?message=x', { headers: granted }))).toEqual([403, 'forbidden'])
     })
 
-    test('lets a token do what it says, and no more', async () => {
+    test('lets a token do what its claims allow, and no more', async () => {
       const mine = await token({ publish: ['chat/*'], subscribe: ['chat/*', 'chat/*/log'] }, { sub: 'me' })
       const { reader } = await stream('topic=chat/*&topic=chat/a', bearer(mine))
       const id = await publish('chat/a', 'hello', mine)
@@ -164,7 +164,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       ])
     })
 
-    test('lets those in who show nothing where it is said that it does', async () => {
+    test('lets clients without credentials read what ANONYMOUS_SUBSCRIBE allows', async () => {
       await publish('public/a', 'x', await all())
       const { reader } = await stream('topic=public/*&from=earliest')
       await reader.gets('x')
@@ -172,7 +172,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect(await codeOf(await post('/send?topic=public/a', { data: 'y' }))).toEqual([401, 'token_missing'])
     })
 
-    test('lets an API key do what its line says', async () => {
+    test('lets an API key do what its line allows, and no more', async () => {
       const key = bearer(API_KEY)
       expect((await post('/send?topic=news/a/b', { data: 'x' }, key)).status).toBe(200)
       expect((await fetch('/send?message=by+a+script', { headers: key })).status).toBe(200)
@@ -185,7 +185,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       ])
     })
 
-    test('keeps its own topics to itself, whatever a token says', async () => {
+    test('keeps its own topics from every token, except $store', async () => {
       const wild = bearer(
         await token(
           { publish: ['$store', '$x', '$secrets/**', '$tickets'], subscribe: ['$secrets/**', '$tickets', '$store'] },
@@ -205,14 +205,14 @@ export function authSuite({ name, start, stop }: Runs): void {
       })
     })
 
-    test('says nothing of how many listen, and its page is there for whoever comes', async () => {
+    test('hides the number of readers in /ready, and serves /health and /openapi.json to everybody', async () => {
       expect(await (await fetch('/ready')).json()).not.toHaveProperty('readers')
       expect((await fetch('/health')).status).toBe(200)
       expect((await fetch('/openapi.json')).status).toBe(200)
     })
   })
 
-  describe(`over ${name}, a token that is not one of ours`, () => {
+  describe(`over ${name}, a bad token`, () => {
     const now = () => Math.floor(Date.now() / 1000)
     const good = { subscribe: ['public/a'] }
     const body = (more: object = {}) =>
@@ -233,7 +233,7 @@ export function authSuite({ name, start, stop }: Runs): void {
     const bad: [string, () => string | Promise<string>][] = [
       ['alg none', () => forged({ alg: 'none' }, body(), '')],
       ['alg None with a signature', () => forged({ alg: 'None' }, body())],
-      ['no alg', () => forged({ typ: 'JWT' }, body())],
+      ['a missing alg', () => forged({ typ: 'JWT' }, body())],
       ['a list of algs', () => forged({ alg: ['HS256'] }, body())],
       ['HS256 signed with the public key', () => token(good, {}, new TextEncoder().encode(PEM))],
       ['HS256 signed with the public key, trimmed', () => token(good, {}, new TextEncoder().encode(PEM.trim()))],
@@ -254,27 +254,27 @@ export function authSuite({ name, start, stop }: Runs): void {
       ],
       ['an unknown critical header', () => forged({ alg: 'HS256', crit: ['x'], x: 1 }, body())],
       ['another issuer', () => token(good, { iss: 'https://evil.example' })],
-      ['no issuer', () => token(good, { iss: undefined })],
+      ['a missing issuer', () => token(good, { iss: undefined })],
       ['another audience', () => token(good, { aud: 'somebody-else' })],
-      ['no audience', () => token(good, { aud: undefined })],
-      ['an end in the past', () => token(good, { exp: now() - 60 })],
-      ['no end', () => token(good, { exp: undefined })],
-      ['an end too far away', () => token(good, { exp: now() + 25 * 3600 })],
-      ['an end as text', () => signed(huge('"9999999999"'))],
-      ['an endless end', () => signed(huge('1e400'))],
-      ['an end that is no whole number', () => signed(huge(`${now() + 60}.5`))],
-      ['a beginning in the future', () => token(good, { nbf: now() + 600 })],
-      ['no claim', () => token(undefined)],
+      ['a missing audience', () => token(good, { aud: undefined })],
+      ['an exp in the past', () => token(good, { exp: now() - 60 })],
+      ['a missing exp', () => token(good, { exp: undefined })],
+      ['an exp too far away', () => token(good, { exp: now() + 25 * 3600 })],
+      ['an exp that is a text', () => signed(huge('"9999999999"'))],
+      ['an infinite exp', () => signed(huge('1e400'))],
+      ['an exp that is not a whole number', () => signed(huge(`${now() + 60}.5`))],
+      ['an nbf in the future', () => token(good, { nbf: now() + 600 })],
+      ['a missing claim', () => token(undefined)],
       ['a claim that is a list', () => token(['public/a'] as never)],
-      ['a pattern that is none', () => token({ subscribe: ['a/**/b'] })],
+      ['an invalid pattern', () => token({ subscribe: ['a/**/b'] })],
       ['101 patterns', () => token({ subscribe: Array.from({ length: 101 }, (_, i) => `t/${i}`) })],
-      ['a sub that is no string', () => token(good, { sub: 5 as never })],
+      ['a sub that is not a string', () => token(good, { sub: 5 as never })],
       ['a length of 20 KB', () => token(good, { pad: 'x'.repeat(20_000) })],
       ['only its first two parts', async () => (await token(good)).split('.').slice(0, 2).join('.')],
       ['a changed payload', async () => (await token(good)).replace(/\.(.)/, (_, c) => `.${c === 'a' ? 'b' : 'a'}`)],
     ]
     for (const [what, make] of bad)
-      test(`is refused for ${what}: 401, on every route, and not taken for nobody`, async () => {
+      test(`is refused for ${what}: 401 on every route, with no fallback to anonymous`, async () => {
         const headers = bearer(await make())
         const asks = [
           fetch('/event?topic=public/a', { headers }),
@@ -284,14 +284,14 @@ export function authSuite({ name, start, stop }: Runs): void {
           post('/login', undefined, headers),
         ]
         for (const response of await Promise.all(asks)) {
-          // Some runtimes refuse a header of that length before we see it.
+          // Some runtimes refuse a header of that length before the hub sees it.
           if (response.status === 431) continue
           expect(response.headers.get('www-authenticate')).toBe('Bearer realm="tidings", error="invalid_token"')
           expect(await codeOf(response)).toEqual([401, 'token_invalid'])
         }
       })
 
-    test('is refused for another scheme, a list, or two of them', async () => {
+    test('is refused for another scheme, a list of tokens, or two headers', async () => {
       const mine = await token(good)
       for (const authorization of [
         `Basic ${mine}`,
@@ -312,7 +312,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect(await codeOf(await fetch('/topics', { headers: twice }))).toEqual([401, 'token_invalid'])
     })
 
-    test('and one that is, is taken by either key, in any case of the scheme', async () => {
+    test('a good token passes with either key, and with the scheme in any case', async () => {
       for (const text of [
         await token(good, {}, RSA.privateKey),
         await token(good),
@@ -327,7 +327,7 @@ export function authSuite({ name, start, stop }: Runs): void {
   })
 
   describe(`over ${name}, a page`, () => {
-    test('logs in with a token, and goes by its cookie until it logs out', async () => {
+    test('logs in with a token, uses its cookie, and logs out', async () => {
       const mine = await token({ subscribe: ['room'] }, { sub: 'me' })
       const response = await post('/login', undefined, bearer(mine))
       expect(response.status).toBe(200)
@@ -344,8 +344,8 @@ export function authSuite({ name, start, stop }: Runs): void {
     })
   })
 
-  describe(`over ${name}, a body that streams`, () => {
-    /** A sender of lines, and its answer. */
+  describe(`over ${name}, a streamed body`, () => {
+    /** Sends lines one by one, and has the answer. */
     const sender = (text: string) => {
       let lines!: ReadableStreamDefaultController<Uint8Array>
       const body = new ReadableStream<Uint8Array>({
@@ -364,13 +364,13 @@ export function authSuite({ name, start, stop }: Runs): void {
     }
     const refused = { status: 401, code: 'token_invalid', taken: 1 }
 
-    test('is refused before anything is taken where its token may not publish', async () => {
+    test('is refused before its first item when its token may not publish', async () => {
       const headers = { 'content-type': 'application/x-ndjson', ...bearer(await token({ publish: ['other'] })) }
       const response = await fetch('/send?topic=lines', { method: 'POST', body: '', headers })
       expect(await codeAndTaken(response)).toEqual({ status: 403, code: 'forbidden', taken: 0 })
     })
 
-    test('is taken no further when its token has been revoked', async () => {
+    test('stops when its token is revoked', async () => {
       const { reader } = await stream('topic=lines', bearer(await all()))
       const { say, answer } = sender(await token({ publish: ['lines'] }, { sub: 'me', jti: 'streams' }))
       say('before')
@@ -380,7 +380,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect(await answer).toEqual(refused)
     })
 
-    test('is taken no further when its token has ended', async () => {
+    test('stops when its token expires', async () => {
       const { reader } = await stream('topic=lines', bearer(await all()))
       const mine = await token({ publish: ['lines'] }, { sub: 'me', exp: Math.floor(Date.now() / 1000) - 1 })
       const { say, answer } = sender(mine) // clocks may differ by five seconds
@@ -396,7 +396,7 @@ export function authSuite({ name, start, stop }: Runs): void {
     const ticketOf = async (text: string) =>
       ((await (await post('/ticket', undefined, bearer(text))).json()) as { ticket: string }).ticket
 
-    test('opens one stream for what its token may subscribe to, and none after that but with the cookie it left', async () => {
+    test('opens one stream with the rights of its token, and further ones only with the cookie that it left', async () => {
       const mine = await token({ subscribe: ['room/*'], publish: ['room/*'] }, { sub: 'me', jti: 'ticketed' })
       const ticket = await ticketOf(mine)
       const id = await publish('room/a', 'one', mine)
@@ -422,7 +422,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect(await codeOf(await fetch('/topics', { headers }))).toEqual([200, undefined])
     })
 
-    test('leaves its cookie also where no stream can be opened now, so that its browser comes back', async () => {
+    test('leaves its cookie also when the stream is refused for now, so that a browser can come back', async () => {
       const many = await token({ subscribe: ['room/*'] }, { sub: 'as many as may be' })
       const three = [await stream('topic=room/a', bearer(many)), await stream('topic=room/a', bearer(many))]
       three.push(await stream('topic=room/a', bearer(many)))
@@ -445,7 +445,7 @@ export function authSuite({ name, start, stop }: Runs): void {
         .toBe('hub.open')
     })
 
-    test('that was never issued, or is a token, opens nothing', async () => {
+    test('that was never issued, is forged or is a token opens nothing', async () => {
       const mine = await token({ subscribe: ['room/*'] }, { sub: 'me' })
       for (const text of [
         'x',
@@ -457,7 +457,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect(await codeOf(await post('/ticket', undefined, bearer(API_KEY)))).toEqual([401, 'token_missing'])
     })
 
-    test('is used once, however many try at once', async () => {
+    test('opens one stream for ten concurrent requests', async () => {
       const ticket = await ticketOf(await token({ subscribe: ['race'] }, { sub: 'racer' }))
       const tries = await Promise.all(Array.from({ length: 10 }, () => stream(`topic=race&ticket=${ticket}`)))
       expect(tries.filter(({ response }) => response.status === 200)).toHaveLength(1)
@@ -468,7 +468,7 @@ export function authSuite({ name, start, stop }: Runs): void {
   describe(`over ${name}, a stream`, () => {
     const streamName = (reader: Reader) => reader.control('open')[0]!.stream as string
 
-    test('is told that its token ends, and ends with it', async () => {
+    test('sends hub.expiring before its token ends, and ends with the token', async () => {
       const exp = Math.floor(Date.now() / 1000) + 3
       const { reader } = await stream('topic=room', bearer(await token({ subscribe: ['room'] }, { sub: 'brief', exp })))
       await expect.poll(() => reader.control('expiring')).toEqual([{ at: expect.stringMatching(/^\d{4}-/) }])
@@ -479,7 +479,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect(Date.now() / 1000).toBeLessThan(exp + 2)
     })
 
-    test('goes on under a fresh token, the very same one, also with other topics; never for another or for more', async () => {
+    test('can be renewed with a fresh token and other topics; not by another subject, and not for more than is granted', async () => {
       const exp = Math.floor(Date.now() / 1000) + 4
       const first = await token({ subscribe: ['room/*'] }, { sub: 'renewer', exp })
       const { reader } = await stream('topic=room/1', bearer(first))
@@ -513,7 +513,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       await reader.gets('before', 'after', 'still')
     })
 
-    test('ends when its token or all of its sub are revoked, and is not let in again', async () => {
+    test('ends when its jti or its sub is revoked, and the token is refused from then on', async () => {
       const one = await token({ subscribe: ['room'] }, { sub: 'first', jti: `jti-${name}` })
       const two = await token({ subscribe: ['room'] }, { sub: 'second' })
       const other = await token({ subscribe: ['room'] }, { sub: 'third', jti: 'other' })
@@ -536,7 +536,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect((await fetch('/event?topic=room', { method: 'HEAD', headers: bearer(other) })).status).toBe(200)
     })
 
-    test('of an API key is not that of a token whose subject has the same name', async () => {
+    test('of an API key cannot be renewed by a token whose subject has the same name, and counts separately', async () => {
       const script = bearer(API_KEY)
       const { reader } = await stream('topic=news/a', script)
       await expect.poll(() => reader.control('open')).toHaveLength(1)
@@ -552,7 +552,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       await expect.poll(() => second.reader.control('open')).toHaveLength(1)
     })
 
-    test('is one of so many that a subject may have, however many try at once', async () => {
+    test('counts towards MAX_READERS_PER_TOKEN, also among concurrent requests', async () => {
       const eager = bearer(await token({ subscribe: ['room'] }, { sub: 'eager' }))
       const abort = new AbortController()
       open.push(abort)
@@ -561,7 +561,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       for (let i = 0; i < 10; i++)
         fetch('/event?topic=room&wait=30&repeat=1000', init).then(
           ({ status }) => void statuses.push(status),
-          () => {}, // it waits until the end of the test
+          () => {}, // the request waits until the end of the test
         )
       await expect.poll(() => statuses).toEqual(Array(7).fill(429))
       const mine = bearer(await token({ subscribe: ['room'] }, { sub: 'many' }))

@@ -5,10 +5,10 @@ import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 import { SECRET, token } from './suite.ts'
 
-/** More than a page of the log. */
+/** More topics than one page of the log. */
 const OTHERS = 3000
 
-test('a list of topics looks at those that its reader may see, and at no others', async () => {
+test('a list of topics looks only at topics that its reader may see', async () => {
   const log = memoryLog()
   let looked = 0
   const topics = log.topics.bind(log)
@@ -44,7 +44,7 @@ test('a list of topics looks at those that its reader may see, and at no others'
   await hub.close()
 })
 
-test('a list that nobody waits for any more is not looked for', async () => {
+test('a list stops searching when its client has disconnected', async () => {
   const log = memoryLog()
   const hub = new Hub(() => log)
   await hub.publish(Array.from({ length: OTHERS }, (_, i) => ({ topic: `others/${i}`, data: 'x' })))

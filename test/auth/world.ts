@@ -14,7 +14,7 @@ import { memoryLog } from '../../src/log/memory.ts'
 import { nextTurn } from '../../src/turn.ts'
 import { SECRET, token } from './suite.ts'
 
-/** Topics by names that no text of the hub's own holds, so that one that is found in an answer is a topic's. */
+/** Topics with names that no text of the hub contains: a name found in an answer is a topic. */
 export const TOPICS = [
   'quince',
   'birch',
@@ -24,21 +24,21 @@ export const TOPICS = [
   'willow',
   'willow/weeping',
 ] as const
-/** Of every number of segments one that is never published to. */
+/** Topics that are never published to, one for each number of segments. */
 export const ABSENT = ['larch', 'larch/never', 'larch/never/was', 'larch/never/was/here'] as const
-/** What the foreign topics of another world may be called. */
+/** Names for the foreign topics of another world. */
 export const OTHERS = ['cedar', 'cedar/blue', 'spruce/sitka/tall', 'maple/black', 'willow/white'] as const
-/** Topics of the hub's own that there may be. */
+/** The hub's own topics that may exist. */
 const OWN = ['$store', '$tickets', '$secrets/tickets', '$revoked/jti/x', '$revoked/sub/x']
-/** What the hub keeps to itself, whatever is granted. */
+/** Topics that nobody may read, whatever is granted. */
 const KEPT = ['$secrets', '$tickets']
 
-/** Who shows nothing may read this. */
+/** A topic that clients without credentials may read. */
 export const ANONYMOUS = 'willow'
 
 /**
- * Whether a pattern, or a topic, matches a topic, by the words of the README and by nothing of src: `*` stands for one segment, a
- * last `**` for one or more, and what is the hub's own is matched by its first segment alone.
+ * Whether a pattern or a topic matches a topic, as the README describes it and without code of src: `*` stands for one segment, a
+ * last `**` for one or more, and the hub's own topics match only by the name of their first segment.
  */
 export function matches(pattern: string, topic: string): boolean {
   if (ownerOf(pattern) !== ownerOf(topic)) return false
@@ -57,7 +57,7 @@ export function mayRead(granted: readonly string[], topic: string): boolean {
   return !KEPT.includes(topic.split('/')[0]!) && granted.some((pattern) => matches(pattern, topic))
 }
 
-/** Whether all that a name can ever match is of one thing that is granted: tried on every topic of up to four of the segments in use. */
+/** Whether one granted pattern covers everything that a name can match: tried on every topic of up to four of the segments in use. */
 export function mayAsk(granted: readonly string[], asked: string, action: 'publish' | 'subscribe' = 'subscribe') {
   if (action === 'subscribe' && KEPT.includes(asked.split('/')[0]!)) return false
   if (!asked.includes('*')) return granted.some((pattern) => matches(pattern, asked))
@@ -87,7 +87,7 @@ function combinations(length: number, segments: readonly string[]): string[] {
   return combinations(length - 1, segments).flatMap((start) => segments.map((segment) => `${start}/${segment}`))
 }
 
-/** The topics that a text names, those of other worlds among them. */
+/** The topics that a text names, including those of other worlds. */
 export function topicsIn(text: string): string[] {
   const names: readonly string[] = [...TOPICS, ...OTHERS]
   return [...new Set(text.match(/[a-z]+(?:(?:\/|%2F)[a-z]+)*/gi) ?? [])]
@@ -95,9 +95,9 @@ export function topicsIn(text: string): string[] {
     .filter((name) => names.includes(name))
 }
 
-/** Somebody with a token, or with nothing to show. */
+/** A token and its claims, or no credentials. */
 export interface Credential {
-  /** Missing for who shows nothing. */
+  /** Missing for a client without credentials. */
   readonly text?: string
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
@@ -108,30 +108,30 @@ export interface Credential {
   readonly expiresAt: number
 }
 
-/** What opens a stream in the place of a token; and by the cookie that it leaves, that token's next ones. */
+/** Opens a stream in place of a token; its cookie then opens the next streams of that token. */
 export interface Ticket {
   readonly text: string
   readonly credential: Credential
   cookie: string | undefined
 }
 
-/** Whom tokens are made for, and of what. */
+/** A person, and the claims of their tokens. */
 export interface Person {
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
   readonly sub: string | undefined
   readonly hasId: boolean
-  /** How long a token is good for; 0 for who shows nothing. */
+  /** The lifetime of a token; 0 for a person without credentials. */
   readonly lifeS: number
 }
 
-/** Who does something: with the token they have, if it is still good or even if it is not; or with a fresh one. */
+/** Who acts, and with which token: the one they have if it is still valid, the one they have even if not, or a fresh one. */
 export interface By {
   readonly person: number
   readonly shows: 'good' | 'old' | 'fresh'
 }
 
-/** People, the tokens they have, and which of them were taken back. */
+/** People, their tokens, and which of these were revoked. */
 export class Cast {
   readonly #people: readonly Person[]
   readonly #credentials = new Map<Person, Credential>()
@@ -171,7 +171,7 @@ export class Cast {
     return (jti !== undefined && this.#revoked.jti.has(jti)) || (at !== undefined && issuedAt <= at)
   }
 
-  /** How somebody may be answered; clocks may differ by seconds, so just after its end a token may still be good. */
+  /** The statuses that an answer may have; a token may be accepted for some seconds after its end, because clocks differ. */
   statuses(credential: Credential, isGranted: boolean): readonly number[] {
     const refused = credential.text === undefined ? [401] : [403]
     const answers = isGranted ? [200, 204, 404, 409] : refused
@@ -180,12 +180,12 @@ export class Cast {
   }
 }
 
-/** What was published, and where it ended up. */
+/** A published message, and its position. */
 interface Said {
   readonly topic: string
   readonly event: string | undefined
   seq?: number
-  /** The last of its batch: what a reader who has all there is has for its place. */
+  /** The last of its batch: the position of a reader that has everything. */
   isHead?: boolean
 }
 
@@ -197,18 +197,18 @@ export interface Saying {
 
 export interface Setting {
   readonly log: 'memory' | 'sqlite'
-  /** Turns of the event loop that the log takes to answer, twice: any disk or network could. */
+  /** Turns of the event loop that the log waits before a read and again before its answer, as any disk or network could. */
   readonly lag: number
   readonly windowCount: number
   readonly retention: Retention
-  /** Emptied topics whose last trimmed place is remembered: below that, gaps are not exact. */
+  /** Empty topics whose last trimmed position is remembered; gaps below are not exact. */
   readonly trimmedCount: number
 }
 
-/** How late the hub's clock may look at who has ended: its grain, and half a one of ours. */
+/** How late the hub may end a stream: one tick of its clock, and half a tick of the test's. */
 const LATE_MS = 300
 
-/** A log that does something before it looks, and again before it answers. */
+/** A log that pauses before it reads, and again before it answers. */
 function late(log: Log, pause: () => Promise<void>): Log {
   const around = async <T>(call: () => Promise<T>) => {
     await pause()
@@ -224,17 +224,17 @@ function late(log: Log, pause: () => Promise<void>): Log {
   }
 }
 
-/** One hub, an admin who may do everything, everybody else, and a record of what is wrong. */
+/** One hub, an admin who may do everything, the listeners, and a record of all faults. */
 export class World {
   readonly faults: string[] = []
   readonly listeners: Listener[] = []
-  /** What a topic is called here. */
+  /** The name of a topic in this world. */
   nameOf: (topic: number) => string = (topic) => TOPICS[topic]!
-  /** What is said in a topic besides. */
+  /** Text that is added to the data of a topic. */
   accentOf: (topic: string) => string = () => ''
-  /** What the log waits for when it is asked, and again when it answers. */
+  /** How the log waits before a read, and again before its answer. */
   pause: () => Promise<void>
-  /** Turns of the event loop in which all that is due has come: a read of the log takes one, or longer if it lags. */
+  /** Turns of the event loop after which everything due has arrived: a read of the log takes one, or more if it lags. */
   readonly idle: number
   readonly #folder = mkdtempSync(join(tmpdir(), 'tidings-'))
   readonly #hub: Hub
@@ -254,7 +254,7 @@ export class World {
     const open = () => (log === 'memory' ? memoryLog(options) : openSqlite(join(this.#folder, 'hub.db'), options))
     this.#hub = new Hub(
       () => late(open(), () => this.pause()),
-      // Chunks of a frame or two; and no end but those that are tested.
+      // Chunks of a frame or two; and streams end only for the reasons that are tested.
       { ...config.hub, windowCount, maxChunkBytes: 60, replayRate: 1e9, lifetimeMs: 1e9, stallMs: 1e9 },
     )
     this.#app = createApp({ hub: this.#hub, config, auth: new Auth(this.#hub, config.auth) })
@@ -275,7 +275,7 @@ export class World {
     rmSync(this.#folder, { recursive: true })
   }
 
-  /** A request with what somebody has to show. */
+  /** Sends a request with somebody's credentials. */
   async ask(path: string, { text }: { readonly text?: string }, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers)
     if (text !== undefined && !headers.has('cookie')) headers.set('authorization', `Bearer ${text}`)
@@ -287,7 +287,7 @@ export class World {
     return this.ask(path, { text: this.#admin }, init)
   }
 
-  /** Where the newest entry is, of whatever topic. */
+  /** The position of the newest entry of any topic. */
   async head(): Promise<string> {
     const response = await this.admin('/event?topic=**', { headers: { accept: 'application/json' } })
     return ((await response.json()) as { position: string }).position
@@ -304,7 +304,7 @@ export class World {
     return response
   }
 
-  /** The data of a message: it names its topic, and itself. */
+  /** The data of a message: its topic and a serial number. */
   note({ topic, event }: Saying): string {
     this.#said.set(++this.#serial, { topic, event })
     return `${topic}#${this.#serial}${this.accentOf(topic)}`
@@ -319,7 +319,7 @@ export class World {
     }
   }
 
-  /** What was published as the last but so many. */
+  /** The message published `back` places before the newest. */
   newest(back: number): { readonly topic: string; readonly id: string } | undefined {
     const said = [...this.#places.values()].at(-1 - back)
     return said && { topic: said.topic, id: this.idOf(said.seq!) }
@@ -337,18 +337,18 @@ export class World {
     return this.#places.get(seq)
   }
 
-  /** Looks at something when what is being published has its place. */
+  /** Defers a check until everything published has its position. */
   later(check: () => void): void {
     this.#checks.push(check)
   }
 
-  /** What was wrong since the last time, and nothing is left to look at. */
+  /** Runs the deferred checks, and returns all faults. */
   judged(): readonly string[] {
     for (const check of this.#checks.splice(0)) check()
     return this.faults
   }
 
-  /** A text without what is random in it, so that it can be compared with that of another world. */
+  /** A text without its random parts, so that it can be compared with that of another world. */
   plain(text: string): string {
     const streams = this.listeners.map(({ subscription }) => subscription?.stream)
     return text
@@ -367,19 +367,19 @@ function seqOf(id: string): number {
   return Number(id.slice(id.lastIndexOf('-') + 1))
 }
 
-/** What somebody may be handed: what is of these names, and of these grants. */
+/** What a listener may receive: topics that match these names and that this credential may read. */
 interface Terms {
   readonly credential: Credential
   readonly names: readonly string[]
 }
 
-/** Whose subscription is being opened. */
+/** The listener whose subscription is being opened. */
 let opening: Listener | undefined
 const listeners = new WeakMap<Subscription, Listener>()
 
 /**
- * Lets each listener see, at that very moment, what is handed to it and that it is renewed. Between a subscription and its reader is a pipe that holds some
- * chunks, and what counts is what a grant allowed when a chunk went into it.
+ * Shows each listener at once what is handed to it and when it is renewed. Between a subscription and its reader is a pipe that holds
+ * some chunks, and a chunk must be allowed by the grant at the moment it enters the pipe.
  */
 export function tap(): void {
   const { read, renew } = Subscription.prototype
@@ -398,21 +398,21 @@ export function tap(): void {
   })
 }
 
-/** One request to `/event`, and all that comes of it. */
+/** One request to `/event`, and everything received from it. */
 export class Listener {
   readonly world: World
   readonly asked: Asked
   readonly ticket: Ticket | undefined
   readonly names: readonly string[]
   readonly isPoll: boolean
-  /** `since` begins where the hub was at a time: at the place of whatever was there. */
+  /** `since` begins where the hub was at a time, which may be the position of any entry. */
   readonly isSince: boolean
   terms: readonly Terms[]
   subscription: Subscription | undefined
   status = 0
-  /** The cookie that came with it. */
+  /** The cookie of the answer. */
   cookie: string | undefined
-  /** Set when it was due to end: nothing may be handed to it any more. */
+  /** Set when the stream had to end: nothing may be handed to it any more. */
   isOver = false
   endsAt: number
   handed = ''
@@ -448,35 +448,35 @@ export class Listener {
     return this.terms.at(-1)!.credential
   }
 
-  /** What a browser would send when it comes back. */
+  /** The Last-Event-ID that a browser would send when it reconnects. */
   get lastEventId(): string | undefined {
     return this.#position || this.#lastEventId
   }
 
-  /** A token that ends meanwhile ends it a moment after it began. */
+  /** Notes the subscription. A token that ended during the opening ends the stream a moment later. */
   begin(subscription: Subscription): void {
     this.subscription = subscription
     this.endsAt = endOf(this.credential)
   }
 
-  /** Marks it as ended, once it is time. */
+  /** Marks the listener as over, once its end has come. */
   look(): void {
     if (Date.now() >= this.endsAt) this.isOver = true
   }
 
-  /** Gives it another end, at the moment the hub does: the answer to the renewal may come later. */
+  /** Moves the end at the moment the hub does; the answer to the renewal may come later. */
   prolong(expiresAt = Number.POSITIVE_INFINITY): void {
     this.look()
     this.endsAt = endOf({ expiresAt })
   }
 
-  /** Other terms, in the place of those that it has. */
+  /** Replaces the terms. */
   renew(terms: Terms): void {
     this.#past.push(...this.terms)
     this.terms = [terms]
   }
 
-  /** Resolves with the answer, or with nothing while it waits. */
+  /** Resolves with the answer, or with nothing if the request waits for events. */
   async open(ask: () => Promise<Response>): Promise<Response | undefined> {
     opening = this
     let response: Response | undefined
@@ -508,7 +508,7 @@ export class Listener {
     this.#judgePolled(polled)
   }
 
-  /** Takes up to so many chunks; fewer when nothing more comes. */
+  /** Reads up to this many chunks; fewer when no more arrive. */
   async take(chunks: number): Promise<string> {
     const before = this.received.length
     for (let taken = 0; taken < chunks && !this.isEnded; taken++) {
@@ -529,10 +529,10 @@ export class Listener {
     this.received += this.#decoder.decode(bytes, { stream: true })
     const [, id] = [...this.received.matchAll(/^id: (.*)\n\n/gm)].at(-1) ?? []
     this.#lastEventId = id ?? this.#lastEventId
-    if (!this.handed.startsWith(this.received)) this.#fault('It received what it was not handed', this.received)
+    if (!this.handed.startsWith(this.received)) this.#fault('It received bytes that it was not handed', this.received)
   }
 
-  /** Resolves when the hub has noticed. */
+  /** Disconnects, and resolves when the hub has noticed. */
   async leave(): Promise<void> {
     this.#body?.cancel().catch(() => {})
     this.isEnded = true
@@ -553,18 +553,18 @@ export class Listener {
     const said = JSON.stringify({ event, data, id })
     if (this.isOver) this.#fault('It was handed something after its end', said)
     const topics = topicsIn(`${event} ${data} ${id}`)
-    for (const topic of topics) if (!isDue(topic, terms)) this.#fault(`It was told of ${topic}`, said)
+    for (const topic of topics) if (!isDue(topic, terms)) this.#fault(`It learned of ${topic}`, said)
     if (event.startsWith('hub.')) this.#judgeControl(event, data, id!, terms)
     else this.#judgeEntry(event, data, id)
   }
 
   #judgeControl(event: string, data: string, id: string, terms: readonly Terms[]): void {
     const said = `${event} ${data} ${id}`
-    // It goes on from where it stood, whatever its terms were there.
+    // A stream continues from its former position, whatever its terms were there.
     const ever = [...this.#past, ...terms]
     const place = (of: string, what: string, those: readonly Terms[]) =>
       this.world.later(() => {
-        if (!this.#isPlace(seqOf(of), those)) this.#fault(`${what} is the place of what it may not know of`, said)
+        if (!this.#isPlace(seqOf(of), those)) this.#fault(`${what} is the position of a foreign entry`, said)
       })
     if (!this.isSince) place(id, 'Its id', ever)
     if (event !== 'hub.gap') return
@@ -572,18 +572,18 @@ export class Listener {
     place(gap.to, 'The end of its gap', terms)
     if (gap.reason !== 'conflated' && !(gap.reason === 'trimmed' && gap.exact)) return
     this.world.later(() => {
-      if (!this.#isOf(seqOf(gap.to), terms)) this.#fault('Its exact gap ends at what it may not know of', said)
+      if (!this.#isOf(seqOf(gap.to), terms)) this.#fault('Its exact gap ends at a foreign entry', said)
     })
   }
 
-  /** Whether a place is one that it gave itself, its own event's, the one before it, or what was the hub's head at some time. */
+  /** Whether a position was sent by the listener, belongs to an event it may read, is the one before, or was the hub's head at some time. */
   #isPlace(seq: number, terms: readonly Terms[]): boolean {
     const at = this.world.at(seq)
     if (seq === 0 || seq === this.#asked || !at || at.isHead) return true
     return this.#isOf(seq, terms) || this.#isOf(seq + 1, terms)
   }
 
-  /** What is not published by anybody is of the hub's own topics. */
+  /** Whether the entry at a seq may be known. An entry that nobody published is of the hub's own topics. */
   #isOf(seq: number, terms: readonly Terms[]): boolean {
     const said = this.world.at(seq)
     return said ? isDue(said.topic, terms) : OWN.some((topic) => isDue(topic, terms))
@@ -601,32 +601,32 @@ export class Listener {
       const known = this.world.said(serial)
       const isTrue = known && data.startsWith(`${known.topic}#`) && event === (known.event ?? 'message')
       if (!isTrue || (id !== undefined && id !== this.world.idOf(known.seq!)))
-        this.#fault('It was handed what was never said', said)
+        this.#fault('It was handed an event that was never published', said)
     })
   }
 
-  /** What the hub says in topics of its own. */
+  /** Judges an entry of the hub's own topics. */
   #judgeOwn(data: string, said: string): void {
     const value = data.startsWith('{') ? (JSON.parse(data) as object) : {}
     const topic = 'timestamp' in value ? '$store' : 'jti' in value ? '$revoked/jti/x' : '$revoked/sub/x'
-    if (!isDue(topic, this.terms)) this.#fault(`It was told of ${topic}`, said)
+    if (!isDue(topic, this.terms)) this.#fault(`It learned of ${topic}`, said)
   }
 
-  /** One answer holds what the frames said, and nothing else. */
+  /** Expects a poll's answer to hold what the frames said, and nothing else. */
   #judgePolled({ events, position, gaps = [], closed = [] }: Polled): void {
     this.#position = position
     const heard = this.#events.map(({ event, data, id }) => JSON.stringify({ id, event, data }))
     for (const { id, event, data } of events)
-      if (!heard.includes(JSON.stringify({ id, event, data }))) this.#fault('It was polled what was not said', data)
+      if (!heard.includes(JSON.stringify({ id, event, data }))) this.#fault('Its poll has an event of no frame', data)
     const told = this.#events.filter(({ event }) => event === 'hub.gap').map(({ data }) => data)
     if (gaps.map((gap) => JSON.stringify(gap)).join() !== told.join())
-      this.#fault('It was polled other gaps than were said', JSON.stringify(gaps))
+      this.#fault('Its poll has other gaps than the frames', JSON.stringify(gaps))
     for (const topic of closed)
-      if (!isDue(topic, this.terms)) this.#fault(`It was told of ${topic}`, JSON.stringify(closed))
+      if (!isDue(topic, this.terms)) this.#fault(`It learned of ${topic}`, JSON.stringify(closed))
     const { terms } = this
     this.world.later(() => {
       if (position !== '' && !this.isSince && !this.#isPlace(seqOf(position), terms))
-        this.#fault('Its position is the place of what it may not know of', position)
+        this.#fault('Its position is that of a foreign entry', position)
     })
   }
 
@@ -636,9 +636,9 @@ export class Listener {
   }
 }
 
-/** What is asked of `/event`. */
+/** The parameters of a request to `/event`. */
 export interface Asked {
-  /** Topics and patterns; none for the stream of the store. */
+  /** Topics and patterns; none for the demo stream. */
   readonly names: readonly string[]
   readonly query: string
   readonly lastEventId: string | undefined

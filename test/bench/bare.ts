@@ -1,4 +1,4 @@
-/** The yardstick of a publish: `@hono/node-server` with a handler that parses the body and answers. Says its port when it listens. */
+/** The yardstick of a publish: `@hono/node-server` with a handler that parses the body and answers. Prints its port when it listens. */
 import type { AddressInfo } from 'node:net'
 import { serve } from '@hono/node-server'
 

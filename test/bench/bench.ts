@@ -16,16 +16,16 @@ import { markdown } from './table.ts'
 
 const rows: readonly Row[] = [fanout, publish, storm, memory, growth, ndjson, resume, replay, clusterRow]
 
-const help = `Measures Tidings on this machine, with servers of its own on free ports of 127.0.0.1, and prints tables.
+const help = `Measures Tidings on this machine, with its own servers on free ports of 127.0.0.1, and prints tables.
 
   npm run bench -- [--json] [--url <hub>] [row …]
 
-Look at the ratios: times are of this machine and this hour. Nothing passes or fails.
+Compare the ratios: absolute figures depend on the machine and the hour. Nothing passes or fails.
 
 ${rows.map(({ name, says }) => `  ${name.padEnd(10)}${says}`).join('\n')}
 
   --json    prints JSON
-  --url     measures a hub that runs already, for rows that can: ${rows.filter(({ anywhere }) => anywhere).map(({ name }) => name)}
+  --url     measures a running hub; possible for these rows: ${rows.filter(({ anywhere }) => anywhere).map(({ name }) => name)}
   --help    prints this
 `
 
@@ -37,7 +37,7 @@ if (values.help) {
 const url = values.url?.replace(/\/+$/, '')
 if (url !== undefined && !URL.canParse(url)) refuse(`Cannot measure "${url}": expected the URL of a hub`)
 const wanted = wantedRows()
-/** The load is what others had it do before. */
+/** The load shows how busy the machine was before. */
 const machine = `Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model ?? 'CPU'}, load ${loadavg()[0]!.toFixed(1)}`
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
@@ -72,11 +72,11 @@ function wantedRows(): readonly Row[] {
   const named = positionals.length === 0 ? rows : positionals.map(rowNamed)
   if (url === undefined) return named
   const can = named.filter(({ anywhere }) => anywhere)
-  return can.length > 0 ? can : refuse('Cannot measure these rows of a hub elsewhere')
+  return can.length > 0 ? can : refuse('Cannot measure these rows with --url')
 }
 
 function rowNamed(name: string): Row {
-  return rows.find((row) => row.name === name) ?? refuse(`Cannot measure "${name}": expected a row of those below`)
+  return rows.find((row) => row.name === name) ?? refuse(`Cannot measure "${name}": expected one of the rows below`)
 }
 
 function refuse(why: string): never {

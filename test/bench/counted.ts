@@ -1,15 +1,15 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { Sql, SqlRow } from '../../src/log/database.ts'
 
-/** What was asked of a database: the same on every machine. */
+/** The work of a database, which is the same on every machine. */
 export interface Cost {
-  /** Rows that came back. */
+  /** Rows returned. */
   rows: number
   /** Calls, by the statement's text. */
   readonly calls: Map<string, number>
 }
 
-/** An `Sql` as the adapter's, over a database of the caller's, that counts what it is asked. */
+/** An `Sql` like the adapter's, over the caller's database, that counts calls and rows. */
 export function countedSql(database: DatabaseSync): Sql & { readonly cost: Cost } {
   const cost: Cost = { rows: 0, calls: new Map() }
   const statements = new Map<string, StatementSync>()
@@ -41,7 +41,7 @@ export function countedSql(database: DatabaseSync): Sql & { readonly cost: Cost 
   }
 }
 
-/** What something costs. */
+/** Counts the work of `run`. */
 export async function costOf(sql: { readonly cost: Cost }, run: () => Promise<unknown>): Promise<Cost> {
   const { cost } = sql
   cost.rows = 0
@@ -50,7 +50,7 @@ export async function costOf(sql: { readonly cost: Cost }, run: () => Promise<un
   return { rows: cost.rows, calls: new Map(cost.calls) }
 }
 
-/** How SQLite finds what a statement asks for. */
+/** SQLite's query plan of a statement. */
 export function planOf(database: DatabaseSync, text: string): string {
   const steps = database.prepare(`EXPLAIN QUERY PLAN ${text}`).all()
   return steps.map(({ detail }) => detail).join('; ')

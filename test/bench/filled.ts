@@ -5,31 +5,31 @@ import type { Message } from '../../src/log/log.ts'
 import { folder } from '../server/server.ts'
 import type { Progress } from './row.ts'
 
-/** A log in a file: half of it in the topics of `half/**`, but for ten entries of `quiet`, at equal distances. */
+/** A log in a file: half of its entries in topics of `half/**`, the rest in others, and ten in `quiet`, at equal distances. */
 export interface FilledLog {
   readonly path: string
   readonly epoch: string
-  /** Tells the file from a copy, which would have another epoch. */
+  /** Identifies the file, because a copy would have another epoch. */
   readonly home: string
   readonly size: number
-  /** How many are in `half/**`, and the seq of the last. */
+  /** The number of entries in `half/**`, and the seq of the last one. */
   readonly half: { readonly count: number; readonly last: number }
 }
 
 export const QUIET = 10
-/** What the data of every entry begins with. */
+/** The beginning of the data of every entry. */
 export const MARK = '{"n":'
-/** More than is ever filled, and than is published to it later: nothing is to be trimmed. */
+/** More than is ever appended, so that nothing is trimmed. */
 export const RETENTION_COUNT = 100_000_000
 
 const BATCH = 5000
-/** Entries of a topic, which come one after another: an index that grows at one end fills ten times as fast. */
+/** Entries of a topic, which are appended in a row, because an index that grows at one end fills ten times as fast. */
 const TOPIC = 1000
 const PADDING = 'x'.repeat(80)
 
 const logs = new Map<number, Promise<FilledLog>>()
 
-/** Fills a log, once in the life of this process. One process at a time may open it. */
+/** Fills a log, once per size in this process. Only one process at a time may open it. */
 export function filledLog(size: number, progress: Progress): Promise<FilledLog> {
   const known = logs.get(size)
   if (known) return known

@@ -4,10 +4,10 @@ import { Stream } from '../server/stream.ts'
 import { Poster } from './post.ts'
 
 const RATE = 50
-/** Enough that a publish never waits for a connection. */
+/** Enough for a publish never to wait for a connection. */
 const CONNECTIONS = 50
 
-/** Readers of one topic that read at once, while it is published to at a steady pace. */
+/** Readers of one topic that read at once, and a publisher with a steady rate. */
 export class Live {
   readonly #streams: Stream[]
   readonly #poster: Poster
@@ -35,8 +35,8 @@ export class Live {
   }
 
   /**
-   * Publishes until it is told to stop, when it is due and not when the last one was answered; resolves with how long after it
-   * was sent each reader got each, in ms.
+   * Publishes at the rate, without waiting for answers, until the promise settles; resolves with the time, in ms, from each publish
+   * until each reader had it.
    */
   async during(until: Promise<unknown>): Promise<readonly number[]> {
     let isOver = false
@@ -56,7 +56,7 @@ export class Live {
     await Promise.all(posts)
     const wanted = posts.length * this.#streams.length
     for (let tries = 0; this.#late.length < wanted; tries++) {
-      if (tries === 500) throw new Error(`Cannot measure: ${this.#late.length} of ${wanted} live events came`)
+      if (tries === 500) throw new Error(`Cannot measure: ${this.#late.length} of ${wanted} live events arrived`)
       await pause(10)
     }
     return this.#late

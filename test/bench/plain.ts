@@ -1,6 +1,6 @@
 /**
- * The yardstick: an SSE broadcaster of forty lines on `node:http`, which holds no history, knows nobody, and writes each message to
- * each reader. `GET /event?topic=` listens, `POST /send?topic=` with a text publishes. Says its port when it listens.
+ * The yardstick: an SSE broadcaster of forty lines on `node:http`, without history or authentication, which writes each message to
+ * each reader. `GET /event?topic=` subscribes, `POST /send?topic=` with a text publishes. Prints its port when it listens.
  */
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http'
 
-/** Posts JSON over connections that are kept, at most so many requests at once. */
+/** Posts JSON over kept connections, with a limited number of requests at once. */
 export class Poster {
   readonly #agent: Agent
   readonly #url: string
@@ -10,12 +10,12 @@ export class Poster {
     this.#agent = new Agent({ keepAlive: true, maxSockets: connections })
   }
 
-  /** Resolves when it has been answered with 200, and the answer been read. */
+  /** Resolves when the answer is 200 and has been read. */
   async post(body: string): Promise<void> {
     while (!(await this.#tried(body)));
   }
 
-  /** Whether it was taken: a server may hang up on a kept connection just when it is used again, and has read nothing then. */
+  /** Resolves with false if the server closed a kept connection just when it was used again: then it has read nothing. */
   #tried(body: string): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
@@ -42,7 +42,7 @@ export class Poster {
   }
 }
 
-/** Posts one after another, in so many lanes, for so long; tells how many and how long it took. */
+/** Posts one body after another, in parallel lanes, for a time. Resolves with the number of posts and the real time. */
 export async function postFor(url: string, body: string, lanes: number, ms: number) {
   const poster = new Poster(url, lanes)
   const began = performance.now()

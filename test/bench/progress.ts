@@ -1,9 +1,9 @@
 import type { Progress } from './row.ts'
 
-/** How often a line is written where it cannot be written over. */
+/** How often a line is written when it cannot be overwritten. */
 const EVERY_MS = 2000
 
-/** Says on stderr what goes on: in one line on a terminal, else in a new one every other second. */
+/** Shows progress on stderr: in one line on a terminal, otherwise in a new line every two seconds. */
 export function progressOf(name: string): Progress {
   const { stderr } = process
   let said = Number.NEGATIVE_INFINITY
@@ -18,7 +18,7 @@ export function progressOf(name: string): Progress {
   }
 }
 
-/** Takes the line away. */
+/** Clears the line on a terminal. */
 export function clearProgress(): void {
   if (process.stderr.isTTY) process.stderr.write('\r\u001b[K')
 }

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { Stream } from '../server/stream.ts'
 import { MARK } from './filled.ts'
 
-/** What a replaying reader is to read: until this id has come, or it is told that it is enough. */
+/** What to replay: until this id has arrived, or until any message of the parent. */
 export interface Replay {
   readonly port: number
   readonly path: string
@@ -15,7 +15,7 @@ export interface Replayed {
   readonly ms: number
 }
 
-// A thread of its own: it reads as fast as it can, and whoever measures others meanwhile is not to wait for that.
+// A thread of its own, because it reads as fast as it can and must not delay other measurements.
 const { port, path, lastId } = workerData as Replay
 const mark = Buffer.from(MARK)
 const end = Buffer.from(`\nid: ${lastId}\n`)

@@ -1,28 +1,28 @@
-/** One thing that is measured: a file in `rows/`, listed in `bench.ts`. */
+/** One measurement: a file in `rows/`, listed in `bench.ts`. */
 export interface Row {
   readonly name: string
   /** What it measures, in a sentence. */
   readonly says: string
-  /** @param url of a hub elsewhere, where it is to be measured instead of one of our own; for rows that say so */
+  /** @param url a running hub to measure in place of the bench's own; only for rows with `anywhere` */
   run(progress: Progress, url?: string): Promise<Measurements>
   readonly anywhere?: true
 }
 
-/** Says what goes on, to whoever waits. */
+/** Shows the progress of a measurement. */
 export type Progress = (text: string) => void
 
 export interface Measurements {
-  /** What was measured, a line of a table each; all with the same columns. A cell that is missing could not be measured here. */
+  /** The lines of the table, all with the same columns. A missing cell could not be measured here. */
   readonly lines: readonly Readonly<Record<string, string | number | undefined>>[]
-  /** What stays true on another machine. */
+  /** Figures that can be compared between machines. */
   readonly ratios: readonly Ratio[]
-  /** What the figures do not say. */
+  /** How to read the figures. */
   readonly notes?: readonly string[]
 }
 
 export interface Ratio {
   readonly of: string
   readonly value: number
-  /** Where we want it, as people read it. Never a verdict: machines differ, and so do hours on one machine. */
+  /** The goal, for people to read. Never a verdict, because machines differ, and so do hours on one machine. */
   readonly goal?: string
 }

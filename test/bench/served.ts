@@ -5,7 +5,7 @@ import { type RedisServer, redisServer } from '../server/redis.ts'
 import { folder, start } from '../server/server.ts'
 import type { Target } from './load/drive.ts'
 
-/** A server of this bench, until it is stopped. */
+/** A running server of this bench. */
 export interface Served extends Required<Target> {
   stop(): Promise<unknown>
 }
@@ -19,7 +19,7 @@ export function hubOnDisk(): Promise<Served> {
   return hub({ LOG: `sqlite:${folder()}/hub.db` })
 }
 
-/** Nodes of one hub over a Redis that syncs before it answers. */
+/** The nodes of one hub, over a Redis that syncs before it answers. */
 export interface Cluster {
   readonly nodes: readonly Served[]
   readonly redis: RedisServer
@@ -33,7 +33,7 @@ export async function cluster(count: number): Promise<Cluster> {
   return { nodes, redis, stop: () => Promise.all(nodes.map((node) => node.stop())).then(redis.kill) }
 }
 
-/** A yardstick: one of the files beside this one. */
+/** Starts a yardstick, one of the files beside this one. */
 export async function yardstick(name: 'plain' | 'bare'): Promise<Served> {
   const child = spawn(process.execPath, [join(import.meta.dirname, `${name}.ts`)], {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -2,7 +2,7 @@ import type { Measurements, Row } from './row.ts'
 
 type Cell = string | number | undefined
 
-/** What a row measured, as Markdown. */
+/** The measurements of a row, as Markdown. */
 export function markdown({ name, says }: Row, { lines, ratios, notes = [] }: Measurements): string {
   const columns = Object.keys(lines[0] ?? {})
   const parts = [
@@ -29,7 +29,7 @@ function table(columns: readonly string[], rows: readonly (readonly Cell[])[]): 
   return [line(columns), rule, ...rows.map((row) => line(row.map(text)))].join('\n')
 }
 
-/** Three digits: what comes after them is another one each time. */
+/** Three significant digits, because the others change with each run. */
 function text(cell: Cell): string {
   if (cell === undefined) return '–'
   if (typeof cell === 'string') return cell

@@ -1,18 +1,18 @@
 import { readFileSync } from 'node:fs'
 import { rssOf, withoutProc } from '../server/server.ts'
 
-/** What the kernel counts processor time in: USER_HZ, 100 on every Linux that Node runs on. */
+/** The kernel's unit of processor time: USER_HZ, 100 on every Linux that Node runs on. */
 const TICK_US = 10_000
 const LOOK_MS = 10
 
 export interface Usage {
-  /** Processor time spent, by the process and by the kernel for it. */
+  /** Processor time of the process, including the kernel's for it. */
   readonly cpuUs: number
-  /** The most memory it was seen to hold. */
+  /** The most resident memory observed. */
   readonly peakBytes: number
 }
 
-/** What a process uses until the returned function is called, which gives nothing where there is no `/proc`. */
+/** Measures a process until the returned function is called, which returns undefined without `/proc`. */
 export function watchUsage(pid: number): () => Usage | undefined {
   if (withoutProc) return () => undefined
   const began = cpuOf(pid)
@@ -29,7 +29,7 @@ export function watchUsage(pid: number): () => Usage | undefined {
 }
 
 function cpuOf(pid: number): number {
-  // proc(5): the name may hold anything, so fields are counted from behind its parenthesis; utime and stime are 14 and 15.
+  // proc(5): the name may contain anything, so fields are counted after its parenthesis; utime and stime are 14 and 15.
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /s, '')
     .split(' ')

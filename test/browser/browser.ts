@@ -4,17 +4,17 @@ import type { Tab, Visit } from './visit.ts'
 /** A browser that is launched for its first page. */
 export interface Browser<T extends Tab = Tab> {
   readonly name: string
-  /** Where there is no such browser, what is seen in it is skipped for this reason. */
+  /** Why its tests are skipped, if there is no such browser. */
   readonly missing: string
-  /** Opens the hub's page as another person: nothing is shared with the pages opened before. */
+  /** Opens the hub's page as another person, who shares nothing with the pages opened before. */
   open(url: string): Promise<Visit<T>>
-  /** Closes every page, and throws if one of the hub's threw, broke its policy or asked something: for `afterEach`. */
+  /** Closes every page, and throws if a page of the hub threw, broke its policy or opened a dialog: for `afterEach`. */
   leave(): Promise<void>
   /** Ends the browser: for `afterAll`. */
   quit(): Promise<void>
 }
 
-/** The first of these programs that is there. */
+/** The first of these programs that exists. */
 export function programAt(...places: (string | undefined)[]): string | undefined {
   return places.find((place) => place && existsSync(place))
 }
@@ -26,7 +26,7 @@ export function tellViolations(): void {
   )
 }
 
-/** Throws what went wrong in the pages, and forgets it. */
+/** Throws the problems of the pages, and clears the list. */
 export function raise(problems: string[]): void {
   if (problems.length > 0) throw new Error(`The page had problems:\n${problems.splice(0).join('\n')}`)
 }

@@ -25,12 +25,12 @@ const args = [
   '--disable-sync',
 ]
 
-/** Far from the server's zone, so that its time is not taken for the reader's. */
+/** Far from the server's time zone, so that a test can tell their times apart. */
 export const reader = { locale: 'en-GB', timezoneId: 'Asia/Tokyo' } as const
 
 interface Chromium extends Browser<Page> {
   open(url: string, options?: BrowserContextOptions): Promise<Visit<Page>>
-  /** A page for any address. */
+  /** Opens an empty page for any address. */
   newPage(options?: BrowserContextOptions): Promise<Page>
 }
 
@@ -77,11 +77,11 @@ async function note(page: Page): Promise<void> {
   })
   page.on('console', (message) => {
     if (message.type() !== 'error') return
-    // Chromium itself reports a lost stream and a refused request; tests cause both, and look at what the page makes of them.
+    // Chromium itself reports a lost stream and a refused request; tests cause both, and check how the page handles them.
     const { url } = message.location()
     const isAnswer = URL.canParse(url) && ['/event', '/send'].includes(new URL(url).pathname)
-    // It fetches the tab's icon when it likes: perhaps from a server that a test kills in the midst of its answer. An HTTP
-    // status that is an error has another text, and a blocked request is ERR_BLOCKED.
+    // Chromium fetches the tab's icon at any time, perhaps from a server that a test kills during its answer. An HTTP
+    // error status has another text, and a blocked request is ERR_BLOCKED.
     const isUnreachable = /net::ERR_(CONNECTION|INTERNET|INCOMPLETE|EMPTY|CONTENT_LENGTH)_/.test(message.text())
     if (!isAnswer && !isUnreachable) problems.push(`console: ${message.text()} (${url})`)
   })

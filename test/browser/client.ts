@@ -2,9 +2,9 @@ import { expect } from 'vitest'
 import { folder, freePort, type Server } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
-/** What a program does while people look at their pages. */
+/** Requests of programs, beside the pages that people have open. */
 
-/** The seed's call. */
+/** Sets the value of the demo. */
 export async function send({ url }: Server, message: string): Promise<{ id: string }> {
   return post(`${url}/send`, { message })
 }
@@ -23,16 +23,16 @@ export async function post(url: string, body: object): Promise<{ id: string }> {
   return (await answer.json()) as { id: string }
 }
 
-/** Resolves when every open stream has had its value repeated so many times. */
+/** Resolves when every open demo stream has repeated its value this many times. */
 export async function repeats({ port }: Server, times: number): Promise<Stream['reader']> {
   const stream = new Stream(port, '/event')
-  // One more than asked: the others' seconds do not begin with ours.
+  // One more, because the seconds of other streams begin at other times.
   await stream.until(() => stream.reader.events.length > times + 1)
   stream.socket.destroy()
   return stream.reader
 }
 
-/** Settings of a server that can be killed and come back as itself: same port, same log. */
+/** Settings of a server that can be killed and started again with the same port and log. */
 export async function lasting(): Promise<Record<string, string>> {
   return { PORT: `${await freePort()}`, LOG: `sqlite:${folder()}/hub.db`, RETRY: '500ms' }
 }

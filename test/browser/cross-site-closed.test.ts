@@ -5,18 +5,18 @@ import { cleanUp, type Server, start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 import { type Foreign, foreign } from './foreign.ts'
 
-/** What cross-site.test.ts leaves: a hub with keys, and somebody who is logged in there and looks at a foreign page. */
+/** Like cross-site.test.ts, for a hub with keys and a person who is logged in there and visits a foreign page. */
 
 const { missing, leave, newPage, quit } = chromium
 const SAID = 'for those only who are let in'
-/** A page of the hub's that asks for nothing by itself. */
+/** A page of the hub that sends no requests by itself. */
 const QUIET = '/style.css'
-/** Where the tests speak from, so that the hub's log of requests tells them from the browser. */
+/** The address of the test's own requests, which tells them from the browser's in the request log. */
 const ADMIN = '192.0.2.1'
 const everything = { publish: ['**', '$store', '$topics/**', '$revoked'], subscribe: ['**', '$store'] }
 
 let hub: Server
-/** By this name a browser takes a hub without TLS to be secure, and keeps its cookies. */
+/** The hub at localhost, which browsers treat as secure without TLS, so that they keep its cookies. */
 let site: string
 let others: Foreign
 let admin: Record<string, string>
@@ -47,15 +47,15 @@ afterAll(async () => {
   await quit()
 })
 
-/** What a page does with a URL of the hub. It returns what it could read. */
+/** What a page does with a URL of the hub. Returns what the page could read. */
 type Means = (url: string) => unknown
 
-/** What makes a browser get something, from a page or in the place of one. */
+/** Ways to make a browser send a GET from a page. */
 const gets: Record<string, Means> = {
   'an image': (url) => {
     new Image().src = url
   },
-  'an image that its own server redirects': (url) => {
+  'an image that the foreign server redirects': (url) => {
     new Image().src = `/away?${encodeURIComponent(url)}`
   },
   'a script': (url) => {
@@ -82,7 +82,7 @@ const gets: Record<string, Means> = {
   },
 }
 
-/** What makes it go there itself. */
+/** Ways to make the page itself navigate there. */
 const leaves: Record<string, Means> = {
   'a link that is followed': (url) => {
     Object.assign(document.createElement('a'), { href: url }).click()
@@ -92,16 +92,16 @@ const leaves: Record<string, Means> = {
   },
 }
 
-/** What a form is called that changes something, where it goes, its type and its one field. */
+/** Forms that would change something: name, path, type and one field. */
 const forms = [
   ['a form', '/send', 'application/x-www-form-urlencoded', 'message', 'evil'],
   ['a form to a topic', '/send?topic=chat', 'application/x-www-form-urlencoded', 'data', 'evil'],
   ['a form with parts', '/send', 'multipart/form-data', 'message', 'evil'],
   ['a form of plain text to a topic', '/send?topic=chat', 'text/plain', 'evil', ''],
-  ['a form of what is JSON as well, to revoke', '/revoke', 'text/plain', '{"sub":"visitor","', '":""}'],
+  ['a form that is also valid JSON, to revoke', '/revoke', 'text/plain', '{"sub":"visitor","', '":""}'],
 ] as const
 
-/** What else a page may try: where, how, and what the hub says to it if that is not the same as to a form. */
+/** Other attempts to change something: path, means, and the hub's answer if it differs from that to a form. */
 const sends: Record<string, [path: string, means: Means, told?: string]> = {
   'a fetch to a topic': [
     '/send?topic=chat',
@@ -142,7 +142,7 @@ const sends: Record<string, [path: string, means: Means, told?: string]> = {
   ],
 }
 
-/** What reads, if anything does. */
+/** Attempts to read. */
 const reads: Record<string, [path: string, means: Means]> = {
   'an EventSource': [
     '/event?topic=chat&from=earliest',
@@ -161,7 +161,7 @@ const reads: Record<string, [path: string, means: Means]> = {
         String,
       ),
   ],
-  'a fetch that asks for no leave': [
+  'a fetch without CORS': [
     '/event?topic=chat&from=earliest',
     (url) =>
       fetch(url, { mode: 'no-cors', headers: { accept: 'application/json' }, credentials: 'include' }).then(
@@ -205,7 +205,7 @@ const reads: Record<string, [path: string, means: Means]> = {
   ],
 }
 
-/** All that the hub holds and says of itself, its log's head too, and what the visitor is logged in by. */
+/** Everything that the hub holds and shows, including the head of its log, and the visitor's cookies. */
 async function state() {
   const json = async (path: string) => {
     const response = await fetch(hub.url + path, { headers: { ...admin, accept: 'application/json' } })
@@ -219,7 +219,7 @@ async function state() {
   }
 }
 
-/** What the hub tells of requests from now on: method, path, status and the code of a refusal. */
+/** The hub's request log from now on: method, path, status and the code of a refusal. */
 function telling(): () => string[] {
   const before = hub.output.length
   const lines = () => hub.output.slice(before).split('\n').slice(0, -1)
@@ -231,14 +231,14 @@ function telling(): () => string[] {
       .map(({ method, path, status, code }) => [method, path, status, code].filter(Boolean).join(' '))
 }
 
-/** A page of that origin, always in the same tab: a new one takes ten times as long. */
+/** Opens a page of this origin, always in the same tab, because a new tab takes ten times as long. */
 async function open(origin: string): Promise<Page> {
   const page = visitor.pages()[0]!
   await page.goto(origin)
   return page
 }
 
-/** What comes of it when a page does this: what the hub tells of it, whether anything is different then, and what the page could read. */
+/** Runs an attempt of a page, and returns what the hub logged, whether anything changed, and what the page could read. */
 async function tried<T>(page: Page, means: (given: T) => unknown, given: T, isLeaving = false) {
   const before = await state()
   const told = telling()
@@ -257,15 +257,15 @@ function submit({ url, type, name, value, target }: Record<'url' | 'type' | 'nam
 }
 
 const origins = [
-  // No cookie comes along. What is refused as foreign is so whether there is one or not.
+  // The browser sends no cookie. A foreign request is refused with or without one.
   { from: 'another site', where: 'otherSite', reading: '401 token_missing' },
-  // The cookie comes along, for all ports are one site: reading is what the browser alone keeps from the page.
+  // The browser sends the cookie, because all ports are one site; only the browser keeps the page from reading.
   { from: 'another origin of the same site', where: 'sameSite', reading: '200' },
 ] as const
 
-describe.each(origins)('a page of $from, looked at by who is logged in at a hub with keys,', ({ where, reading }) => {
+describe.each(origins)('a page of $from, visited by somebody logged in at a hub with keys,', ({ where, reading }) => {
   for (const [name, means] of Object.entries({ ...gets, ...leaves })) {
-    test(`sets nothing with ${name}`, async () => {
+    test(`cannot set the store with ${name}`, async () => {
       const page = await open(others[where])
       const { told, isChanged } = await tried(page, means, `${site}/send?message=evil`, name in leaves)
       expect(told).toEqual(['GET /send 403 cross_site'])
@@ -275,9 +275,9 @@ describe.each(origins)('a page of $from, looked at by who is logged in at a hub 
 
   describe.each([
     ['in a frame', 'frame'],
-    ['in its own place', '_self'],
-  ])('whose answer is to come %s,', (_, target) => {
-    test.each(forms)('changes nothing with %s', async (_, path, type, name, value) => {
+    ['in place of the page', '_self'],
+  ])('with the answer %s,', (_, target) => {
+    test.each(forms)('cannot change anything with %s', async (_, path, type, name, value) => {
       const page = await open(others[where])
       const given = { url: site + path, type, name, value, target }
       const { told, isChanged } = await tried(page, submit, given, target === '_self')
@@ -286,14 +286,14 @@ describe.each(origins)('a page of $from, looked at by who is logged in at a hub 
     })
   })
 
-  test.each(Object.keys(sends))('changes nothing with %s', async (name) => {
+  test.each(Object.keys(sends))('cannot change anything with %s', async (name) => {
     const [path, means, refusal = `POST ${path.split('?')[0]} 403 cross_site`] = sends[name]!
     const { told, isChanged } = await tried(await open(others[where]), means, site + path)
     expect(told).toEqual([refusal])
     expect(isChanged).toBe(false)
   })
 
-  test.each(Object.keys(reads))('reads nothing with %s', async (name) => {
+  test.each(Object.keys(reads))('cannot read anything with %s', async (name) => {
     const [path, means] = reads[name]!
     const { told, got } = await tried(await open(others[where]), means, site + path)
     expect(told).toEqual([`GET ${path.split('?')[0]} ${reading}`])
@@ -301,7 +301,7 @@ describe.each(origins)('a page of $from, looked at by who is logged in at a hub 
   })
 })
 
-test("the hub's own page may do and read what these may not", async () => {
+test("the hub's own page can do and read what foreign pages cannot", async () => {
   const page = await open(site + QUIET)
   const [path, means] = reads['an EventSource']!
   expect((await tried(page, means, site + path)).got).toBe(SAID)

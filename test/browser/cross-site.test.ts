@@ -8,7 +8,7 @@ import { chromium } from './chromium.ts'
 
 const { missing, leave, newPage, quit } = chromium
 
-/** A page of somebody else. By name it is another site than the hub, whose pages are at 127.0.0.1. */
+/** Serves a foreign page at localhost, which is another site than the hub at 127.0.0.1. */
 let foreign: HttpServer
 let hub: Server
 let page: Page
@@ -29,7 +29,7 @@ afterEach(async () => {
 })
 afterAll(quit)
 
-/** What a page can make a browser send to another site without asking it first. */
+/** Requests that a page can make a browser send to another site without a preflight. */
 const attempts: Record<string, (url: string) => unknown> = {
   'an image': (url) => {
     new Image().src = `${url}?message=evil`
@@ -52,7 +52,7 @@ const attempts: Record<string, (url: string) => unknown> = {
     fetch(`${url}?topic=chat`, { method: 'POST', mode: 'no-cors', body: 'evil' }).catch(() => {}),
 }
 
-/** How the hub answers a request, or why the browser kept the answer from the page. */
+/** The status of the hub's answer, or why the browser kept the answer from the page. */
 function answer(): Promise<string> {
   const isHub = (of: { url(): string }) => of.url().startsWith(hub.url)
   return Promise.race([
@@ -61,10 +61,10 @@ function answer(): Promise<string> {
   ])
 }
 
-test.each(Object.keys(attempts))('another site sends nothing with %s', async (means) => {
+test.each(Object.keys(attempts))('another site cannot publish with %s', async (means) => {
   const answered = answer()
   await page.evaluate(attempts[means]!, `${hub.url}/send`)
-  // What is not for other sites is kept from them, its status too (Cross-Origin-Resource-Policy); a page that is opened sees it.
+  // The answer is kept from other sites, even its status (Cross-Origin-Resource-Policy), unless the browser navigates to it.
   const isOpened = means === 'a link that is followed' || means === 'a form'
   expect(await answered).toBe(isOpened ? '403' : 'net::ERR_BLOCKED_BY_RESPONSE.NotSameOrigin')
   const stream = new Stream(hub.port, '/event')
@@ -74,7 +74,7 @@ test.each(Object.keys(attempts))('another site sends nothing with %s', async (me
   expect(stream.reader.lastEventId).toMatch(/-0$/) // nothing in any topic
 })
 
-test('another site reads no stream', async () => {
+test('another site cannot read a stream', async () => {
   const read = await page.evaluate(
     (url) =>
       new Promise((resolve) => {
@@ -87,7 +87,7 @@ test('another site reads no stream', async () => {
   expect(read).toBe('an error')
 })
 
-test('another site frames no page', async () => {
+test('another site cannot frame the page', async () => {
   await page.evaluate(
     (url) =>
       new Promise((resolve) => {

@@ -8,11 +8,11 @@ import { pageSuite } from './suite.ts'
 pageSuite(firefox, node)
 afterAll(firefox.quit)
 
-describe('the page comes back by itself in Firefox', () => {
+describe('the page in Firefox reconnects by itself', () => {
   beforeEach((context) => context.skip(firefox.missing !== '', firefox.missing))
-  afterEach(() => firefox.leave().finally(cleanUp)) // a hook that fails keeps the next from running
+  afterEach(() => firefox.leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
 
-  test('on the EventSource it had, where Firefox tries again', async () => {
+  test('with its EventSource when Firefox retries', async () => {
     const settings = await lasting()
     const server = await start(settings)
     await send(server, 'before')
@@ -26,7 +26,7 @@ describe('the page comes back by itself in Firefox', () => {
     await visit.shows('before', '1', '2', '3')
   })
 
-  test('on an EventSource of its own making, where Firefox gives up', async () => {
+  test('with a new EventSource when Firefox gives up', async () => {
     const settings = await lasting()
     const server = await start(settings)
     await send(server, 'before')
@@ -34,7 +34,7 @@ describe('the page comes back by itself in Firefox', () => {
     await visit.shows('before')
     await server.kill('SIGKILL')
     await visit.offline(async () => {
-      // Firefox retries what was refused or cut, but closes the EventSource for good where there is no network.
+      // Firefox retries a refused or cut connection, but without a network it closes the EventSource for good.
       await visit.is('Reconnecting', /Trying again in a few seconds/)
       const back = await start(settings)
       for (const message of ['1', '2', '3']) await send(back, message)

@@ -17,7 +17,7 @@ let home: string | undefined
 const contexts = new Set<BrowserContext>()
 const problems: string[] = []
 
-/** By WebDriver BiDi, which Debian's Firefox speaks; playwright drives only a Firefox of its own build. */
+/** Driven by WebDriver BiDi, which Debian's Firefox supports; playwright drives only its own build of Firefox. */
 export const firefox: Browser<Page> = {
   name: 'Firefox',
   missing: executablePath ? '' : 'needs Firefox: name one with FIREFOX=PATH',
@@ -45,13 +45,13 @@ export const firefox: Browser<Page> = {
   },
 }
 
-/** With a home of its own: it does not start where it cannot write to that. */
+/** Launches Firefox with a home folder of its own, because it does not start if it cannot write there. */
 function launch(executablePath: string): Promise<Launched> {
   home = mkdtempSync(join(tmpdir(), 'firefox-'))
   return puppeteer.launch({ browser: 'firefox', executablePath, env: { ...process.env, HOME: home } })
 }
 
-/** Firefox itself reports a lost stream, which tests cause, as if the page had thrown it. */
+/** Firefox itself reports a lost stream, which tests cause, as an error thrown by the page. */
 const isLostStream = (message: string) => /^(Firefox can’t establish a|The) connection to .*\/event\b/.test(message)
 
 async function note(page: Page): Promise<void> {

@@ -1,9 +1,9 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** A server of somebody else, with a page that holds nothing and, at `/away?<url>`, a redirect. */
+/** A foreign server, with an empty page and, at `/away?<url>`, a redirect. */
 export interface Foreign {
-  /** Cookies know no ports: by this name it is of the same site as a hub at `localhost`. */
+  /** Cookies ignore ports: under this name the server is of the same site as a hub at `localhost`. */
   readonly sameSite: string
   readonly otherSite: string
   close(): void

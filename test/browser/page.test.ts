@@ -6,22 +6,22 @@ import { cleanUp, type Server, start } from '../server/server.ts'
 import { chromium, reader } from './chromium.ts'
 import { lasting, post, publish, repeats, send } from './client.ts'
 
-/** What suite.ts leaves: it shows no more on another runtime. */
+/** Tests of the page that need only one runtime; suite.ts has the others. */
 
 const { missing, open, leave, quit } = chromium
 const DEFAULT = 'This is a server-sent event'
 
 beforeEach((context) => context.skip(missing !== '', missing))
-afterEach(() => leave().finally(cleanUp)) // a hook that fails keeps the next from running
+afterEach(() => leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
 afterAll(quit)
 
-/** A server that can be killed and come back as itself. */
+/** A server that can be killed and started again with the same port and log. */
 async function mortal(env: Record<string, string> = {}): Promise<{ server: Server; again: () => Promise<Server> }> {
   const settings = { ...(await lasting()), ...env }
   return { server: await start(settings), again: () => start(settings) }
 }
 
-/** A proxy that has the hub under `/hub/` and says so. */
+/** Starts a proxy that serves the hub under `/hub/`. */
 async function underHub(server: Server): Promise<string> {
   const proxy = createServer((request, response) => {
     if (!request.url!.startsWith('/hub/')) {
@@ -53,7 +53,7 @@ afterEach(() => {
 })
 
 describe('the page', () => {
-  test('works under a path: behind a proxy that strips it, with its files, its stream, its sends and its addresses', async () => {
+  test('works behind a proxy that strips a path: its files, streams, sends and /docs', async () => {
     const server = await start()
     const url = await underHub(server)
     const visit = await open(url)
@@ -68,7 +68,7 @@ describe('the page', () => {
     await docs.page.getByText('A Server-Sent Events hub').first().waitFor()
   })
 
-  test("shows a message with its id and with its time in the reader's own clock", async () => {
+  test("shows a message with its id and its time in the reader's time zone", async () => {
     const server = await start()
     const { page } = await open(server.url)
     await page.getByText(DEFAULT).waitFor()
@@ -81,7 +81,7 @@ describe('the page', () => {
     expect(await row.locator('time').getAttribute('datetime')).toBe(timestamp)
   })
 
-  test('sends what was written with Enter, and starts a new line with Shift and Enter', async () => {
+  test('sends the message with Enter, and starts a new line with Shift and Enter', async () => {
     const { url } = await start()
     const [writer, other] = [await open(url), await open(url)]
     await writer.shows(DEFAULT)
@@ -95,9 +95,9 @@ describe('the page', () => {
   })
 
   test.each([
-    ['longer than an event may be', 61 * 1024, 'event_too_large'],
-    ['longer than a body may be', 70 * 1024, 'body_too_large'],
-  ])("keeps a refused message, %s, and shows the server's sentence", async (_, length, code) => {
+    ['longer than the largest event', 61 * 1024, 'event_too_large'],
+    ['longer than the largest body', 70 * 1024, 'body_too_large'],
+  ])("keeps a refused message, %s, and shows the server's explanation", async (_, length, code) => {
     const { url } = await start()
     const visit = await open(url)
     await visit.shows(DEFAULT)
@@ -112,7 +112,7 @@ describe('the page', () => {
     expect(await visit.texts).toEqual([DEFAULT])
   })
 
-  test('says at every moment when the server was last heard', async () => {
+  test('shows when the server was last heard', async () => {
     const { server } = await mortal()
     const visit = await open(server.url)
     const heard = visit.page.locator('#heard')
@@ -123,7 +123,7 @@ describe('the page', () => {
     await expect.poll(() => heard.textContent(), { timeout: 5000 }).toMatch(/^last heard [2-5] s ago$/)
   })
 
-  test("leaves the seed's own script working: EventSource on /event gets a message and its time", async () => {
+  test('lets the original script of the demo work: an EventSource on /event gets a message and its time', async () => {
     const { url } = await start()
     const { page } = await open(url)
     const got = await page.evaluate(
@@ -145,8 +145,8 @@ describe('the page', () => {
   })
 })
 
-describe('the page comes back by itself', () => {
-  test('after SIGTERM, with everything that was said meanwhile, once and in order', async () => {
+describe('the page reconnects by itself', () => {
+  test('after SIGTERM, and shows everything published meanwhile, once and in order', async () => {
     const { server, again } = await mortal()
     const visit = await open(server.url)
     await visit.shows(DEFAULT)
@@ -167,7 +167,7 @@ describe('the page comes back by itself', () => {
     await visit.shows(DEFAULT, 'before', '1', '2', '3', 'after')
   })
 
-  test('without showing the default message again, whose time is that of the start', async () => {
+  test('without showing the default message again, whose time changes with the restart', async () => {
     const { server, again } = await mortal()
     const visit = await open(server.url)
     await visit.shows(DEFAULT)
@@ -189,7 +189,7 @@ describe('the page comes back by itself', () => {
     await visit.shows(DEFAULT, 'meanwhile')
   })
 
-  test('and shows a gap where something can no longer be delivered', async () => {
+  test('and shows a gap when messages can no longer be delivered', async () => {
     const { server, again } = await mortal({ TOPIC_RETENTION_COUNT: '2', WINDOW_COUNT: '1' })
     const visit = await open(`${server.url}/?topic=chat`)
     await visit.is('Live')
@@ -209,7 +209,7 @@ describe('the page comes back by itself', () => {
 })
 
 describe('the topic field', () => {
-  test('puts the topic into the address, which keeps it over a reload', async () => {
+  test('puts the topic into the URL, which keeps it over a reload', async () => {
     const server = await start()
     const visit = await open(server.url)
     await visit.watches('chat/room-1')
@@ -223,25 +223,25 @@ describe('the topic field', () => {
     await visit.shows('after the reload')
   })
 
-  test("begins the destination of a message with the pattern's own beginning", async () => {
+  test('fills the destination of a message with the beginning of the pattern', async () => {
     const { url } = await start()
     const visit = await open(url)
     await visit.watches('sensors/*')
     expect(await visit.page.getByRole('combobox', { name: 'To topic' }).inputValue()).toBe('sensors/')
   })
 
-  test('is where the keyboard goes back to when it holds no topic', async () => {
+  test('of the destination gets the focus back when it holds an invalid topic', async () => {
     const { url } = await start()
     const visit = await open(`${url}/?topic=sensors/*`)
     const { page } = visit
-    await visit.says('closed') // to "sensors/", which only begins one
+    await visit.says('closed') // to "sensors/", which is only the beginning of a topic
     await expect.poll(() => page.getByRole('alert').textContent()).toContain('topic_invalid')
     const to = page.getByRole('combobox', { name: 'To topic' })
     expect(await to.getAttribute('aria-invalid')).toBe('true')
     expect(await to.evaluate((field) => field === document.activeElement)).toBe(true)
   })
 
-  test('listens for named events that were asked for', async () => {
+  test('listens for the event names in the URL', async () => {
     const server = await start()
     const visit = await open(`${server.url}/?topic=house&event=alert`)
     await visit.is('Live')
@@ -251,7 +251,7 @@ describe('the topic field', () => {
     expect(await visit.page.locator('#messages .name').textContent()).toBe('alert')
   })
 
-  test("shows the server's sentence about what is no topic", async () => {
+  test("with an invalid topic shows the server's explanation", async () => {
     const { url } = await start()
     const visit = await open(`${url}/?topic=a//b`)
     await expect
@@ -261,7 +261,7 @@ describe('the topic field', () => {
 })
 
 describe('everybody can use the page', () => {
-  test('with the keyboard alone: Tab leads from the topic over the list to the message and Send', async () => {
+  test('with the keyboard alone: Tab moves from the topic over the list to the message and Send', async () => {
     const { url } = await start()
     const { page } = await open(url)
     const reached: string[] = []
@@ -272,7 +272,7 @@ describe('everybody can use the page', () => {
     expect(reached).toEqual(['topic', 'Watch', 'Options', 'log', 'message', 'Send'])
   })
 
-  test('with a screen reader: every field has a label, the list is a log, the state a status', async () => {
+  test('with a screen reader: every field has a label, the list is a log, the state is a status', async () => {
     const { url } = await start()
     const { page } = await open(`${url}/?topic=sensors/*`)
     await page.getByText('Options').press('Enter')
@@ -284,7 +284,7 @@ describe('everybody can use the page', () => {
     expect(await page.getByRole('status').first().getAttribute('id')).toBe('state')
   })
 
-  test('on a phone: nothing is wider than 360 px, however long a word is', async () => {
+  test('on a phone: nothing is wider than 360 px, not even a long word', async () => {
     const server = await start()
     const topic = 'a-topic-of-some-length/'.repeat(8).slice(0, -1)
     for (const path of ['/', `/?topic=${topic}`, '/?topic=sensors/*&topic=news/**']) {
@@ -305,7 +305,7 @@ describe('everybody can use the page', () => {
   test.each([
     ['light', [200, 255]],
     ['dark', [0, 60]],
-  ] as const)('in the %s scheme that they chose', async (colorScheme, [least, most]) => {
+  ] as const)('in their colour scheme, %s', async (colorScheme, [least, most]) => {
     const { url } = await start()
     const { page } = await open(url, { colorScheme })
     const colour = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor)

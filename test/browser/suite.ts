@@ -6,7 +6,7 @@ import { lasting, publish, repeats, send } from './client.ts'
 
 const DEFAULT = 'This is a server-sent event'
 
-/** What the page promises everybody, whatever the browser and whatever runs the server. They share one server, in this order. */
+/** Tests the page's promises in any browser and on any runtime. The tests share one server, in this order. */
 export function pageSuite(browser: Browser, runtime: Runtime): void {
   describe(`the page on ${runtime.name}, in ${browser.name}`, () => {
     let settings: Record<string, string>
@@ -28,19 +28,19 @@ export function pageSuite(browser: Browser, runtime: Runtime): void {
       await visit.shows(DEFAULT)
     })
 
-    test('shows everybody at once what somebody sent, each message once though it repeats every second', async () => {
+    test('shows a new message to everybody at once, and only once although the stream repeats it', async () => {
       await send(server, 'before')
       const visits = await openTwo()
       for (const visit of visits) await visit.shows('before')
       await send(server, 'by POST')
       await fetch(`${server.url}/send?message=by%20GET`)
       for (const visit of visits) await visit.shows('before', 'by POST', 'by GET')
-      await send(server, 'by GET') // the same words again are another message
+      await send(server, 'by GET') // the same text again is another message
       await repeats(server, 1)
       for (const visit of visits) await visit.shows('before', 'by POST', 'by GET', 'by GET')
     })
 
-    test('sends to everybody what was typed', async () => {
+    test('sends a typed message to everybody', async () => {
       await send(server, 'before')
       const [writer, other] = await openTwo()
       for (const visit of [writer, other]) await visit.shows('before')
@@ -48,7 +48,7 @@ export function pageSuite(browser: Browser, runtime: Runtime): void {
       for (const visit of [writer, other]) await visit.shows('before', 'typed')
     })
 
-    test('shows markup as the text it is and runs nothing of it', async () => {
+    test('shows markup as text and runs none of it', async () => {
       const markup = '<img src=x onerror="window.ran = true; alert(1)"><script>window.ran = true</script>'
       await send(server, 'before')
       const visit = await open()
@@ -76,7 +76,7 @@ export function pageSuite(browser: Browser, runtime: Runtime): void {
       for (const each of [visit, other]) await each.shows('from outside', 'from the page')
     })
 
-    test('watches a pattern, and publishes to the topic it then asks for', async () => {
+    test('watches a pattern, and publishes to the topic named beside it', async () => {
       const visit = await open()
       await visit.watches('sensors/*')
       await publish(server, 'sensors/door', 'open')
@@ -85,7 +85,7 @@ export function pageSuite(browser: Browser, runtime: Runtime): void {
       await visit.shows('open', 'closed')
     })
 
-    test('is served under a strict policy, which the browser holds it to', async () => {
+    test('is served with a strict policy, which the browser enforces', async () => {
       const { headers } = await fetch(server.url)
       expect(headers.get('content-security-policy')!.split('; ')).toEqual(
         expect.arrayContaining([
@@ -101,11 +101,11 @@ export function pageSuite(browser: Browser, runtime: Runtime): void {
             new Image().src = 'data:,'
           }),
       )
-      // No other test could leave after this.
+      // This clears the violation, which would fail the next test.
       await expect(browser.leave()).rejects.toThrow('policy: img-src blocked data')
     })
 
-    test('comes back by itself after kill -9, with everything that was said meanwhile, once and in order', {
+    test('reconnects by itself after kill -9, and shows everything published meanwhile, once and in order', {
       timeout: 60_000, // wrangler takes 3 to 6 s to start, and longer on a busy machine
     }, async () => {
       await send(server, 'before')

@@ -11,21 +11,21 @@ const { missing, leave, newPage, quit } = chromium
 const settings = { AUTH_SECRET: SECRET, RETRY: '500ms' }
 
 beforeEach((context) => context.skip(missing !== '', missing))
-// Not after each: those that wait for the same seconds run at once, and each has its server and its page.
+// Not after each, because the tests that wait for seconds run concurrently, each with its server and its page.
 afterAll(async () => {
   await leave()
   await cleanUp()
   await quit()
 })
 
-/** By this name a browser takes a hub without TLS to be secure, and keeps its cookies. */
+/** The hub at localhost, which browsers treat as secure without TLS, so that they keep its cookies. */
 const urlOf = ({ port }: Server) => `http://localhost:${port}`
 
 async function bearer(...given: Parameters<typeof token>): Promise<string> {
   return `Bearer ${await token(...given)}`
 }
 
-/** The hub's own page. It has not said who its reader is, and shows no stream of its own. */
+/** Opens the hub's own page, without credentials, so that it shows no stream. */
 async function visit(hub: Server): Promise<Page> {
   const page = await newPage()
   await page.goto(`${urlOf(hub)}/`)
@@ -51,11 +51,11 @@ function ticketOf(page: Page, authorization: string): Promise<string> {
 interface Heard {
   opens: number
   readonly data: string[]
-  /** The hub's own events that would be a surprise, and the one that is due. */
+  /** The control events received: hub.expiring is expected, the others are not. */
   readonly controls: string[]
 }
 
-/** Opens a native EventSource in a page, which keeps what it hears until the next one is opened. */
+/** Opens a native EventSource in a page, which keeps what it receives until the next one is opened. */
 function listen(page: Page, url: string, init: EventSourceInit = {}): Promise<void> {
   return page.evaluate(
     ({ url, init }) => {
@@ -78,7 +78,7 @@ function heard(page: Page): Promise<Heard & { readonly readyState: number }> {
   })
 }
 
-/** Requests for a stream with a ticket, as the page makes them: the first one, and the browser's own reconnects. */
+/** The requests for a stream with a ticket: the page's first one, and the browser's own reconnects. */
 function asksOf(page: Page): Request[] {
   const asks: Request[] = []
   page.on('request', (request) => {
@@ -88,7 +88,7 @@ function asksOf(page: Page): Request[] {
 }
 
 test.concurrent.for(runtimes)(
-  'a native EventSource in Chromium that came in by a ticket lives through two forced lifetimes, misses nothing, and ends with its token, on $name',
+  'a native EventSource in Chromium with a ticket reconnects after two lifetimes, misses nothing, and ends with its token, on $name',
   { timeout: 60_000 },
   async (runtime, { expect }) => {
     const hub = await start({ ...settings, LIFETIME: '1s' }, runtime)
@@ -128,17 +128,17 @@ test.concurrent.for(runtimes)(
       })
 
     await expect.poll(() => heard(page), { timeout: 15_000, interval: 50 }).toMatchObject({ readyState: 2 })
-    expect(Date.now()).toBeGreaterThan(1000 * (exp - 1)) // a cookie lives for whole seconds
+    expect(Date.now()).toBeGreaterThan(1000 * (exp - 1)) // a cookie's lifetime is in whole seconds
     expect((await asks.at(-1)!.response())!.status()).toBe(401)
     const after = await heard(page)
     expect(after.data).toEqual(sent)
     expect([...new Set(after.controls)]).toEqual(['hub.expiring'])
-    // One was refused, and all before it were let in.
+    // One request was refused, and all before it were accepted.
     expect(asks.length).toBe(after.opens + 1)
   },
 )
 
-test('the cookie that a ticket leaves is seen by no script, goes to /event alone, and is nothing without its ticket', async () => {
+test('the cookie of a ticket is hidden from scripts, sent to /event only, and useless without its ticket', async () => {
   const hub = await start({ ...settings, LIFETIME: '1s' })
   const page = await visit(hub)
   const asks = asksOf(page)
@@ -163,7 +163,7 @@ test('the cookie that a ticket leaves is seen by no script, goes to /event alone
   }
   expect(answers).toEqual({
     '/event?topic=room/a': ['the cookie', 401],
-    '/topics': [undefined, 200], // of which it is shown none
+    '/topics': [undefined, 200], // an empty list
     '/send?message=x': [undefined, 401],
     '/ready': [undefined, 200],
     '/openapi.json': [undefined, 200],
@@ -172,7 +172,7 @@ test('the cookie that a ticket leaves is seen by no script, goes to /event alone
   })
 })
 
-test('the cookie that a ticket leaves lets no page of another origin read, not even one that has got hold of the ticket', async () => {
+test('the cookie of a ticket lets no page of another origin read, not even one that knows the ticket', async () => {
   const hub = await start({ ...settings, REQUEST_LOG: 'all' })
   const others = await foreign()
   const page = await visit(hub)
@@ -181,10 +181,10 @@ test('the cookie that a ticket leaves lets no page of another origin read, not e
   await expect.poll(() => heard(page)).toMatchObject({ opens: 1 })
   for (const [origin, answer] of [
     [others.otherSite, /"path":"\/event","status":401,"code":"ticket_invalid"/],
-    // The cookie comes along, for all ports are one site, and the browser alone keeps what it opens from the page.
+    // The browser sends the cookie, because all ports are one site, and only the browser keeps the page from reading.
     [others.sameSite, /"path":"\/event","status":200[\s\S]*"path":"\/event","status":200/],
   ] as const) {
-    const theirs = await page.context().newPage() // of the same person: it has the same cookies
+    const theirs = await page.context().newPage() // of the same person, with the same cookies
     await theirs.goto(origin)
     await listen(theirs, url, { withCredentials: true })
     await publish(hub, 'room/a', origin)
@@ -195,7 +195,7 @@ test('the cookie that a ticket leaves lets no page of another origin read, not e
   others.close()
 })
 
-test('a page that has logged in opens streams without a ticket, until it logs out', async () => {
+test('a page that has logged in can open streams without a ticket until it logs out', async () => {
   const hub = await start(settings)
   const page = await visit(hub)
   const login = (method: string, headers: Record<string, string> = {}) =>

@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 
-/** What the tests call of a page: playwright's and puppeteer's are both one. */
+/** The methods of a page that the tests call, which playwright and puppeteer both have. */
 export interface Tab {
   url(): string
   focus(selector: string): Promise<void>
@@ -8,7 +8,7 @@ export interface Tab {
   readonly keyboard: { type(text: string): Promise<void>; press(key: 'Enter'): Promise<void> }
 }
 
-/** The hub's page, as somebody sees and uses it. */
+/** The hub's page, as a person sees and uses it. */
 export class Visit<T extends Tab = Tab> {
   readonly page: T
   readonly #setOffline: (offline: boolean) => Promise<void>
@@ -18,7 +18,7 @@ export class Visit<T extends Tab = Tab> {
     this.#setOffline = setOffline
   }
 
-  /** Texts of the messages in the list, and what is said between them of a gap or a close. */
+  /** The texts of the messages in the list, and of the notices of gaps and closes between them. */
   get texts(): Promise<(string | null)[]> {
     return this.page.evaluate(() =>
       [...document.querySelectorAll('#messages :is(.text, .notice p:first-child)')].map(
@@ -27,12 +27,12 @@ export class Visit<T extends Tab = Tab> {
     )
   }
 
-  /** Resolves when the list holds exactly these: a gap that is not among them fails too. */
+  /** Resolves when the list holds exactly these texts, notices included. */
   async shows(...texts: string[]): Promise<void> {
     await expect.poll(() => this.texts, { interval: 20, timeout: 10_000 }).toEqual(texts)
   }
 
-  /** Resolves when the connection is said to be in this state, and what is said about it matches. */
+  /** Resolves when the page shows this state of the connection, with a matching detail. */
   async is(state: 'Connecting' | 'Live' | 'Reconnecting' | 'Gap' | 'Closed', detail = /^/): Promise<void> {
     const said = () =>
       this.page.evaluate(() => {
@@ -57,12 +57,12 @@ export class Visit<T extends Tab = Tab> {
     await this.is('Live')
   }
 
-  /** Types the topic that the next message is for. */
+  /** Types the topic of the next message. */
   async addresses(topic: string): Promise<void> {
     await this.#type('#to', topic)
   }
 
-  /** What happens meanwhile is done before the page can reach the server again. */
+  /** Keeps the page offline until `meanwhile` is done. */
   async offline<R>(meanwhile: () => Promise<R>): Promise<R> {
     await this.#setOffline(true)
     const result = await meanwhile()

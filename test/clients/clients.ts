@@ -4,28 +4,28 @@ import { createParser } from 'eventsource-parser'
 import { vi } from 'vitest'
 import { chromium } from '../browser/chromium.ts'
 
-/** Events taken out of a page at once: of 60 KiB each, some 30 MB. */
+/** Events read from a page at once: with 60 KiB each, some 30 MB. */
 const SLICE = 500
 
-/** An event as a client tells of it: its name, `message` if it has none, its data, and its id. */
+/** An event as a client reports it: its name, `message` by default, its data, and its id. */
 export type Heard = readonly [name: string, data: string, id: string]
 
-/** A stream that somebody listens to. Trouble is heard too, as an `error`, which no publisher can say. */
+/** A stream with a client on it. Failures are recorded as events named `error`, which no publisher can send. */
 export interface Listening {
-  /** The id of what was heard last. */
+  /** The id of the last event. */
   newest(): string | undefined | Promise<string | undefined>
-  /** Everything heard so far. */
+  /** All events so far. */
   heard(): Heard[] | Promise<Heard[]>
   close(): void | Promise<void>
 }
 
 export interface Client {
   readonly name: string
-  /** Why it is not there. */
+  /** Why the client is missing. */
   readonly missing?: string
-  /** Listens to a stream; a client that has a listener for each event name has one for each of these. */
+  /** Opens a stream; a client that needs a listener for each event name gets one for each of these. */
   listen(url: string, names: readonly string[]): Listening | Promise<Listening>
-  /** What it makes of an event, where that is not what the event says. */
+  /** How the client changes an event, if it has faults. */
   hears?(event: Heard): Heard
 }
 
@@ -71,7 +71,7 @@ const eventSource: Client = {
 const microsoft: Client = {
   name: '@microsoft/fetch-event-source',
   listen(url) {
-    // A page's, where its timers are, and where it stops to ask whether anybody sees it.
+    // The client takes its timers from `window`, and asks `document` whether the page is visible.
     vi.stubGlobal('window', globalThis)
     vi.stubGlobal('document', new EventTarget())
     const heard: Heard[] = []
@@ -85,16 +85,16 @@ const microsoft: Client = {
       onmessage: ({ event, data, id }) => heard.push([event || 'message', data, id]),
       onclose: () => ended('the stream ended'),
       onerror(error) {
-        throw error // or it comes back
+        throw error // otherwise it reconnects
       },
     }).catch((error) => ended(String(error)))
     return listening(heard, () => abort.abort())
   },
   /**
-   * Two faults of `getMessages` in its lib/cjs/parse.js (2.0.1), and no others. It decodes each line's value by itself, and the
-   * `TextDecoder` drops a byte order mark at its beginning (line 78): a stream has one at most, before everything else. A name that
-   * begins with one is refused for that. And data that is still empty it takes for none (line 81: `message.data ?
-   * message.data + '\n' + value : value`): the empty lines before the first other one are lost, those of a mere mark with them.
+   * Two faults of `getMessages` in its lib/cjs/parse.js (2.0.1). It decodes each line's value by itself, and the `TextDecoder`
+   * drops a byte order mark at its beginning (line 78), although a stream has at most one, at its own beginning; this is why the hub
+   * refuses names that begin with one. And it treats data that is still empty as missing (line 81: `message.data ?
+   * message.data + '\n' + value : value`): leading empty lines are lost, and so are leading lines with only a mark.
    */
   hears: ([name, data, id]) => [name, data.replace(/(^|\n)\ufeff/g, '$1').replace(/^\n+/, ''), id],
 }
@@ -104,7 +104,7 @@ const browser: Client = {
   missing: chromium.missing,
   async listen(url, names) {
     const page = await chromium.newPage()
-    // Of the same origin, with the page's policy, which lets it connect, and without a stream of its own.
+    // A file of the same origin: it has the page's policy, which allows connections, and opens no stream itself.
     await page.goto(new URL('/style.css', url).href)
     const heard = await page.evaluateHandle(
       ({ url, names, trouble }) => {

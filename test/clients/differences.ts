@@ -2,7 +2,7 @@ import type { Heard } from './clients.ts'
 
 const SHOWN_CHARS = 100
 
-/** The first event that is not as expected, told so that one sees in what: nobody could read a diff of 100,000. */
+/** Describes the first event that is not as expected, because nobody could read a diff of 100,000 events. */
 export function differences(heard: readonly Heard[], expected: readonly Heard[]): string[] {
   for (let at = 0; at < Math.max(heard.length, expected.length); at++) {
     const [is, should] = [heard[at], expected[at]]
@@ -13,7 +13,7 @@ export function differences(heard: readonly Heard[], expected: readonly Heard[])
   return []
 }
 
-/** An event in ASCII; of long data what is around a place. */
+/** An event in ASCII; of long data only the part around an index. */
 export function shown(event: Heard | undefined, around = 0): string {
   if (!event) return 'none'
   const [name, data, id] = event

@@ -9,15 +9,15 @@ import { examples, MAX_DATA_BYTES, type Message, randomMessages } from './messag
 
 const COUNT = runs(600, 100_000)
 const TIMEOUT_MS = runs(60_000, 900_000)
-/** A client that hears nothing for so long has heard all that it will hear. */
+/** A client that gets nothing for this long will get nothing more. */
 const SILENCE_MS = runs(5000, 30_000)
-/** Messages are published in lists of these lengths in turn, sooner when they hold so many characters. */
+/** Messages are published in lists of these lengths in turn, or shorter ones with this many characters. */
 const LISTS = [1, 2, 10, 100]
 const MAX_LIST_CHARS = 2 ** 20
 
 const settings = {
-  MAX_BODY_BYTES: '8MiB', // its own limit is another matter: in JSON a NUL takes six bytes
-  WINDOW_COUNT: '100', // so few that who is a little late is given what the file holds
+  MAX_BODY_BYTES: '8MiB', // so that this limit does not interfere: in JSON a NUL takes six bytes
+  WINDOW_COUNT: '100', // so few that a slightly slow client reads from the file
   STALL: '10m',
   LIFETIME: '2h',
 }
@@ -31,10 +31,10 @@ interface Answered {
 
 const byteLength = (text: string) => Buffer.byteLength(text)
 
-/** What every stream makes of a text: lines, whatever ended them (HTML, 9.2.6). */
+/** A text after its way through a stream, where every line end becomes LF (HTML, 9.2.6). */
 const toLines = (text: string) => text.replace(/\r\n?/g, '\n')
 
-/** All that is refused: what UTF-8 cannot carry, data that is too long, and what is no name, or not the publisher's to give. */
+/** The expected status: refused are ill-formed UTF-16, data that is too long, and invalid or reserved names. */
 function statusFor({ data, event = 'message' }: Message): number {
   if (/\p{Surrogate}/u.test(data)) return 400
   if (byteLength(toLines(data)) > MAX_DATA_BYTES) return 413
@@ -49,7 +49,7 @@ describe('random events of any Unicode', () => {
   const present = clients.filter(({ missing }) => !missing)
   const messages = [...examples, ...randomMessages(COUNT)]
   let answers: Answered[] = []
-  /** What was acknowledged, as everybody should hear it. */
+  /** The accepted events, as every client should receive them. */
   let accepted: Heard[] = []
   let live: Map<Client, Heard[]>
   let replayed: Map<Client, Heard[]>
@@ -66,14 +66,14 @@ describe('random events of any Unicode', () => {
     })
     const heard = performance.now()
     await server.kill('SIGTERM')
-    // Another process: all that it knows comes from the file.
+    // A new process, which knows only what is in the file.
     const next = await start({ ...settings, LOG: log })
     const restarted = performance.now()
     replayed = await hear(next, `&lastEventId=${accepted[0]?.[2]}`)
     const seconds = (from: number, to: number) => `${((to - from) / 1000).toFixed(1)} s`
     console.log(
       `${messages.length} random events and examples: ${accepted.length} accepted, ${counted(400)} refused with 400, ${counted(413)} with 413; ` +
-        `published and heard by ${present.length} clients in ${seconds(began, heard)}, read again in ${seconds(restarted, performance.now())}`,
+        `published to ${present.length} clients in ${seconds(began, heard)}, read again in ${seconds(restarted, performance.now())}`,
     )
   }, TIMEOUT_MS)
   afterAll(async () => {
@@ -83,7 +83,7 @@ describe('random events of any Unicode', () => {
 
   const counted = (status: number) => answers.filter((answered) => answered.status === status).length
 
-  /** What each client hears of the topic, up to the last of what is accepted meanwhile. */
+  /** What each client receives of the topic, up to the last accepted event. */
   async function hear(server: Server, query: string, meanwhile = async () => {}): Promise<Map<Client, Heard[]>> {
     const url = `${server.url}/event?topic=any${query}`
     const said = new Set(messages.filter(isAcceptable).map(({ event = 'message' }) => event))
@@ -96,7 +96,7 @@ describe('random events of any Unicode', () => {
     return new Map(present.map((client, i) => [client, heard[i]!]))
   }
 
-  test('are accepted, or refused for what no stream can carry, too much data or a name that is none', () => {
+  test('are refused only for text that no stream can carry, too much data or an invalid name', () => {
     const surprises = answers.filter(({ message, status }) => status !== statusFor(message))
     const told = surprises.map(({ message: { data, event = 'message' }, ...answer }) => [
       shown([event, data, '']),
@@ -109,19 +109,19 @@ describe('random events of any Unicode', () => {
   })
 
   describe.each(clients)('$name', (client) => {
-    test('is given exactly what was accepted, while it is published', ({ skip }) => {
+    test('receives exactly the accepted events while they are published', ({ skip }) => {
       skip(Boolean(client.missing), client.missing)
       expectSame(client, live.get(client)!, 'live', accepted)
     })
 
-    test('is given exactly the same from the log, by a hub that was started since', ({ skip }) => {
+    test('receives exactly the same events from the log of a restarted hub', ({ skip }) => {
       skip(Boolean(client.missing), client.missing)
       expectSame(client, replayed.get(client)!, 'resumed', accepted.slice(1))
     })
   })
 })
 
-/** One after the other, for their order; those to be refused go alone, because a list is taken as a whole or not at all. */
+/** Publishes in order; messages to be refused go alone, because a list is accepted completely or not at all. */
 async function publish({ url }: Server, messages: readonly Message[]): Promise<Answered[]> {
   const answers: Answered[] = []
   for (const list of listed(messages)) {
@@ -168,7 +168,7 @@ async function upTo(id: string | undefined, stream: Listening): Promise<Heard[]>
   return stream.heard()
 }
 
-/** Of the hub's own words there may be `hub.open`, once and first, and checkpoints; a `hub.gap` is a difference where it was said. */
+/** Expects the accepted events after one `hub.open`; checkpoints are ignored, and any other control event is a difference. */
 function expectSame(client: Client, heard: readonly Heard[], state: string, accepted: readonly Heard[]): void {
   const [open, ...events] = heard.filter(([name]) => name !== 'hub.checkpoint')
   expect(open?.[0]).toBe('hub.open')

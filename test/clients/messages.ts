@@ -1,19 +1,19 @@
 import fc from 'fast-check'
 import { runs, seed } from '../seed.ts'
 
-/** What is published: the text of an event, and its name if it has one. */
+/** A message to publish: its data, and an event name if it has one. */
 export interface Message {
   readonly data: string
   readonly event?: string
 }
 
-/** Most UTF-8 bytes of the data of one event, unless the hub is told otherwise. */
+/** The hub's default limit of the data of one event, in UTF-8 bytes. */
 export const MAX_DATA_BYTES = 60 * 1024
 const MAX_NAME_BYTES = 200
 
 const BOM = '\ufeff'
 
-/** Whatever some parser, decoder, database or `trim()` could take for something else. */
+/** Texts that a parser, decoder, database or `trim()` could misread. */
 const pieces = [
   '',
   ...['\r', '\n', '\r\n', '\n\n', '\n\r', '\r\r', '\r\n\r\n'],
@@ -26,14 +26,14 @@ const pieces = [
   ...['"', '\\', '\\u0000', "'", '\\n', '%0A', '&#10;', '<!--', '{"data":"x"}', 'null', '$1', '__proto__'],
 ]
 
-/** Halves of surrogate pairs; side by side, two of them may well be a whole. */
+/** Halves of surrogate pairs; two of them side by side may form a whole pair. */
 const halves = ['\ud800', '\udbff', '\udc00', '\udfff', '\ud83d', '\ude00']
 
 const anything = fc.oneof(fc.constantFrom(...pieces), fc.string({ unit: 'binary', maxLength: 8 }))
 const joined = (piece: fc.Arbitrary<string>, maxLength: number) =>
   fc.array(piece, { maxLength }).map((parts) => parts.join(''))
 
-/** As many times this as gives so many bytes when it has become lines, the rest filled with something harmless. */
+/** Repeats a unit up to this many bytes, counted with LF line ends, and fills the rest with `x`. */
 function long(unit: string, bytes: number): string {
   const size = Buffer.byteLength(unit.replaceAll('\r\n', '\n'))
   return unit.repeat(bytes / size) + 'x'.repeat(bytes % size)
@@ -66,7 +66,7 @@ const names = [
   ...['é', 'e\u0301', '😀', '漢', '\u2028', '\u00a0', '\u200b', '\uffff', BOM, `${BOM}said`, `said${BOM}`],
   ...['__proto__', 'constructor', 'toString', 'undefined', 'null', '*', '"', '\\', '<b>'],
   ...['x'.repeat(MAX_NAME_BYTES), 'é'.repeat(MAX_NAME_BYTES / 2), '😀'.repeat(MAX_NAME_BYTES / 4)],
-  // Those that are none.
+  // Invalid names.
   ...['', 'open', 'error', 'hub.', 'hub.x', 'hub.gap', 'hub.open', '\ud800', 'said\udc00'],
   ...['a\nb', 'a\rb', '\r\n', 'a\0b', '\t', '\u001f', '\u007f', '\u0080', 'a\u0085', '\u009f'],
   ...['x'.repeat(MAX_NAME_BYTES + 1), 'é'.repeat(MAX_NAME_BYTES / 2 + 1), `${'😀'.repeat(MAX_NAME_BYTES / 4)}x`],
@@ -78,7 +78,7 @@ const name = fc.oneof(
   { weight: 1, arbitrary: fc.string({ unit: 'binary', minLength: 1, maxLength: 30 }) },
 )
 
-/** Each awkward thing by itself, at the beginnings and the ends of lines, and at the limits: the same in every run. */
+/** Each awkward text by itself, at the beginnings and the ends of lines, and at the limits; the same in every run. */
 export const examples: readonly Message[] = [
   { data: 'the first' },
   ...pieces.flatMap((piece) => [piece, `${piece}${piece}x\n${piece}${piece}\nx${piece}`]).map((data) => ({ data })),
@@ -87,9 +87,9 @@ export const examples: readonly Message[] = [
   ...names.map((event) => ({ data: 'named', event })),
 ]
 
-/** The same ones for the same `SEED`. */
+/** Random messages, the same for the same `SEED`. */
 export function randomMessages(count: number): Message[] {
-  // Drawn from a pool: who listens by name needs a listener for each.
+  // From a pool of names, because some clients need a listener for each name.
   const pool = fc.sample(name, { seed, numRuns: runs(100, 1000) })
   const message = fc.record({ data: text, event: fc.constantFrom(...pool) }, { requiredKeys: ['data'] })
   return fc.sample(message, { seed, numRuns: count })

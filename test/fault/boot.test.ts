@@ -11,8 +11,8 @@ import { cleanUp, folder, launch, type Process, type Server, start } from '../se
 
 afterEach(cleanUp)
 
-describe.each(servers)('a server on $name says at its start', (runtime) => {
-  test('where it listens and to whom, which log it has and what that survives', async () => {
+describe.each(servers)('a server on $name prints', (runtime) => {
+  test('its address, who may reach it, its log and the durability of the log', async () => {
     const memory = await start({}, runtime)
     expect(memory.output).toBe(
       `Tidings listens on http://localhost:${memory.port} (open to this machine only); log memory:, durability memory\n`,
@@ -25,20 +25,20 @@ describe.each(servers)('a server on $name says at its start', (runtime) => {
     expect(disk.output).toContain('OPEN=true: whoever reaches this hub may read, write and delete everything in it\n')
   })
 
-  test('every setting there is, when asked with --help', async () => {
+  test('every setting under --help', async () => {
     const running = launch({}, ['--help'], runtime)
     expect(await running.stopped).toBe(0)
     for (const [name, { description, defaultText }] of Object.entries(settings))
       expect(running.output).toMatch(new RegExp(`^  ${name} .*${literal(defaultText)} .*${literal(description)}$`, 'm'))
   })
 
-  test('that it listens, and can be stopped from then on', async () => {
+  test('that it listens once it can be stopped', async () => {
     for (let i = 0; i < 5; i++) expect(await (await start({}, runtime)).kill('SIGTERM')).toBe(0)
   })
 })
 
 describe.each(servers)('a server on $name does not start', (runtime) => {
-  test('on a file that another process writes to: it names that process, which goes on', async () => {
+  test('on a file that another process writes to; it names that process, which keeps working', async () => {
     const log = `sqlite:${join(folder(), 'hub.db')}`
     const first = await start({ LOG: log }, runtime)
     const second = launch({ LOG: log, PORT: '0' }, [], runtime)
@@ -48,7 +48,7 @@ describe.each(servers)('a server on $name does not start', (runtime) => {
     await publish(first, 'still here')
   })
 
-  test('and starts on that file again once the process is gone, killed or not', async () => {
+  test('on such a file only until the other process has been killed or stopped', async () => {
     const log = `sqlite:${join(folder(), 'hub.db')}`
     const killed = await start({ LOG: log }, runtime)
     await killed.kill('SIGKILL')
@@ -75,13 +75,13 @@ describe.each(servers)('a server on $name does not start', (runtime) => {
       expect(mistakes).toContainEqual(expect.stringContaining(`  ${name}="${value}": expected `))
   })
 
-  test.each(['0.0.0.0', '::', '192.0.2.1'])('on %s for everybody to use, unless OPEN=true says so', async (HOST) => {
+  test.each(['0.0.0.0', '::', '192.0.2.1'])('on %s without OPEN=true', async (HOST) => {
     const running = launch({ LOG: 'memory:', PORT: '0', HOST }, [], runtime)
     expect(await running.stopped).toBe(1)
     expect(running.output).toMatch(/^Cannot start: a setting is wrong\n {2}HOST=.*OPEN=true/)
   })
 
-  test('where its log cannot be written, and says where that is and why', async () => {
+  test('when its log cannot be written, and names the path and the reason', async () => {
     const notAFolder = join(folder(), 'file')
     writeFileSync(notAFolder, '')
     const running = launch({ PORT: '0', LOG: `sqlite:${join(notAFolder, 'hub.db')}` }, [], runtime)
@@ -92,7 +92,7 @@ describe.each(servers)('a server on $name does not start', (runtime) => {
     expectOneSentence(running)
   })
 
-  test('on what is no log, and leaves it as it was', async () => {
+  test('on a file that is not a log, and adds no files beside it', async () => {
     const place = folder()
     const file = join(place, 'letter.txt')
     writeFileSync(file, 'Dear all, this is no database.\n'.repeat(200))
@@ -103,7 +103,7 @@ describe.each(servers)('a server on $name does not start', (runtime) => {
     expect(readdirSync(place).filter((name) => !name.includes('lock'))).toEqual(['letter.txt'])
   })
 
-  test('on a port that is taken, and lets go of its log', async () => {
+  test('on a port that is taken, and releases its log', async () => {
     const taken = createServer().listen(0, '127.0.0.1')
     await once(taken, 'listening')
     const { port } = taken.address() as { port: number }
@@ -122,7 +122,7 @@ test.each([
   { holder: bun, other: deno },
   { holder: deno, other: node },
 ])(
-  'a file that $holder.name writes to is refused to $other.name, which names the process that has it',
+  'a file that $holder.name writes to is refused by $other.name, which names the writing process',
   async ({ holder, other }) => {
     const LOG = `sqlite:${join(folder(), 'hub.db')}`
     const first = await start({ LOG }, holder)
@@ -135,12 +135,12 @@ test.each([
     await first.kill('SIGKILL')
     const third = await start({ LOG }, other)
     const id = await publish(third, 'three')
-    expect(id, 'goes on where the other one ended').toMatch(/-3$/)
+    expect(id, 'continues where the other one ended').toMatch(/-3$/)
   },
 )
 
 describe('a Worker', () => {
-  test('with wrong settings answers every request with an error, and says on its console what is wrong', async () => {
+  test('with wrong settings answers with 500, and logs how many settings are wrong', async () => {
     const server = await start({ HEARTBEAT: 'soon', RETENTION_BYTES: '1 GiB' }, worker)
     const answer = await fetch(`${server.url}/ready`)
     expect(answer.status).toBe(500)
@@ -148,8 +148,8 @@ describe('a Worker', () => {
   })
 })
 
-describe('an open hub of one machine', () => {
-  test('answers only to names of this machine', async () => {
+describe('an open hub on loopback', () => {
+  test('answers only requests whose Host is this machine', async () => {
     const server = await start()
     for (const host of [
       'evil.example',
@@ -173,7 +173,7 @@ describe('an open hub of one machine', () => {
       expect((await ask(server, host)).statusCode, host).toBe(200)
   })
 
-  test('answers to every name with OPEN=true', async () => {
+  test('answers requests with any Host under OPEN=true', async () => {
     const server = await start({ OPEN: 'true' })
     expect((await ask(server, 'tidings.example')).statusCode).toBe(200)
   })
@@ -185,7 +185,7 @@ describe('a server on Node, before it listens,', () => {
     subscribe('http.server.request.start', () => requests++)
     process.once('exit', () => console.log(requests + ' requests'))`
 
-  test('runs what messages go through, of which nothing is left', async () => {
+  test('warms up with requests that leave nothing behind', async () => {
     const server = await start({ WARM_UP: 'true', REQUEST_LOG: 'all', NODE_OPTIONS: preloaded(counted) })
     const { url } = server
     expect(await (await fetch(`${url}/topics`)).json()).toMatchObject({ topics: [] })
@@ -198,7 +198,7 @@ describe('a server on Node, before it listens,', () => {
     expect(Number(/^(\d+) requests$/m.exec(server.output)?.[1])).toBeGreaterThan(100)
   })
 
-  test('and listens although it could not', async () => {
+  test('may fail to warm up, and listens all the same', async () => {
     const without = `import net from 'node:net'
       import { syncBuiltinESMExports } from 'node:module'
       net.connect = () => { throw new Error('no sockets') }
@@ -208,7 +208,7 @@ describe('a server on Node, before it listens,', () => {
     expect(server.output).toMatch(/^Tidings listens .*\n$/)
   })
 
-  test('not with WARM_UP=false', async () => {
+  test('does not warm up with WARM_UP=false', async () => {
     const server = await start({ WARM_UP: 'false', NODE_OPTIONS: preloaded(counted) })
     await publish(server, 'first')
     await server.kill('SIGTERM')
@@ -232,7 +232,7 @@ async function publish({ url }: Server, data: string): Promise<string> {
   return ((await answer.json()) as { id: string }).id
 }
 
-/** No stack and nothing of the inside: one line for people. */
+/** Expects one line for people, without a stack. */
 function expectOneSentence({ output }: Process): void {
   expect(output.trimEnd().split('\n')).toHaveLength(1)
 }

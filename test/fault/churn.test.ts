@@ -10,7 +10,7 @@ import { request, Stream } from '../server/stream.ts'
 const VISITS = runs(1000, 10_000)
 const AT_ONCE = 50
 const HEARTBEAT_MS = 500
-/** Sockets that the client of this test may keep open besides, for its next request. */
+/** Sockets that the test's own client may keep open for its next request. */
 const SPARE_FDS = 10
 
 const paths = ['/event', '/event?topic=a', '/event?topic=a&topic=b', '/event?topic=*', '/event?topic=a&repeat=1000']
@@ -32,27 +32,27 @@ const endings = {
   reset: (stream) => stream.socket.resetAndDestroy(),
 } satisfies Record<string, (stream: Stream) => unknown>
 
-/** A write to a socket that is gone tells workerd so, and the one after it the hub. */
+/** By one write to a closed socket workerd learns of the close, by the next one the hub does. */
 const beatsUntilSeen = 3
 
 /**
- * What workerd never sees, measured with 1.20261023.1: a half-close while it answers; and its tool's front keeps an answer
- * whose asker was gone before it came, and goes on reading it (workerd itself does not). Their lifetime ends those.
+ * workerd never notices a half-close while it answers (measured with 1.20261023.1); and wrangler's proxy keeps an answer whose
+ * client left before it came, and goes on reading it (workerd itself does not). Their lifetime ends these streams.
  */
 const LIFETIME_MS = 3000
 const MAX_LIFETIME_MS = 1.2 * LIFETIME_MS + 500
 
-/** What a runtime says besides: workerd's tool each request. */
+/** Output that is not of the hub: wrangler prints each request. */
 const chatter = /^(\[wrangler:info\] (GET|HEAD|POST) .*)?$/
 
 afterEach(cleanUp)
 
 describe.each([...runtimes, ...Object.values(portable)])('readers of $name that come and go', (runtime) => {
-  test('leave nothing behind, at whatever moment and however they go', {
+  test('leave nothing behind, whenever and however they disconnect', {
     timeout: runs(30_000, 180_000),
   }, async ({ skip }) => {
     skip(withoutProc !== '', withoutProc)
-    const visits = runtime === worker ? VISITS / 4 : VISITS // its development server takes its time
+    const visits = runtime === worker ? VISITS / 4 : VISITS // wrangler is slow
     const LIFETIME = runtime === worker ? `${LIFETIME_MS}ms` : '1h'
     const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME }, runtime)
     const numbers = random()
@@ -79,7 +79,7 @@ describe.each([...runtimes, ...Object.values(portable)])('readers of $name that 
     const emptyMs = performance.now() - began
     publishing = false
     await published
-    // workerd's front keeps as many connections, of two descriptors here, as it once needed.
+    // wrangler's proxy keeps as many connections as it once needed, each with two descriptors.
     const spareFds = SPARE_FDS + (runtime === worker ? 2 * AT_ONCE : 0)
     await expect.poll(() => fdsOf(server.serves), { timeout: 5000 }).toBeLessThanOrEqual(before.fds + spareFds)
     console.log(
@@ -93,8 +93,8 @@ describe.each([...runtimes, ...Object.values(portable)])('readers of $name that 
     expect(said.filter((line) => !chatter.test(line))).toEqual([])
   })
 
-  test('are known to have gone at once, although nothing is said to them', async ({ skip }) => {
-    skip(runtime === worker, 'workerd learns that a reader has gone by writing to it')
+  test('are noticed at once when they leave silent streams', async ({ skip }) => {
+    skip(runtime === worker, 'workerd notices that a reader has gone only by writing to it')
     const server = await start({ HEARTBEAT: '1h', LIFETIME: '1h' }, runtime)
     const readers = await open(server, 90)
     for (const [i, reader] of readers.entries()) Object.values(endings)[i % 3]!(reader)
@@ -102,15 +102,15 @@ describe.each([...runtimes, ...Object.values(portable)])('readers of $name that 
     await Promise.all(readers.map((reader) => reader.gone()))
   })
 
-  test('are found by heartbeats', async ({ skip }) => {
-    skip(runtime !== worker, 'they are known to have gone at once')
+  test('are noticed by heartbeats', async ({ skip }) => {
+    skip(runtime !== worker, 'this runtime notices them at once')
     const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME: '1h' }, runtime)
     const [destroyed, reset] = [await goneAfter(server, 'destroy'), await goneAfter(server, 'reset')]
     console.log(`${runtime.name}: destroyed readers are found after ${destroyed} ms, reset ones after ${reset} ms`)
     expect(Math.max(destroyed, reset)).toBeLessThan(beatsUntilSeen * HEARTBEAT_MS)
   })
 
-  test('and those whose going nobody sees are ended by their lifetime', async () => {
+  test('are ended by their lifetime if a half-close goes unnoticed', async () => {
     const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME: `${LIFETIME_MS}ms` }, runtime)
     const halfClosed = await goneAfter(server, 'half-close')
     console.log(
@@ -120,7 +120,7 @@ describe.each([...runtimes, ...Object.values(portable)])('readers of $name that 
   })
 })
 
-/** How long it takes, in ms, until the server knows that readers to which nothing is published have gone, and lets go of their sockets. */
+/** The time, in ms, until the server has noticed that readers of a silent topic have gone; waits until their sockets are closed. */
 async function goneAfter(server: Server, ending: keyof typeof endings): Promise<number> {
   const readers = await open(server, 30)
   const began = performance.now()
@@ -131,7 +131,7 @@ async function goneAfter(server: Server, ending: keyof typeof endings): Promise<
   return ms
 }
 
-/** Streams that nothing is published to. */
+/** Opens streams of a topic that nothing is published to. */
 async function open(server: Server, count: number): Promise<Stream[]> {
   const streams = Array.from({ length: count }, () => new Stream(server.port, '/event?topic=quiet'))
   await Promise.all(streams.map((stream) => stream.until(() => stream.reader.events.length > 0)))
@@ -156,11 +156,11 @@ async function visit(
   const stream = new Stream(port, path, { sent })
   await moments[moment](stream, numbers)
   endings[ending](stream)
-  // After a half-close it is the server's turn; nothing else tells it that this reader has gone.
+  // After a half-close the server has to close; nothing else shows it that this reader has gone.
   await stream.gone()
 }
 
-/** Hono runs GET's handler for HEAD: it must not subscribe. */
+/** Sends a HEAD. Hono runs the handler of GET for it, which must not subscribe. */
 async function head({ port }: Server, path: string): Promise<void> {
   const socket = connect(port, '127.0.0.1')
   socket.end(request('HEAD', path).replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'))

@@ -36,7 +36,7 @@ describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (ski
     await cleanUp()
   })
 
-  test('gives real times again once a clock that was a year ahead is set back', async () => {
+  test('gives new entries the real time again once a clock that was a year ahead is set back', async () => {
     const log = await open()
     const before = await say(log, 'before')
     time.set(YEAR_S)
@@ -49,7 +49,7 @@ describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (ski
     expect(entries.map((entry) => entry.time)).toEqual([before.time, ahead.time, after.time])
   })
 
-  test('waits for a clock that is a little behind: times do not fall', async () => {
+  test('repeats the last time while the clock is a little behind', async () => {
     const log = await open()
     time.set(5)
     const ahead = await say(log, 'ahead')
@@ -57,13 +57,13 @@ describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (ski
     expect((await say(log, 'after')).time).toBe(ahead.time)
   })
 
-  test('finds by time what was published after the correction, and not the rest', async () => {
+  test('finds by time exactly the entries published after the correction', async () => {
     const log = await open()
     await say(log, 'before')
     time.set(YEAR_S)
     for (const data of ['ahead 1', 'ahead 2']) await say(log, data)
     time.set(0)
-    // Nobody can tell when the wrongly dated were said, only that it was not after this one.
+    // The real time of the wrongly dated entries is unknown; it is not after this entry.
     const first = await say(log, 'after 1')
     await pause(20)
     const second = await say(log, 'after 2')
@@ -73,7 +73,7 @@ describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (ski
     expect(await since(log, third.time)).toEqual(['after 3'])
     expect(await since(log, third.time + 1)).toEqual([])
     expect(await since(log, 0)).toHaveLength(6)
-    // Another time a year ahead, and once more back.
+    // A year ahead again, and back once more.
     time.set(YEAR_S)
     await say(log, 'ahead 3')
     time.set(0)
@@ -82,7 +82,7 @@ describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (ski
     expect(await since(log, end.time + 1)).toEqual([])
   })
 
-  test('drops what is past its age, also what a clock that was ahead has dated', async () => {
+  test('trims entries by age, also those dated by a clock that was ahead', async () => {
     const ageMs = 3000
     const log = await open({ retention: { ageMs } })
     time.set(YEAR_S)
@@ -96,7 +96,7 @@ describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (ski
     expect(await kept(log)).toEqual(['new'])
   })
 
-  test('forgets keys past their age, also those that a clock that was ahead has dated', async () => {
+  test('forgets keys by age, also those dated by a clock that was ahead', async () => {
     const log = await open({ keyAgeMs: 1000, retention: { count: 1 } })
     time.set(YEAR_S)
     await say(log, 'ahead', 'k')
@@ -110,7 +110,7 @@ describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (ski
     expect(await server.command(['ZRANGE', 'tidings:{hub}:keys', '0', '-1'])).toEqual(['a\nk'])
   })
 
-  test('drops them too when :meta, and what it knew of the clock, is gone', async () => {
+  test('trims such entries also when :meta, with the history of the clock, was deleted', async () => {
     const log = await open({ retention: { ageMs: 2000 } })
     time.set(YEAR_S)
     await say(log, 'ahead', 'k')
@@ -123,7 +123,7 @@ describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (ski
     await expect.poll(() => kept(log), { timeout: 15_000 }).toEqual([])
   })
 
-  test('counts no process and bounds no rate by what a clock that was ahead has dated', async () => {
+  test('corrects leases and rates that were dated by a clock that was ahead', async () => {
     const log = await open()
     time.set(YEAR_S)
     const other = await openRedis(server.url())
@@ -142,7 +142,7 @@ describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (ski
     await expect.poll(async () => (await leases()).length, { timeout: 10_000 }).toBe(2)
   })
 
-  test('remembers no more marks of a clock than concern what it keeps', async () => {
+  test('remembers corrections of the clock only while they concern kept entries', async () => {
     const log = await open({ retention: { count: 3 } })
     const marks = async () => `${await server.command(['HGET', 'tidings:{hub}:meta', 'steps'])}`.split(' ')
     for (let i = 0; i < 5; i++) {

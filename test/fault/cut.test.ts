@@ -4,7 +4,7 @@ import { runs } from '../seed.ts'
 import { cleanUp, type Server, start } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
-/** Of the prefixes those that are cut by destroying a socket; all are cut, the others from the same bytes. */
+/** Every n-th prefix is cut by destroying a socket; the others are taken from the recorded bytes. */
 const REAL_CUT_EVERY = runs(20, 1)
 const AT_ONCE = 16
 
@@ -13,14 +13,14 @@ interface Opening {
   readonly env?: Record<string, string>
   /** Published before the stream opens, in this order. */
   readonly before: readonly Said[]
-  /** The seq asked for; a fresh stream without. */
+  /** The seq to resume after; missing for a new stream. */
   readonly asks?: number
   readonly path: string
   /** Published once the stream is open. */
   readonly after?: readonly Said[]
-  /** Where the last entry goes, that ends every second stream: it must trim none of those owed. */
+  /** The topic of the last entry, which ends every second stream; it must trim none of those owed. */
   readonly ends: string
-  /** What is owed to who asks for that, or has been told where the stream begins. */
+  /** The data that the reader must receive. */
   readonly owed: readonly string[]
   readonly gap?: { readonly reason: string; readonly to: number }
 }
@@ -37,9 +37,9 @@ const five: readonly Said[] = [
 ]
 
 const openings: readonly Opening[] = [
-  { says: 'resumes', before: five, asks: 1, path: '/event?topic=a&topic=c/*', ends: 'a', owed: [lines, '', '5'] },
+  { says: 'resumed', before: five, asks: 1, path: '/event?topic=a&topic=c/*', ends: 'a', owed: [lines, '', '5'] },
   {
-    says: 'resumes from the log, below the window',
+    says: 'resumed from the log, below the window',
     env: { WINDOW_COUNT: '1' },
     before: five,
     asks: 1,
@@ -48,7 +48,7 @@ const openings: readonly Opening[] = [
     owed: [lines, '', '5'],
   },
   {
-    says: 'has a gap',
+    says: 'resumed after a gap',
     env: { TOPIC_RETENTION_COUNT: '2', WINDOW_COUNT: '1' },
     before: [...five, ['a', '6'], ['b', 'nor this'], ['a', '8']],
     asks: 1,
@@ -58,7 +58,7 @@ const openings: readonly Opening[] = [
     gap: { reason: 'trimmed', to: 4 },
   },
   {
-    says: 'is of another log',
+    says: 'resumed with a position of another log',
     before: five,
     asks: -1,
     path: '/event?topic=a',
@@ -67,7 +67,7 @@ const openings: readonly Opening[] = [
     gap: { reason: 'epoch', to: 0 },
   },
   {
-    says: 'is live',
+    says: 'live',
     before: five,
     path: '/event?topic=a',
     ends: 'a',
@@ -79,7 +79,7 @@ const openings: readonly Opening[] = [
     owed: ['6', lines],
   },
   {
-    says: 'is of the seed',
+    says: 'the demo, live',
     before: [
       ['$store', '1'],
       ['$store', '2'],
@@ -93,7 +93,7 @@ const openings: readonly Opening[] = [
     owed: ['2', lines],
   },
   {
-    says: 'resumes the seed',
+    says: 'the demo, resumed',
     before: [
       ['$store', '1'],
       ['a', 'no'],
@@ -109,7 +109,7 @@ const openings: readonly Opening[] = [
 
 afterEach(cleanUp)
 
-describe('a stream cut after any byte, and resumed, gives all that is owed once and in order, when it', () => {
+describe('a stream that is cut after any byte and resumed delivers everything due once and in order:', () => {
   test.each(openings)('$says', async ({ env = {}, before, asks, path, after = [], ends, owed, gap }) => {
     const server = await start(env)
     let epoch = ''
@@ -123,7 +123,7 @@ describe('a stream cut after any byte, and resumed, gives all that is owed once 
     expect(dataOf(whole.reader)).toEqual(owed)
     whole.socket.destroy()
     const opening = Buffer.from(whole.reader.text)
-    await say(server, ends, 'end') // what comes twice, or late, comes before it
+    await say(server, ends, 'end') // doubled or late entries come before this one
 
     const untold: number[] = []
     const tryCut = async (length: number) => {
@@ -132,7 +132,7 @@ describe('a stream cut after any byte, and resumed, gives all that is owed once 
       const resumeAt = first.lastEventId ?? asked
       const second = new Stream(server.port, path, { lastEventId: resumeAt })
       if (resumeAt === undefined) {
-        // Nothing was dispatched, so nothing is owed: the stream begins once more.
+        // No event was dispatched, so nothing is due: the stream begins once more.
         await second.until(() => second.reader.events.length > 0)
         expect(first.events).toEqual([])
         expect(second.reader.control('open').map(({ state }) => state)).toEqual(path === '/event' ? [] : ['live'])
@@ -142,14 +142,14 @@ describe('a stream cut after any byte, and resumed, gives all that is owed once 
         expect([...dataOf(first), ...dataOf(second.reader)], `cut after ${length} bytes`).toEqual([...owed, 'end'])
         const gaps = [...first.control('gap'), ...second.reader.control('gap')]
         const states = [...first.control('open'), ...second.reader.control('open')].map(({ state }) => state)
-        // Cut between hub.open and hub.gap a reader resumes behind the gap, for hub.open has that id: its state is what told.
+        // A reader cut between hub.open and hub.gap resumes behind the gap, because hub.open has that id; its state reported the gap.
         if (!gap) expect(gaps).toEqual([])
         else if (gaps.length === 0) untold.push(length)
         else
           expect(gaps, `cut after ${length} bytes`).toMatchObject([
             { reason: gap.reason, from: asked, to: `${epoch}-${gap.to}` },
           ])
-        if (gap) expect(states, 'told one way or the other').toContain('gap')
+        if (gap) expect(states, 'reported one way or the other').toContain('gap')
       }
       second.socket.destroy()
     }
@@ -159,19 +159,19 @@ describe('a stream cut after any byte, and resumed, gives all that is owed once 
     }
     await Promise.all(Array.from({ length: AT_ONCE }, cutter))
     console.log(
-      `cut after each of ${opening.byteLength + 1} bytes: ${owed.length} owed, 0 missing, 0 doubled${gap ? `, ${untold.length} times told of the gap by hub.open only` : ''}`,
+      `cut after each of ${opening.byteLength + 1} bytes: ${owed.length} owed, 0 missing, 0 doubled${gap ? `, ${untold.length} times the gap was reported by hub.open only` : ''}`,
     )
   })
 })
 
-/** What a browser would have dispatched of these bytes. */
+/** A reader that was given these bytes, as a browser would be. */
 function fed(bytes: Uint8Array): Reader {
   const reader = new Reader()
   reader.feed(bytes)
   return reader
 }
 
-/** The same from a stream that is cut off in truth. */
+/** A reader of a real stream that is cut off after this many bytes. */
 async function cutReally(
   { port }: Server,
   path: string,
@@ -203,7 +203,7 @@ async function say({ url }: Server, topic: string, data: string): Promise<string
   return id
 }
 
-/** What entries said, without the hub's own frames and what is only said again. */
+/** The data of entries, without control frames and repeats. */
 function dataOf(reader: Reader): string[] {
   return reader.events
     .filter(({ event, id }) => id !== undefined && !event?.startsWith('hub.'))

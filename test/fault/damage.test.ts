@@ -12,9 +12,9 @@ import { Stream } from '../server/stream.ts'
 
 const all = { count: 100_000, bytes: 1e9 }
 const everything = Filter.parse(['**', '$state'])
-/** What a log may lose at any time: leases, questions and rates. */
+/** Keys that may be lost at any time: leases, questions and rates. */
 const EPHEMERAL = /:(nodes|wire|rate:.*)$/
-/** So long after a fault everybody has looked at the log again, and at all topics of a small one. */
+/** The time after a fault in which every process has checked the log, and all topics of a small one. */
 const SETTLED_MS = 2500
 
 interface Node {
@@ -58,7 +58,7 @@ describe.skipIf(withoutRedis)(
       } while (cursor !== '0')
       return keys.filter((key) => !EPHEMERAL.test(key)).map((key) => key.slice(`tidings:{${hub}}`.length))
     }
-    /** Says everything in `live` that a hub can say: what it keeps is known by every test. */
+    /** Writes every kind of entry and state; `WRITTEN` lists what is kept of it. */
     const write = async (log: Log) => {
       const say = (topic: string, data: string, more: Partial<Message> = {}) => log.append([{ topic, data, ...more }])
       for (let i = 0; i < 5; i++) await say('trimmed', `${i}`, { key: `k${i}` })
@@ -94,7 +94,7 @@ describe.skipIf(withoutRedis)(
       await cleanUp()
     })
 
-    test('tells quiet followers within seconds, begins one new epoch, keeps what is left and works, whichever key is gone', async () => {
+    test('after the loss of any one key notifies quiet followers within seconds, begins one new epoch, and works with what is left', async () => {
       const server = await serve()
       const model = await join(server.url('model'), options)
       await write(model.log)
@@ -158,7 +158,7 @@ describe.skipIf(withoutRedis)(
       await Promise.all(keys.map(check))
     })
 
-    test('refuses whatever is asked first after a key is gone, and answers under the new epoch', async () => {
+    test('refuses the first call after a key was lost, and answers the next one under a new epoch', async () => {
       const server = await serve()
       const named = Filter.parse(['live'])
       const acts: Record<string, (log: Log) => Promise<unknown>> = {
@@ -188,7 +188,7 @@ describe.skipIf(withoutRedis)(
     })
 
     test(
-      'sees no damage in a whole log after any history, and repairs it whichever keys are deleted',
+      'finds no damage in an intact log after random histories, and repairs the loss of random keys',
       async () => {
         const server = await serve()
         const topics = ['a', 'b', 'c/x', 'c/y', '$s']
@@ -228,7 +228,7 @@ describe.skipIf(withoutRedis)(
               await play(acts)
               expect([restarts, log.epoch]).toEqual([[], epoch])
 
-              // And what a repair leaves is no damage either.
+              // A repaired log shows no damage either.
               const keys = await keysOf(server, hub)
               const before = await dataOf(log)
               const gone = new Set(choices.map((choice) => keys[choice % keys.length]!))
@@ -248,7 +248,7 @@ describe.skipIf(withoutRedis)(
       runs(60_000, 600_000),
     )
 
-    test('tells followers when its server evicts keys, and works once it no longer does', async () => {
+    test('notifies followers when its server evicts keys, and works once that has stopped', async () => {
       const server = await serve({ appendonly: 'no', maxmemory: '3mb', 'maxmemory-policy': 'allkeys-lru' })
       const nodes = [await join(server.url()), await join(server.url())]
       const { log } = nodes[0]!
@@ -273,7 +273,7 @@ describe.skipIf(withoutRedis)(
       expect(nodes[0]!.log.epoch).toBe(nodes[1]!.log.epoch)
     })
 
-    test('ends the stream of a quiet reader, who gets a hub.gap of reason epoch when it resumes', async () => {
+    test('ends the stream of a quiet reader, which gets a hub.gap with reason epoch when it resumes', async () => {
       const server = await serve()
       const hub = await start({ LOG: server.url() })
       const { id } = (await post<{ id: string }>(`${hub.url}/send?topic=a`, { data: 'x' }))!

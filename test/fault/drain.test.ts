@@ -21,12 +21,12 @@ const views = [
 
 afterEach(cleanUp)
 
-describe.each(runtimes)('a server on $name asked to stop', (runtime) => {
+describe.each(runtimes)('a server on $name that is told to stop', (runtime) => {
   beforeEach(({ skip }) => {
-    skip(runtime === worker, 'a Worker is told nothing of its end')
+    skip(runtime === worker, 'a Worker gets no signal before its end')
   })
 
-  test('gives every reader all that was acknowledged, a time to come back, spread, and a clean end', {
+  test('sends every reader all acknowledged events and a spread retry, and ends its stream cleanly', {
     timeout: runs(30_000, 120_000),
   }, async () => {
     const env = { LOG: `sqlite:${join(folder(), 'hub.db')}`, PORT: '0' }
@@ -67,7 +67,7 @@ describe.each(runtimes)('a server on $name asked to stop', (runtime) => {
     expect(new Set(retries).size).toBeGreaterThan(READERS / 10)
     expect(stopMs).toBeLessThan(MAX_STOP_MS)
 
-    // What was acknowledged while it drained, and came too late for a stream, is there when its reader is back.
+    // Events that were acknowledged during the drain, too late for a stream, reach its reader when it returns.
     const again = await start(env, runtime)
     for (const { topics, path } of views) {
       const { stream } = readers.find((reader) => reader.path === path)!
@@ -81,13 +81,13 @@ describe.each(runtimes)('a server on $name asked to stop', (runtime) => {
     }
   })
 
-  test('gives a reader that is behind what it is owed before it ends its stream', { timeout: 30_000 }, async () => {
-    const server = await start({ WINDOW_BYTES: '16MiB' }, runtime) // all of it: who is behind the window is ended at once, and comes back
+  test('sends a slow reader everything due before it ends its stream', { timeout: 30_000 }, async () => {
+    const server = await start({ WINDOW_BYTES: '16MiB' }, runtime) // holds everything: a reader behind the window is ended at once, and comes back
     const slow = new Stream(server.port, '/event?topic=a')
-    slow.socket.pause() // before it connects: it takes nothing until it is told to
+    slow.socket.pause() // before it connects, so that it reads nothing until resumed
     await expect.poll(server.readers).toBe(1)
     const owed: string[] = []
-    for (let i = 0; i < 200; i++) owed.push(await publish(server, 'a', 'x'.repeat(50_000))) // the kernel takes not half of it
+    for (let i = 0; i < 200; i++) owed.push(await publish(server, 'a', 'x'.repeat(50_000))) // the kernel buffers less than half of it
     const stopped = server.kill('SIGTERM')
     await server.says(/SIGTERM: draining 1 streams/)
     slow.socket.resume()
@@ -98,20 +98,20 @@ describe.each(runtimes)('a server on $name asked to stop', (runtime) => {
     expect(await stopped).toBe(0)
   })
 
-  test('by SIGINT stops in time although a reader does not read, lets nobody in, and tells who was on the way', {
+  test('by SIGINT stops in time despite a reader that does not read, refuses connections, and answers a request under way', {
     timeout: 30_000,
   }, async () => {
     const server = await start({}, runtime)
     const deaf = new Stream(server.port, '/event?topic=a')
-    deaf.socket.pause() // before it connects: it never takes a byte
+    deaf.socket.pause() // before it connects, so that it never reads a byte
     const reader = new Stream(server.port, '/event?topic=a')
     await expect.poll(server.readers).toBe(2)
-    for (let i = 0; i < 160; i++) await publish(server, 'a', 'x'.repeat(50_000)) // more than the kernel takes for one connection
+    for (let i = 0; i < 160; i++) await publish(server, 'a', 'x'.repeat(50_000)) // more than the kernel buffers for one connection
     const asked = request('GET', '/event?topic=a')
     const onTheWay = new Stream(server.port, '', { sent: asked.slice(0, 40) })
     await once(onTheWay.socket, 'connect')
     await reader.until(() => reader.reader.data.length === 160)
-    await server.readers() // one round trip more, so that the half request has been read
+    await server.readers() // one more round trip, so that the half request has been read
 
     const began = performance.now()
     const stopped = server.kill('SIGINT')
@@ -125,7 +125,7 @@ describe.each(runtimes)('a server on $name asked to stop', (runtime) => {
     })
     onTheWay.socket.write(asked.slice(40))
     await onTheWay.gone()
-    // Deno closes at once whatever has no complete request; its client comes back as from any cut.
+    // Deno closes connections without a complete request at once; the client comes back as after any cut.
     if (runtime === deno) expect(told).toBe('')
     else {
       expect(told).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
@@ -161,9 +161,9 @@ async function open({ port, readers }: Server, count: number): Promise<View[]> {
   return opened
 }
 
-/** Publishers to every topic until the server no longer answers, and what was acknowledged. */
+/** Publishes to every topic until the server no longer answers, and keeps what was acknowledged. */
 class Sent {
-  /** Topic by position. */
+  /** The topic of each position. */
   readonly acknowledged = new Map<string, string>()
   readonly finished: Promise<unknown>
 
@@ -191,7 +191,7 @@ async function publish({ url }: Server, topic: string, data: string): Promise<st
   return id
 }
 
-/** Ids of the entries that came, without the hub's own frames, repeats and the default message. */
+/** The ids of the received entries, without control frames, repeats and the default message. */
 function placed({ reader }: Stream): string[] {
   return reader.events
     .filter(({ event, id }) => id !== undefined && !id.endsWith('-0') && !event?.startsWith('hub.'))

@@ -19,7 +19,7 @@ const publish = ({ url }: Server, message: object) =>
   })
 
 describe.each(servers)('a hub on $name', (runtime) => {
-  test('writes a line for each stream at its end: whose, of how many topics, for how long, what it was given, and why', async () => {
+  test('logs a line at the end of each stream: who, topics, duration, events, bytes and the reason', async () => {
     const server = await start({ LOG: `sqlite:${join(folder(), 'hub.db')}`, REQUEST_LOG: 'all' }, runtime)
     const gone = new Stream(server.port, '/event?topic=a&topic=b/*')
     await gone.until(() => gone.reader.events.length === 1)
@@ -58,7 +58,7 @@ describe.each(servers)('a hub on $name', (runtime) => {
     ])
   })
 
-  test("writes only of ends that are nobody's wish where only refusals are logged", async () => {
+  test('logs no ordinary end with REQUEST_LOG=refused', async () => {
     const server = await start({ LIFETIME: '1s' }, runtime)
     const stream = new Stream(server.port, '/event?topic=a')
     await stream.until(() => stream.reader.retries.length === 2)

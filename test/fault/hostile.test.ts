@@ -14,7 +14,7 @@ import type { Slow } from './hostile/slow.ts'
 import type { Topics } from './hostile/topics.ts'
 
 const MIB = 1024 ** 2
-/** What is counted is shared out to so many rounds. */
+/** Each attack is divided into this many rounds. */
 const ROUNDS = runs(3, 5)
 const SENDERS = runs(200, 1000)
 const DEAF = runs(300, 5000)
@@ -22,18 +22,18 @@ const BODIES = runs(9, 300)
 const ABORTS = runs(2000, 100_000)
 const TOPICS = runs(20_000, 1_000_000)
 const STREAMS = runs(50, 200)
-/** What is published beside them, whether they are there or not: for so long that they are dropped meanwhile. */
+/** How long events are published, with and without the attackers: long enough to drop these. */
 const FLOOD_MS = runs(1000, 5000)
-/** More than what the kernel holds for a socket on Linux, and a chunk. */
+/** More than Linux buffers for a socket, and a chunk. */
 const ENOUGH = 6 * MIB
-/** What Node's `headersTimeout` allows, and a busy machine. */
+/** Node's `headersTimeout`, with time for a busy machine. */
 const MAX_HEADERS_MS = 10_000 + 5000
-/** Less than the second guard that Node has, which lets a body come for 10 s more. */
+/** Less than Node's own `requestTimeout`, which is 10 s longer. */
 const MAX_BODY_MS = limits.bodyMs + 8000
 
 for (const runtime of runtimes) {
   const why = whyNot(runtime)
-  const title = `a healthy reader on ${runtime.name} does not mind${why && ` (skipped: ${why})`}`
+  const title = `a healthy reader on ${runtime.name} is hardly delayed by${why && ` (skipped: ${why})`}`
   describe.skipIf(why)(title, { timeout: runs(90_000, 1_800_000) }, () => {
     let opened: Promise<Scene> | undefined
     const open = () => {
@@ -45,26 +45,26 @@ for (const runtime of runtimes) {
       await cleanUp()
     })
 
-    test('senders of a byte a second, who are cut off', async () => {
+    test('senders of one byte a second, which are refused', async () => {
       const scene = await open()
       const slow = scene.attacker<Slow>('slow.ts')
       const attack = {
         async make() {
           await slow.ask('begin', SENDERS, limits.bodyMs)
-          await pause(limits.bodyMs) // in which most of them are cut off
+          await pause(limits.bodyMs) // most of them are refused in this time
         },
         end: () => slow.ask('end'),
       }
-      const what = `${3 * SENDERS} senders of a byte a second`
+      const what = `${3 * SENDERS} senders of one byte a second`
       await scene.withstands(what, attack)
       const { headers, json, ndjson } = await endingsOn(runtime)
       const said = Object.entries({ headers, json, ndjson }).map(
         ([of, { closed, lastMs }]) =>
           `${closed} of ${SENDERS} that send ${of}${closed > 0 ? `, after ${lastMs} ms` : ''}`,
       )
-      console.log(`${runtime.name}: cut off are ${said.join('; ')}`)
+      console.log(`${runtime.name}: disconnected were ${said.join('; ')}`)
       for (const { statuses } of [json, ndjson]) expect(statuses).toEqual({ 408: SENDERS })
-      // The others answer, and leave the connection to their runtime, as they do headers.
+      // The other runtimes answer, and handle connections and headers by their own rules.
       if (runtime === node) {
         expect(headers.statuses).toEqual({ 408: SENDERS })
         for (const { closed } of [headers, json, ndjson]) expect(closed).toBe(SENDERS)
@@ -74,7 +74,7 @@ for (const runtime of runtimes) {
       expect(ndjson.answeredMs).toBeGreaterThanOrEqual(limits.streamMs - 2)
     })
 
-    test('readers that never read, who are dropped', async ({ skip }) => {
+    test('readers that never read, which are dropped', async ({ skip }) => {
       skip(DEAF > 0.7 * maxFiles(), `${DEAF} readers take more open files than the ${maxFiles()} of ulimit -n`)
       const scene = await open()
       const deaf = scene.attacker<Deaf>('deaf.ts')
@@ -85,7 +85,7 @@ for (const runtime of runtimes) {
         async prepare() {
           await deaf.ask('begin', DEAF)
           await expect.poll(scene.server.readers, { timeout: 20_000 }).toBe(DEAF + scene.friends)
-          // Until its buffers are full, each of them costs what a reader does that reads.
+          // Until its buffers are full, each of them costs as much as a reader that reads.
           filling.push((await scene.late(() => deaf.ask('flood', ENOUGH, 1000))).p99)
         },
         make: flood,
@@ -94,14 +94,14 @@ for (const runtime of runtimes) {
           await deaf.ask('end')
         },
       })
-      console.log(`${runtime.name}: while their buffers fill, its p99 is ${filling.join(', ')} ms`)
+      console.log(`${runtime.name}: while their buffers fill, the healthy reader's p99 is ${filling.join(', ')} ms`)
     })
 
-    test('bodies that are too large, too deep, compressed or of very many parts: each is refused', async () => {
+    test('bodies that are too large, too deep, compressed or in too many parts, which are all refused', async () => {
       const scene = await open()
       const bodies = scene.attacker<Bodies>('bodies.ts')
       const others = new Set<string>()
-      await scene.withstands('bodies that nobody should take', {
+      await scene.withstands('bodies that must be refused', {
         async make() {
           for (const other of await bodies.ask('send', BODIES / ROUNDS)) others.add(other)
         },
@@ -109,7 +109,7 @@ for (const runtime of runtimes) {
       expect([...others]).toEqual([])
     })
 
-    test('readers that are gone at any byte', async () => {
+    test('readers that disconnect after any number of bytes', async () => {
       const scene = await open()
       const aborts = scene.attacker<Aborts>('aborts.ts')
       await aborts.ask('prepare')
@@ -118,7 +118,7 @@ for (const runtime of runtimes) {
       })
     })
 
-    test('very many topics, which are listed all the same', async () => {
+    test('a flood of topics, which can still be listed', async () => {
       const scene = await open()
       const topics = scene.attacker<Topics>('topics.ts')
       let listed: string[] = []
@@ -133,7 +133,7 @@ for (const runtime of runtimes) {
       expect(listed.length).toBeLessThanOrEqual(limits.entries)
     })
 
-    test('patterns and topics that are made to be dear', async () => {
+    test('patterns and topics that are expensive to match', async () => {
       const scene = await open()
       const patterns = scene.attacker<Patterns>('patterns.ts')
       const depth = await patterns.ask('prepare')
@@ -144,12 +144,12 @@ for (const runtime of runtimes) {
       })
     })
 
-    test('questions for the past by such patterns', async () => {
+    test('requests for history by such patterns', async () => {
       const scene = await open()
       const patterns = scene.attacker<Patterns>('patterns.ts')
       const depth = await patterns.ask('prepare')
       await patterns.ask('fill', limits.entries)
-      await scene.withstands(`questions by 100 patterns of ${depth} segments`, {
+      await scene.withstands(`requests for history by 100 patterns of ${depth} segments`, {
         make: () => patterns.ask('resume', limits.entries - 1000, runs(1000, 5000)),
       })
     })
@@ -158,11 +158,11 @@ for (const runtime of runtimes) {
 
 function whyNot(runtime: Runtime): string {
   if (withoutProc) return withoutProc
-  if (runtime === worker) return "what would be attacked is its tool's front"
+  if (runtime === worker) return "the attack would hit wrangler's proxy"
   return runtime === node || soak ? '' : 'takes a minute: SOAK=1 npm test'
 }
 
-/** How slow senders end, on a hub of their own, because it takes longer than to see what others suffer from them. */
+/** How slow senders end, on a separate hub, because that takes longer than measuring how they delay others. */
 async function endingsOn(runtime: Runtime) {
   const { port } = await start({ ...settings, LOG: `sqlite:${folder()}/hub.db` }, runtime)
   const slow = aside<Slow>('slow.ts', port)
@@ -171,7 +171,7 @@ async function endingsOn(runtime: Runtime) {
   return slow.ask('endings', MAX_HEADERS_MS)
 }
 
-/** Names of all topics that begin so, a page after another. */
+/** The names of all topics with a prefix, page by page. */
 async function listAll(url: string, prefix: string): Promise<string[]> {
   const names: string[] = []
   for (let after = ''; ; ) {
@@ -183,7 +183,7 @@ async function listAll(url: string, prefix: string): Promise<string[]> {
   }
 }
 
-/** What a process may have open: the runtimes take as much as they are allowed to. */
+/** The open files that a process may have: the runtimes raise their limit to this. */
 function maxFiles(): number {
   const [, hard] = /^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))!
   return Number(hard)

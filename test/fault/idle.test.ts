@@ -7,13 +7,13 @@ import { bun, runtimes } from '../server/runtimes.ts'
 import { cleanUp, start } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
-/** Bun ends a silent connection after its idle timeout of 10 s, which it looks at every 4 s. */
+/** Bun ends a silent connection after its idle timeout of 10 s, which it checks every 4 s. */
 const SILENT_MS = runs(14_000, 60_000)
 const FIRST_BYTES_MS = 500
 
 afterEach(cleanUp)
 
-test(`streams to which nothing is said live longer than ${SILENT_MS} ms, and on Bun a silent connection without one does not`, {
+test(`silent streams stay open for more than ${SILENT_MS} ms; on Bun an idle connection without a stream does not`, {
   timeout: SILENT_MS + 30_000,
 }, async () => {
   const streams = await Promise.all(

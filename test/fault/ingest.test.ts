@@ -14,7 +14,7 @@ interface Polled {
 }
 
 describe.each(runtimes)('$name', (runtime) => {
-  test('a body that streams, cut by kill -9 and sent again with its key, is taken once, whole and in order', {
+  test('publishes a streamed body once, completely and in order, when kill -9 cuts it and it is sent again with its key', {
     timeout: runs(90_000, 300_000),
   }, async () => {
     const kills = runtime === worker ? runs(1, 3) : runs(3, 10)
@@ -35,12 +35,12 @@ describe.each(runtimes)('$name', (runtime) => {
     expect(answer).toMatchObject({ taken: count, duplicates: before })
     expect(await readAll(server)).toEqual(Array.from({ length: count }, (_, i) => `${i}`))
     console.log(
-      `${runtime.name}, kill -9 × ${kills}: ${before} of ${count} items were in before the last try, none twice`,
+      `${runtime.name}, kill -9 × ${kills}: ${before} of ${count} items were published before the last try, none twice`,
     )
   })
 })
 
-/** Sends `count` lines; at `pauseAt` it waits, to be cut. */
+/** Sends `count` lines, and waits at `pauseAt` to be cut. */
 async function send({ url }: Server, count: number, pauseAt = Number.POSITIVE_INFINITY): Promise<unknown> {
   let next = 0
   const body = new ReadableStream<Uint8Array>({

@@ -14,18 +14,18 @@ interface Answer {
 }
 
 const PUBLISHERS = 4
-/** Requests that a publisher has open at once: what a kill leaves unknown. */
+/** Requests that a publisher has open at once; a kill leaves their outcome unknown. */
 const IN_FLIGHT = 4
-/** A server that is up and can tell nothing of a message so often will never. */
+/** A server that is up and has not answered after this many tries never will. */
 const MAX_TRIES = 100
 
 afterEach(cleanUp)
 
 describe.each(runtimes)('$name', (runtime) => {
-  test('keeps what it acknowledged over kill -9, and every resuming reader sees the log, once and in order', {
+  test('keeps every acknowledged event over kill -9, and resuming readers get the log once and in order', {
     timeout: runs(60_000, 300_000),
   }, async () => {
-    // Its tool takes seconds to start, and the first answers after that their time.
+    // wrangler takes seconds to start, and its first answers are slow.
     const [kills, mostMs] = runtime === worker ? [runs(2, 5), 2000] : [runs(4, 20), 500]
     const numbers = random()
     const env = { PORT: `${await freePort()}`, LOG: `sqlite:${join(folder(), 'hub.db')}`, RETENTION_COUNT: '10000000' }
@@ -35,10 +35,10 @@ describe.each(runtimes)('$name', (runtime) => {
     let retried = 0
     let duplicates = 0
     let repeated = 0
-    /** Position by data, of every publish that was answered with 200. */
+    /** The position of every publish answered with 200, by its data. */
     const acknowledged = new Map<string, string>()
 
-    /** Sends until an answer comes: what is unknown is said again with the same key. */
+    /** Publishes until there is an answer: after an unknown outcome again with the same key. */
     async function publish(topic: string, data: string): Promise<void> {
       for (let tries = 1; ; tries++) {
         const { url } = await up
@@ -67,7 +67,7 @@ describe.each(runtimes)('$name', (runtime) => {
       await Promise.all(Array.from({ length: IN_FLIGHT }, lane))
     }
 
-    /** Says again what was acknowledged before, perhaps by a process that is no more. */
+    /** Publishes an acknowledged message again, which a process that was killed may have acknowledged. */
     async function repeat(topic: string, data: string): Promise<void> {
       const { url } = await up
       const answer = acknowledged.has(data) && (await post<Answer>(`${url}/send?topic=${topic}`, { data, key: data }))
@@ -76,7 +76,7 @@ describe.each(runtimes)('$name', (runtime) => {
       repeated++
     }
 
-    /** The seed's call has no key: what is unknown stays unknown, and the next thing is said. */
+    /** Sets the demo's value, without keys: an unknown outcome stays unknown. */
     async function sender(): Promise<void> {
       for (let i = 0; publishing; i++) {
         const { url } = await up
@@ -90,7 +90,7 @@ describe.each(runtimes)('$name', (runtime) => {
     const readers = [
       new Resuming('exact topics', '/event?topic=t/0&topic=t/2', `${epoch}-0`),
       new Resuming('a pattern', '/event?topic=t/*', `${epoch}-0`),
-      new Resuming('the seed stream', '/event', `${epoch}-0`),
+      new Resuming('the demo stream', '/event', `${epoch}-0`),
     ]
     const reading = readers.map((reader, i) => reader.run(() => up, random(i + 1)))
     const publishers = Promise.all([...Array.from({ length: PUBLISHERS }, (_, n) => publisher(n)), sender()])
@@ -118,7 +118,7 @@ describe.each(runtimes)('$name', (runtime) => {
     const once = new Set(log.map(([, data]) => data))
     console.log(
       `${runtime.name}, kill -9 × ${kills}: ${acknowledged.size} acknowledged, ${missing.length} missing, ${log.length - once.size} doubled` +
-        ` (${retried} requests cut off, ${duplicates} of them known by their key, ${repeated} said again on purpose; readers came ${readers.map(({ streams }) => streams).join(', ')} times)`,
+        ` (${retried} requests cut off, ${duplicates} of them known by their key, ${repeated} published again on purpose; readers connected ${readers.map(({ streams }) => streams).join(', ')} times)`,
     )
     expect(missing).toEqual([])
     expect(once.size).toBe(log.length)
@@ -127,7 +127,7 @@ describe.each(runtimes)('$name', (runtime) => {
     const owed = {
       'exact topics': log.filter(([, data]) => /^[02]:/.test(data)),
       'a pattern': log.filter(([, data]) => /^\d:/.test(data)),
-      'the seed stream': log.filter(([, data]) => data.startsWith('m')),
+      'the demo stream': log.filter(([, data]) => data.startsWith('m')),
     }
     for (const reader of readers) await reader.reaches(owed[reader.name as keyof typeof owed].at(-1)![0])
     for (const reader of readers) reader.stop()
@@ -157,7 +157,7 @@ async function openingId({ port }: Server): Promise<string> {
   return stream.reader.lastEventId!
 }
 
-/** Everything in the log, in a fresh read from the start. */
+/** Everything in the log, read anew from the start. */
 async function readAll({ port, url }: Server, epoch: string): Promise<Placed[]> {
   const { id: end } = (await post<Answer>(`${url}/send?topic=end`, { data: 'end' }))!
   const stream = new Stream(port, '/event?topic=**&topic=$store', { lastEventId: `${epoch}-0` })

@@ -7,7 +7,7 @@ import { cleanUp, folder, start } from '../server/server.ts'
 afterEach(cleanUp)
 
 describe.each(servers)('a hub on $name whose database is deleted while it runs', (runtime) => {
-  test('acknowledges nothing more, says why in /ready and in one line, and goes on reading', async () => {
+  test('acknowledges nothing more, reports why in /ready and in one log line, and can still be read', async () => {
     const file = join(folder(), 'hub.db')
     const server = await start({ LOG: `sqlite:${file}` }, runtime)
     const publish = async () => {

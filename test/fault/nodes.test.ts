@@ -31,7 +31,7 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
     await cleanUp()
   })
 
-  /** One on each runtime. */
+  /** Starts one node on each runtime. */
   async function open(settings: Record<string, string> = {}): Promise<Node[]> {
     redis = await redisServer()
     const url = redis.url()
@@ -45,7 +45,7 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
 
   const bearer = (of: string) => ({ authorization: `Bearer ${of}` })
 
-  test('are one hub: killed one by one, with readers that go from one to the other, nothing is missing, doubled or out of order', {
+  test('are one hub: while nodes are killed and readers move between them, no event is missing, doubled or out of order', {
     timeout: runs(90_000, 600_000),
   }, async () => {
     const nodes = await open()
@@ -90,7 +90,7 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
     await Promise.all(reading)
     const said = readers[0]!.got
     console.log(
-      `three nodes, ${KILLS} kills: ${acknowledged.size} events acknowledged; ${READERS} readers came ${readers.map(({ streams }) => streams).join(', ')} times`,
+      `three nodes, ${KILLS} kills: ${acknowledged.size} events acknowledged; ${READERS} readers connected ${readers.map(({ streams }) => streams).join(', ')} times`,
     )
     expect(said.map(([of]) => seqOf(of))).toEqual(Array.from({ length: EVENTS }, (_, i) => seqOf(id) + 1 + i))
     expect(new Set(said.map(([, data]) => data)).size).toBe(EVENTS)
@@ -102,7 +102,7 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
     }
   })
 
-  test('count the readers of all, and not those of a node that was killed', { timeout: 60_000 }, async () => {
+  test('count the readers of all nodes, without those of a killed one', { timeout: 60_000 }, async () => {
     const nodes = await open()
     const up = await Promise.all(nodes.map((node) => node.up))
     const streams = up.flatMap(({ port }) =>
@@ -123,7 +123,7 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
     expect(page.topics).toEqual([])
   })
 
-  test('have one rate of publishing for an address, wherever it publishes', async () => {
+  test('share one PUBLISH_RATE for each address', async () => {
     const nodes = await open({ PUBLISH_RATE: '5' })
     const up = await Promise.all(nodes.map((node) => node.up))
     const statuses: number[] = []
@@ -139,10 +139,10 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
       }
     const taken = statuses.filter((status) => status === 200).length
     expect(taken).toBeGreaterThanOrEqual(5)
-    expect(taken).toBeLessThan(9) // what came back in the meantime, and not 12
+    expect(taken).toBeLessThan(9) // with what the bucket has regained meanwhile, but not 12
   })
 
-  test('tell every reader when their server has lost what it had', async () => {
+  test('end every stream when Redis has lost its data, and returning readers get a gap', async () => {
     const nodes = await open()
     const up = await Promise.all(nodes.map((node) => node.up))
     const { id } = (await post<{ id: string }>(`${up[0]!.url}/send?topic=a`, { data: 'x' }))!
@@ -159,7 +159,7 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
     }
   })
 
-  test('refuse revoked tokens on all, and end their streams within 5 s', async () => {
+  test('refuse a revoked token on every node, and end its streams within 5 s', async () => {
     const nodes = await open({ AUTH_SECRET: SECRET })
     const up = await Promise.all(nodes.map(({ up }) => up))
     const [own, admin] = await Promise.all([
@@ -181,7 +181,7 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
     for (const server of up) expect((await ask(server)).status).toBe(401)
   })
 
-  test('of which one is cut off from the server: it acknowledges nothing, keeps its readers, and catches up alone', {
+  test('with one cut off from Redis: that node acknowledges nothing, keeps its readers, and catches up by itself', {
     timeout: 60_000,
   }, async () => {
     redis = await redisServer()
@@ -203,7 +203,7 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
     wire.cut()
     const refused = [await publish(far, 'lost'), await publish(far, 'lost as well')]
     for (let i = 0; i < 50; i++) expect(await publish(near, `${i}`)).toMatchObject({ status: 200 })
-    await pause(6000) // so long that connections are given up, and others are tried in vain
+    await pause(6000) // long enough for connections to be given up, and for new ones to fail
     refused.push(await publish(far, 'still lost'))
     for (const { status, retryAfter, ms } of refused) {
       expect([status, Number(retryAfter) > 0]).toEqual([503, true])
@@ -224,7 +224,7 @@ describe.skipIf(withoutRedis)(`many nodes${withoutRedis && ` (skipped: ${without
   })
 
   test.skipIf(withoutNginx)(
-    `behind nginx are restarted one after the other, and nothing is lost${withoutNginx && ` (skipped: ${withoutNginx})`}`,
+    `behind nginx are restarted one after the other without losing an event${withoutNginx && ` (skipped: ${withoutNginx})`}`,
     { timeout: 60_000 },
     async () => {
       redis = await redisServer()

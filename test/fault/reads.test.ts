@@ -11,7 +11,7 @@ import { cleanUp, folder, start } from '../server/server.ts'
 afterEach(cleanUp)
 
 describe.each(servers)('a hub on $name whose log cannot be read', (runtime) => {
-  test('refuses polls, tells streams to come back, writes one line with the cause, and is not ready', async () => {
+  test('refuses polls, ends streams with a retry, logs one line with the cause, and is not ready until the log works', async () => {
     const file = join(folder(), 'hub.db')
     const server = await start({ LOG: `sqlite:${file}`, WINDOW_COUNT: '1' }, runtime)
     const messages = [1, 2, 3, 4, 5].map((i) => ({ topic: 'a', data: `${i}` }))
@@ -57,7 +57,7 @@ describe('a poll', () => {
   const request = (app: ReturnType<typeof createApp>, id: string) =>
     app.request(`http://localhost/event?topic=a&lastEventId=${id}&wait=5`, { headers: { accept: 'application/json' } })
 
-  test('whose log fails while it is read is refused, and told to who runs the hub with the cause', async () => {
+  test('is refused when reading the log fails, and the failure is reported to the operator with its cause', async () => {
     const log = memoryLog()
     const failed: unknown[] = []
     const hub = new Hub(() => log, { windowCount: 1, events: { failed: (...what) => failed.push(what) } })
@@ -72,12 +72,12 @@ describe('a poll', () => {
     }
     await expect(hub.check()).rejects.toMatchObject({ code: 'log_unusable', cause })
     log.read = read
-    await expect(hub.check()).rejects.toMatchObject({ code: 'log_unusable', cause }) // it has failed a moment ago
+    await expect(hub.check()).rejects.toMatchObject({ code: 'log_unusable', cause }) // the log failed a moment ago
     expect(failed).toEqual([['Cannot read the log', cause]])
     expect(await (await request(app, first!.id)).json()).toMatchObject({ events: [{ data: '2' }, { data: '3' }] })
   })
 
-  test('that the hub ends before it could begin is refused: it has no position to go on from', async () => {
+  test('is refused when the hub ends it before it has a position', async () => {
     const log = memoryLog()
     const hub = new Hub(() => log, { windowCount: 1 })
     const app = createApp({ hub })

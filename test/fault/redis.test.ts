@@ -16,7 +16,7 @@ const everything = Filter.parse(['**'])
 const SYNCED = { appendonly: 'yes', appendfsync: 'always' }
 const UNSAVED = { appendonly: 'no' }
 
-/** A log of one process of many, and what it has told its follower. */
+/** The log of one process of many, and what it has reported to its follower. */
 interface Node {
   readonly log: Log
   readonly got: Entry[]
@@ -34,10 +34,10 @@ describe.skipIf(withoutRedis)(
       servers.push(server)
       return server
     }
-    /** So many servers that share out the slots of one cluster. */
+    /** Starts servers that share the slots of one cluster. */
     const cluster = async (count: number): Promise<RedisServer[]> => {
       const nodes: RedisServer[] = []
-      // By default its nodes talk on a port 10000 higher, which there may not be.
+      // By default cluster nodes talk on a port 10000 higher, which may be out of range.
       const bus: number[] = []
       for (let i = 0; i < count; i++) {
         bus.push(await freePort())
@@ -93,7 +93,7 @@ describe.skipIf(withoutRedis)(
       await cleanUp()
     })
 
-    test('is one log for all: every process delivers everything, once, in the same order', async () => {
+    test('is one log for all processes: each delivers everything once and in the same order', async () => {
       const server = await serve()
       const nodes = [await join(server), await join(server), await join(server)]
       const count = runs(300, 5000)
@@ -113,7 +113,7 @@ describe.skipIf(withoutRedis)(
       expect(nodes.flatMap(({ restarts }) => restarts)).toEqual([])
     })
 
-    test('knows keys, closes and erasures of others', async () => {
+    test('knows the keys, closes and erasures of other processes', async () => {
       const server = await serve()
       const [one, other] = [await join(server), await join(server)]
       const erased: unknown[] = []
@@ -130,7 +130,7 @@ describe.skipIf(withoutRedis)(
       await expect.poll(() => erased).toEqual([['a', 1, 1]])
     })
 
-    test('hears of what was forgotten before what was said then, however late it hears of both', async () => {
+    test('reports the delete of a topic before later appends, even if both arrive late', async () => {
       const server = await serve()
       const wire = await wireTo(server.port)
       onTestFinished(wire.close)
@@ -153,7 +153,7 @@ describe.skipIf(withoutRedis)(
       await expect.poll(() => told.slice(2)).toEqual(['3', 'a is forgotten', '4 closes'])
     })
 
-    test('is found by any node of a cluster, and followed when its slot moves: nothing acknowledged is lost', async () => {
+    test('is found by any node of a cluster, and followed when its slot moves, without losing acknowledged entries', async () => {
       const nodes = await cluster(3)
       const logs = await Promise.all(nodes.map((node) => join(node)))
       await Promise.all(logs.map(({ log }, n) => say(log, `from ${n}`)))
@@ -183,11 +183,11 @@ describe.skipIf(withoutRedis)(
       }
     })
 
-    test('declares what its server keeps, and never more', async () => {
+    test('declares the durability that the settings of its server give, and never more', async () => {
       for (const [settings, durability] of [
         [SYNCED, 'disk'],
         [{ ...SYNCED, 'no-appendfsync-on-rewrite': 'yes' }, 'process'],
-        [{ appendonly: 'yes', appendfsync: 'everysec' }, 'memory'], // which puts off even the write
+        [{ appendonly: 'yes', appendfsync: 'everysec' }, 'memory'], // which delays even the write
 
         [{ appendonly: 'yes', appendfsync: 'no' }, 'process'],
         [{ appendonly: 'no', save: '1 1' }, 'memory'],
@@ -198,7 +198,7 @@ describe.skipIf(withoutRedis)(
       }
     })
 
-    test('notices that its server is told to keep less, or more', async () => {
+    test('notices when the durability of its server changes', async () => {
       const server = await serve(SYNCED)
       const { log } = await join(server)
       for (const [setting, durability] of [
@@ -246,28 +246,28 @@ describe.skipIf(withoutRedis)(
         )
         .toBe(true)
       expect([log.epoch, restarts]).toEqual([epoch, []])
-      // To be started again evicts nothing: it is the same log. What was evicted is noticed by itself.
+      // A restart evicts nothing: it is the same log. Evictions are noticed separately.
       await server.kill()
       await server.start({ ...SYNCED, 'maxmemory-policy': 'volatile-lru' })
       await expect.poll(() => log.warnings, { timeout: 20_000 }).toEqual([sentence('volatile-lru')])
       expect([log.durability, log.epoch, restarts]).toEqual(['memory', epoch, []])
     })
 
-    test('says that it cannot be written while its server has no room, and burns no seq', async () => {
+    test('refuses appends and checks while its server is out of memory, and uses no seq for them', async () => {
       const server = await serve()
       const { log } = await join(server)
       await say(log, 'before')
       await server.command(['CONFIG', 'SET', 'maxmemory', '1'])
       const refused = { code: 'log_unavailable', message: expect.stringContaining('its server answers OOM') }
       await expect(say(log, 'lost')).rejects.toMatchObject(refused)
-      await pause(1000) // for which the last append answers
+      await pause(1000) // for this long the last append counts as a check
       await expect(log.check()).rejects.toMatchObject(refused)
       await server.command(['CONFIG', 'SET', 'maxmemory', '0'])
       expect(await say(log, 'after')).toMatchObject([{ seq: 2 }])
       await expect(log.check()).resolves.toBeUndefined()
     })
 
-    test('goes on where it was when a server that syncs is killed under load: nothing acknowledged is lost', async () => {
+    test('continues after a server that syncs is killed under load, without losing acknowledged entries', async () => {
       const server = await serve(SYNCED)
       const [one, other] = [await join(server), await join(server)]
       const { epoch } = one.log
@@ -276,7 +276,7 @@ describe.skipIf(withoutRedis)(
       const publishing = Array.from({ length: 4 }, async (_, lane) => {
         for (let i = 0; !isOver; i++) {
           const data = `${lane} ${i}`
-          // Sent again with its key until it is known to be there, as a publisher does.
+          // Sent again with its key until acknowledged, as a publisher does.
           while (!isOver) {
             const receipts = await say(one.log, data, data).catch(() => undefined)
             if (receipts) acknowledged.set(data, receipts[0]!.seq)
@@ -304,7 +304,7 @@ describe.skipIf(withoutRedis)(
       }
     })
 
-    test('is another log when a server that keeps nothing was started again, and everybody is told', async () => {
+    test('begins a new epoch and notifies every process when a server without persistence was restarted', async () => {
       const server = await serve(UNSAVED)
       const nodes = [await join(server), await join(server)]
       const { epoch } = nodes[0]!.log
@@ -321,13 +321,13 @@ describe.skipIf(withoutRedis)(
       await expect.poll(() => nodes[0]!.got.at(-1)).toMatchObject({ seq: 1, data: 'new' })
     })
 
-    test('begins one new epoch for a text that asks for one, whichever nodes have it, and none for a text it began with', async () => {
+    test('begins one new epoch for a new text of newEpoch, on any number of nodes, and none for the text it began with', async () => {
       const server = await serve()
       const old = await join(server, { newEpoch: 'first' })
       await say(old.log, 'x')
       const nodes = [await join(server, { newEpoch: 'second' }), await join(server, { newEpoch: 'second' })]
       await expect.poll(() => old.restarts).toEqual([{ epoch: nodes[0]!.log.epoch, head: 1 }])
-      await pause(2500) // in which nodes with different texts do not take turns
+      await pause(2500) // nodes with different texts must not change the epoch in turn meanwhile
       for (const { log } of [old, ...nodes]) expect(await say(log, 'y')).toMatchObject([{ duplicate: false }])
       expect([old, ...nodes].map(({ restarts }) => restarts.length)).toEqual([1, 0, 0])
       await server.command(['DEL', 'tidings:{hub}:meta'])
@@ -336,7 +336,7 @@ describe.skipIf(withoutRedis)(
       expect((await join(server)).log.epoch).toBe(epoch)
     })
 
-    test('is another log when its server was emptied, whoever notices: who waits, who appends, who reads', async () => {
+    test('begins a new epoch when its server was emptied, noticed by waiting, appending, reading or listing', async () => {
       for (const notice of ['wait', 'append', 'read', 'topics'] as const) {
         const server = await serve()
         const { log, restarts } = await join(server)
@@ -354,7 +354,7 @@ describe.skipIf(withoutRedis)(
       }
     })
 
-    test('takes nothing for its own that another log says in its place, however fast', async () => {
+    test('notices that another log has replaced it, and delivers only entries after the restart', async () => {
       const server = await serve()
       const { log, got, restarts } = await join(server)
       const { epoch } = log
@@ -371,7 +371,7 @@ describe.skipIf(withoutRedis)(
       for (const { seq } of got.slice(5)) expect(seq).toBeGreaterThan(restarts[0]!.head)
     })
 
-    test('is another log when its server was put back to an older state, even one that syncs', async () => {
+    test('begins a new epoch when its server was restored to an older state, even if the server syncs', async () => {
       const server = await serve(SYNCED)
       const { log, restarts } = await join(server)
       for (let i = 0; i < 5; i++) await say(log, `${i}`)
@@ -392,7 +392,7 @@ describe.skipIf(withoutRedis)(
       expect((await say(log, 'new'))[0]).toMatchObject({ seq: 6 })
     })
 
-    test('refuses to acknowledge within 5 s when its server is silent, and goes on when it is not', async () => {
+    test('refuses appends within 5 s while its server is silent, and continues afterwards', async () => {
       const server = await serve()
       const { log, got, restarts } = await join(server)
       await say(log, 'before')
@@ -414,7 +414,7 @@ describe.skipIf(withoutRedis)(
       expect(restarts).toEqual([])
     })
 
-    test('tells each reader what was trimmed before its process saw it, and ends no stream', async () => {
+    test('reports a gap for entries that were trimmed before a process saw them, and ends no stream', async () => {
       const server = await serve()
       const options = { retention: { count: 10 } }
       const [one, other] = [await join(server, options), await join(server, options)]
@@ -436,7 +436,7 @@ describe.skipIf(withoutRedis)(
       expect([reader.ended, quiet.ended, other.restarts]).toEqual([false, false, []])
     })
 
-    test('finds out that its server lost something also when others have gone on from there', async () => {
+    test('notices that its server lost entries, also after another process has appended others', async () => {
       const server = await serve(SYNCED)
       const { log, restarts } = await join(server)
       for (let i = 0; i < 5; i++) await say(log, `${i}`)
@@ -451,7 +451,7 @@ describe.skipIf(withoutRedis)(
       onTestFinished(wire.close)
       const far = await openRedis(`redis://127.0.0.1:${wire.port}/hub`)
       logs.push(far)
-      wire.cut() // so that it is the last one to look
+      wire.cut() // so that it is the last one to check
       await log.close()
       await server.kill()
       rmSync(server.dir, { recursive: true })
@@ -465,7 +465,7 @@ describe.skipIf(withoutRedis)(
       expect(restarts).toEqual([])
     })
 
-    test('says what is wrong with a server that it cannot use', async () => {
+    test('explains why it cannot use a server, without credentials in the message', async () => {
       await expect(openRedis('redis://user:secret@127.0.0.1:1/hub')).rejects.toMatchObject({
         code: 'log_unusable',
         message: expect.stringMatching(/^Cannot reach the log at redis:\/\/127\.0\.0\.1:1\/hub: .*ECONNREFUSED/),
@@ -484,7 +484,7 @@ describe.skipIf(withoutRedis)(
       await log.close()
     })
 
-    test('needs no more of its server than the README says', async () => {
+    test('needs no more rights on its server than the README lists', async () => {
       const server = await serve()
       const [, rule] = /^ACL SETUSER (tidings .*)$/m.exec(
         readFileSync(`${import.meta.dirname}/../../README.md`, 'utf8'),

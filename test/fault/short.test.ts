@@ -4,10 +4,10 @@ import { cleanUp, type Server, start, withoutProc } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
 const FILES = 200
-/** What is left of them for streams, by `adapters/machine.ts`. */
+/** How many of them `adapters/machine.ts` leaves for streams. */
 const STREAMS = 160
 
-/** How to have a runtime run with a heap of so many MiB, where it can be told. */
+/** The environment for a heap of this size in MiB, on runtimes with a setting for it. */
 const withHeap = new Map<Runtime, (mib: number) => Record<string, string>>([
   [node, (mib) => ({ NODE_OPTIONS: `--max-old-space-size=${mib}` })],
   [deno, (mib) => ({ DENO_V8_FLAGS: `--max-old-space-size=${mib}` })],
@@ -15,11 +15,11 @@ const withHeap = new Map<Runtime, (mib: number) => Record<string, string>>([
 
 afterEach(cleanUp)
 
-describe.each(servers)('a hub on $name that is short of', (runtime) => {
+describe.each(servers)('a hub on $name that runs out of', (runtime) => {
   const told = withHeap.get(runtime)
 
-  const why = told ? '' : ' (skipped: its heap has no bound that it tells)'
-  test.skipIf(!told)(`memory turns new streams away, and nothing else${why}`, async () => {
+  const why = told ? '' : ' (skipped: this runtime reports no heap limit)'
+  test.skipIf(!told)(`memory refuses new streams, but not publishes${why}`, async () => {
     const isRefused = async (settings: Record<string, string>) => {
       const server = await start({ ...told!(64), ...settings }, runtime)
       expect((await publish(server)).status).toBe(200)
@@ -32,7 +32,7 @@ describe.each(servers)('a hub on $name that is short of', (runtime) => {
     expect(await isRefused({ HEAP_WATERMARK: '100' })).toEqual(['200 event: hub.open', '200 event: hub.open'])
   })
 
-  test.skipIf(withoutProc)('open files has as many streams as leave some for whoever publishes', async () => {
+  test.skipIf(withoutProc)('open files limits its streams, and keeps some files for publishers', async () => {
     const server = await start({}, few(runtime))
     const streams: Stream[] = []
     for (let i = 0; i < STREAMS; i++) {
@@ -51,7 +51,7 @@ describe.each(servers)('a hub on $name that is short of', (runtime) => {
   })
 })
 
-/** The same runtime with few open files. */
+/** The runtime with a low limit of open files. */
 function few(runtime: Runtime): Runtime {
   const command: Runtime['command'] = (...given) => [
     ...['sh', '-c', `ulimit -n ${FILES}; exec "$0" "$@"`],
@@ -68,7 +68,7 @@ function publish({ url }: Server): Promise<Response> {
   })
 }
 
-/** What a browser's EventSource is answered, and what a script is. */
+/** The answers to an EventSource and to a script. */
 async function open({ url }: Server): Promise<readonly string[]> {
   return Promise.all(['text/event-stream', '*/*'].map((accept) => answered(`${url}/event?topic=news`, accept)))
 }

@@ -7,21 +7,21 @@ import { cleanUp, fdsOf, folder, rssOf, type Server, start, withoutProc } from '
 import { Stream } from '../server/stream.ts'
 
 const MIB = 1024 ** 2
-/** workerd's development server is slow, and two sockets in a row hold about 10 MiB for a reader, where one holds 4. */
+/** wrangler is slow, and its two sockets in a row buffer about 10 MiB for a reader, where one buffers 4. */
 const sizes = (runtime: Runtime) =>
   runtime === worker
     ? { stalled: runs(10, 40), published: runs(14, 50) * MIB, enough: 12 * MIB }
     : { stalled: runs(60, 200), published: runs(10, 50) * MIB, enough: 8 * MIB }
-/** Those that can cut a connection; the others let go of what is theirs, and the client's end does the rest. */
+/** Runtimes that can destroy a connection; the others drop the stream, and its socket closes with the client's. */
 const cutting = [node, bun, portable.node, portable.bun]
 const IN_FLIGHT = 4
 const MAX_GROWTH_BYTES = 64 * MIB
 /** Deno's V8 collects later: 69 MiB measured, where Node has 37 and Bun 12. */
 const maxMinuteBytes = (runtime: Runtime) => ([deno, portable.deno].includes(runtime) ? 96 * MIB : MAX_GROWTH_BYTES)
-/** From the acknowledgement to the healthy reader's receipt, on a machine that does other things too. */
+/** From the acknowledgement until the healthy reader has the event, on a machine with other work. */
 const MAX_P99_MS = 1000
 
-/** So little that a reader which the kernel holds up (about 4 MiB on Linux) is behind what is kept. */
+/** So little that a reader whose socket buffers are full (about 4 MiB on Linux) has fallen behind retention. */
 const small = { RETENTION_BYTES: '2MiB', WINDOW_BYTES: '1MiB', STALL: '10m' }
 
 afterEach(cleanUp)
@@ -31,7 +31,7 @@ describe.skipIf(withoutProc).each([...runtimes, ...Object.values(portable)])(
   (runtime) => {
     const { stalled, published, enough } = sizes(runtime)
 
-    test('cost a bounded number of bytes, delay nobody, and are told of what they missed when they read again', {
+    test('cost a bounded number of bytes, delay nobody, and get a gap for what they missed when they read again', {
       timeout: runs(60_000, 180_000),
     }, async () => {
       const alone = await load(runtime, 0, published)
@@ -40,7 +40,7 @@ describe.skipIf(withoutProc).each([...runtimes, ...Object.values(portable)])(
         `${runtime.name}: ${stalled} stalled readers, ${healthy.acknowledged.size} events of ${published / MIB} MiB in all: RSS +${mib(growth)} at most, +${mib(alone.growth)} without them (${((growth - alone.growth) / stalled / MIB).toFixed(2)} MiB each); ` +
           `the healthy reader is ${late.p50} ms behind at p50, ${late.p99} at p99 (${alone.late.p50}, ${alone.late.p99} without)`,
       )
-      // What publishing costs by itself is mostly what V8 has not collected yet, and as much without any stalled reader.
+      // The cost of publishing itself is mostly garbage that V8 has not collected yet, as much as without stalled readers.
       expect(growth - alone.growth).toBeLessThan(MAX_GROWTH_BYTES)
       expect(late.p99).toBeLessThan(MAX_P99_MS)
 
@@ -48,7 +48,7 @@ describe.skipIf(withoutProc).each([...runtimes, ...Object.values(portable)])(
       for (const reader of readers.slice(0, 10)) await wakes(reader, last)
     })
 
-    test('are cut off after STALL, and readers that read stay', { timeout: runs(30_000, 60_000) }, async () => {
+    test('are dropped after STALL; readers that read stay', { timeout: runs(30_000, 60_000) }, async () => {
       const server = await start({ ...small, STALL: '1s' }, runtime)
       const deaf = await withStalled(server, stalled)
       const healthy = await Healthy.of(server)
@@ -72,9 +72,9 @@ describe.skipIf(withoutProc).each([...runtimes, ...Object.values(portable)])(
     }, async ({ skip }) => {
       skip(!soak, 'takes a minute: SOAK=1 npm test')
       skip(runtime === worker, 'workerd collects so late that 50 MiB cost 210 MiB without a single stalled reader')
-      const server = await start({ LOG: `sqlite:${folder()}/hub.db` }, runtime) // as it comes: who stalls is cut off after 30 s
+      const server = await start({ LOG: `sqlite:${folder()}/hub.db` }, runtime) // by default stalled readers are dropped after 30 s
       const healthy = await Healthy.of(server)
-      await publish(server, 16 * MIB, healthy) // fills the window and warms the heap, which no reader is to blame for
+      await publish(server, 16 * MIB, healthy) // fills the window and warms the heap, which readers do not cause
       await healthy.hasAll()
       await withStalled(server, stalled, 1)
       const idle = rssOf(server.serves)
@@ -99,7 +99,7 @@ describe.skipIf(withoutProc).each([...runtimes, ...Object.values(portable)])(
   },
 )
 
-/** What publishing to so many stalled readers and a healthy one costs. */
+/** Measures what publishing to stalled readers and a healthy one costs. */
 async function load(runtime: Runtime, count: number, bytes: number) {
   const server = await start(small, runtime)
   const readers = await withStalled(server, count)
@@ -112,18 +112,18 @@ async function load(runtime: Runtime, count: number, bytes: number) {
   return { growth: rss.stop() - idle, late: healthy.latencies(), readers, healthy }
 }
 
-/** Readers that never take a byte: what comes piles up in the kernel, and then at the server. */
+/** Opens readers that never read a byte: their events pile up in the kernel, and then at the server. */
 async function withStalled({ port, readers }: Server, count: number, others = 0): Promise<Stream[]> {
   const streams = Array.from({ length: count }, () => {
     const stream = new Stream(port, '/event?topic=a')
-    stream.socket.pause() // before it connects: else it takes a first buffer by itself
+    stream.socket.pause() // before it connects; otherwise it reads a first buffer
     return stream
   })
   await expect.poll(readers, { timeout: 10_000 }).toBe(count + others)
   return streams
 }
 
-/** Reads at last: what the kernel held, a gap for what the log has trimmed since, for nobody kept it, and then the rest. */
+/** Reads at last: what the kernel held, a gap for what the log has trimmed since, and then the rest. */
 async function wakes(stream: Stream, last: string): Promise<void> {
   stream.socket.resume()
   await stream.until(() => stream.reader.lastEventId === last)
@@ -141,7 +141,7 @@ async function wakes(stream: Stream, last: string): Promise<void> {
   }
 }
 
-/** Publishes about so many bytes to the topic, several requests at once. */
+/** Publishes about this many bytes to the topic, with several requests at once. */
 async function publish({ url }: Server, bytes: number, to: Healthy): Promise<void> {
   const numbers = random(bytes)
   let left = bytes
@@ -162,7 +162,7 @@ async function publish({ url }: Server, bytes: number, to: Healthy): Promise<voi
   await Promise.all(Array.from({ length: IN_FLIGHT }, lane))
 }
 
-/** A reader that reads at once, and knows when it got what. */
+/** A reader that reads at once, and notes when each event arrived. */
 class Healthy {
   /** When each publish was acknowledged, by position. */
   readonly acknowledged = new Map<string, number>()
@@ -181,14 +181,14 @@ class Healthy {
         const { reader } = this.#stream
         const known = reader.events.length
         reader.feed(bytes)
-        reader.text = '' // tens of megabytes of it
+        reader.text = '' // drops tens of megabytes
         for (const { event, id } of reader.events.slice(known))
           if (event === undefined) this.#received.set(id!, performance.now())
       },
     })
   }
 
-  /** Everything acknowledged has come, in order, once, and no gap with it. */
+  /** Waits until everything acknowledged has arrived, once, in order and without a gap. */
   async hasAll(): Promise<void> {
     await this.#stream.until(() => this.#received.size >= this.acknowledged.size)
     const ids = [...this.acknowledged.keys()].sort((a, b) => seqOf(a) - seqOf(b))

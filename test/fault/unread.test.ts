@@ -4,18 +4,18 @@ import { node } from '../server/runtimes.ts'
 import { cleanUp, fdsOf, start, withoutProc } from '../server/server.ts'
 import { request, Stream } from '../server/stream.ts'
 
-/** The longest silence that Node's server bears is that of a body, and 20 s. */
+/** Node's server closes a silent connection after the time for a body and 20 s more. */
 const BODY_MS = 1000
 const MAX_SILENCE_MS = BODY_MS + 20_000
-/** Where something waits to be written, Node bears it twice. */
+/** While data waits to be written, Node lets the timeout pass twice. */
 const LATE_MS = MAX_SILENCE_MS + 10_000
-/** Of 1.7 MB each, of which the kernel takes less than half. */
+/** Requests for 1.7 MB each; the kernel buffers less than half of all. */
 const ASKS = 10
 
 afterAll(cleanUp)
 
 test.skipIf(withoutProc)(
-  'over Node, who asks for much and does not read it is cut off; a stream that is silent is not',
+  'over Node, a client that does not read its answers is disconnected; a silent stream is not',
   async () => {
     const { port, serves } = await start({ LOG: 'memory:', BODY_TIMEOUT: `${BODY_MS}ms`, HEARTBEAT: '5m' }, node)
     const silent = new Stream(port, '/event?topic=a')

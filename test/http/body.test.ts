@@ -4,11 +4,11 @@ import { servers } from '../server/runtimes.ts'
 import { cleanUp, start } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
-// Not over workerd: in front of it is its tool, which reads on its own account.
+// Not over workerd: wrangler, which stands in front of it, reads requests itself.
 
 afterEach(cleanUp)
 
-test.each(servers)('over $name, a request comes in two pieces, cut at any byte, or in one', async (runtime) => {
+test.each(servers)('over $name, a request is read in two pieces, cut at any byte', async (runtime) => {
   const { port } = await start({}, runtime)
   const stream = new Stream(port, '/event?topic=a')
   await stream.until(() => stream.reader.text.includes('hub.open'))
@@ -28,7 +28,7 @@ test.each(servers)('over $name, a request comes in two pieces, cut at any byte, 
   stream.socket.destroy()
 })
 
-/** Each as long as another. */
+/** A request, of the same length for every n. */
 function request(n: number): Buffer {
   const body = JSON.stringify({ data: `grün ${1000 + n}` })
   const head = [

@@ -8,7 +8,7 @@ import { nextTurn } from '../../src/turn.ts'
 
 const BODIES = 200
 
-test('bodies that are late together are refused in turns of their own, so that others are served between', async () => {
+test('bodies that time out together are refused in separate turns of the event loop', async () => {
   let refused = 0
   const late = () => new AppError('body_too_slow', 'Cannot wait for more')
   for (let i = 0; i < BODIES; i++) {
@@ -22,10 +22,10 @@ test('bodies that are late together are refused in turns of their own, so that o
     await nextTurn()
     most = Math.max(most, refused - before)
   }
-  expect(most).toBeLessThanOrEqual(2) // between two of our looks are one or two of its turns
+  expect(most).toBeLessThanOrEqual(2) // one or two refusals fit between two checks
 })
 
-test('bytes that come one by one are all there, in their order', () => {
+test('a million single bytes are kept completely and in order', () => {
   const pieces = new ChunkBuffer()
   for (let i = 0; i < 1_000_000; i++) {
     pieces.push(Uint8Array.of(i % 251))
@@ -35,14 +35,14 @@ test('bytes that come one by one are all there, in their order', () => {
   expect(rest).toEqual(Uint8Array.from({ length: rest.length }, (_, i) => (i + 1_000_000 - rest.length) % 251))
 })
 
-test('pieces of a byte are not held one by one', async () => {
+test('pieces of one byte are merged, and their buffers are released', async () => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
   const pieces = new ChunkBuffer()
   const first = new WeakRef(new ArrayBuffer(1024))
   pieces.push(new Uint8Array(first.deref()!, 0, 1))
   for (let i = 0; i < 1000; i++) pieces.push(Uint8Array.of(0))
-  await nextTurn() // until then it may not go
+  await nextTurn() // a WeakRef keeps its target until the end of the turn
   collect()
   expect(first.deref()).toBeUndefined()
   expect(pieces.take()).toHaveLength(1001)
@@ -51,7 +51,7 @@ test('pieces of a byte are not held one by one', async () => {
 test.each([
   ['packets', 1460, 50_000, 2.1],
   ['hundreds of bytes', 100, 50_000, 12],
-])('bytes that come in %s are not copied again and again', (_, size, count, times) => {
+])('bytes that arrive in %s are copied only a few times', (_, size, count, times) => {
   const copies = vi.spyOn(Uint8Array.prototype, 'set')
   onTestFinished(() => copies.mockRestore())
   const pieces = new ChunkBuffer()

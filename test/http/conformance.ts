@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 
-/** `npm run conformance -- https://…`: the http suite against a hub that runs somewhere, and that nobody else uses meanwhile. */
+/** `npm run conformance -- https://…` runs the http suite against a running hub, which nobody else may use meanwhile. */
 const [url] = process.argv.slice(2)
 if (!url || !URL.canParse(url)) {
   console.error(

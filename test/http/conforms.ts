@@ -12,12 +12,12 @@ interface Document {
   readonly components: object
 }
 
-/** Checks answers against an OpenAPI description: that their status and type are described, and that their body is of its schema. */
+/** Checks answers against an OpenAPI description: their status and type are described, and their body matches its schema. */
 export class Conforms {
   readonly #document: Document
   readonly #ajv = new Ajv2020({ strict: false, allErrors: true })
   readonly #validators = new Map<string, ValidateFunction>()
-  /** How many answers were checked. */
+  /** The number of answers checked. */
   checked = 0
 
   constructor(document: unknown) {
@@ -26,7 +26,7 @@ export class Conforms {
     this.#ajv.addSchema(JSON.parse(JSON.stringify({ $id: 'openapi', components: this.#document.components })))
   }
 
-  /** Answers of paths that are not described are left alone, and those whose method is not: it is refused. */
+  /** Checks an answer, unless its path is not described, or its method, which is refused then. */
   async check(path: string, method: string, response: Response): Promise<void> {
     const { pathname } = new URL(path, 'http://hub')
     const template = this.#templateOf(pathname, method)

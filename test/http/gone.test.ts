@@ -3,7 +3,7 @@ import { createApp } from '../../src/app.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 
-/** More than there are from a request to its answer. */
+/** More turns than a request takes until its answer. */
 const TURNS = 60
 
 let hub: Hub
@@ -12,7 +12,7 @@ afterEach(() => hub.close())
 test.each([
   ['a stream', 'text/event-stream'],
   ['a long poll', 'application/json'],
-])('who asks for %s and is gone at any moment leaves no reader behind', async (_, accept) => {
+])('a client that requests %s and disconnects at any moment leaves no reader behind', async (_, accept) => {
   hub = new Hub(memoryLog)
   const app = createApp({ hub })
   for (let turns = 0; turns < TURNS; turns++) {

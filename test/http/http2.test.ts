@@ -24,7 +24,7 @@ async function session(): Promise<ClientHttp2Session> {
 }
 
 test.each(['/event', '/event?topic=a'])(
-  'a stream of %s goes over HTTP/2, ends with its reader, and takes nothing else with it',
+  'over HTTP/2 %s streams, ends when its reader cancels it, and leaves the connection usable',
   async (path) => {
     const client = await session()
     const request = client.request({ ':path': path })
@@ -45,7 +45,7 @@ test.each(['/event', '/event?topic=a'])(
   },
 )
 
-test('twenty streams share one connection', async () => {
+test('over HTTP/2 twenty streams share one connection', async () => {
   const client = await session()
   const readers = Array.from({ length: 20 }, (_, i) =>
     new Reader().follow(client.request({ ':path': `/event?topic=t/${i}` })),

@@ -7,7 +7,7 @@ import { memoryLog } from '../../src/log/memory.ts'
 const ITEMS = 2000
 const COMMIT_MS = 25
 
-test('the slower the log commits, the more items of a body that streams go into one commit', async () => {
+test('while the log commits slowly, more and more items of a streamed body go into one commit', async () => {
   const log = memoryLog()
   const append = log.append.bind(log)
   const sizes: number[] = []

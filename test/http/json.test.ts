@@ -12,7 +12,7 @@ const isJson = (text: string) => {
   }
 }
 
-test('JSON that was cut anywhere is known as cut', () => {
+test('isCutJson recognizes JSON that was cut at any character', () => {
   fc.assert(
     fc.property(fc.json(), fc.constantFrom(0, 2), fc.nat(1000), (json, indent, at) => {
       const text = JSON.stringify(JSON.parse(json), null, indent).replace(/[é-\u{10ffff}]/gu, (c) =>
@@ -25,7 +25,7 @@ test('JSON that was cut anywhere is known as cut', () => {
   )
 })
 
-test('a text that no more characters can make JSON is not cut', () => {
+test('isCutJson rejects a text that no further characters can make valid JSON', () => {
   for (const text of [
     ...[
       "{'topic':'a'",
@@ -65,7 +65,7 @@ test('a text that no more characters can make JSON is not cut', () => {
     expect([text, isTruncatedJson(text)]).toEqual([text, false])
 })
 
-test('what is cut in the midst of a word, a number, a string or an escape is cut', () => {
+test('isCutJson recognizes JSON cut inside a word, a number, a string, an escape or a structure', () => {
   for (const text of [
     't',
     'fals',

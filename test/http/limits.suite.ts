@@ -4,14 +4,14 @@ import { Reader } from '../reader.ts'
 type Init = RequestInit & { duplex?: 'half' }
 type Fetch = (path: string, init?: Init) => Promise<Response>
 
-/** A way to run a hub with settings of a test's own. */
+/** How to run a hub with the settings of a test. */
 export interface Runs {
   readonly name: string
   start(settings: Record<string, string>): Promise<Fetch>
   stop(): Promise<void>
 }
 
-/** Every limit over HTTP, at its bound and one past it, on any runtime. */
+/** Tests every limit over HTTP, at its bound and one past it, on any runtime. */
 export function limitsSuite({ name, start, stop }: Runs): void {
   let fetch: Fetch
   const open: AbortController[] = []
@@ -36,7 +36,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
     if (response.status === 200) reader.follow(response.body as unknown as AsyncIterable<Uint8Array>)
     return { response, reader, close: () => abort.abort() }
   }
-  /** What somebody is told who may come back: by status, or as an EventSource, which only lives on after a 200. */
+  /** Expects a refusal that a client may retry: 429 with Retry-After, or 200 with a retry for an EventSource, which a 429 would end. */
   const expectLater = async (query: string, code: string) => {
     const refused = await stream(query, '*/*')
     expect(await codeOf(refused.response)).toEqual([429, code])
@@ -65,7 +65,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
       MAX_EVENT_BYTES: '100',
     })
 
-    test('of topics, of their length and of their segments', async () => {
+    test('MAX_TOPICS, MAX_TOPIC_BYTES and MAX_TOPIC_SEGMENTS bound the topics of a request', async () => {
       const names = (n: number) => Array.from({ length: n }, (_, i) => `topic=t/${i}`).join('&')
       expect((await fetch(`/event?${names(3)}`, { method: 'HEAD' })).status).toBe(200)
       expect(await codeOf(await fetch(`/event?${names(4)}`))).toEqual([413, 'too_many_topics'])
@@ -83,13 +83,13 @@ export function limitsSuite({ name, start, stop }: Runs): void {
           expect(await codeOf(response)).toEqual([413, 'topic_too_long'])
     })
 
-    test('of a list', async () => {
+    test('MAX_BATCH bounds the messages of a list', async () => {
       const list = (n: number) => Array.from({ length: n }, () => ({ data: '' }))
       expect((await fetch('/send?topic=a', json(list(3)))).status).toBe(200)
       expect(await codeOf(await fetch('/send?topic=a', json(list(4))))).toEqual([413, 'batch_too_long'])
     })
 
-    test('of a body, an item of one that streams, and an event', async () => {
+    test('MAX_BODY_BYTES bounds a body and each item of a streamed one, MAX_EVENT_BYTES an event', async () => {
       const send = async (type: string, body: string) =>
         codeOf(await fetch('/send?topic=a', { method: 'POST', body, headers: { 'content-type': type } }))
       const padded = (bytes: number) => `{"data":"x"${' '.repeat(bytes - 12)}}`
@@ -102,7 +102,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
       expect(await send('text/event-stream', `data: ${'x'.repeat(101)}\n\n`)).toEqual([413, 'event_too_large'])
     })
 
-    test('of the items of a stream: what came before is taken', async () => {
+    test('MAX_STREAM_ITEMS bounds the items of a streamed body; those up to the bound are published', async () => {
       const send = (n: number) =>
         fetch('/send?topic=items', {
           method: 'POST',
@@ -128,7 +128,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
       return fetch('/send?topic=slow', { method: 'POST', body, duplex: 'half', headers: { 'content-type': type } })
     }
 
-    test('of the time in which a body comes, which does not count for one that streams', async () => {
+    test('BODY_TIMEOUT bounds the time for a body to arrive, unless it streams', async () => {
       expect(await codeOf(await slow('application/json', ['{"data"', ':"x"}'], 2000))).toEqual([408, 'body_too_slow'])
       expect(await codeOf(await slow('application/json', ['{"data"', ':"x"}'], 100))).toEqual([200, undefined])
       const line = '{"data":"x"}\n'
@@ -137,7 +137,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
       })
     })
 
-    test('of the silence of a stream, and of its whole time: what came before is taken', async () => {
+    test('STREAM_IDLE bounds the silence of a streamed body, MAX_STREAM_TIME its duration; earlier items are published', async () => {
       const idle = await slow('application/x-ndjson', ['{"data":"x"}\n', '{"data":"y"}\n'], 3000)
       expect(idle.status).toBe(408)
       expect(await idle.json()).toMatchObject({ code: 'stream_idle', taken: 1 })
@@ -150,7 +150,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
   describe(`over ${name}, a bound above its default`, () => {
     with_({ MAX_TOPIC_SEGMENTS: '12' })
 
-    test('holds for all that is done with a topic', async () => {
+    test('applies to publishing, reading, repeating and deleting', async () => {
       const [deep, deeper] = ['1/2/3/4/5/6/7/8/9/10/11/12', '1/2/3/4/5/6/7/8/9/10/11/12/13']
       expect((await fetch(`/send?topic=${deep}`, json({ data: 'deep' }))).status).toBe(200)
       expect(await codeOf(await fetch(`/send?topic=${deeper}`, json({ data: 'x' })))).toEqual([413, 'topic_too_long'])
@@ -163,7 +163,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
   describe(`over ${name}, the limits of readers`, () => {
     with_({ MAX_READERS: '3' })
 
-    test('in total', async () => {
+    test('MAX_READERS bounds the open streams; after one closes the next opens', async () => {
       const all = [await stream('topic=a'), await stream(''), await stream('topic=b/*')]
       for (const { response } of all) expect(response.status).toBe(200)
       await expectLater('topic=a', 'too_many_readers')
@@ -180,7 +180,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
   describe(`over ${name}, the limits of one address`, () => {
     with_({ MAX_READERS_PER_ADDRESS: '2', PUBLISH_RATE: '5' })
 
-    test('on open readers', async () => {
+    test('MAX_READERS_PER_ADDRESS bounds its open streams; after one closes the next opens', async () => {
       const all = [await stream('topic=a'), await stream('')]
       for (const { response } of all) expect(response.status).toBe(200)
       await expectLater('topic=a', 'too_many_readers')
@@ -190,7 +190,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
         .toBe(200)
     })
 
-    test('on what is published: five at once, then one every 200 ms; a stream is slowed down', async () => {
+    test('PUBLISH_RATE=5 takes five messages at once, then one every 200 ms, and slows a streamed body down', async () => {
       const began = performance.now()
       const codes: unknown[] = []
       for (let i = 0; i < 20; i++) codes.push((await codeOf(await fetch('/send?topic=rate', json({ data: 'x' }))))[1])
@@ -221,14 +221,14 @@ export function limitsSuite({ name, start, stop }: Runs): void {
         headers: { 'content-type': 'application/x-ndjson' },
       })
       expect(await again.json()).toMatchObject({ taken: 6 })
-      expect(performance.now() - streamed).toBeGreaterThan(1000) // the second waits for what the first one owes
+      expect(performance.now() - streamed).toBeGreaterThan(1000) // the second has to wait for the debt of the first
     })
   })
 
   describe(`over ${name}, the limits of history`, () => {
     with_({ MAX_REPLAYS: '1', REPLAY_RATE: '100', WINDOW_COUNT: '1' })
 
-    test('on replays at once, and on the events a second of one', async () => {
+    test('MAX_REPLAYS bounds concurrent replays, REPLAY_RATE the events a second of one; live streams go on', async () => {
       await fetch('/send?topic=a', json(Array.from({ length: 1000 }, () => ({ data: 'x' }))))
       await fetch('/send?topic=b', json({ data: 'y' }))
       const began = performance.now()

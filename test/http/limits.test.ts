@@ -29,7 +29,7 @@ for (const runtime of runtimes)
     stop: cleanUp,
   })
 
-test('over Node, a body that streams outlives what the runtime gives a request, and one that no route reads does not', async () => {
+test('over Node, a streamed body outlives the request timeout of the runtime, a body that no route reads does not', async () => {
   const { port } = await start({ BODY_TIMEOUT: '100ms' }) // Node's own limit is 10 s more
   const began = performance.now()
   const head = (path: string, type: string) =>

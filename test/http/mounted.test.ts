@@ -21,10 +21,10 @@ httpSuite({
   name: 'app.request(), mounted at /live',
   mountedAt: '/live',
   fetch: async (path, init) => host.request(`/live${path}`, init),
-  skip: { 'answers anything else with the text 404': 'what is not ours is answered by the host' },
+  skip: { 'answers any other path with 404 as plain text': 'the host answers other paths' },
 })
 
-/** Ways in which an app comes to be under a path. */
+/** Ways to put an app under a path. */
 const ways: readonly (readonly [string, (app: Hono) => Hono, string])[] = [
   ['route', (app) => new Hono().route('/live', app), '/live'],
   ['basePath', (app) => new Hono().basePath('/a').route('/live', app), '/a/live'],
@@ -32,18 +32,18 @@ const ways: readonly (readonly [string, (app: Hono) => Hono, string])[] = [
   ['mount', (app) => new Hono().mount('/live', app.fetch), '/live'],
 ]
 
-describe.each(ways)('an app under a path by %s', (way, under, path) => {
+describe.each(ways)('an app mounted by %s', (way, under, path) => {
   const get = (app: Hono, url: string, headers: Record<string, string> = {}) =>
     app.request(`http://localhost${url}`, { headers })
 
-  test('refuses that another site sets the store by GET', async () => {
+  test('refuses a cross-site GET that would set the store', async () => {
     const app = under(open().app)
     const refused = await get(app, `${path}/send?message=x`, { 'sec-fetch-site': 'cross-site' })
     expect([refused.status, await refused.json()]).toEqual([403, expect.objectContaining({ code: 'cross_site' })])
     expect((await get(app, `${path}/send?message=x`)).status).toBe(200)
   })
 
-  test('shows and deletes the topic that is named, and refuses one with a line end in its name', async () => {
+  test('shows and deletes the named topic, and refuses a name with a line end', async () => {
     const { hub, app } = open()
     await hub.publish([
       { topic: 'a', data: 'x' },
@@ -60,7 +60,7 @@ describe.each(ways)('an app under a path by %s', (way, under, path) => {
     expect([wrong.status, await wrong.json()]).toEqual([400, expect.objectContaining({ code: 'topic_invalid' })])
   })
 
-  test('serves its page with a slash behind the path, and the files that it names beside it', async () => {
+  test('serves its page at the path with a slash, and the files that the page names', async () => {
     const app = under(open().app)
     const page = await get(app, `${path}/`)
     expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
@@ -70,19 +70,19 @@ describe.each(ways)('an app under a path by %s', (way, under, path) => {
       const { pathname } = new URL(name, `http://localhost${path}/`)
       expect([name, (await get(app, pathname)).status]).toEqual([name, 200])
     }
-    if (way === 'mount') return // Hono strips the path, with and without a slash
+    if (way === 'mount') return // Hono strips the path with and without a slash
     const without = await get(app, path)
     const to = new URL(without.headers.get('location')!, `http://localhost${path}`).pathname
     expect([without.status, to]).toEqual([308, `${path}/`])
   })
 
-  test('describes itself under that path', async () => {
+  test('names that path in its OpenAPI description', async () => {
     const { app } = open(way === 'mount' ? { BASE_PATH: path } : {})
     const description = await (await get(under(app), `${path}/openapi.json`)).json()
     expect(description).toMatchObject({ servers: [{ url: path }] })
   })
 
-  test('gives the cookie of a ticket to that path alone', async () => {
+  test('limits the cookie of a ticket to the streams under that path', async () => {
     const secret = 'x'.repeat(32)
     const { app } = open({ AUTH_SECRET: secret, ...(way === 'mount' && { BASE_PATH: path }) })
     const mounted = under(app)
@@ -102,7 +102,7 @@ describe.each(ways)('an app under a path by %s', (way, under, path) => {
   })
 })
 
-test('two hubs of one host tell their cookies apart by COOKIE_NAME', async () => {
+test('two hubs of one host have separate cookies by COOKIE_NAME', async () => {
   const secret = 'x'.repeat(32)
   const app = (name: string) => open({ AUTH_SECRET: secret, COOKIE_NAME: name }).app
   const two = new Hono().route('/one', app('one')).route('/two', app('two'))
@@ -128,24 +128,24 @@ describe('behind a proxy that strips a prefix', () => {
     return ((await answer.json()) as { servers: { url: string }[] }).servers[0]!.url
   }
 
-  test('a trusted one is believed, and nobody else', async () => {
+  test('X-Forwarded-Prefix counts from a trusted proxy only', async () => {
     const trusting = { TRUSTED_PROXIES: '10.0.0.0/8' }
     expect(await described(trusting, '10.1.2.3', '/hub/')).toBe('/hub')
     expect(await described(trusting, '11.1.2.3', '/hub')).toBe('/')
     expect(await described({}, '10.1.2.3', '/hub')).toBe('/')
   })
 
-  test('what is no plain path is not taken for one', async () => {
+  test('a prefix that is not a plain path is ignored', async () => {
     for (const prefix of ['//evil.example', 'hub', '/a;b', '/a b', '/a,/b'])
       expect([prefix, await described({ TRUSTED_PROXIES: '10.0.0.0/8' }, '10.1.2.3', prefix)]).toEqual([prefix, '/'])
   })
 
-  test('the setting wins', async () => {
+  test('BASE_PATH wins over X-Forwarded-Prefix', async () => {
     expect(await described({ BASE_PATH: '/x/y', TRUSTED_PROXIES: '10.0.0.0/8' }, '10.1.2.3', '/hub')).toBe('/x/y')
   })
 })
 
-test('what a host binds in its environment is its own, whatever its name', async () => {
+test('bindings of the host are never called, whatever their names', async () => {
   const { app } = open()
   const body = () => {
     throw new Error("This is the host's")
@@ -181,7 +181,7 @@ test('every file of the page has a route', () => {
   expect(PAGES.filter((path) => !path.startsWith('/docs/')).toSorted()).toEqual(files.toSorted())
 })
 
-test('a path that is no file of the page is dispatched by the fast router', async () => {
+test('requests for other paths use the fast router of Hono', async () => {
   const { app } = open()
   await app.request('http://localhost/health')
   expect(app.router.name).toBe('SmartRouter + RegExpRouter')

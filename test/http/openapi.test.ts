@@ -8,14 +8,14 @@ const document = (await (await app.request('/openapi.json')).json()) as {
   paths: Record<string, Record<string, { responses: Record<string, { description: string }> }>>
 }
 
-test('the description is valid OpenAPI 3.1, says a public validator', async () => {
+test('a public validator accepts the description as OpenAPI 3.1', async () => {
   const { valid, errors } = await new Validator().validate(structuredClone(document) as never)
   expect(errors).toBeUndefined()
   expect(valid).toBe(true)
   expect(document).toMatchObject({ openapi: expect.stringMatching(/^3\.1\./) })
 })
 
-test('it describes every method of every route', async () => {
+test('the description lists every method of every route', async () => {
   const paths = app.routes
     .map(({ path }) => path)
     .filter((path) => path !== '/*' && !PAGES.includes(path) && path !== '')
@@ -26,13 +26,13 @@ test('it describes every method of every route', async () => {
     expect(refused.status).toBe(405)
     const methods = refused.headers.get('allow')!.split(', ')
     for (const method of methods) {
-      if (method === 'QUERY' || method === 'HEAD') continue // OpenAPI 3.1 has no word for the one, the other is GET's
+      if (method === 'QUERY' || method === 'HEAD') continue // OpenAPI 3.1 cannot describe QUERY, and HEAD is described by GET
       expect(document.paths[template]?.[method.toLowerCase()], `${method} ${path}`).toBeDefined()
     }
   }
 })
 
-test('it describes every code that a request can be refused with, and what every parameter is for', () => {
+test('the description lists every code of a refusal, and explains every parameter', () => {
   const text = JSON.stringify(Object.values(document.paths).flatMap((path) => Object.values(path)))
   const never = ['config_invalid', 'log_locked'] // they end a start, not a request
   for (const code of Object.keys(statuses))

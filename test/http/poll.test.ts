@@ -14,7 +14,7 @@ import { runs, seed } from '../seed.ts'
 
 const TOPICS = ['a', 'b', 'c/x', 'c/y']
 const NAMES = [...TOPICS, 'c/*', '**']
-/** More than the 32 Ki after which an answer ends. */
+/** More than the 32 Ki characters after which an answer ends. */
 const MAX_CHARS = 40_000
 const MOST_POLLS = 200
 
@@ -45,7 +45,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('pass time' as const) }) },
 )
 
-/** What a reader asks for; `place` and `time` stand for one of those that the past had, as parts of a thousand. */
+/** What a reader asks for; `place` and `time` pick a position or a time of the past, as parts of a thousand. */
 const question = fc.record({
   names: fc.subarray(NAMES, { minLength: 1 }),
   latest: fc.constantFrom('', '&latest=true', '&latest=true&gaps=true'),
@@ -64,7 +64,7 @@ const question = fc.record({
 type Question = typeof question extends fc.Arbitrary<infer Asked> ? Asked : never
 type Bounds = { windowCount: number; maxChunkBytes: number }
 
-/** What one answer of a poll says, or a stream up to where it stands. */
+/** What one answer of a poll reports, or a stream up to its position. */
 interface Told {
   readonly events: { readonly id?: string; readonly event: string; readonly data: string }[]
   readonly gaps: { readonly reason: string; readonly from: string | null; readonly to: string }[]
@@ -72,12 +72,12 @@ interface Told {
   readonly position: string
 }
 
-/** The position of a stream that has ended is its last id; every place after it is as good. */
+/** The position of a stream that has ended is its last id; any later position is as good. */
 interface Streamed extends Told {
   readonly ended: boolean
 }
 
-test('polls that go on from each other tell exactly what one stream tells, and end where it stands, also where reads fail', async () => {
+test('consecutive polls report exactly what one stream reports and end at its position, also when reads fail', async () => {
   let answers = 0
   let gaps = 0
   let compared = 0
@@ -99,7 +99,7 @@ test('polls that go on from each other tell exactly what one stream tells, and e
         const past = await live(hub, steps)
         const { entries } = await log.read(0, { count: 1000, bytes: 1e9 }, Filter.parse(['**']))
         const kept = entries.map(({ seq }) => `${log.epoch}-${seq}`)
-        // What was trimmed is given all the same, by polls that begin where memory still has it, and then no gap tells of it.
+        // Polls that begin where memory still has trimmed entries deliver these, and then report no gap for them.
         const isTrimmedInMemory = past.ids.slice(-hubOptions.windowCount).some((id) => !kept.includes(id))
         const app = createApp({ hub })
         for (const asked of questions) {
@@ -133,11 +133,11 @@ test('polls that go on from each other tell exactly what one stream tells, and e
     { seed, numRuns: runs(150, 20_000), examples: [passedOverAfterAnswer] },
   )
   console.log(
-    `${answers} polls; the streams told ${gaps} gaps; ${compared} sequences of polls were compared in every respect`,
+    `${answers} polls; the streams reported ${gaps} gaps; ${compared} sequences of polls were compared in every respect`,
   )
 }, 600_000)
 
-/** Makes reads of a log fail while something is done: as each of the faults says that the next one does, until there are no more. */
+/** Makes reads of a log fail during an act: each fault says whether the next read fails; after the last one reads work. */
 function failing(log: Log) {
   let left: boolean[] = []
   const failed = async () => {
@@ -157,7 +157,7 @@ function failing(log: Log) {
   }
 }
 
-/** An answer ends where the log has just passed over an event for a newer one: the next answer must not tell that gap again. */
+/** An answer ends where the log has just skipped an event for a newer one: the next answer must not report that gap again. */
 const passedOverAfterAnswer: [Step[], Question[], { count: number; topicCount: number }, Bounds, boolean[]] = [
   [
     { do: 'publish', topic: 0, chars: 32_500, close: true },
@@ -171,7 +171,7 @@ const passedOverAfterAnswer: [Step[], Question[], { count: number; topicCount: n
 ]
 
 interface Past {
-  /** Of every event that was published, erased or not. */
+  /** The id of every published event, erased or not. */
   readonly ids: string[]
   readonly times: number[]
 }
@@ -195,10 +195,10 @@ async function live(hub: Hub, steps: readonly Step[]): Promise<Past> {
     else if (now.do === 'close') await publish(TOPICS[now.topic]!, undefined, true)
     else if (now.do === 'erase') {
       const { topic, id } = kept.at(-1 - now.entry) ?? { topic: 'a', id: 'none-1' }
-      await hub.directory.erase(topic, id).catch(() => {}) // it is gone already
+      await hub.directory.erase(topic, id).catch(() => {}) // the event is gone already
     } else if (now.do === 'forget') {
       closed.delete(TOPICS[now.topic]!)
-      await hub.directory.erase(TOPICS[now.topic]!).catch(() => {}) // there is nothing of it
+      await hub.directory.erase(TOPICS[now.topic]!).catch(() => {}) // the topic has no entries
     } else {
       for (const before = Date.now(); Date.now() === before; ) await nextTurn()
       past.times.push(Date.now())
@@ -234,7 +234,7 @@ async function poll(app: App, query: string, lastEventId: string): Promise<Told>
   return { ...told, gaps: told.gaps ?? [], closed: told.closed ?? [] }
 }
 
-/** What a stream says until it has said all, as a carrier reads it. */
+/** Reads a stream as a carrier does, until nothing more is due. */
 async function stream(app: App, query: string, lastEventId: string): Promise<Streamed> {
   let carried: Subscription | undefined
   const takeOver: Connection['takeOver'] = (subscription) => {
@@ -269,7 +269,7 @@ function topicsOf(query: string): string[] {
   return new URLSearchParams(query).getAll('topic')
 }
 
-/** A poll says what a stream from the same place says first, and if it goes as far, all of it. */
+/** Expects a poll to report the beginning of a stream from the same position, or all of it if the poll goes as far. */
 function expectPart(part: Told, whole: Streamed): void {
   if (part.position === whole.position || isAfter(part.position, whole.position)) {
     expectAll(part, whole)
@@ -294,8 +294,8 @@ function isEmpty({ events, gaps, closed }: Told, before: readonly Told[]): boole
 }
 
 /**
- * The answers as one. Each begins like a stream that comes back: topics that were closed before are told again, and so is the rest
- * of what was trimmed, if it reaches beyond the answer before.
+ * Joins the answers. Each begins like a resumed stream: it reports again which topics were closed before, and the rest of what was
+ * trimmed, if that reaches beyond the answer before.
  */
 function joined(polls: readonly Told[]): Told {
   const isAgain = ({ reason, from }: Told['gaps'][number], i: number) =>

@@ -4,7 +4,7 @@ import type { Runtime } from '../server/runtimes.ts'
 import { cleanUp, folder, type Server, start } from '../server/server.ts'
 import { httpSuite } from './suite.ts'
 
-/** The suite over a server of its own, on some runtime. */
+/** Runs the suite against a server of its own, on one runtime. */
 export function servedSuite(runtime: Runtime): void {
   let server: Server
 
@@ -16,7 +16,7 @@ export function servedSuite(runtime: Runtime): void {
   httpSuite({ name: runtime.name, fetch: (path, init) => fetch(server.url + path, init) })
 }
 
-/** The same, over a log in a Redis of its own. */
+/** Runs the suite the same way, with the log in a Redis of its own. */
 export function servedOverRedis(runtime: Runtime): void {
   describe.skipIf(withoutRedis)(`over Redis${withoutRedis && ` (skipped: ${withoutRedis})`}`, () => {
     let redis: RedisServer

@@ -5,17 +5,17 @@ import { servers } from '../server/runtimes.ts'
 import { cleanUp, start } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
-// Not over workerd: in front of it is its tool, which reads on its own account.
+// Not over workerd: wrangler, which stands in front of it, reads requests itself.
 
 const MIB = 1024 ** 2
-/** More than all buffers on the way hold. */
+/** More bytes than all buffers on the way can hold. */
 const ENOUGH = 64 * MIB
 const LINE = `{"data":"${'x'.repeat(1000)}"}\n`
 
 afterEach(cleanUp)
 
 test.each(servers)(
-  'over $name, who streams more than is taken is kept waiting, not kept in memory',
+  'over $name, a sender above PUBLISH_RATE has to wait; its body is not buffered in memory',
   async (runtime) => {
     const { port } = await start({ PUBLISH_RATE: '5' }, runtime)
     const body = LINE.repeat(ENOUGH / LINE.length)
@@ -26,12 +26,12 @@ test.each(servers)(
   },
 )
 
-test.each(servers)('over $name, what comes after a refused item is passed over, or not waited for', async (runtime) => {
+test.each(servers)('over $name, after a refused item the rest is skipped or the connection closes', async (runtime) => {
   const { port } = await start({}, runtime)
   const socket = connect(port, '127.0.0.1')
   onTestFinished(() => void socket.destroy())
   let said = ''
-  socket.on('error', () => {}) // the server may end before it has read all
+  socket.on('error', () => {}) // the server may close the connection before it has read everything
   socket.setEncoding('utf8').on('data', (part) => {
     said += part
   })

@@ -4,15 +4,15 @@ import { Reader } from '../reader.ts'
 import { runs, seed } from '../seed.ts'
 import { Conforms } from './conforms.ts'
 
-/** Something that answers like `fetch`, given a path. */
+/** A hub to test: answers like `fetch`, given a path. */
 export interface Target {
   readonly name: string
   fetch(path: string, init?: Init): Promise<Response>
-  /** Where it is mounted in another app. */
+  /** The path under which the hub is mounted in another app. */
   readonly mountedAt?: string
-  /** How long a reader that vanished may be counted: two heartbeats. 5 s unless told otherwise. */
+  /** How long a reader that vanished may still be counted: two heartbeats; 5 s by default. */
   readonly goneWithinMs?: number
-  /** Cases that this target cannot hold, by title, with the reason. */
+  /** Cases to skip on this target, by title, with the reason. */
   readonly skip?: Readonly<Record<string, string>>
 }
 
@@ -27,7 +27,7 @@ interface Stream {
 const KIB = 1024
 const DEFAULT = 'This is a server-sent event'
 
-/** Everything promised over HTTP, for any runtime: it needs no more than a way to ask. */
+/** Tests every promise over HTTP, on any runtime, with no more than a way to send requests. */
 export function httpSuite(target: Target): void {
   const open: Stream[] = []
   let topics = 0
@@ -110,11 +110,11 @@ export function httpSuite(target: Target): void {
     for (const { close } of open.splice(0)) close()
   })
 
-  describe(`over ${target.name}, the seed`, () => {
+  describe(`over ${target.name}, the demo`, () => {
     it('streams the default message at <epoch>-0 before anything was sent', async (skip) => {
       const { reader } = await stream('/event')
       await expect.poll(() => reader.events.length).toBeGreaterThan(0)
-      skip(messages(reader)[0] !== DEFAULT, 'something was sent to this hub before')
+      skip(messages(reader)[0] !== DEFAULT, 'this hub has received a message before')
       const [first] = reader.events
       expect(first).toMatchObject({ event: 'message', id: expect.stringMatching(/^[a-z0-9]{10}-0$/) })
       expect(JSON.parse(first!.data)).toEqual({
@@ -147,7 +147,7 @@ export function httpSuite(target: Target): void {
       expect(sources.join()).not.toMatch(/innerHTML|outerHTML|insertAdjacentHTML|document\.write/)
     })
 
-    it('answers anything else with the text 404', async () => {
+    it('answers any other path with 404 as plain text', async () => {
       for (const path of [
         '/nope',
         '/event/',
@@ -195,7 +195,7 @@ export function httpSuite(target: Target): void {
       ['a multipart form', () => post('/send', form), { message: 'by multipart', tag: ['a', 'b'] }],
       ['a url-encoded form of 200 values', () => post('/send', formOf(URLSearchParams, 200)), of200],
       [
-        'a multipart form whose boundary is quoted',
+        'a multipart form with a quoted boundary',
         () => post('/send', multipart('x y'), 'multipart/form-data; boundary="x y"'),
         { message: 'in parts' },
       ],
@@ -213,7 +213,7 @@ export function httpSuite(target: Target): void {
         expect(await current()).toBe(body.message)
       })
 
-    it('answers a body that is too large when it has been sent: who still sends could miss it', async () => {
+    it('refuses a body that is too large once it has been sent, because a sender that still writes could miss the answer', async () => {
       let isSent = false
       const body = new ReadableStream({
         async start(controller) {
@@ -229,14 +229,14 @@ export function httpSuite(target: Target): void {
       expect([response.status, isSent]).toEqual([413, true])
     })
 
-    it('takes the message of the query before that of the body', async () => {
+    it('prefers the message in the query to the message in the body', async () => {
       expect(await json(await postJson('/send?message=query', { message: 'body' }))).toMatchObject({
         body: { message: 'body' },
       })
       expect(await current()).toBe('query')
     })
 
-    it('takes an empty message, and a POST without a body', async () => {
+    it('accepts an empty message, and a POST without a body', async () => {
       expect((await fetch('/send?message=', { method: 'POST' })).status).toBe(200)
       expect(await current()).toBe('')
     })
@@ -252,14 +252,14 @@ export function httpSuite(target: Target): void {
       expect(reader.events.every(({ event }) => event === 'message')).toBe(true)
     })
 
-    it('streams to everybody who listens', async () => {
+    it('streams a new value to every reader', async () => {
       const all = await Promise.all(Array.from({ length: 5 }, () => stream('/event')))
       await Promise.all(all.map(({ reader }) => expect.poll(() => reader.events.length).toBeGreaterThan(0)))
       await fetch('/send?message=everybody')
       await Promise.all(all.map(({ reader }) => expect.poll(() => messages(reader)).toContain('everybody')))
     })
 
-    it('gives a reader that comes back what it missed, in order, and then the newest again', async () => {
+    it('sends a returning reader what it missed, in order, and then repeats the newest value', async () => {
       const { id } = await json(await fetch('/send?message=0'))
       for (const message of ['1', '2', '3']) await fetch(`/send?message=${message}`)
       const { reader } = await stream('/event', { 'last-event-id': id as string })
@@ -268,17 +268,17 @@ export function httpSuite(target: Target): void {
       expect(reader.control('open')).toEqual([])
     })
 
-    it('has no message, no stream and no answer that ends a frame early', async () => {
+    it('delivers a message full of line ends, SSE fields and HTML unchanged', async () => {
       const message = 'a\nb\r\ndata: c\n\nevent: hub.gap\ndata: {}\n\n\u2028<img src=x onerror=alert(1)>'
       await postJson('/send', { message })
       expect(await current()).toBe(message)
     })
   })
 
-  describe(`over ${target.name}, /send decides`, () => {
+  describe(`over ${target.name}, /send`, () => {
     const refused: [string, () => Promise<Response>, number, string][] = [
-      ['nothing at all', () => fetch('/send'), 400, 'message_missing'],
-      ['a POST of nothing', () => fetch('/send', { method: 'POST' }), 400, 'message_missing'],
+      ['a GET without a message', () => fetch('/send'), 400, 'message_missing'],
+      ['a POST without a message', () => fetch('/send', { method: 'POST' }), 400, 'message_missing'],
       ['JSON without a message', () => postJson('/send', { text: 'x' }), 400, 'message_missing'],
       ['a message given twice', () => fetch('/send?message=a&message=b'), 400, 'parameter_repeated'],
       [
@@ -287,11 +287,11 @@ export function httpSuite(target: Target): void {
         400,
         'parameter_repeated',
       ],
-      ['a message that is no string', () => postJson('/send', { message: 5 }), 400, 'message_invalid'],
+      ['a message that is not a string', () => postJson('/send', { message: 5 }), 400, 'message_invalid'],
       ['a JSON list', () => postJson('/send', ['x']), 400, 'body_invalid'],
       ['malformed JSON', () => post('/send', '{"message":', 'application/json'), 400, 'body_invalid'],
       [
-        'JSON nested very deep',
+        'deeply nested JSON',
         () => post('/send', `{"message":"x","a":${'['.repeat(20_000)}${']'.repeat(20_000)}}`, 'application/json'),
         400,
         'body_invalid',
@@ -347,13 +347,13 @@ export function httpSuite(target: Target): void {
       ['a form of more than 200 values', () => post('/send', formOf(URLSearchParams, 201)), 413, 'too_many_fields'],
       ['a multipart form of more than 200 parts', () => post('/send', formOf(FormData, 201)), 413, 'too_many_fields'],
       [
-        'a multipart form of two boundaries',
+        'a multipart form with two boundaries',
         () => post('/send', multipart('x'), 'multipart/form-data; boundary=x; boundary=y'),
         400,
         'body_invalid',
       ],
       [
-        'a multipart form whose boundary is escaped',
+        'a multipart form with an escaped boundary',
         () => post('/send', multipart('xy'), 'multipart/form-data; boundary="x\\y"'),
         400,
         'body_invalid',
@@ -366,7 +366,7 @@ export function httpSuite(target: Target): void {
         'body_too_large',
       ],
       [
-        'a body of more than 64 KiB that does not say its length',
+        'a body of more than 64 KiB without a Content-Length',
         () =>
           target.fetch('/send', {
             method: 'POST',
@@ -392,11 +392,11 @@ export function httpSuite(target: Target): void {
         400,
         'topic_conflict',
       ],
-      ['a topic that is no string', () => postJson('/send', { topic: ['a'], data: 'x' }), 400, 'topic_invalid'],
-      ['no data', () => postJson('/send?topic=a', {}), 400, 'data_missing'],
-      ['no body', () => fetch('/send?topic=a', { method: 'POST' }), 400, 'data_missing'],
+      ['a topic that is not a string', () => postJson('/send', { topic: ['a'], data: 'x' }), 400, 'topic_invalid'],
+      ['a message without data', () => postJson('/send?topic=a', {}), 400, 'data_missing'],
+      ['a topic without a body', () => fetch('/send?topic=a', { method: 'POST' }), 400, 'data_missing'],
       [
-        'data with a number that no double holds',
+        'data with a number too large for a double',
         () => post('/send?topic=a', '{"data":{"n":[1e400]}}', 'application/json'),
         400,
         'body_invalid',
@@ -406,13 +406,13 @@ export function httpSuite(target: Target): void {
       ['an empty list', () => postJson('/send?topic=a', []), 400, 'data_missing'],
       ['a list of strings', () => postJson('/send?topic=a', ['x']), 400, 'body_invalid'],
       [
-        'a list of which one is wrong',
+        'a list with one bad message',
         () => postJson('/send?topic=a', [{ data: 'x' }, { data: 'y', retry: 1 }]),
         400,
         'retry_invalid',
       ],
       [
-        'a list that names no topic',
+        'a list with a message without a topic',
         () => postJson('/send', [{ topic: 'a', data: 'x' }, { data: 'y' }]),
         400,
         'topic_missing',
@@ -428,7 +428,7 @@ export function httpSuite(target: Target): void {
         'batch_too_long',
       ],
       ['a field in the query', () => post('/send?topic=a&event=e', 'x', 'text/plain'), 400, 'parameter_unknown'],
-      ['an unknown field of a form', () => post('/send?topic=a', new URLSearchParams('hello')), 400, 'field_unknown'],
+      ['an unknown field in a form', () => post('/send?topic=a', new URLSearchParams('hello')), 400, 'field_unknown'],
       [
         'data given twice in a form',
         () => post('/send?topic=a', new URLSearchParams('data=x&data=y')),
@@ -436,7 +436,7 @@ export function httpSuite(target: Target): void {
         'parameter_repeated',
       ],
       [
-        'a retry of a form that is no number',
+        'a retry in a form that is not a number',
         () => post('/send?topic=a', new URLSearchParams('data=x&retry=soon')),
         400,
         'retry_invalid',
@@ -473,7 +473,7 @@ export function httpSuite(target: Target): void {
         'body_too_large',
       ],
       [
-        'an item of more than 64 KiB that has no end yet',
+        'an item that exceeds 64 KiB before it ends',
         () =>
           fetch('/send?topic=a', {
             method: 'POST',
@@ -491,7 +491,7 @@ export function httpSuite(target: Target): void {
         'event_invalid',
       ],
       [
-        'an event name that is no string',
+        'an event name that is not a string',
         () => postJson('/send?topic=a', { data: 'x', event: 1 }),
         400,
         'event_invalid',
@@ -503,7 +503,7 @@ export function httpSuite(target: Target): void {
         'event_invalid',
       ],
       [
-        'a retry that would inject',
+        'a retry that injects a field',
         () => postJson('/send?topic=a', { data: 'x', retry: '0\r\nevent: admin' }),
         400,
         'retry_invalid',
@@ -522,7 +522,7 @@ export function httpSuite(target: Target): void {
       ['a topic with a control character', () => post('/send?topic=a%0a', 'x', 'text/plain'), 400, 'topic_invalid'],
       ['an empty topic', () => post('/send?topic=', 'x', 'text/plain'), 400, 'topic_invalid'],
       ['a topic of 201 bytes', () => post(`/send?topic=${'x'.repeat(201)}`, 'x', 'text/plain'), 413, 'topic_too_long'],
-      ['another method', () => fetch('/send?message=x', { method: 'DELETE' }), 405, 'method_not_allowed'],
+      ['a DELETE', () => fetch('/send?message=x', { method: 'DELETE' }), 405, 'method_not_allowed'],
       [
         'a GET from another site',
         () => fetch('/send?message=x', { headers: { 'sec-fetch-site': 'cross-site' } }),
@@ -536,13 +536,13 @@ export function httpSuite(target: Target): void {
         'cross_site',
       ],
       [
-        'a GET of a page of another origin, by a browser that says it in no other way',
+        'a GET with the Origin of another site and no Fetch Metadata',
         () => fetch('/send?message=x', { headers: { origin: 'http://evil.example' } }),
         403,
         'cross_site',
       ],
       [
-        'a GET that a page elsewhere made a browser do, which names that page',
+        'a GET with the Referer of another site and no Fetch Metadata',
         () => fetch('/send?message=x', { headers: { referer: 'http://evil.example/page' } }),
         403,
         'cross_site',
@@ -566,20 +566,20 @@ export function httpSuite(target: Target): void {
         'cross_site',
       ],
       [
-        'a POST of an old browser from another origin',
+        'a POST with the Origin of another site and no Fetch Metadata',
         () => fetch('/send?message=x', { method: 'POST', headers: { origin: 'https://evil.example' } }),
         403,
         'cross_site',
       ],
       [
-        'a POST of origin null',
+        'a POST with Origin null',
         () => fetch('/send?message=x', { method: 'POST', headers: { origin: 'null' } }),
         403,
         'cross_site',
       ],
     ]
     for (const [what, send, status, code] of refused)
-      it(`to refuse ${what}: ${status} ${code}, and changes nothing`, async () => {
+      it(`refuses ${what}: ${status} ${code}, and changes nothing`, async () => {
         await fetch('/send?message=untouched')
         const { reader } = await stream('/event?topic=**')
         await expect.poll(() => reader.events.length).toBe(1)
@@ -590,19 +590,19 @@ export function httpSuite(target: Target): void {
         expect(JSON.stringify(problem).length).toBeLessThan(1000)
       })
 
-    it('to change nothing for HEAD', async () => {
+    it('refuses HEAD with 405 and changes nothing', async () => {
       await fetch('/send?message=untouched')
       const response = await fetch('/send?message=x', { method: 'HEAD' })
       expect([response.status, response.headers.get('allow')]).toEqual([405, 'GET, POST'])
       expect(await current()).toBe('untouched')
     })
 
-    it('to take from a page of its own what it would refuse from others', async () => {
+    it('accepts a POST of a page of the same origin', async () => {
       const headers = { 'sec-fetch-site': 'same-origin', 'content-type': 'application/json' }
       expect((await fetch('/send', { method: 'POST', headers, body: '{"message":"own"}' })).status).toBe(200)
     })
 
-    it('to say with a 405 what is allowed', async () => {
+    it('names the allowed methods in a 405, as /event does', async () => {
       expect((await fetch('/send?topic=a')).headers.get('allow')).toBe('POST')
       const response = await fetch('/event', { method: 'DELETE' })
       expect(response.headers.get('allow')).toBe('GET, HEAD, POST, QUERY')
@@ -611,7 +611,7 @@ export function httpSuite(target: Target): void {
   })
 
   describe(`over ${target.name}, topics`, () => {
-    it('carry what is published as JSON, with its event name, retry and id', async () => {
+    it('deliver what is published as JSON, with its event name, retry and id', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
       const answer = await json(await postJson(`/send?topic=${topic}`, { data: '{"n":1}', event: 'tick', retry: 2000 }))
@@ -625,7 +625,7 @@ export function httpSuite(target: Target): void {
       expect(reader.retries).toEqual([3000, 2000])
     })
 
-    it('carry plain text, and take their name from the body as well', async () => {
+    it('deliver plain text, and may be named in the body', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
       await post(`/send?topic=${topic}`, ' two\nlines ', 'text/plain; charset=utf-8')
@@ -633,7 +633,7 @@ export function httpSuite(target: Target): void {
       await reader.gets(' two\nlines ', '')
     })
 
-    it('carry data of exactly 60 KiB', async () => {
+    it('deliver data of exactly 60 KiB', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
       const data = 'é'.repeat(30 * KIB)
@@ -653,7 +653,7 @@ export function httpSuite(target: Target): void {
       })
     })
 
-    it('carry any JSON value as compact JSON', async () => {
+    it('deliver any JSON value as compact JSON', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
       const values = [{ a: [1, null, 'x'] }, [], 5, true, null, '{"a": 1}']
@@ -672,7 +672,7 @@ export function httpSuite(target: Target): void {
       ['a url-encoded form', new URLSearchParams('data=by+form&event=e&retry=2000')],
       ['a multipart form', formData],
     ] as const)
-      it(`carry what is published as ${kind}`, async () => {
+      it(`deliver what is published as ${kind}, and may be named in it`, async () => {
         const topic = freshTopic()
         const { reader } = await stream(`/event?topic=${topic}`)
         const { id } = await json(await post(`/send?topic=${topic}`, body))
@@ -683,7 +683,7 @@ export function httpSuite(target: Target): void {
         expect(await json(await post('/send', named))).toMatchObject({ topic })
       })
 
-    it('carry a list of messages, all or none, with an id each, in one place of the order', async () => {
+    it('deliver all messages of a list or none, with consecutive ids', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}/*`)
       const list = [
@@ -714,7 +714,7 @@ export function httpSuite(target: Target): void {
       await reader.gets('1', '2', '3', '4')
     })
 
-    it('take a list of exactly 1000 messages', async () => {
+    it('accept a list of exactly 1000 messages', async () => {
       const topic = freshTopic()
       const answer = await json(
         await postJson(
@@ -725,7 +725,7 @@ export function httpSuite(target: Target): void {
       expect(answer.ids).toHaveLength(1000)
     })
 
-    it('take Idempotency-Key for the key of one message, and of each of a list', async () => {
+    it('take Idempotency-Key as the key of one message, and with an index as the key of each in a list', async () => {
       const topic = freshTopic()
       const one = await json(await postKeyed(`/send?topic=${topic}`, 'K', { data: 'x' }))
       expect(await json(await postKeyed(`/send?topic=${topic}`, 'K', { data: 'x' }))).toEqual({
@@ -751,7 +751,7 @@ export function httpSuite(target: Target): void {
       expect((await set()).id).toBe((await set()).id)
     })
 
-    it('answer with the id alone when the sender prefers so', async () => {
+    it('answer 204 with the newest id in a header under Prefer: return=minimal', async () => {
       const topic = freshTopic()
       const headers = { 'content-type': 'application/json', prefer: 'respond-async, return=minimal' }
       for (const body of ['{"data":"x"}', '[{"data":"y"},{"data":"z"}]']) {
@@ -763,7 +763,7 @@ export function httpSuite(target: Target): void {
       }
     })
 
-    it('can be closed: readers get all, hub.closed and the end, a return gets 204, and nothing can be published', async () => {
+    it('can be closed: readers get everything, hub.closed and the end; resuming gets 204, publishing 409', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
       const pattern = await stream(`/event?topic=${topic}/**&topic=${topic}`)
@@ -788,7 +788,7 @@ export function httpSuite(target: Target): void {
       expect(await json(await fetch(`/topics/${bare}`))).toMatchObject({ closed: true, kept: 1 })
     })
 
-    it('begin where their reader says: the newest so many, the earliest, a time', async () => {
+    it('begin with history by last, from=earliest or since; a Last-Event-ID wins over these', async () => {
       const topic = freshTopic()
       const ids = await publish(`${topic}/a`, '1', '2')
       await publish(`${topic}/b`, '3')
@@ -809,7 +809,7 @@ export function httpSuite(target: Target): void {
       await gets(`topic=${topic}/a&since=1h`, '1', '2', '4')
       await gets(`topic=${topic}/*&since=${between.toISOString()}`, '4')
       const local = new Date(between.getTime() + 3_600_000).toISOString().replace('Z', '+01:00')
-      await gets(`topic=${topic}/*&since=${local}`, '4') // a + that nobody escaped
+      await gets(`topic=${topic}/*&since=${local}`, '4') // with an unescaped +
       await gets(`topic=${topic}/a&since=0s`)
       for (const beginning of ['last=10', 'from=earliest', 'since=1h']) {
         const { reader } = await stream(`/event?topic=${topic}/a&${beginning}`, { 'last-event-id': ids[1]! })
@@ -818,7 +818,7 @@ export function httpSuite(target: Target): void {
       }
     })
 
-    it('give who wants the latest only the newest of each topic, and of what was passed over a gap if asked', async () => {
+    it('deliver only the newest event of each topic under latest=true, with a gap for skipped ones under gaps=true', async () => {
       const topic = freshTopic()
       const [id] = await publish(`${topic}/a`, '1', '2')
       await publish(`${topic}/b`, '3', '4')
@@ -836,7 +836,7 @@ export function httpSuite(target: Target): void {
     })
 
     for (const method of ['POST', 'QUERY'])
-      it(`are taken from the body of a ${method}, with those of the URL`, async () => {
+      it(`can be listed in the body of a ${method}, beside those of the URL`, async () => {
         const topic = freshTopic()
         const topics = Array.from(
           { length: 99 },
@@ -862,7 +862,7 @@ export function httpSuite(target: Target): void {
         )
       })
 
-    it('are told apart: exact ones, patterns, and both on one stream, each event once', async () => {
+    it('match by name, by pattern, or by both on one stream, which gets each event once', async () => {
       const topic = freshTopic()
       const exact = await stream(`/event?topic=${topic}/a`)
       const one = await stream(`/event?topic=${topic}/*`)
@@ -878,7 +878,7 @@ export function httpSuite(target: Target): void {
       await both.reader.gets('1', '2', '3')
     })
 
-    it('resume after a Last-Event-ID, by header or by query, the header first', async () => {
+    it('resume after a Last-Event-ID in the header or the query; the header wins', async () => {
       const topic = freshTopic()
       const ids = await publish(topic, '1', '2', '3', '4')
       const header = await stream(`/event?topic=${topic}`, { 'last-event-id': ids[1]! })
@@ -891,7 +891,7 @@ export function httpSuite(target: Target): void {
       expect(header.reader.control('open')).toMatchObject([{ state: 'resumed' }])
     })
 
-    it('resume where a reader left, again and again, each event once', async () => {
+    it('resume at the last position several times, each event once', async () => {
       const topic = freshTopic()
       const got: string[] = []
       let position: string | undefined
@@ -912,14 +912,14 @@ export function httpSuite(target: Target): void {
     const strangers: [string, (epoch: string) => string, string][] = [
       ['garbage', () => 'what?', 'unknown'],
       ['an SQL injection', () => "' OR 1=1 --", 'unknown'],
-      ['a very long one', () => 'x'.repeat(4000), 'unknown'],
-      ['one of another epoch', () => 'zzzzzzzzzz-3', 'epoch'],
-      ['one ahead of the log', (epoch) => `${epoch}-9007199254740991`, 'ahead'],
-      ['one beyond all numbers', (epoch) => `${epoch}-18446744073709551616`, 'unknown'],
-      ['a negative one', (epoch) => `${epoch}--1`, 'unknown'],
+      ['a very long text', () => 'x'.repeat(4000), 'unknown'],
+      ['a position of another epoch', () => 'zzzzzzzzzz-3', 'epoch'],
+      ['a position ahead of the log', (epoch) => `${epoch}-9007199254740991`, 'ahead'],
+      ['a position with a seq of 2^64', (epoch) => `${epoch}-18446744073709551616`, 'unknown'],
+      ['a position with a negative seq', (epoch) => `${epoch}--1`, 'unknown'],
     ]
     for (const [what, position, reason] of strangers)
-      it(`answer a Last-Event-ID that is ${what} with hub.gap (${reason}) and go on`, async () => {
+      it(`answer ${what} as Last-Event-ID with hub.gap (${reason})`, async () => {
         const topic = freshTopic()
         const [id] = await publish(topic, 'before')
         for (const headers of [true, false]) {
@@ -935,13 +935,13 @@ export function httpSuite(target: Target): void {
         await expect.poll(() => plain.reader.control('gap')).toMatchObject([{ reason }])
       })
 
-    it('treat an empty Last-Event-ID as none', async () => {
+    it('treat an empty Last-Event-ID as missing', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}&lastEventId=`, { 'last-event-id': '' })
       await expect.poll(() => reader.control('open')).toMatchObject([{ state: 'live' }])
     })
 
-    it('give a key its first id again, and refuse it for something else', async () => {
+    it('answer a repeated key with its first id, and refuse the key with other data', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
       const first = await json(await postJson(`/send?topic=${topic}`, { data: 'x', key: 'k' }))
@@ -952,7 +952,7 @@ export function httpSuite(target: Target): void {
       await reader.gets('x', 'end')
     })
 
-    it('give a hundred racing publishes with one key one id', async () => {
+    it('append one event for a hundred concurrent publishes with one key', async () => {
       const topic = freshTopic()
       const answers = await Promise.all(
         Array.from({ length: 100 }, () => postJson(`/send?topic=${topic}`, { data: 'x', key: 'k' }).then(json)),
@@ -961,7 +961,7 @@ export function httpSuite(target: Target): void {
       expect(answers.filter(({ duplicate }) => duplicate !== true)).toHaveLength(1)
     })
 
-    it('are seen by all readers in one order, whoever published', async () => {
+    it('are delivered to all readers in one order, also from concurrent publishers', async () => {
       const topic = freshTopic()
       const all = await Promise.all(Array.from({ length: 4 }, () => stream(`/event?topic=${topic}/*`)))
       await Promise.all(Array.from({ length: 40 }, (_, i) => publish(`${topic}/${i % 3}`, `${i}`)))
@@ -977,7 +977,7 @@ export function httpSuite(target: Target): void {
       expect(seqs).toEqual(seqs.toSorted((a, b) => a - b))
     })
 
-    it('say the newest again without an id when asked to repeat', async () => {
+    it('send the newest event again without an id under repeat', async () => {
       const topic = freshTopic()
       await publish(topic, 'x')
       const { reader } = await stream(`/event?topic=${topic}&repeat=1000`)
@@ -985,7 +985,7 @@ export function httpSuite(target: Target): void {
       expect(reader.events.slice(1).map(({ id }) => id)).toEqual([undefined, undefined])
     })
 
-    it('refuse 101 topics, and take 100', async () => {
+    it('refuse 101 topics, and accept 100', async () => {
       const query = (n: number) => Array.from({ length: n }, (_, i) => `topic=t/${i}`).join('&')
       await expectProblem(await fetch(`/event?${query(101)}`), 413, 'too_many_topics')
       expect((await fetch(`/event?${query(100)}`, { method: 'HEAD' })).status).toBe(200)
@@ -998,21 +998,21 @@ export function httpSuite(target: Target): void {
       ['two positions', 'topic=a&lastEventId=x-1&lastEventId=x-2', 'parameter_repeated'],
       ['two positions by two names', 'topic=a&lastEventId=x-1&last_event_id=x-2', 'parameter_repeated'],
       ['repeat out of bounds', 'topic=a&repeat=10', 'parameter_invalid'],
-      ['repeat of no number', 'topic=a&repeat=often', 'parameter_invalid'],
+      ['repeat that is not a number', 'topic=a&repeat=often', 'parameter_invalid'],
       ['repeat of a pattern', 'topic=a/*&repeat=1000', 'parameter_invalid'],
       ['repeat of two topics', 'topic=a&topic=b&repeat=1000', 'parameter_invalid'],
-      ['repeat of no topic', 'repeat=1000', 'parameter_invalid'],
-      ['last of none', 'topic=a&last=0', 'parameter_invalid'],
-      ['last of too many', 'topic=a&last=10001', 'parameter_invalid'],
+      ['repeat without a topic', 'repeat=1000', 'parameter_invalid'],
+      ['last below its bound', 'topic=a&last=0', 'parameter_invalid'],
+      ['last above its bound', 'topic=a&last=10001', 'parameter_invalid'],
       ['last without a topic', 'last=1', 'parameter_invalid'],
-      ['two beginnings', 'topic=a&last=1&from=earliest', 'parameter_invalid'],
-      ['from anywhere else', 'topic=a&from=latest', 'parameter_invalid'],
-      ['since no time', 'topic=a&since=yesterday', 'parameter_invalid'],
-      ['since a time that is none', 'topic=a&since=2026-13-01T00:00:00Z', 'parameter_invalid'],
-      ['since a time without a zone', 'topic=a&since=2026-11-24T00:00:00', 'parameter_invalid'],
+      ['last beside from', 'topic=a&last=1&from=earliest', 'parameter_invalid'],
+      ['an unknown from', 'topic=a&from=latest', 'parameter_invalid'],
+      ['since that is not a time', 'topic=a&since=yesterday', 'parameter_invalid'],
+      ['since with an impossible date', 'topic=a&since=2026-13-01T00:00:00Z', 'parameter_invalid'],
+      ['since without a time zone', 'topic=a&since=2026-11-24T00:00:00', 'parameter_invalid'],
       ['latest that is neither true nor false', 'topic=a&latest=1', 'parameter_invalid'],
       ['gaps without latest', 'topic=a&gaps=true', 'parameter_invalid'],
-      ['to wait too long', 'topic=a&wait=61', 'parameter_invalid'],
+      ['wait above its bound', 'topic=a&wait=61', 'parameter_invalid'],
       ['a query that is not UTF-8', 'topic=%c3%28', 'encoding_invalid'],
     ]
     for (const [what, query, code] of refused)
@@ -1021,7 +1021,7 @@ export function httpSuite(target: Target): void {
       })
   })
 
-  describe(`over ${target.name}, what streams in`, () => {
+  describe(`over ${target.name}, a streamed body`, () => {
     const upload = (path: string, type: string, headers: Record<string, string> = {}) => {
       const body = new TransformStream<Uint8Array, Uint8Array>()
       const writer = body.writable.getWriter()
@@ -1037,7 +1037,7 @@ export function httpSuite(target: Target): void {
       return { answer, write, end: () => writer.close(), cut: () => writer.abort(new Error('cut')) }
     }
 
-    it('is published line by line as it comes, and answered with how many were taken', async () => {
+    it('of NDJSON is published line by line as it arrives, and the answer counts its items', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
       const { answer, write, end } = upload(`/send?topic=${topic}`, 'application/x-ndjson')
@@ -1058,7 +1058,7 @@ export function httpSuite(target: Target): void {
       expect(reader.events.at(-2)!.event).toBe('e')
     })
 
-    it('is published event by event: its ids and retries are not ours, its names are unless they are reserved', async () => {
+    it('of an event stream is published event by event, without its ids and retries; reserved names get a prefix', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
       const { answer, write, end } = upload(`/send?topic=${topic}`, 'text/event-stream; charset=utf-8')
@@ -1081,14 +1081,14 @@ export function httpSuite(target: Target): void {
 
     const bad: [string, string, number, string][] = [
       ['is not JSON', '{"data":', 400, 'body_invalid'],
-      ['is no object', '"x"', 400, 'body_invalid'],
+      ['is not an object', '"x"', 400, 'body_invalid'],
       ['has no data', '{"event":"x"}', 400, 'data_missing'],
       ['has a bad event name', '{"data":"x","event":"hub.open"}', 400, 'event_invalid'],
-      ['has a key that another message has', '{"data":"x","key":"k"}', 409, 'key_conflict'],
-      ['is for a topic of the hub', '{"data":"x","topic":"$store"}', 400, 'topic_conflict'],
+      ['has the key of another message', '{"data":"x","key":"k"}', 409, 'key_conflict'],
+      ['names another topic', '{"data":"x","topic":"$store"}', 400, 'topic_conflict'],
     ]
     for (const [what, line, status, code] of bad)
-      it(`stops at an item that ${what}: what came before it is taken and stays, what follows is not`, async () => {
+      it(`stops at an item that ${what}: items before it are published, items after it are not`, async () => {
         const topic = freshTopic()
         const good = Array.from({ length: 5 }, (_, i) => `{"data":"${i}","key":"${i === 0 ? 'k' : i}"}`)
         const body = [...good, line, '{"data":"after"}', ''].join('\n')
@@ -1103,7 +1103,7 @@ export function httpSuite(target: Target): void {
         await reader.gets('0', '1', '2', '3', '4')
       })
 
-    it('is taken once however often it is sent with one Idempotency-Key, and goes on where it was cut', async () => {
+    it('that is sent again with the same Idempotency-Key after it was cut adds only what is missing', async () => {
       const topic = freshTopic()
       const lines = Array.from({ length: 300 }, (_, i) => `{"data":"${i}"}\n`)
       const first = upload(`/send?topic=${topic}`, 'application/x-ndjson', { 'idempotency-key': 'K' })
@@ -1124,7 +1124,7 @@ export function httpSuite(target: Target): void {
       await expect.poll(() => reader.data).toEqual(lines.map((_, i) => `${i}`))
     })
 
-    it('may be very much, and is all there, in order', async () => {
+    it('of thousands of items is published completely and in order', async () => {
       const topic = freshTopic()
       const count = runs(5000, 100_000)
       const lines = Array.from({ length: count }, (_, i) => `{"data":"${i}"}\n`).join('')
@@ -1140,7 +1140,7 @@ export function httpSuite(target: Target): void {
       expect(reader.data).toEqual(last)
     })
 
-    /** Bodies in pieces: an item up to the byte that completes it, or what belongs to no item. */
+    /** Bodies in pieces: each is an item up to the byte that completes it, or text that belongs to no item. */
     const bodies: [string, (readonly ['item' | 'none', string])[]][] = [
       [
         'application/x-ndjson',
@@ -1168,7 +1168,7 @@ export function httpSuite(target: Target): void {
     ]
     const DATA = ['1', 'é😀\n', '{"n":[3]}']
     for (const [type, pieces] of bodies)
-      it(`of type ${type}, cut at any byte, is answered with how many items were taken and whether one is incomplete`, async () => {
+      it(`of type ${type}, cut at any byte: the answer counts the complete items and says whether one is incomplete`, async () => {
         const topic = freshTopic()
         const bytes = new TextEncoder().encode(pieces.map(([, text]) => text).join(''))
         const ends: { isItem: boolean; end: number }[] = []
@@ -1216,7 +1216,7 @@ export function httpSuite(target: Target): void {
       ['text/event-stream', ':\n\n:\n', false],
       ['text/event-stream', '\r\n\r\n', false],
     ]
-    it('is incomplete when it ends inside an item, not when it ends after one or inside a comment', async () => {
+    it('is incomplete when it ends inside an item, not after an item or inside a comment', async () => {
       const answers: [string, string, boolean][] = []
       for (const [type, text] of endings) {
         const whole = await json(await post(`/send?topic=${freshTopic()}`, text, type))
@@ -1229,7 +1229,7 @@ export function httpSuite(target: Target): void {
       expect(answers).toEqual(endings)
     })
 
-    it('is incomplete when it ends inside a character, wherever that is', async () => {
+    it('is incomplete when it ends inside a character, also outside of items', async () => {
       const texts = [
         ['application/x-ndjson', '{"data":"x"}é'],
         ['application/x-ndjson', '{"data":"x"}\n😀'],
@@ -1243,7 +1243,7 @@ export function httpSuite(target: Target): void {
       }
     })
 
-    it('is refused when the item that it ends with is too large, or bad however it goes on', async () => {
+    it('is refused when its last item is too large or cannot become valid', async () => {
       const refusals: [string, string | Uint8Array<ArrayBuffer>, number, string][] = [
         ['application/x-ndjson', '{"data":"x"\n', 400, 'body_invalid'],
         ['application/x-ndjson', `${'['.repeat(40)}${']'.repeat(40)}`, 400, 'body_invalid'],
@@ -1259,7 +1259,7 @@ export function httpSuite(target: Target): void {
         await expectProblem(await post('/send?topic=a', body, type), status, code)
     })
 
-    it('is answered in full when it is incomplete, also where the sender prefers the id alone', async () => {
+    it('that is incomplete gets the full answer, also under Prefer: return=minimal', async () => {
       const topic = freshTopic()
       const headers = { 'content-type': 'application/x-ndjson', prefer: 'return=minimal', 'idempotency-key': 'K' }
       const send = (body: string) => fetch(`/send?topic=${topic}`, { method: 'POST', headers, body })
@@ -1273,7 +1273,7 @@ export function httpSuite(target: Target): void {
       expect(await json(await fetch(`/topics/${topic}`))).toMatchObject({ kept: 2 })
     })
 
-    it('of nothing is nothing taken', async () => {
+    it('without items is answered with taken: 0', async () => {
       for (const type of ['application/x-ndjson', 'text/event-stream'])
         expect(await json(await post('/send?topic=a', '\n', type))).toMatchObject({ taken: 0, lastId: null })
     })
@@ -1286,7 +1286,7 @@ export function httpSuite(target: Target): void {
       return (await response.json()) as { events: { data: string }[]; position: string }
     }
 
-    it('is answered at once with what there is after its position, and from there goes on', async () => {
+    it('answers at once with the events after its position, and the next one continues from there', async () => {
       const topic = freshTopic()
       const ids = await publish(topic, '1', '2')
       await publish('other', 'x')
@@ -1304,7 +1304,7 @@ export function httpSuite(target: Target): void {
       expect((await poll(`topic=${topic}&from=earliest&latest=true`)).events.map(({ data }) => data)).toEqual(['3'])
     })
 
-    it('waits for what comes, and no longer than asked', async () => {
+    it('waits for the next event, but no longer than wait', async () => {
       const topic = freshTopic()
       const { position } = await poll(`topic=${topic}`)
       const waiting = poll(`topic=${topic}&wait=30&lastEventId=${position}`)
@@ -1317,7 +1317,7 @@ export function httpSuite(target: Target): void {
       await expect.poll(async () => (await json(await fetch(`/topics/${topic}`))).readers).toBe(0)
     })
 
-    it('waits although a topic was closed before its position, and lists that topic', async () => {
+    it('waits although one of its topics was closed before its position, and lists that topic', async () => {
       const topic = freshTopic()
       const both = `topic=${topic}/open&topic=${topic}/closed`
       const { id } = await json(await postJson(`/send?topic=${topic}/closed`, { close: true }))
@@ -1330,7 +1330,7 @@ export function httpSuite(target: Target): void {
       expect(performance.now() - told).toBeGreaterThan(900)
     })
 
-    it('moves with the head when nothing was for it', async () => {
+    it('returns a position at the head when no event matches', async () => {
       const topic = freshTopic()
       const [id] = await publish(topic, 'x')
       const [later] = await publish('other', 'y')
@@ -1340,7 +1340,7 @@ export function httpSuite(target: Target): void {
       expect(seq(position)).toBeGreaterThanOrEqual(seq(later!))
     })
 
-    it('is told of a gap and of a close', async () => {
+    it('reports a gap and a close', async () => {
       const topic = freshTopic()
       await publish(topic, '1')
       expect(await poll(`topic=${topic}&lastEventId=zzzzzzzzzz-3&wait=20`)).toMatchObject({
@@ -1357,7 +1357,7 @@ export function httpSuite(target: Target): void {
       })
     })
 
-    it('is told of every gap, in order; gap is the first of them', async () => {
+    it('reports every gap, in order; gap is the first of them', async () => {
       const topic = freshTopic()
       const [passed] = await publish(topic, '1', '2')
       const answer = await poll(`topic=${topic}&latest=true&gaps=true&lastEventId=zzzzzzzzzz-3`)
@@ -1369,7 +1369,7 @@ export function httpSuite(target: Target): void {
       expect(await poll(`topic=${topic}&from=earliest`)).not.toHaveProperty('gaps')
     })
 
-    it('gets everything, answer by answer, however much it is', async () => {
+    it('delivers a long history completely over several answers', async () => {
       const topic = freshTopic()
       const data = Array.from({ length: 40 }, (_, i) => `${i} ${'x'.repeat(20_000)}`)
       for (const one of data) await post(`/send?topic=${topic}`, one, 'text/plain')
@@ -1383,15 +1383,15 @@ export function httpSuite(target: Target): void {
       expect(got).toEqual(data)
     })
 
-    it('of the store gets its value', async () => {
+    it('without a topic answers with the value of the demo', async () => {
       await fetch('/send?message=polled')
       const { events } = await poll('')
       expect(JSON.parse(events[0]!.data).message).toBe('polled')
     })
   })
 
-  describe(`over ${target.name}, what there is`, () => {
-    it('is listed by prefix or pattern, a page at a time', async () => {
+  describe(`over ${target.name}, /topics`, () => {
+    it('lists topics by prefix or pattern, a page at a time', async () => {
       const topic = freshTopic()
       for (const name of ['c', 'a', 'b/x']) await publish(`${topic}/${name}`, '1', '2')
       const names = async (query: string) => {
@@ -1415,7 +1415,7 @@ export function httpSuite(target: Target): void {
         await expectProblem(await fetch(`/topics?${query}`), 400, 'parameter_invalid')
     })
 
-    it('is told of one topic: its newest id, what is kept, who reads, whether it is closed', async () => {
+    it('describes one topic: its newest id, kept events, readers, and whether it is closed', async () => {
       const topic = freshTopic()
       expect(await json(await fetch(`/topics/${topic}`))).toEqual({
         topic,
@@ -1440,7 +1440,7 @@ export function httpSuite(target: Target): void {
       await expectProblem(await fetch('/topics/a', { method: 'POST' }), 405, 'method_not_allowed')
     })
 
-    it('loses one event that is erased: readers get the others, and its place stays taken', async () => {
+    it('erases one event: readers get the others without a gap, and its id stays taken', async () => {
       const topic = freshTopic()
       const ids = await publish(topic, '1', 'secret', '3')
       const response = await fetch(`/topics/${topic}/${ids[1]}`, { method: 'DELETE' })
@@ -1457,7 +1457,7 @@ export function httpSuite(target: Target): void {
       )
     })
 
-    it('loses a topic that is deleted: readers that were behind are told, and it can be published to again', async () => {
+    it('deletes a topic: readers that were behind get a gap, and the topic can be published to again', async () => {
       const topic = freshTopic()
       const ids = await publish(topic, '1', '2')
       await postJson(`/send?topic=${topic}`, { data: '3', close: true })
@@ -1482,7 +1482,7 @@ export function httpSuite(target: Target): void {
   })
 
   describe(`over ${target.name}, a stream`, () => {
-    it('has the headers that keep proxies and browsers from spoiling it', async () => {
+    it('has the headers that keep proxies and browsers from caching, buffering or sniffing it', async () => {
       for (const path of ['/event', '/event?topic=a']) {
         for (const method of ['GET', 'HEAD']) {
           const abort = new AbortController()
@@ -1494,13 +1494,13 @@ export function httpSuite(target: Target): void {
           expect(headers.get('x-accel-buffering')).toBe('no')
           expect(headers.get('x-content-type-options')).toBe('nosniff')
           expect(headers.get('referrer-policy')).toBe('no-referrer')
-          if (method === 'GET') expect(headers.get('content-length')).toBeNull() // of a HEAD some runtimes say 0
+          if (method === 'GET') expect(headers.get('content-length')).toBeNull() // some runtimes send 0 for HEAD
           expect(headers.get('content-encoding')).toBeNull()
         }
       }
     })
 
-    it('is gone from the hub when its reader is, and HEAD never was there', async () => {
+    it('is counted until its reader disconnects, and HEAD is never counted', async () => {
       await expect.poll(readers, { timeout: target.goneWithinMs ?? 5000 }).toBe(before)
       const all = await Promise.all(Array.from({ length: 10 }, (_, i) => stream(i % 2 ? '/event' : '/event?topic=a')))
       await Promise.all(all.map(({ reader }) => expect.poll(() => reader.events.length).toBeGreaterThan(0)))
@@ -1510,7 +1510,7 @@ export function httpSuite(target: Target): void {
       await expect.poll(readers, { timeout: target.goneWithinMs ?? 5000 }).toBe(before)
     })
 
-    it('is given other topics without being dropped, at its place, by its name', async () => {
+    it('gets other topics by its name, stays open, and misses nothing', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}/a`)
       await publish(`${topic}/a`, '1')
@@ -1530,7 +1530,7 @@ export function httpSuite(target: Target): void {
       await reader.gets('1', '2', '3', '4')
     })
 
-    it('gives a reader that reads late everything, in order', async () => {
+    it('delivers everything to a reader that starts to read late', async () => {
       const topic = freshTopic()
       const abort = new AbortController()
       const response = await fetch(`/event?topic=${topic}`, { signal: abort.signal })
@@ -1544,7 +1544,7 @@ export function httpSuite(target: Target): void {
   })
 
   describe(`over ${target.name}, the rest`, () => {
-    it('says that it is alive and ready', async () => {
+    it('says at /health and /ready that the hub is alive and ready', async () => {
       expect(await json(await fetch('/health'))).toEqual({ status: 'ok' })
       expect(await json(await fetch('/ready'))).toEqual({
         status: 'ready',
@@ -1553,7 +1553,7 @@ export function httpSuite(target: Target): void {
       })
     })
 
-    it('describes itself: every answer so far was of the description, and a page shows it', async (skip) => {
+    it('describes itself: every answer so far matches /openapi.json, and a page shows it', async (skip) => {
       expect(description!.checked).toBeGreaterThan(100)
       const response = await fetch('/docs')
       skip(response.status === 404, 'the page is left out of the Workers bundle')
@@ -1562,7 +1562,7 @@ export function httpSuite(target: Target): void {
         expect([path, (await fetch(path!)).status]).toEqual([path, 200])
     })
 
-    it('never answers 500, and explains every refusal, whatever it is sent', async () => {
+    it('answers no random request with a 5xx, and each refusal with a problem and its code', async () => {
       const path = fc.constantFrom('/send', '/event', '/', '/ready', '/topics', '/topics/a', '/topics/$x/%00')
       const pair = fc.tuple(
         fc.constantFrom(
@@ -1637,7 +1637,7 @@ async function* chunks(response: Response): AsyncIterable<Uint8Array> {
   if (response.body) yield* response.body
 }
 
-/** A form of so many values, one of which is a message. */
+/** A form with this number of values, one of which is a message. */
 function formOf<Form extends FormData | URLSearchParams>(type: new () => Form, values: number): Form {
   const form = new type()
   form.append('message', `one of ${values}`)
@@ -1649,7 +1649,7 @@ function multipart(boundary: string): string {
   return `--${boundary}\r\nContent-Disposition: form-data; name="message"\r\n\r\nin parts\r\n--${boundary}--\r\n`
 }
 
-/** More than 80 KiB that come in pieces and do not say so before. */
+/** A body of more than 80 KiB that arrives in pieces without a Content-Length. */
 function unannounced(begin = ''): ReadableStream<Uint8Array> {
   let left = 6
   return new ReadableStream({

@@ -17,40 +17,40 @@ function parse(bytes: string): { events: EventSourceMessage[]; retries: number[]
   return { events, retries }
 }
 
-describe('a frame, byte by byte', () => {
+describe('the bytes of a frame:', () => {
   test.each<[string, Partial<Entry>, string]>([
-    ['of the default event', {}, 'data: x\nid: e-7\n\n'],
+    ['the default event has no event line', {}, 'data: x\nid: e-7\n\n'],
     [
-      'with a name first and the id last',
+      'the event name comes first and the id last',
       { event: 'tick', retry: 1000 },
       'event: tick\ndata: x\nretry: 1000\nid: e-7\n\n',
     ],
-    ['of empty data', { data: '' }, 'data: \nid: e-7\n\n'],
-    ['of data that starts with a space', { data: ' x' }, 'data:  x\nid: e-7\n\n'],
-    ['of lines ended in all three ways', { data: 'a\nb\r\nc\rd' }, 'data: a\ndata: b\ndata: c\ndata: d\nid: e-7\n\n'],
-    ['of data that ends a line', { data: 'a\n' }, 'data: a\ndata: \nid: e-7\n\n'],
-    ['of what looks like fields', { data: 'id: 9\nevent: x' }, 'data: id: 9\ndata: event: x\nid: e-7\n\n'],
-    ['of text beyond ASCII, U+2028 as it is', { data: 'é😀\u2028' }, 'data: é😀\u2028\nid: e-7\n\n'],
+    ['empty data is one empty data line', { data: '' }, 'data: \nid: e-7\n\n'],
+    ['a space at the start of data is kept', { data: ' x' }, 'data:  x\nid: e-7\n\n'],
+    ['LF, CRLF and CR each end a line', { data: 'a\nb\r\nc\rd' }, 'data: a\ndata: b\ndata: c\ndata: d\nid: e-7\n\n'],
+    ['a line end at the end of data is kept', { data: 'a\n' }, 'data: a\ndata: \nid: e-7\n\n'],
+    ['data that looks like fields stays data', { data: 'id: 9\nevent: x' }, 'data: id: 9\ndata: event: x\nid: e-7\n\n'],
+    ['text beyond ASCII is unchanged, also U+2028', { data: 'é😀\u2028' }, 'data: é😀\u2028\nid: e-7\n\n'],
     [
-      'of the store',
+      'an entry of $store has a name and JSON data',
       { topic: '$store', data: 'h"i', time: Date.parse('2026-11-23T10:00:00Z') },
       'event: message\ndata: {"message":"h\\"i","timestamp":"2026-11-23T10:00:00.000Z"}\nid: e-7\n\n',
     ],
-    ['of a close', { close: true }, 'data: x\nid: e-7\n\nevent: hub.closed\ndata: {"topic":"a"}\nid: e-7\n\n'],
+    ['a close with data', { close: true }, 'data: x\nid: e-7\n\nevent: hub.closed\ndata: {"topic":"a"}\nid: e-7\n\n'],
   ])('%s', (_, more, bytes) => {
     expect(frame(more)).toBe(bytes)
   })
 
-  test('of a close without a word', () => {
+  test('a close without data is only hub.closed', () => {
     const bytes = text(new Frame({ topic: 'a', close: true, seq: 7, time: 0 }, 'e').bytes)
     expect(bytes).toBe('event: hub.closed\ndata: {"topic":"a"}\nid: e-7\n\n')
   })
 
-  test('of a repeat: no id', () => {
+  test('a repeat has no id', () => {
     expect(text(encodeRepeat(entry({ event: 'tick' })))).toBe('event: tick\ndata: x\n\n')
   })
 
-  test('of the opening, the heartbeat, the ending and a control event', () => {
+  test('the opening, the heartbeat, the ending and a control event', () => {
     expect(text(encodeOpening(3000))).toBe(':\nretry: 3000\n')
     expect(text(HEARTBEAT)).toBe(':\n')
     expect(text(encodeEnding(1234))).toBe('retry: 1234\n')
@@ -58,7 +58,7 @@ describe('a frame, byte by byte', () => {
   })
 })
 
-test('a public parser gives back what was said, any text but its line ends, which become LF', () => {
+test('a public parser returns the data, event name and retry that were published; only line ends become LF', () => {
   fc.assert(
     fc.property(
       fc.string({ unit: 'binary', maxLength: 200 }).filter((s) => s.isWellFormed()),
@@ -75,6 +75,6 @@ test('a public parser gives back what was said, any text but its line ends, whic
   )
 })
 
-test('a public parser takes the retry of the ending although no blank line follows', () => {
+test('a public parser reads the retry of an ending although no blank line follows', () => {
   expect(parse(`data: x\nid: e-1\n\n${text(encodeEnding(900))}`).retries).toEqual([900])
 })

@@ -23,7 +23,7 @@ const close = (topic: string) => hub.publish([{ topic, close: true }])
 const subscribe = async (names: string[], options: SubscribeOptions = {}) =>
   (await hub.subscribe(Filter.parse(names), options))!
 
-/** All that is due, from the log as well. */
+/** Reads all that is due, and waits for what comes from the log. */
 async function take(subscription: Subscription, reader = new Reader()): Promise<Reader> {
   while (!subscription.idle && !subscription.ended) {
     const bytes = subscription.read()
@@ -44,7 +44,7 @@ afterEach(async () => {
 describe.each([
   ['the window', {}],
   ['the log', { windowCount: 1 }],
-])('history, from %s,', (_, options) => {
+])('history read from %s', (_, options) => {
   beforeEach(async () => {
     await hub.close()
     await start(options)
@@ -54,13 +54,13 @@ describe.each([
     await say('b', '5', '6')
   })
 
-  test('begins at the earliest: live, at the position before it, and no gap', async () => {
+  test('from=earliest begins live at the position before the first event, without a gap', async () => {
     const reader = await read(['a'], { from: 'earliest' })
     expect([reader.data, states(reader), reader.control('gap')]).toEqual([['1', '2', '4'], ['live'], []])
     expect(reader.events[0]!.id).toBe(id(0))
   })
 
-  test('begins with the newest so many of what matches', async () => {
+  test('last=N delivers the newest N matching events, or all if there are fewer', async () => {
     expect((await read(['a'], { from: { last: 1 } })).lines.slice(1)).toEqual([`4 ${id(4)}`])
     expect((await read(['a', 'b'], { from: { last: 4 } })).data).toEqual(['3', '4', '5', '6'])
     expect((await read(['*'], { from: { last: 2 } })).data).toEqual(['5', '6'])
@@ -68,7 +68,7 @@ describe.each([
     expect((await read(['new'], { from: { last: 1 } })).data).toEqual([])
   })
 
-  test('begins at a time', async () => {
+  test('since delivers the events from a time on', async () => {
     await new Promise((resolve) => setTimeout(resolve, 5))
     const since = Date.now()
     await say('a', '7')
@@ -79,14 +79,14 @@ describe.each([
     expect((await read(['a'], { from: { since: Date.now() + 1000 } })).data).toEqual([])
   })
 
-  test('is not asked for by who says where it left', async () => {
+  test('a Last-Event-ID wins over from=earliest, last and since', async () => {
     for (const from of ['earliest', { last: 10 }, { since: 0 }] as const) {
       const reader = await read(['a'], { from, lastEventId: id(2) })
       expect([reader.data, states(reader)]).toEqual([['4'], ['resumed']])
     }
   })
 
-  test('goes on live, each event once', async () => {
+  test('continues live, each event once', async () => {
     const subscription = await subscribe(['a'], { from: { last: 2 } })
     await say('a', '7')
     const reader = await take(subscription)
@@ -95,7 +95,7 @@ describe.each([
     expect(reader.data).toEqual(['2', '4', '7', '8'])
   })
 
-  test('of a closed topic ends with its close', async () => {
+  test('of a closed topic ends with hub.closed; after a position at the close there is no stream', async () => {
     await close('a')
     const reader = await read(['a'], { from: { last: 1 } })
     expect(reader.lines.slice(1)).toEqual([`4 ${id(4)}`, `hub.closed {"topic":"a"} ${id(7)}`])
@@ -103,7 +103,7 @@ describe.each([
   })
 })
 
-describe('history that was trimmed', () => {
+describe('trimmed history', () => {
   beforeEach(async () => {
     await hub.close()
     await start({ windowCount: 1 }, { retention: { topicCount: 2 } })
@@ -111,14 +111,14 @@ describe('history that was trimmed', () => {
     await say('a', '2', '3', '4', '5', '6')
   })
 
-  test('is no gap for who asked for what there is', async () => {
+  test('is no gap for from=earliest and last=N', async () => {
     for (const from of ['earliest', { last: 5 }] as const) {
       const reader = await read(['a', 'b'], { from })
       expect([reader.data, states(reader), reader.control('gap')]).toEqual([['quiet', '5', '6'], ['live'], []])
     }
   })
 
-  test('may be one for who asked for all since a time that nobody can place', async () => {
+  test('is an inexact gap for since with an earlier time, unless the topic lost nothing', async () => {
     const reader = await read(['a'], { from: { since: 0 } })
     expect([reader.data, states(reader)]).toEqual([['5', '6'], ['gap']])
     expect(reader.control('gap')).toEqual([{ reason: 'trimmed', from: id(0), to: id(4), exact: false }])
@@ -129,13 +129,13 @@ describe('history that was trimmed', () => {
 describe.each([
   ['the window', {}],
   ['the log', { windowCount: 1 }],
-])('a reader that wants the latest, from %s,', (_, options) => {
+])('latest=true, read from %s,', (_, options) => {
   beforeEach(async () => {
     await hub.close()
     await start(options)
   })
 
-  test('gets of what it missed only the newest event of each topic, in order', async () => {
+  test('delivers only the newest missed event of each topic, in order', async () => {
     await say('a', '1', '2')
     await say('b/x', '3', '4')
     await say('a', '5')
@@ -161,7 +161,7 @@ describe.each([
     }
   })
 
-  test('begins with a snapshot when it asks for the earliest', async () => {
+  test('begins with the newest event of each topic under from=earliest', async () => {
     await say('a', '1', '2')
     await say('b', '3')
     await say('a', '4')
@@ -169,7 +169,7 @@ describe.each([
     expect((await read(['a', 'b'], { latest: true, from: 'earliest' })).data).toEqual(['3', '4'])
   })
 
-  test('is told what was passed over only if it asked', async () => {
+  test('reports skipped events in a conflated gap only under gaps=true', async () => {
     await say('a', '1', '2', '3')
     await say('b', '4')
     for (const names of [['a', 'b'], ['*']]) {
@@ -184,7 +184,7 @@ describe.each([
     }
   })
 
-  test('gets what a topic stands at and that it is closed', async () => {
+  test('delivers the newest event of a closed topic, then hub.closed', async () => {
     await say('a', '1', '2')
     await close('a')
     for (const names of [['a'], ['*']]) {
@@ -193,7 +193,7 @@ describe.each([
     }
   })
 
-  test('loses no topic to chunks that hold less than it is due', async () => {
+  test('loses no topic when chunks are smaller than what is due', async () => {
     await hub.close()
     await start({ ...options, maxChunkBytes: 60 })
     const topics = Array.from({ length: 20 }, (_, i) => `t/${i}`)
@@ -214,11 +214,11 @@ describe.each([
   })
 })
 
-describe('what is deleted', () => {
+describe('deleting:', () => {
   test.each([
     ['from the window', {}],
     ['from the log', { windowCount: 1 }],
-  ])('reaches nobody who has not got it, read %s', async (_, options) => {
+  ])('a deleted event reaches no reader that did not have it yet, read %s', async (_, options) => {
     await hub.close()
     await start(options)
     const [slow, latest] = [await subscribe(['*']), await subscribe(['*'], { latest: true })]
@@ -232,7 +232,7 @@ describe('what is deleted', () => {
     expect((await read(['a'], { lastEventId: id(0) })).lines.slice(1)).toEqual([`keep ${id(1)}`, `end ${id(3)}`])
   })
 
-  test('reaches nobody although it had been read from the log for a reader', async () => {
+  test('a deleted event does not reach a reader for which it was already being read from the log', async () => {
     await hub.close()
     await start({ windowCount: 1 })
     await say('a', 'keep', 'secret', 'end')
@@ -245,7 +245,7 @@ describe('what is deleted', () => {
     expect((await take(subscription)).data).toEqual(['keep', 'end'])
   })
 
-  test('is not said again', async () => {
+  test('repeat sends the newest event that is left, or nothing', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
     await say('a', 'old', 'secret')
     const subscription = await subscribe(['a'], { repeatMs: 1000 })
@@ -263,7 +263,7 @@ describe('what is deleted', () => {
     expect((await take(subscription)).text).not.toContain('data')
   })
 
-  test('leaves a topic that can be published to again, and closed again, for readers that were told of a close', async () => {
+  test('a closed topic is open again; readers that saw its close get its next event and its next close', async () => {
     const both = await subscribe(['a', 'b'])
     await say('a', '1')
     await close('a')
@@ -285,7 +285,7 @@ describe('what is deleted', () => {
     expect(both.ended).toBe(true)
   })
 
-  test("must be there, and not the hub's own", async () => {
+  test("what does not exist and the hub's own topics cannot be deleted", async () => {
     await say('a', '1')
     await hub.set('x')
     for (const [topic, given] of [['b'], ['b', id(1)], ['a', id(2)], ['a', id(9)]] as [string, string?][])
@@ -301,7 +301,7 @@ describe('topics', () => {
     return { prefixes: [filter.prefix], isShown: (topic: string) => filter.matches(topic) }
   }
 
-  test('are listed with what is kept of them and who reads them now', async () => {
+  test('are listed with their newest id, kept events, readers and whether they are closed, a page at a time', async () => {
     await say('chat/a', '1', '2')
     await say('chat/b', '3')
     await say('news', '4')
@@ -328,7 +328,7 @@ describe('topics', () => {
     })
   })
 
-  test('are all found, however many others lie between', async () => {
+  test('that match a pattern are all found among many others, a page at a time', async () => {
     for (let i = 0; i < 30; i++)
       await hub.publish(
         Array.from({ length: 100 }, (_, k) => ({ topic: `t/${i * 100 + k}/${k === 50 ? 'x' : 'y'}`, data: '' })),
@@ -345,7 +345,7 @@ describe('topics', () => {
 })
 
 describe('limits', () => {
-  test('of open streams: at the bound one opens, past it none, until one ends', async () => {
+  test('maxReaders: one stream more is refused until another ends', async () => {
     await hub.close()
     await start({ maxReaders: 2 })
     const first = await subscribe(['a'])
@@ -357,7 +357,7 @@ describe('limits', () => {
     await Promise.all([subscribe(['a']), expect(subscribe(['b'])).rejects.toEqual(refused)])
   })
 
-  test('and a search gives its slot back as soon as its client has gone', async () => {
+  test('maxReplays: a search gives its slot back as soon as its client has gone', async () => {
     await hub.close()
     await start({ maxReplays: 1, windowCount: 1 })
     for (let i = 0; i < 20; i++) await say('a', ...Array.from({ length: 1000 }, (_, n) => `${n}`))
@@ -374,7 +374,7 @@ describe('limits', () => {
     expect(hub.readers).toBe(1)
   })
 
-  test('of replays at once: past it none opens, but who needs no history does, and who falls behind goes on', async () => {
+  test('maxReplays: further replays are refused; live streams open, and a live reader that falls behind continues', async () => {
     await hub.close()
     await start({ maxReplays: 2, windowCount: 2 })
     await say('a', '1', '2', '3', '4')
@@ -397,7 +397,7 @@ describe('limits', () => {
     expect((await read(['a'], { lastEventId: id(1) })).data).toHaveLength(6)
   })
 
-  test('of replayed events a second, for one reader, and not for what is live', async () => {
+  test('replayRate: after a first burst one reader gets replayed events at this rate', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
     await hub.close()
     await start({ replayRate: 1000, windowCount: 1 })

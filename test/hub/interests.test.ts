@@ -13,7 +13,7 @@ const pattern = fc
   .map(([segments, rest]) => [...segments, ...(rest ? ['**'] : [])].join('/'))
 const filter = fc.array(fc.oneof(topic, pattern), { minLength: 1, maxLength: 4 }).map((names) => Filter.parse(names))
 
-test('a topic concerns exactly the groups whose filter matches it, whoever joined and left before', () => {
+test('a topic concerns exactly the groups whose filter matches it, also after others have left', () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(fc.record({ filter, latest: fc.boolean() }), fc.boolean()), { maxLength: 20 }),
@@ -38,7 +38,7 @@ test('a topic concerns exactly the groups whose filter matches it, whoever joine
   )
 })
 
-test('readers of equal filters share one group, those who want the latest only another', () => {
+test('readers with equal filters share one group; with latest=true they share another', () => {
   const interests = new Interests()
   const join = (latest: boolean, ...names: string[]) => interests.join({ filter: Filter.parse(names), latest })
   expect(join(false, 'a', 'b/*')).toBe(join(false, 'b/*', 'a'))

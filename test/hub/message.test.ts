@@ -7,7 +7,7 @@ const limits = { maxEventBytes: 100, maxTopicBytes: 10, maxTopicSegments: 3, max
 const parse = (more: Partial<Message>) => parseMessage({ topic: 'a', data: 'x', ...more }, limits)
 
 describe('a message', () => {
-  test('is what was said, the default event name left out', () => {
+  test('keeps what was published, without the default event name', () => {
     expect(parse({ event: 'message', retry: 500, key: 'k' })).toEqual({ topic: 'a', data: 'x', retry: 500, key: 'k' })
   })
 
@@ -25,12 +25,12 @@ describe('a message', () => {
     ['an event name of 201 bytes', { event: 'x'.repeat(201) }, 'event_invalid'],
     ['the event name open', { event: 'open' }, 'event_invalid'],
     ['the event name error', { event: 'error' }, 'event_invalid'],
-    ['an event name behind a byte order mark', { event: '\ufeffhub.gap' }, 'event_invalid'],
+    ['a reserved event name behind a byte order mark', { event: '\ufeffhub.gap' }, 'event_invalid'],
     ["an event name of the hub's own", { event: 'hub.gap' }, 'event_invalid'],
-    ['retry below its bound', { retry: 499 }, 'retry_invalid'],
-    ['retry above its bound', { retry: 3_600_001 }, 'retry_invalid'],
-    ['retry that is no whole number', { retry: 1000.5 }, 'retry_invalid'],
-    ['retry that is no number', { retry: Number.NaN }, 'retry_invalid'],
+    ['a retry below its bound', { retry: 499 }, 'retry_invalid'],
+    ['a retry above its bound', { retry: 3_600_001 }, 'retry_invalid'],
+    ['a retry that is not a whole number', { retry: 1000.5 }, 'retry_invalid'],
+    ['a retry that is not a number', { retry: Number.NaN }, 'retry_invalid'],
     ['an empty key', { key: '' }, 'key_invalid'],
     ['a key with a control character', { key: 'a\u0007' }, 'key_invalid'],
     ['a key of 201 bytes', { key: 'x'.repeat(201) }, 'key_invalid'],
@@ -38,11 +38,11 @@ describe('a message', () => {
     expect(() => parse(more)).toThrow(expect.objectContaining({ code }))
   })
 
-  test('has lines that end in LF, however they ended', () => {
+  test('gets LF for each of its line ends', () => {
     expect(parse({ data: '\r\na\rb\r\n\r\r\nc\n\r' }).data).toBe('\na\nb\n\n\nc\n\n')
   })
 
-  test('may be of exactly the largest size, in bytes', () => {
+  test('may have exactly maxEventBytes of data, counted in bytes', () => {
     expect(parse({ data: 'é'.repeat(50) }).data).toBe('é'.repeat(50))
   })
 
@@ -53,7 +53,7 @@ describe('a message', () => {
 })
 
 describe('a position', () => {
-  test('is an epoch and a seq', () => {
+  test('consists of an epoch and a seq', () => {
     expect(parsePosition(formatPosition('abc', 12))).toEqual({ epoch: 'abc', seq: 12 })
     expect(parsePosition('abc-0')).toEqual({ epoch: 'abc', seq: 0 })
   })
@@ -74,7 +74,7 @@ describe('a position', () => {
     'abc-99999999999999999',
     `${'x'.repeat(64)}-1`,
     'abc-9007199254740993',
-  ])('is not %j', (text) => {
+  ])('cannot be parsed from %j', (text) => {
     expect(parsePosition(text)).toBeUndefined()
   })
 })

@@ -83,7 +83,7 @@ interface Said {
   readonly topic: string
 }
 
-/** The tiny model: everything that was ever acknowledged, what of it the rule of retention keeps, and what was erased. */
+/** The tiny model: every acknowledged entry, those that retention keeps, and those that were erased. */
 class Model {
   readonly said: Said[] = []
   readonly kept = new Map<number, Said>()
@@ -101,13 +101,13 @@ class Model {
     this.#trim([...this.kept.values()], RETENTION.count)
   }
 
-  /** A close outlives its words: its entry is kept without them. */
+  /** Erases an entry. A close outlives its data: the entry stays, without data. */
   erase(seq: number): void {
     this.erased.add(seq)
     if (![...this.closed.values()].includes(seq)) this.kept.delete(seq)
   }
 
-  /** What is forgotten is gone like anything trimmed. */
+  /** Deletes a topic. Its entries are missing from then on, as if trimmed. */
   forget(topic: string): void {
     this.closed.delete(topic)
     for (const { seq } of [...this.kept.values()].filter((e) => e.topic === topic)) this.kept.delete(seq)
@@ -118,7 +118,7 @@ class Model {
   }
 }
 
-/** One reader over all its connections: what it was given, and what it was told it cannot have. */
+/** One reader over all its connections: the entries and the gaps that it received. */
 class Follower {
   readonly filter: Filter
   readonly latest: boolean
@@ -127,13 +127,13 @@ class Follower {
   start: number | undefined
   readonly got: number[] = []
   readonly gaps: { from: number; to: number }[] = []
-  /** What was said of topics, in order: their entries, and that they are closed. */
+  /** The entries and the closes of topics, in the order received. */
   heard: { topic: string; closed: boolean }[] = []
-  /** The hub has nothing left for this reader. */
+  /** The hub answered that nothing can come any more. */
   isDone = false
   lastEventId: string | undefined
 
-  /** How long to wait for what is not there yet. */
+  /** Waits a little for more to read. */
   readonly #pause: () => Promise<unknown>
 
   constructor(names: string[], latest: boolean, pause: () => Promise<unknown>) {
@@ -150,11 +150,11 @@ class Follower {
       ...(this.lastEventId !== undefined && { lastEventId: this.lastEventId }),
     })
     this.isDone = this.subscription === undefined
-    await this.read(1) // the retry and, unless the log is asked first, the opening
+    await this.read(1) // the retry and, unless the log has to be read first, the opening
     if (this.lastEventId === undefined) await this.read(1)
   }
 
-  /** Takes up to so many chunks; fewer when nothing more is due. */
+  /** Reads up to this many chunks; fewer when nothing more is due. */
   async read(chunks: number, model?: Model): Promise<void> {
     for (let taken = 0, idle = 0; taken < chunks && idle < 8; ) {
       const bytes = this.subscription?.read()
@@ -167,7 +167,7 @@ class Follower {
     }
   }
 
-  /** Takes all there is up to a position, however long it takes to come. */
+  /** Reads everything up to a position, and waits until it has arrived. */
   async readTo(head: number, model: Model): Promise<void> {
     for (let tries = 0; tries < 2000; tries++) {
       await this.read(1000, model)
@@ -198,7 +198,7 @@ class Follower {
     }
   }
 
-  /** A gap ends at an entry of ours that is really gone: never a false alarm, and no wider than it must be. */
+  /** Expects a gap to end at a matching entry that is really gone: no false alarm, and no wider than it must be. */
   checkGap({ from, to }: { from: number; to: number }, model: Model): void {
     const last = model.said.find(({ seq }) => seq === to)
     expect(from).toBeLessThan(to)
@@ -217,7 +217,7 @@ class Follower {
     this.checkClosed(model)
   }
 
-  /** Who has had everything knows of each of its topics that it is closed, and heard no more of it after that. */
+  /** Expects a reader that has everything to know which of its topics are closed, and to get no entry of a topic after its close. */
   checkClosed({ closed }: Model): void {
     for (const topic of this.filter.topics) {
       const first = this.heard.findIndex((heard) => heard.closed && heard.topic === topic)
@@ -230,16 +230,16 @@ class Follower {
   }
 }
 
-/** A log of one run: opened again and again, and made to fail. */
+/** The log of one run, which is opened again and again and made to fail. */
 interface Storage {
   open(): Log | Promise<Log>
-  /** Has what is done meanwhile fail. @returns whether nothing of it was done, where that is known */
+  /** Runs `act` while commits fail in this way. */
   failing(fault: Fault, at: number, act: () => Promise<unknown>): Promise<void>
 }
 
 const mayBeDone = (fault: Fault) => fault === 'after commit' || fault === 'cut off'
 
-/** Whether something is gone: that it was gone already is the answer to who asks again. */
+/** Resolves with true once the entry or topic is gone, also if a first attempt had deleted it already. */
 const erased = (erasing: Promise<number>) =>
   erasing.then(
     () => true,
@@ -249,7 +249,7 @@ const erased = (erasing: Promise<number>) =>
     },
   )
 
-/** Takes a refusal that says that nothing was done, or that nobody knows. */
+/** Accepts a refusal after which nothing was done, or after which the outcome is unknown. */
 const refused = (error: unknown) => {
   if (error instanceof AppError && ['outcome_unknown', 'log_unavailable', 'log_unusable'].includes(error.code)) return
   throw error
@@ -277,8 +277,8 @@ function model(
         let hub = await openHub()
         let keys = 0
         /**
-         * Does something that may fail. What may have been done all the same is done again, by the same keys: what was not must be as if
-         * it had never been tried.
+         * Does something that may fail. If the outcome is unknown it is done again with the same keys. If nothing was done, it must be as if
+         * nothing had been tried.
          */
         const attempt = async <T>({ fault, at = 0 }: { fault?: Fault; at?: number }, act: () => Promise<T>) => {
           if (fault === undefined) return act()
@@ -336,7 +336,7 @@ function model(
               model.forget(topic)
               for (const follower of followers) {
                 follower.heard = follower.heard.filter((heard) => heard.topic !== topic)
-                // Its end has been given to it, whether or not it has come back for more.
+                // The reader has received the end of its stream, whether or not it has read on since.
                 const isEnding = follower.stream.retries.length > 1
                 const isOver = follower.isDone || follower.subscription!.ended || isEnding
                 if (isOver && follower.filter.matches(topic)) await follower.connect(hub)
@@ -368,7 +368,7 @@ function model(
   )
 }
 
-describe('random publishing, stalling, reconnecting, trimming and restarting: each entry once and in order, or a gap that is true', () => {
+describe('random publishing, stalling, reconnecting, trimming and restarting: a reader gets each entry once and in order, or a true gap', () => {
   let server: RedisServer | undefined
   let hubs = 0
   beforeAll(async () => {
@@ -394,7 +394,7 @@ describe('random publishing, stalling, reconnecting, trimming and restarting: ea
   )
 
   test(
-    'over SQLite whose commits fail: at any statement, at the end, without room, or done and not told',
+    'over SQLite with commits that fail at any statement, at the end, on a full disk, or after they were written',
     {
       timeout: 600_000,
     },
@@ -412,7 +412,7 @@ describe('random publishing, stalling, reconnecting, trimming and restarting: ea
       ),
   )
 
-  test('over Redis without room, or cut off while it commits', { timeout: 600_000 }, async ({ skip }) => {
+  test('over Redis that is out of memory, or cut off during a commit', { timeout: 600_000 }, async ({ skip }) => {
     skip(withoutRedis !== '', withoutRedis)
     const command = (...words: string[]) => server!.command(words)
     const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

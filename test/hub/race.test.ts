@@ -11,7 +11,7 @@ import { cleanUp } from '../server/server.ts'
 import { wireTo } from '../server/wire.ts'
 import { acts, Race, readers } from './race.ts'
 
-/** A log whose every answer comes when the scheduler says, what it tells of in its order: any network could do this. */
+/** A log whose answers the scheduler delays. What it reports to followers stays in order, as on any network. */
 function scheduled(log: Log, scheduler: fc.Scheduler): Log {
   const later = () => scheduler.schedule(Promise.resolve())
   const around = async <T>(call: () => Promise<T>) => {
@@ -36,7 +36,7 @@ function scheduled(log: Log, scheduler: fc.Scheduler): Log {
   }
 }
 
-test('whatever overtakes what while subscribing: each entry after the position once, in order, and each close', async () => {
+test('subscribing under any interleaving: a reader gets each entry after its position once and in order, and each close', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.scheduler(),
@@ -66,7 +66,7 @@ test('whatever overtakes what while subscribing: each entry after the position o
   )
 })
 
-/** Lets the scheduler choose until nothing is left to choose. */
+/** Lets the scheduler choose until nothing is left to schedule. */
 async function settle(scheduler: fc.Scheduler, work: Promise<unknown>): Promise<void> {
   let done = false
   work.then(
@@ -98,7 +98,7 @@ describe.skipIf(withoutRedis)(`over Redis${withoutRedis && ` (skipped: ${without
     await cleanUp()
   })
 
-  test('the same where one of the two connections to the server is slower than the other', {
+  test('the same while one of the two connections to the server is slower than the other', {
     timeout: 600_000,
   }, async () => {
     await fc.assert(
@@ -130,7 +130,7 @@ describe.skipIf(withoutRedis)(`over Redis${withoutRedis && ` (skipped: ${without
           }
         },
       ),
-      { seed, numRuns: runs(40, 2000), endOnFailure: true }, // a failure is waited for, so to shrink it takes minutes,
+      { seed, numRuns: runs(40, 2000), endOnFailure: true }, // each failing run waits for its timeout, so shrinking would take minutes
     )
   })
 })

@@ -10,7 +10,7 @@ import { Reader } from '../reader.ts'
 
 export type Act = { do: 'publish' | 'close' | 'close without data' | 'delete'; topic: string }
 
-/** A reader that comes after so many turns, and after so many more goes on with other topics. */
+/** A reader that connects after some turns, and may change its topics after some more. */
 export interface Wanted {
   readonly names: string[]
   readonly latest: boolean
@@ -47,21 +47,21 @@ interface Deleted {
   readonly upTo: number
 }
 
-/** What truly happened, in the order of the log. */
+/** An append or a delete as the log reported it, in its order. */
 type Happened = { readonly entry: Entry } | Deleted
 
-/** Acts on a hub beside its readers, and knows what each of them is owed. */
+/** Publishes, closes and deletes on a hub while readers come, and knows what each of them must receive. */
 export class Race {
   readonly #hub: Hub
   readonly #epoch: string
   readonly #history: Happened[] = []
-  /** Deletes that the hub has heard of. */
+  /** Deletes that have been reported to the hub. */
   readonly #heard: Deleted[] = []
   readonly #visits: Visit[] = []
 
   /**
-   * @param ofHub what the hub takes for its log: before the hub follows it
-   * @param observed the log itself, which nobody delays
+   * @param ofHub the log that is given to the hub, before the hub follows it
+   * @param observed the log itself, without delays
    */
   static async begin(hub: Hub, ofHub: Log, observed: Log): Promise<Race> {
     const race = new Race(hub, observed.epoch)
@@ -87,7 +87,7 @@ export class Race {
     this.#epoch = epoch
   }
 
-  /** Does one thing; that a topic is closed already, or that there is nothing of it, is an answer like any other. */
+  /** Does one act. That the topic is closed already, or that there is nothing to delete, is no failure. */
   async act({ do: what, topic }: Act, data: string): Promise<void> {
     const doing = () => {
       if (what === 'delete') return this.#hub.directory.erase(topic)
@@ -117,7 +117,7 @@ export class Race {
     )
   }
 
-  /** Whether nothing more has to come to anybody: to be asked until it holds. */
+  /** Fails until every reader has received all that it must: to be polled. */
   check(): void {
     for (const visit of this.#visits) {
       const wrong = visit.wrong(this.#history)
@@ -131,14 +131,14 @@ export class Race {
         ? `${one.entry.seq} ${one.entry.topic}${one.entry.close ? ' closes' : ''}`
         : `${one.deleted} deleted up to ${one.upTo}`,
     )
-    return `${JSON.stringify(wanted)}\nheard of when it came: ${JSON.stringify(heard)}\nhistory: ${history.join(', ')}\nit got:\n${stream?.lines.join('\n')}`
+    return `${JSON.stringify(wanted)}\ndeletes known when it connected: ${JSON.stringify(heard)}\nhistory: ${history.join(', ')}\nreceived:\n${stream?.lines.join('\n')}`
   }
 }
 
-/** One reader: what it wanted, when it came, what it got. */
+/** One reader: what it asked for, when it connected, and what it received. */
 class Visit {
   readonly wanted: Wanted
-  /** The deletes that the hub had heard of when it came. */
+  /** The deletes that had been reported to the hub when the reader connected. */
   readonly heard: readonly Deleted[]
   readonly stream: Reader | undefined
   hasChanged = false
@@ -149,7 +149,7 @@ class Visit {
     this.stream = subscription && new Reader().follow(subscription)
   }
 
-  /** What is wrong with what it got, if anything is: with a change, wherever the stream may have been at that time. */
+  /** Tells what is wrong with what the reader received. The change of topics may have happened at any position: one must be right. */
   wrong(history: readonly Happened[]): string | undefined {
     if (!this.stream) return this.#wrongEnd(history)
     if (!this.hasChanged) return this.#wrongUntil(history, Number.POSITIVE_INFINITY)
@@ -162,15 +162,15 @@ class Visit {
     return wrong
   }
 
-  /** Told at once that nothing can come: each of its topics must have been closed at its position when it came, or after. */
+  /** A reader without a stream: each of its topics must have been closed at its position, or before it. */
   #wrongEnd(history: readonly Happened[]): string | undefined {
     const { resumeAt = -1 } = this.wanted
     const isClosed = (topic: string) => this.#closes(history, topic).some((seq) => seq <= resumeAt)
     const open = this.wanted.names.filter((name) => name.includes('*') || !isClosed(name))
-    return open.length > 0 ? `It was told that nothing can come of ${open}` : undefined
+    return open.length > 0 ? `It got no stream although ${open} may go on` : undefined
   }
 
-  /** @param changedAt the position at which it went on with other topics */
+  /** @param changedAt the position at which the reader changed its topics */
   #wrongUntil(history: readonly Happened[], changedAt: number): string | undefined {
     const { latest } = this.wanted
     const { events, ended } = this.stream!
@@ -204,9 +204,9 @@ class Visit {
       )
     for (const name of new Set([...before.topics, ...after.topics])) {
       const times = told(name).length
-      // What a pattern told of may be told again once the topic is named: only then it counts for the end of the stream.
+      // A close that came by a pattern may come again once the topic is named: only then it counts for the end of the stream.
       const again = this.hasChanged && before.matches(name) && !before.topics.has(name) ? 1 : 0
-      if (times > this.#closes(history, name).length + again) return `It was told ${times} times that ${name} is closed`
+      if (times > this.#closes(history, name).length + again) return `It got ${times} closes of ${name}`
     }
     const open = [...after.topics].filter((name) => {
       const last = this.#closes(history, name).at(-1)
@@ -222,11 +222,11 @@ class Visit {
         ? 'It ended early'
         : undefined
     const silent = open.filter(isClosedForGood)
-    if (silent.length > 0) return `It was not told that ${silent} is closed`
+    if (silent.length > 0) return `It got no close of ${silent}`
     return after.patterns.length === 0 && open.length === 0 ? 'It did not end' : undefined
   }
 
-  /** The closes of a topic that it may be told of: all but those that had been deleted when it came. */
+  /** The closes of a topic that may be reported: all but those that had been deleted when the reader connected. */
   #closes(history: readonly Happened[], topic: string): number[] {
     const deletedTo = Math.max(0, ...this.heard.filter(({ deleted }) => deleted === topic).map(({ upTo }) => upTo))
     return history.flatMap((one) =>

@@ -10,30 +10,30 @@ import { Reader } from '../reader.ts'
 interface Past {
   readonly hub?: Partial<HubOptions>
   readonly log?: Partial<LogOptions>
-  /** What happens to the topics once there is something of them. */
+  /** What happens to the topics once they have entries. */
   happens?(hub: Hub, ids: Map<string, string>): Promise<void>
 }
 
 const TOPICS = ['q', 'p/1', 'p/2', 'other']
 
-/** How the past of a position may look: what became of it since. */
+/** What may have happened since to the entries after a position. */
 const pasts: Record<string, Past> = {
   'inside the window': {},
   'older than the window': { hub: { windowCount: 2 } },
   trimmed: { hub: { windowCount: 2 }, log: { retention: { topicCount: 2 } } },
-  'trimmed in the window': { log: { retention: { topicCount: 2 } } },
-  'deleted, from the log': { hub: { windowCount: 2 }, happens: deletes },
-  'deleted, from the window': { happens: deletes },
-  'closed, in the log': { hub: { windowCount: 2 }, happens: closes },
-  'closed, in the window': { happens: closes },
-  'closed and trimmed': { hub: { windowCount: 2 }, log: { retention: { count: 5 } }, happens: closes },
+  'trimmed but still in the window': { log: { retention: { topicCount: 2 } } },
+  'deleted, read from the log': { hub: { windowCount: 2 }, happens: deletes },
+  'deleted, read from the window': { happens: deletes },
+  'of closed topics, read from the log': { hub: { windowCount: 2 }, happens: closes },
+  'of closed topics, read from the window': { happens: closes },
+  'of closed topics and trimmed': { hub: { windowCount: 2 }, log: { retention: { count: 5 } }, happens: closes },
 }
 
 const filters: Record<string, readonly string[]> = {
   'an exact topic': ['q'],
   'exact topics': ['q', 'p/1'],
   'a pattern': ['p/*'],
-  both: ['q', 'p/*', 'p/1'],
+  'topics and a pattern': ['q', 'p/*', 'p/1'],
 }
 
 async function deletes(hub: Hub, ids: Map<string, string>): Promise<void> {
@@ -46,14 +46,14 @@ async function closes(hub: Hub): Promise<void> {
   await hub.publish([{ topic: 'p/1', close: true }])
 }
 
-/** Every position of every past resumes exactly, over any log. */
+/** Resumes at every position, whatever happened to the entries after it, over any log. */
 export function resumeSuite(name: string, open: (options: Partial<LogOptions>) => Log | Promise<Log>): void {
-  describe.each(Object.keys(pasts))(`over ${name}, a position whose past is %s`, (past) => {
+  describe.each(Object.keys(pasts))(`over ${name}, a position before entries that are %s`, (past) => {
     let hub: Hub | undefined
 
     afterEach(() => hub?.close())
 
-    test.each(Object.keys(filters))('resumes exactly for %s', async (asked) => {
+    test.each(Object.keys(filters))('resumes exactly with %s', async (asked) => {
       const { happens, log: logOptions = {}, hub: hubOptions = {} } = pasts[past]!
       const log = await open(logOptions)
       hub = new Hub(() => log, hubOptions)
@@ -86,8 +86,8 @@ export function resumeSuite(name: string, open: (options: Partial<LogOptions>) =
           if (bytes) reader.feed(bytes)
           else await nextTurn()
         }
-        // What is in memory still may be given although the log has trimmed it since: then it is no gap.
-        const gone = past === 'trimmed in the window' ? undefined : page.trimmed
+        // Entries that are still in memory may be delivered although the log has trimmed them since: then there is no gap.
+        const gone = past === 'trimmed but still in the window' ? undefined : page.trimmed
         const gaps = reader.control('gap')
         expect(gaps.map(({ reason, to, exact }) => ({ reason, to, exact }))).toEqual(
           gone ? [{ reason: 'trimmed', to: `${log.epoch}-${gone.to}`, exact: true }] : [],
@@ -95,7 +95,7 @@ export function resumeSuite(name: string, open: (options: Partial<LogOptions>) =
         expect(reader.control('open')).toMatchObject([{ state: gone ? 'gap' : 'resumed' }])
         const kept = page.entries.filter(({ data }) => data !== undefined)
         const got = reader.events.filter(({ event }) => !event?.startsWith('hub.'))
-        if (past !== 'trimmed in the window')
+        if (past !== 'trimmed but still in the window')
           expect(got.map(({ id, data }) => `${id} ${data}`)).toEqual(kept.map((e) => `${log.epoch}-${e.seq} ${e.data}`))
         else {
           const later = [...ids].filter(

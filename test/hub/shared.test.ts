@@ -7,7 +7,7 @@ import { Filter } from '../../src/topic.ts'
 
 const MIB = 1024 ** 2
 
-test('readers of one thing at one place are given the very same chunk, however many take it and look for more', async () => {
+test('readers with equal filters at the same position get the very same chunk, and then nothing more', async () => {
   const hub = new Hub(memoryLog)
   const readers = await Promise.all(Array.from({ length: 5 }, () => hub.subscribe(Filter.parse(['a', 'b/*']))))
   for (const reader of readers) while (reader!.read());
@@ -24,7 +24,7 @@ test('readers of one thing at one place are given the very same chunk, however m
   await hub.close()
 })
 
-test('chunks are kept up to so many bytes in all, the newest ones', () => {
+test('the newest shared chunks are kept, up to a total number of bytes', () => {
   const shared = new SharedChunks()
   const groups = Array.from({ length: 20 }, () => new Group({ filter: Filter.parse(['a']), latest: false }))
   const chunk = () => ({ bytes: new Uint8Array(MIB), to: 1, sent: 1, count: 1, full: false, closes: [] })

@@ -28,7 +28,7 @@ async function read(names: string[], options: SubscribeOptions = {}): Promise<Re
   return new Reader().follow(await subscribe(names, options))
 }
 
-/** What is due now, without waiting for more. */
+/** Reads what is due now, without waiting for more. */
 function take(subscription: Subscription): Reader {
   const reader = new Reader()
   for (let bytes = subscription.read(); bytes; bytes = subscription.read()) reader.feed(bytes)
@@ -41,8 +41,8 @@ afterEach(async () => {
   await hub.close()
 })
 
-describe('a stream begins', () => {
-  test('with a retry, a live hub.open at the head, and then what is published', async () => {
+describe('a new stream', () => {
+  test('begins with a retry and a live hub.open at the head, and delivers what is published then', async () => {
     await say('a', 'before')
     const reader = await read(['a'])
     await say('b', 'not for us')
@@ -57,7 +57,7 @@ describe('a stream begins', () => {
   test.each([
     ['the window', {}],
     ['the log', { windowCount: 1 }],
-  ])('where its reader left, from %s, with the position asked for as the id of hub.open', async (_, options) => {
+  ])('resumes after its Last-Event-ID, read from %s; the id of hub.open is that position', async (_, options) => {
     await start(options)
     await say('a', '1', '2', '3')
     await say('b', '4')
@@ -70,7 +70,7 @@ describe('a stream begins', () => {
     expect(reader.control('gap')).toEqual([])
   })
 
-  test('with a pattern that little is for, looking for it in turns, and never far in one', async () => {
+  test('searches for a pattern with few matches in several turns, 500 entries in each', async () => {
     await say('a', ...Array.from({ length: 3500 }, (_, i) => `${i}`))
     await say('c/d', 'for us')
     const subscription = await subscribe(['c/*'], { lastEventId: id(0) })
@@ -89,7 +89,7 @@ describe('a stream begins', () => {
     expect(events).toEqual(['hub.open', 'for us'])
   })
 
-  test('after a trimmed gap at the oldest kept entry of its topics', async () => {
+  test('begins after a trimmed gap at the oldest kept entry of its topics', async () => {
     await start({ windowCount: 1 }, { retention: { topicCount: 2 } })
     await say('a', '1', '2', '3', '4', '5') // 1 2 3 are trimmed
     await say('b', '6')
@@ -102,7 +102,7 @@ describe('a stream begins', () => {
     expect(reader.events[0]!.id).toBe(id(3))
   })
 
-  test('of another epoch at the oldest kept entry of its topics, after a gap', async () => {
+  test('with a position of another epoch begins at the oldest kept entry of its topics, after a gap', async () => {
     await say('b', '1')
     await say('a', '2')
     const reader = await read(['a'], { lastEventId: 'elsewhere-7' })
@@ -114,7 +114,7 @@ describe('a stream begins', () => {
   })
 
   test.each(['garbage', '', 'x'.repeat(10_000), '-1', 'ä-1', 'a-1\u0000'])(
-    'at %j, which is no position, at the head after a gap',
+    'with %j as Last-Event-ID begins at the head, after a gap unless that is empty',
     async (lastEventId) => {
       await say('a', '1')
       const reader = await read(['a'], { lastEventId })
@@ -125,7 +125,7 @@ describe('a stream begins', () => {
     },
   )
 
-  test('ahead of the log at the head, after a gap', async () => {
+  test('with a position ahead of the log begins at the head, after a gap', async () => {
     await say('a', '1')
     const reader = await read(['a'], { lastEventId: id(99) })
     await say('a', '2')
@@ -133,7 +133,7 @@ describe('a stream begins', () => {
     expect(reader.lines[1]).toBe(`hub.gap {"reason":"ahead","from":"${id(99)}","to":"${id(1)}","exact":false} ${id(1)}`)
   })
 
-  test('without a false gap when only other topics were trimmed', async () => {
+  test('reports no gap when only other topics were trimmed', async () => {
     await start({ windowCount: 1 }, { retention: { count: 2 } })
     await say('quiet', '1')
     const position = id(1)
@@ -145,8 +145,8 @@ describe('a stream begins', () => {
   })
 })
 
-describe('a stream goes on', () => {
-  test('for an idle reader with the head, so that what it did not ask for can never be a gap', async () => {
+describe('an open stream', () => {
+  test('moves with the head while it is idle, so that entries of other topics are never a gap', async () => {
     await start({ windowCount: 2 }, { retention: { count: 2 } })
     const subscription = await subscribe(['quiet'])
     take(subscription)
@@ -157,20 +157,20 @@ describe('a stream goes on', () => {
     expect(reader.lines).toEqual([`x ${id(51)}`])
   })
 
-  test('for a slow reader from the log when it falls out of the window, with nothing missing', async () => {
+  test('reads from the log for a slow reader that falls out of the window, with nothing missing', async () => {
     await start({ windowCount: 3 })
     const subscription = await subscribe(['a'])
     take(subscription)
     const data = Array.from({ length: 700 }, (_, i) => `${i}`)
     await say('a', ...data.slice(0, 1))
-    subscription.read() // it now holds a chunk, and does not read on
+    subscription.read() // the reader now holds a chunk, and does not read on
     for (const d of data.slice(1)) await say('a', d)
     const reader = new Reader().follow(subscription)
     await reader.gets(...data.slice(1))
     expect(reader.control('gap')).toEqual([])
   })
 
-  test('for a slow reader with a gap when the log has trimmed what it missed, told once', async () => {
+  test('reports one gap to a slow reader when the log has trimmed what it missed', async () => {
     await start({ windowCount: 1 }, { retention: { topicCount: 3 } })
     const subscription = await subscribe(['a', 'b'])
     take(subscription)
@@ -185,9 +185,9 @@ describe('a stream goes on', () => {
   })
 
   test.each([
-    ['all at once for who is live', true],
-    ['one a turn for who catches up', false],
-  ])('in chunks of whole frames, of no more than maxChunkBytes unless one frame is longer, %s', async (_, isLive) => {
+    ['all in one turn when it is live', true],
+    ['over several turns when it catches up', false],
+  ])('delivers whole frames in chunks of at most maxChunkBytes, or of one longer frame, %s', async (_, isLive) => {
     await start({ maxChunkBytes: 150 })
     await say('b', 'what it has')
     const subscription = await subscribe(['a'], isLive ? {} : { lastEventId: id(1) })
@@ -217,7 +217,7 @@ describe('a stream goes on', () => {
     else expect(sizes.length).toBeGreaterThan(2)
   })
 
-  test('with the very same chunk for readers with the same filter at the same position', async () => {
+  test('delivers the very same chunk to readers with the same filter at the same position', async () => {
     const readers = [await subscribe(['a', 'b']), await subscribe(['b', 'a'])]
     for (const reader of readers) take(reader)
     await Promise.all([say('a', '1'), say('b', '2')])
@@ -226,7 +226,7 @@ describe('a stream goes on', () => {
     expect(new TextDecoder().decode(one)).toBe(`data: 1\nid: ${id(1)}\n\ndata: 2\nid: ${id(2)}\n\n`)
   })
 
-  test('until the log cannot be read: then it ends with a retry instead of a hole', async () => {
+  test('ends with a retry, and delivers nothing, when the log cannot be read', async () => {
     await start({ windowCount: 1 })
     await say('a', '1', '2', '3')
     const read_ = log.read
@@ -239,8 +239,8 @@ describe('a stream goes on', () => {
   })
 })
 
-describe('a topic closes', () => {
-  test('for its readers after its last entry, and the stream ends with the last of their topics', async () => {
+describe('the close of a topic', () => {
+  test('comes after its last entry; a stream ends with the last of its topics, a pattern goes on', async () => {
     const both = await read(['a', 'b'])
     const pattern = await read(['*'])
     await hub.publish([{ topic: 'a', data: 'last', close: true }])
@@ -257,7 +257,7 @@ describe('a topic closes', () => {
     expect(pattern.ended).toBe(false)
   })
 
-  test('so that a fresh reader gets hub.open, hub.closed and the end', async () => {
+  test('gives a new reader hub.open, hub.closed and the end', async () => {
     await hub.publish([{ topic: 'a', close: true }])
     const reader = await read(['a'])
     await expect.poll(() => reader.ended).toBe(true)
@@ -265,7 +265,7 @@ describe('a topic closes', () => {
     expect(hub.readers).toBe(0)
   })
 
-  test('so that a reader at or after every close gets no stream at all', async () => {
+  test('gives no stream to a reader that resumes at or after the close of each of its topics', async () => {
     await hub.publish([{ topic: 'a', close: true }])
     expect(await hub.subscribe(Filter.parse(['a']), { lastEventId: id(1) })).toBeUndefined()
     expect(await hub.subscribe(Filter.parse(['a', 'b']), { lastEventId: id(1) })).toBeDefined()
@@ -275,7 +275,7 @@ describe('a topic closes', () => {
     expect(behind.control('closed')).toEqual([{ topic: 'a' }])
   })
 
-  test('so that a reader is told even when retention has trimmed the close', async () => {
+  test('reaches a reader even when retention has trimmed it', async () => {
     await start({ windowCount: 1 }, { retention: { count: 2 } })
     await hub.publish([{ topic: 'a', data: 'last', close: true }])
     await say('b', '2', '3', '4')
@@ -285,12 +285,12 @@ describe('a topic closes', () => {
   })
 })
 
-describe('time passes', () => {
+describe('as time passes', () => {
   beforeEach(() =>
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'Date', 'performance'] }),
   )
 
-  test('and a silent stream says a comment every heartbeat, a talking one does not', async () => {
+  test('a silent stream sends a comment every heartbeat, a busy one does not', async () => {
     const reader = await read(['a'])
     await vi.advanceTimersByTimeAsync(14_800)
     expect(reader.comments).toBe(1)
@@ -305,7 +305,7 @@ describe('time passes', () => {
     expect(reader.text.endsWith('\n\n:\n')).toBe(true)
   })
 
-  test('and a position that moved without an event is said once, as a checkpoint', async () => {
+  test('a position that moved without an event is sent once, as a checkpoint', async () => {
     const reader = await read(['quiet'])
     await say('busy', '1', '2')
     await vi.advanceTimersByTimeAsync(45_400)
@@ -313,7 +313,7 @@ describe('time passes', () => {
     expect(reader.comments).toBe(3)
   })
 
-  test('and a stream ends at its lifetime, ± 20 %, with a retry', async () => {
+  test('a stream ends at its lifetime, ± 20 %, with a retry', async () => {
     await start({ lifetimeMs: 100_000, heartbeatMs: 1e6 })
     const readers = await Promise.all(Array.from({ length: 40 }, () => read(['a'])))
     await vi.advanceTimersByTimeAsync(79_000)
@@ -325,7 +325,7 @@ describe('time passes', () => {
     expect(hub.readers).toBe(0)
   })
 
-  test('and a reader that does not take its chunk is dropped', async () => {
+  test('a reader that does not drain its chunk for 30 s is dropped, others stay', async () => {
     let dropped = 0
     const subscription = await subscribe(['a'], { drop: () => dropped++ })
     const patient = await read(['a'])
@@ -339,7 +339,7 @@ describe('time passes', () => {
     expect(patient.ended).toBe(false)
   })
 
-  test('and an error in the tick of one stream ends that stream, is reported once, and does not stop the clock', async () => {
+  test('an error in the tick of one stream ends that stream, is reported once, and does not stop the clock', async () => {
     const failures: string[] = []
     await start({ events: { failed: (what, cause) => failures.push(`${what}: ${(cause as Error).message}`) } })
     const drop = () => {
@@ -358,7 +358,7 @@ describe('time passes', () => {
     expect(others.map(({ comments }, i) => comments - before[i]!)).toEqual([1, 1])
   })
 
-  test('and the newest entry is said again without an id, as asked, and not to a reader that owes a drain', async () => {
+  test('repeat sends the newest entry again without an id, but not to a reader that has not drained', async () => {
     await say('a', '1')
     const reader = await read(['a'], { repeatMs: 1000 })
     const slow = await subscribe(['a'], { repeatMs: 1000 })
@@ -370,14 +370,14 @@ describe('time passes', () => {
     expect(take(slow).data).toEqual(['2'])
   })
 
-  test('and nothing ticks when nobody reads', async () => {
+  test('no timer runs without readers', async () => {
     const subscription = await subscribe(['a'])
     expect(vi.getTimerCount()).toBe(1)
     subscription.close()
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('and a jump of the clock by an hour ends and beats what is due, once', async () => {
+  test('a wall clock that jumps ahead by an hour causes no extra heartbeat and ends no stream', async () => {
     const reader = await read(['a'])
     vi.setSystemTime(Date.now() + 3_600_000)
     await vi.advanceTimersByTimeAsync(16_000)
@@ -385,7 +385,7 @@ describe('time passes', () => {
   })
 })
 
-describe('the seed stream', () => {
+describe('the demo stream', () => {
   beforeEach(() =>
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout', 'Date', 'performance'] }),
   )
@@ -393,7 +393,7 @@ describe('the seed stream', () => {
     new Reader().follow(await hub.watch({ ...(lastEventId && { lastEventId }) }))
   const messages = (reader: Reader) => reader.events.map(({ event, data, id }) => [event, JSON.parse(data).message, id])
 
-  test('starts with the default message at <epoch>-0, then says it every second', async () => {
+  test('starts with the default message at <epoch>-0, then repeats it every second', async () => {
     const reader = await watch()
     await vi.advanceTimersByTimeAsync(2150)
     const text = 'This is a server-sent event'
@@ -405,7 +405,7 @@ describe('the seed stream', () => {
     expect(reader.text.startsWith(':\nretry: 3000\nevent: message\ndata: {"message":"This is')).toBe(true)
   })
 
-  test('starts with the current value, and says a change at once', async () => {
+  test('starts with the current value, and sends a change at once', async () => {
     await hub.set('one')
     const reader = await watch()
     await hub.set('two')
@@ -418,7 +418,7 @@ describe('the seed stream', () => {
     expect(JSON.parse(reader.data[1]!).timestamp).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   })
 
-  test('gives what was missed, in order, then the newest again', async () => {
+  test('sends what was missed, in order, then repeats the newest value', async () => {
     for (const message of ['1', '2', '3']) await hub.set(message)
     const reader = await watch(id(1))
     await expect
@@ -430,13 +430,13 @@ describe('the seed stream', () => {
       ])
   })
 
-  test('gives the current value at once where nothing was missed', async () => {
+  test('sends the current value at once when nothing was missed', async () => {
     await hub.set('1')
     const reader = await watch(id(1))
     await expect.poll(() => messages(reader)).toEqual([['message', '1', undefined]])
   })
 
-  test('gives a stranger a gap and then the current value', async () => {
+  test('sends a gap and then the current value after an unknown position', async () => {
     await hub.set('1')
     await hub.set('2')
     const reader = await watch('garbage')
@@ -445,7 +445,7 @@ describe('the seed stream', () => {
     expect(JSON.parse(reader.data[0]!).message).toBe('2')
   })
 
-  test('is a topic like any other: $store can be subscribed to, and written by nobody else', async () => {
+  test('is the topic $store, which can be subscribed to by name but not published to', async () => {
     const reader = await read(['$store'])
     const all = await read(['**'])
     await hub.set('x')
@@ -456,8 +456,8 @@ describe('the seed stream', () => {
   })
 })
 
-describe('a stream that may go on until a given time', () => {
-  test('is given nothing after that, also if it was ending before and its reader is slow', async () => {
+describe('a stream with an expiry', () => {
+  test('delivers nothing after it, even if it was already ending for a slow reader', async () => {
     const subscription = await subscribe(['a'], { expiresAt: Date.now() + 300 })
     await say('a', ...Array.from({ length: 10 }, () => 'x'.repeat(50_000)))
     subscription.finish('shutdown', 1000)
@@ -466,7 +466,7 @@ describe('a stream that may go on until a given time', () => {
     expect(subscription.ended).toBe(true)
   })
 
-  test('is told of that as soon as it is open, however long that takes', async () => {
+  test('announces it once it is open, also when opening takes long', async () => {
     await start({ windowCount: 1 })
     await say('a', '1', '2', '3')
     const read = log.read.bind(log)
@@ -481,8 +481,8 @@ describe('a stream that may go on until a given time', () => {
   })
 })
 
-describe('a stream goes on with other topics', () => {
-  /** Has the answers of looks come when they are let, or fail. */
+describe('changing the topics of a stream', () => {
+  /** Holds back each lookup of topics in the log, until the test lets it answer or fail. */
   const heldLooks = () => {
     const { topics } = log
     const looks: ((error?: Error) => void)[] = []
@@ -493,7 +493,7 @@ describe('a stream goes on with other topics', () => {
     return looks
   }
 
-  test('and again before it is known what is closed: it is of the last ones, and nobody else is left out', async () => {
+  test('twice before the first lookup of closes answers: the last topics count, and other readers keep theirs', async () => {
     const other = await read(['x'])
     const subscription = await subscribe(['a'])
     const reader = new Reader().follow(subscription)
@@ -523,7 +523,7 @@ describe('a stream goes on with other topics', () => {
     }
   })
 
-  test('and is ended at once before it is known what is closed: nothing is told after that', async () => {
+  test('and ending it before the lookup of closes answers: the retry is the last thing it sends', async () => {
     await say('b', 'last')
     await hub.publish([{ topic: 'b', close: true }])
     const subscription = await subscribe(['a'])
@@ -537,7 +537,7 @@ describe('a stream goes on with other topics', () => {
     expect(take(subscription).text).toBe('retry: 1000\n')
   })
 
-  test('whose look fails: it ends with a retry, and is of no group any more', async () => {
+  test('whose lookup of closes fails: the stream ends with a retry and is no longer counted', async () => {
     const subscription = await subscribe(['a'])
     const reader = new Reader().follow(subscription)
     const looks = heldLooks()
@@ -552,7 +552,7 @@ describe('a stream goes on with other topics', () => {
 })
 
 describe('a hub', () => {
-  test('reports what is appended, each stream as it opens and ends and why, and each gap', async () => {
+  test('reports appends, gaps, and each stream as it opens and as it ends, with the reason', async () => {
     await hub.close()
     const reports: unknown[] = []
     await start({
@@ -588,7 +588,7 @@ describe('a hub', () => {
     ])
   })
 
-  test('looks at its log once for all who ask whether it is ready', async () => {
+  test('reads its log once for any number of checks in a short time', async () => {
     await hub.close()
     log = memoryLog()
     hub = new Hub(() => log)
@@ -603,7 +603,7 @@ describe('a hub', () => {
     expect(reads).toBe(1)
   })
 
-  test('drains: no new streams, what is due is sent, each is told when to come back, spread', async () => {
+  test('drains: it refuses new streams, sends what is due, and ends each stream with a retry, all spread', async () => {
     const readers = await Promise.all(Array.from({ length: 100 }, () => read(['a'])))
     const last = say('a', 'last')
     await last
@@ -618,7 +618,7 @@ describe('a hub', () => {
     await expect(hub.check()).rejects.toMatchObject({ code: 'draining' })
   })
 
-  test('holds nothing of readers that have gone', async () => {
+  test('counts no readers that have closed, once or twice', async () => {
     for (let i = 0; i < 1000; i++) {
       const subscription = await subscribe([`t/${i}`, 'p/*'])
       if (i % 2) take(subscription)
@@ -629,7 +629,7 @@ describe('a hub', () => {
     await say('t/1', 'x')
   })
 
-  test('tells those who observe once, however often they could not begin', async () => {
+  test('notifies an observer once, even after failed attempts to observe', async () => {
     const topics = log.topics.bind(log)
     log.topics = async () => {
       throw new Error('away')
@@ -643,7 +643,7 @@ describe('a hub', () => {
     expect(told).toEqual(['news'])
   })
 
-  test('opens its log at its first use, once for all who use it, and again if that failed', async () => {
+  test('opens its log at the first use, once for all callers, and again if that failed', async () => {
     let opened = 0
     const lazy = new Hub(async () => {
       await nextTurn()
@@ -657,11 +657,11 @@ describe('a hub', () => {
     await lazy.close()
   })
 
-  test('takes a log once', async () => {
+  test('refuses a second log', async () => {
     await expect(hub.use(memoryLog())).rejects.toThrow(/has one already/)
   })
 
-  test('publishes a batch all or none', async () => {
+  test('publishes all messages of a batch or none', async () => {
     const bad = [
       { topic: 'a', data: 'x' },
       { topic: 'a b', data: 'x' },

@@ -10,7 +10,7 @@ const TOPICS = ['a', 'b', 'c/1', 'c/2']
 const frame = (topic: string, seq: number, says = true) =>
   new Frame({ topic, seq, time: 0, ...(says ? { data: '' } : { close: true }) }, 'e')
 
-/** All that comes, chunk after chunk, as seqs. */
+/** The seqs of all frames after a position, taken chunk by chunk. */
 function taken(window: Window, after: number, names: readonly string[], latest: boolean, maxBytes: number) {
   const seqs: number[] = []
   let text = ''
@@ -25,7 +25,7 @@ function taken(window: Window, after: number, names: readonly string[], latest: 
   return seqs
 }
 
-/** The same by looking at every frame. */
+/** The same by a scan of all frames. */
 function wanted(frames: readonly Frame[], after: number, names: readonly string[], latest: boolean): number[] {
   const filter = Filter.parse(names)
   const due = frames.filter(({ seq, topic }) => seq > after && filter.matches(topic))
@@ -34,7 +34,7 @@ function wanted(frames: readonly Frame[], after: number, names: readonly string[
   return (latest ? due.filter(isStanding) : due).map(({ seq }) => seq)
 }
 
-test('a window gives what a look at each of its frames would', () => {
+test('a window returns exactly the frames that a scan of all its frames finds', () => {
   const said = fc.record({ topic: fc.constantFrom(...TOPICS), says: fc.boolean() })
   const names = fc.subarray([...TOPICS, 'c/*', '**', 'none'], { minLength: 1 })
   const property = fc.property(
@@ -54,7 +54,7 @@ test('a window gives what a look at each of its frames would', () => {
   fc.assert(property, { seed, numRuns: runs(300, 30_000) })
 })
 
-test('a chunk is what its frames say, whatever of it was given before, and in whatever script', () => {
+test('a chunk is exactly the bytes of its frames, in any script, also when other chunks came before', () => {
   const window = new Window(0, 100, 1000)
   const all = ['a', 'é', '→', '😀', '']
   for (const [i, data] of all.entries()) window.push(new Frame({ seq: i + 1, topic: 'a', time: 0, data }, 'e'))
@@ -70,7 +70,7 @@ test('a chunk is what its frames say, whatever of it was given before, and in wh
   expect(chunk(1, 40)).toBe(said(1, 3))
 })
 
-test('one look with a pattern compares it with 500 frames at most, wherever the next one is', () => {
+test('one call with a pattern compares at most 500 frames, wherever the next match is', () => {
   const window = new Window(0, 10_000, 1e6)
   for (let seq = 1; seq <= 2500; seq++) window.push(frame('other', seq))
   window.push(frame('c/1', 2501))

@@ -1,4 +1,4 @@
-/** The few things that we use of `@cloudflare/vitest-plugin` inside workerd; its own types need a second set of globals. */
+/** Declares the parts of `@cloudflare/vitest-plugin` that are used inside workerd; its own types need a second set of globals. */
 declare module 'cloudflare:test' {
   export const env: { HUBS: { newUniqueId(): unknown; get(id: unknown): unknown } }
   export function runInDurableObject<Instance, State, T>(

@@ -9,14 +9,14 @@ import { runs } from '../seed.ts'
 const SHORT = 2000
 const LONG = runs(20_000, 1_000_000)
 const BATCH = 1000
-/** Events of the quiet topic, at equal distances: what a reader that comes back is owed. */
+/** Events of the quiet topic, at equal distances: what a returning reader has missed. */
 const QUIET = 10
-/** Rows for what a read asks beside entries: what was trimmed of its topics, say. */
+/** Rows that a read may fetch besides entries, such as what was trimmed of its topics. */
 const ASIDE = 10
 /** Rows that one read with a pattern looks at, at most. */
 const SCANNED = 500
 
-/** What a subscription asks for at once. */
+/** The limit of one read by a subscription. */
 const limit = { count: 128, bytes: 64 * 1024 }
 const quiet = Filter.parse(['quiet'])
 const three = Filter.parse(['quiet', 'busy/1', 'busy/2'])
@@ -38,7 +38,7 @@ beforeAll(async () => {
 
 afterAll(() => Promise.all([short.log.close(), long.log.close()]))
 
-describe(`out of a log of ${LONG.toLocaleString('en')} entries`, () => {
+describe(`in a log of ${LONG.toLocaleString('en')} entries`, () => {
   test.each<[string, number, (of: Filled) => Promise<void>]>([
     [
       `${QUIET} events of a quiet topic are resumed`,
@@ -48,21 +48,21 @@ describe(`out of a log of ${LONG.toLocaleString('en')} entries`, () => {
       },
     ],
     [
-      `the last ${QUIET} of a quiet topic are found`,
+      `the last ${QUIET} events of a quiet topic are found`,
       3 * QUIET + ASIDE,
       async ({ log, size }) => {
         expect(await log.seek({ last: QUIET }, quiet)).toBe(size / QUIET - 1)
       },
     ],
     [
-      'the newest of each of three topics are read',
+      'the newest events of three topics are read',
       3 * three.topics.size + ASIDE,
       async ({ log, size }) => {
         const { entries } = await log.read(0, { ...limit, latest: true }, three)
         expect(entries.map(({ seq }) => seq)).toEqual([size - 99, size - 98, size])
       },
     ],
-  ])(`%s at the cost of what is returned, as out of ${SHORT.toLocaleString('en')}`, async (_, rows, read) => {
+  ])(`%s at the cost of what is returned, as in a log of ${SHORT.toLocaleString('en')}`, async (_, rows, read) => {
     const cost = await long.cost(() => read(long))
     expect(cost.rows).toBeLessThanOrEqual(rows)
     expect(cost).toEqual(await short.cost(() => read(short)))
@@ -72,9 +72,9 @@ describe(`out of a log of ${LONG.toLocaleString('en')} entries`, () => {
   test.each([
     ['that matches nothing', 'other/**', 0],
     ['that matches one topic of a hundred', '*/7', 5],
-    ['that matches all', '**', limit.count],
+    ['that matches everything', '**', limit.count],
   ])(
-    `a pattern %s looks at ${SCANNED.toLocaleString('en')} rows at most, and tells how far it got`,
+    `a pattern %s looks at ${SCANNED.toLocaleString('en')} rows at most, and reports how far it got`,
     async (_, pattern, count) => {
       const filter = Filter.parse([pattern])
       const cost = await long.cost(async () => {
@@ -109,7 +109,7 @@ test('a search for the last 10,000 of 100 topics fetches at most 2,500 rows in a
   await log.close()
 })
 
-test('a list of topics looks at none of those that are trimmed away', async () => {
+test('a list of topics skips fully trimmed topics without looking at them', async () => {
   const database = new DatabaseSync(':memory:')
   const sql = countedSql(database)
   const log = sqlLog(sql, { durability: 'memory', home: 'test', retention: { count: 10 } })
@@ -121,7 +121,7 @@ test('a list of topics looks at none of those that are trimmed away', async () =
   await log.close()
 })
 
-/** A log of so many entries, in a hundred topics and the quiet one, that counts the rows it is given. */
+/** Fills a log with entries of a hundred topics and the quiet one, over a database that counts the rows it returns. */
 async function filled(size: number): Promise<Filled> {
   const database = new DatabaseSync(':memory:')
   const sql = countedSql(database)
@@ -134,14 +134,14 @@ async function filled(size: number): Promise<Filled> {
   return { size, log, database, cost: (run) => costOf(sql, run) }
 }
 
-/** Rows that come back are counted; that SQLite passes over no others on the way to them is in its plans. */
+/** Expects plans without scans: the returned rows are counted, and the plans show that SQLite passes over no others. */
 function looksUp({ calls }: Cost): void {
   expect(calls.size).toBeGreaterThan(0)
   for (const text of calls.keys()) {
     const plan = planOf(long.database, text)
-    // A list that is given along is gone through, of course.
+    // A list passed as a parameter is scanned, of course.
     expect(plan, text).not.toMatch(/SCAN (?!json_each)|TEMP B-TREE/)
-    // A search by seq alone would do without a scan too, and pass over all other topics.
+    // A search by seq alone would need no scan either, but would pass over all other topics.
     for (const [, column] of text.matchAll(/(\w+) = \?/g))
       expect(plan, text).toContain(`${column === 'seq' ? 'rowid' : column}=?`)
   }

@@ -9,7 +9,7 @@ afterEach(() => {
   for (const listener of before) process.on('uncaughtException', listener)
 })
 
-test('a follower that throws stops neither the log nor its other followers, and is not hushed up', async () => {
+test('a follower that throws stops neither the log nor other followers, and its error is uncaught', async () => {
   const log = memoryLog()
   const uncaught: unknown[] = []
   process.removeAllListeners('uncaughtException')

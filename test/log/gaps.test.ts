@@ -6,7 +6,7 @@ import { nextTurn, Turns } from '../../src/turn.ts'
 
 const TOPICS = 100_000
 
-/** So many trimmed topics, in pages, and how many of them were looked at. */
+/** Serves trimmed topics in pages, and counts how many have been looked at. */
 function trimmed(now?: () => number): { gaps: Gaps; looked: () => number } {
   let looked = 0
   const trimmedAfter = function* (_: number, page: number) {
@@ -24,8 +24,8 @@ function trimmed(now?: () => number): { gaps: Gaps; looked: () => number } {
   return { gaps: new Gaps(tables as Tables, new Turns(), now), looked: () => looked }
 }
 
-describe('the search for what was trimmed of a pattern', () => {
-  test('looks at fewer topics in a turn the more patterns there are', async () => {
+describe('the search for trimmed topics of a pattern', () => {
+  test('looks at fewer topics in a turn when there are more patterns', async () => {
     for (const [patterns, most] of [
       [1, 1000],
       [100, 100],
@@ -41,7 +41,7 @@ describe('the search for what was trimmed of a pattern', () => {
     }
   })
 
-  test('is given up when all who wait for it have gone, and made again for who comes then', async () => {
+  test('stops when every reader waiting for it has gone, and starts again for the next reader', async () => {
     const { gaps, looked } = trimmed()
     const filter = Filter.parse(['t/*'])
     const gone = new Set<string>()
@@ -59,7 +59,7 @@ describe('the search for what was trimmed of a pattern', () => {
     expect(gaps.last(filter)).toBe(TOPICS)
   })
 
-  test('is compared with what is trimmed once for equal filters, for few others, and not long after anybody asked', async () => {
+  test('keeps its result up to date once for equal filters, for at most 100 filters, and for a limited time', async () => {
     let now = 0
     const { gaps } = trimmed(() => now)
     let compared = 0

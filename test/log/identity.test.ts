@@ -19,7 +19,7 @@ import { Filter } from '../../src/topic.ts'
 import { cleanUp, folder, start } from '../server/server.ts'
 import { bindMount, type Volume, volume, withoutVolumes } from '../server/volume.ts'
 
-/** What a test leaves behind, to be undone before its folders are removed. */
+/** Clean-up steps of a test, run in reverse order before its folders are removed. */
 const undo: (() => void | Promise<void>)[] = []
 afterEach(async () => {
   for (const act of undo.splice(0).reverse()) await act()
@@ -35,7 +35,7 @@ const open = (file: string, options?: Partial<LogOptions>) => {
 const publish = (log: Log, count: number) =>
   log.append(Array.from({ length: count }, (_, i) => ({ topic: 'a', data: `${i}` })))
 const inodeOf = (file: string) => statSync(file).ino
-/** As `cp` does it: into the file that is there. Deno's `cpSync` may put another in its place. */
+/** Overwrites a file in place, as `cp` does. Deno's `cpSync` may create another file instead. */
 const writeOver = (from: string, to: string) => writeFileSync(to, readFileSync(from))
 const backUp = (file: string) => {
   const copy = `${folder()}/backup.db`
@@ -48,7 +48,7 @@ const removeAll = (file: string) => {
   for (const suffix of ['', '-wal', '-shm', '-lock', '-tip']) rmSync(file + suffix, { force: true })
 }
 
-/** A log with five entries, closed; and a backup of it with three. */
+/** Fills a log with five entries and closes it, with a backup taken after three. */
 async function filled(file: string) {
   const log = open(file)
   await publish(log, 3)
@@ -63,7 +63,7 @@ const places = [
   ['an ext4 file system of its own', withoutVolumes, volume],
 ] as const
 
-describe.each(places)('whether a database is the same log, in %s', (_, without, make) => {
+describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
   const prepared = (skip: (condition: boolean, why: string) => void): { path: string } & Partial<Volume> => {
     skip(without !== '', without)
     const made = make()
@@ -71,7 +71,7 @@ describe.each(places)('whether a database is the same log, in %s', (_, without, 
     return made
   }
 
-  test('moved to another folder with all its files: the same epoch', async ({ skip }) => {
+  test('moved to another folder with all its files it stays', async ({ skip }) => {
     const { path } = prepared(skip)
     const { epoch } = await filled(join(path, 'one', 'hub.db'))
     cpSync(join(path, 'one'), join(path, 'two'), { recursive: true }) // other inodes, as on another file system
@@ -79,7 +79,7 @@ describe.each(places)('whether a database is the same log, in %s', (_, without, 
     expect(open(join(path, 'two', 'hub.db')).epoch).toBe(epoch)
   })
 
-  test('opened again, after an end or a kill: the same epoch', async ({ skip }) => {
+  test('opened again after a close or a kill it stays', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch } = await filled(file)
@@ -89,7 +89,7 @@ describe.each(places)('whether a database is the same log, in %s', (_, without, 
     expect(open(file).epoch).toBe(epoch)
   })
 
-  test('copied without what is beside it: another epoch, kept from then on', async ({ skip }) => {
+  test('copied without its other files it changes, and then stays', async ({ skip }) => {
     const { path } = prepared(skip)
     const { epoch } = await filled(join(path, 'hub.db'))
     cpSync(join(path, 'hub.db'), join(path, 'copy.db'))
@@ -99,7 +99,7 @@ describe.each(places)('whether a database is the same log, in %s', (_, without, 
     expect(open(join(path, 'copy.db')).epoch).toBe(copy.epoch)
   })
 
-  test('restored over the file: another epoch', async ({ skip }) => {
+  test('overwritten by a backup it changes, and then stays', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch, backup } = await filled(file)
@@ -108,23 +108,23 @@ describe.each(places)('whether a database is the same log, in %s', (_, without, 
     expect(inodeOf(file)).toBe(inode)
     const log = open(file)
     expect(log.epoch).not.toBe(epoch)
-    expect(await log.append([{ topic: 'a', data: 'x' }])).toMatchObject([{ seq: 4 }]) // an id of the other epoch's 4
+    expect(await log.append([{ topic: 'a', data: 'x' }])).toMatchObject([{ seq: 4 }]) // seq 4 exists in both epochs
     await log.close()
     expect(open(file).epoch).toBe(log.epoch)
   })
 
-  test('restored once all its files were removed, in whatever inode: another epoch', async ({ skip }) => {
+  test('restored after all its files were removed it changes, even in the same inode', async ({ skip }) => {
     const { path, attachAgain } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch, backup } = await filled(file)
     const inode = inodeOf(file)
     removeAll(file)
     cpSync(backup, file)
-    if (attachAgain) expect(inodeOf(file)).toBe(inode) // what made this test: ext4 gives it again
+    if (attachAgain) expect(inodeOf(file)).toBe(inode) // the reason for this test: ext4 reuses the inode
     expect(open(file).epoch).not.toBe(epoch)
   })
 
-  test('restored after kill -9, by whatever was acknowledged then: another epoch', async ({ skip }) => {
+  test('restored after kill -9 it changes when anything was acknowledged since the backup', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch } = await filled(file)
@@ -137,7 +137,7 @@ describe.each(places)('whether a database is the same log, in %s', (_, without, 
     expect(open(file).epoch).not.toBe(epoch)
   })
 
-  test('restored with nothing lost since the backup: the same epoch', async ({ skip }) => {
+  test('restored with nothing lost since the backup it stays', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch } = await filled(file)
@@ -147,7 +147,7 @@ describe.each(places)('whether a database is the same log, in %s', (_, without, 
     expect(open(file).epoch).toBe(epoch)
   })
 
-  test('put back a second time: another epoch again, also where it has as many entries as before', async ({ skip }) => {
+  test('restored twice it changes each time, also when as many entries were added in between', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch, backup } = await filled(file)
@@ -160,9 +160,9 @@ describe.each(places)('whether a database is the same log, in %s', (_, without, 
     expect(new Set([epoch, first.epoch, second.epoch]).size).toBe(3)
   })
 
-  test('on a volume that has another device number: the same epoch', async ({ skip }) => {
+  test('on a volume whose device number has changed it stays', async ({ skip }) => {
     const { path, attachAgain } = prepared(skip)
-    skip(!attachAgain, 'needs a volume of its own')
+    skip(!attachAgain, 'needs a file system of its own')
     const file = join(path, 'hub.db')
     const { epoch } = await filled(file)
     const { dev } = statSync(file)
@@ -171,7 +171,7 @@ describe.each(places)('whether a database is the same log, in %s', (_, without, 
     expect(open(file).epoch).toBe(epoch)
   })
 
-  test('upgraded from a version without a tip: the same epoch in its place, another in a copy', async ({ skip }) => {
+  test('upgraded from a version without a tip it stays in the original and changes in a copy', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     asBefore(file)
@@ -184,14 +184,14 @@ describe.each(places)('whether a database is the same log, in %s', (_, without, 
     expect(open(join(path, 'copy.db')).epoch).not.toBe('epoch00000')
   })
 
-  test('an upgrade that a crash stopped: the same epoch; put back to before it later: another', async ({ skip }) => {
+  test('after a crash during the upgrade it stays; restored later to an older state it changes', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     asBefore(file)
     const before = readFileSync(file)
     const log = open(file)
     await log.close()
-    writeFileSync(file, before) // the tip is there, and nothing of what was done to the database
+    writeFileSync(file, before) // the tip was written, and the database was not changed
     const again = open(file)
     expect(again.epoch).toBe('epoch00000')
     await publish(again, 1)
@@ -201,7 +201,7 @@ describe.each(places)('whether a database is the same log, in %s', (_, without, 
   })
 })
 
-/** Makes a database as the version before tips did, with one entry, that belongs where it is. */
+/** Creates a database as the version before tips did, with one entry and its own device and inode as home. */
 function asBefore(file: string): void {
   const database = new DatabaseSync(file)
   database.exec(`PRAGMA journal_mode = WAL; ${steps.slice(0, 2).join(';')};
@@ -215,7 +215,7 @@ function asBefore(file: string): void {
 }
 
 describe('the tip beside a database', () => {
-  test('has the seq of everything that is acknowledged, before it is', async () => {
+  test('holds the seq of an entry before that entry is acknowledged', async () => {
     const file = join(folder(), 'hub.db')
     const log = open(file)
     const seqIn = () => Number(readFileSync(`${file}-tip`, 'utf8').split(' ')[1])
@@ -226,7 +226,7 @@ describe('the tip beside a database', () => {
     expect(readFileSync(`${file}-tip`, 'utf8')).toBe(`${log.epoch} 0000000000000003\n`)
   })
 
-  test('that a power cut has put back is no reason for another epoch', async () => {
+  test('may fall behind in a power cut: the epoch stays', async () => {
     const file = join(folder(), 'hub.db')
     const { epoch } = await filled(file)
     writeFileSync(`${file}-tip`, `${epoch} 0000000000000002\n`)
@@ -236,7 +236,7 @@ describe('the tip beside a database', () => {
   })
 
   test.each(['', 'x', 'epoch00000 1\n', '\0'.repeat(28)])(
-    'that cannot be read (%j) vouches for nothing',
+    'that cannot be read (%j) gives the database another epoch',
     async (text) => {
       const file = join(folder(), 'hub.db')
       const { epoch } = await filled(file)
@@ -247,7 +247,7 @@ describe('the tip beside a database', () => {
 })
 
 describe('one writer', () => {
-  test('a file with a second hard link is refused at the start', async () => {
+  test('a file with a second hard link is refused when it is opened', async () => {
     const file = join(folder(), 'hub.db')
     await open(file).close()
     linkSync(file, `${file}-other`)
@@ -259,7 +259,7 @@ describe('one writer', () => {
     await publish(open(file), 1)
   })
 
-  test('a file that is itself a mount is refused, and the folder that holds it is not', async ({ skip }) => {
+  test('a file that is itself a mount is refused; the mounted folder that holds it is not', async ({ skip }) => {
     skip(withoutVolumes !== '', withoutVolumes)
     const [one, two] = [folder(), folder()]
     const file = join(one, 'hub.db')
@@ -277,7 +277,7 @@ describe('one writer', () => {
     expect(open(join(two, 'folder', 'hub.db')).epoch).toBe(log.epoch)
   })
 
-  test('a hard link that is made while the log is open stops publishing until it is gone', async () => {
+  test('a hard link made while the log is open stops publishing until the link is removed', async () => {
     const file = join(folder(), 'hub.db')
     const log = open(file)
     linkSync(file, `${file}-other`)
@@ -310,8 +310,8 @@ describe('one writer', () => {
   })
 })
 
-describe('a file of the log that is lost while the hub has it open', () => {
-  test.each(['', '-wal'])('%s deleted: nothing more is acknowledged', async (suffix) => {
+describe('a file of an open log', () => {
+  test.each(['', '-wal'])('%s is deleted: nothing more is acknowledged or delivered', async (suffix) => {
     const file = join(folder(), 'hub.db')
     const log = open(file)
     await publish(log, 1)
@@ -327,7 +327,7 @@ describe('a file of the log that is lost while the hub has it open', () => {
   })
 
   test.each(['', '-wal', '-shm', '-lock', '-tip'])(
-    '%s replaced: within seconds nothing is taken, and one line says why',
+    '%s is replaced: within seconds publishes are refused, and one warning says why',
     async (suffix) => {
       const file = join(folder(), 'hub.db')
       const warnings: string[] = []
@@ -342,7 +342,7 @@ describe('a file of the log that is lost while the hub has it open', () => {
     },
   )
 
-  test('moved away and back: publishing goes on', async () => {
+  test('is moved away and back: publishing continues', async () => {
     const file = join(folder(), 'hub.db')
     const log = open(file)
     renameSync(file, `${file}-away`)
@@ -353,7 +353,7 @@ describe('a file of the log that is lost while the hub has it open', () => {
 })
 
 describe('NEW_EPOCH', () => {
-  test('begins a new epoch for each new text, and for none', async () => {
+  test('begins a new epoch for each text that differs from the last one given', async () => {
     const file = join(folder(), 'hub.db')
     const epochs: string[] = []
     for (const newEpoch of [

@@ -5,7 +5,7 @@ import type { Log } from '../../src/log/log.ts'
 import { resumeSuite } from '../hub/resume.suite.ts'
 import { logSuite, type Place } from './suite.ts'
 
-/** This file runs inside workerd; each place is a Durable Object, and a log is called in the context of its own. */
+/** This file runs inside workerd; each place is a Durable Object, and each call of a log runs in the context of its object. */
 logSuite({ name: 'the SQL of a Durable Object', survives: true, place })
 resumeSuite('a Durable Object', (options) => place().open(options))
 

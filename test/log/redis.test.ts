@@ -18,7 +18,7 @@ describe.skipIf(withoutRedis)(`Redis${withoutRedis && ` (skipped: ${withoutRedis
   logSuite({
     name: 'Redis',
     survives: true,
-    clockOfAnother: "its time is the server's: test/fault/clock.test.ts sets that",
+    clockOfAnother: "it uses the server's clock, which test/fault/clock.test.ts sets",
     place() {
       const url = server.url(`hub-${++places}`)
       return { open: (options) => openRedis(url, options), remove: () => {} }

@@ -10,7 +10,7 @@ const bin = (name: string) => join(root, 'node_modules', '.bin', name)
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
 const suites = ['memory', 'sqlite', 'identity', 'redis'].map((driver) => `test/log/${driver}.test.ts`)
 
-/** How to run the very runner of these tests on another runtime. */
+/** How to run vitest itself on another runtime. */
 const runtimes = {
   Bun: [bin('bun'), '--bun', vitest, '--pool', 'threads'],
   Deno: [bin('deno'), 'run', '-A', '--unstable-no-legacy-abort', vitest],
@@ -19,7 +19,7 @@ const runtimes = {
 afterEach(cleanUp)
 
 describe.each(Object.entries(runtimes))('every driver on %s', (_, [command, ...args]) => {
-  test('passes the suite of the log', { timeout: 120_000 }, () => {
+  test('passes the log suite', { timeout: 120_000 }, () => {
     const { PATH, HOME, SEED } = process.env
     const report = join(folder(), 'report.json')
     const run = ['run', '--config', 'test/vitest.config.ts', '--project', 'node', '--reporter', 'json', ...suites]
@@ -28,7 +28,7 @@ describe.each(Object.entries(runtimes))('every driver on %s', (_, [command, ...a
       encoding: 'utf8',
       env: { PATH, HOME, NO_COLOR: '1', ...(SEED && { SEED }) },
     })
-    if (!existsSync(report)) throw new Error(`The runner says no more than:\n${stdout}\n${stderr}`)
+    if (!existsSync(report)) throw new Error(`The runner wrote no report, only:\n${stdout}\n${stderr}`)
     const { numPassedTests, testResults } = JSON.parse(readFileSync(report, 'utf8')) as {
       numPassedTests: number
       testResults: { assertionResults: { status: string; fullName: string; failureMessages: string[] }[] }[]

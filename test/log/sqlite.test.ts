@@ -38,7 +38,7 @@ afterEach(() => {
 })
 
 describe('a log in an SQLite file', () => {
-  test('makes the folders it needs, and says disk', async () => {
+  test('creates missing folders and declares the durability disk', async () => {
     const path = join(file(), '..', 'new', 'deep', 'hub.db')
     const log = openSqlite(path)
     expect(log.durability).toBe('disk')
@@ -46,7 +46,7 @@ describe('a log in an SQLite file', () => {
     expect(existsSync(path)).toBe(true)
   })
 
-  test('says clearly that it cannot be made', () => {
+  test('names the path that cannot be created', () => {
     const blocked = join(file(), 'hub.db')
     writeFileSync(join(blocked, '..'), 'a file where a folder should be')
     expect(() => openSqlite(blocked)).toThrow(
@@ -54,7 +54,7 @@ describe('a log in an SQLite file', () => {
     )
   })
 
-  test('says clearly that a file is no database', () => {
+  test('reports a file that is not a database', () => {
     const path = file()
     writeFileSync(path, 'this is not a database '.repeat(100))
     expect(() => openSqlite(path)).toThrow(
@@ -62,7 +62,7 @@ describe('a log in an SQLite file', () => {
     )
   })
 
-  test('is locked for a second writer, by whatever name, which is told who has it; and open to readers', async () => {
+  test('refuses a second writer by any name, naming the process that writes, and lets others read', async () => {
     const path = file()
     const log = openSqlite(path)
     await log.append([{ topic: 'a', data: 'x' }])
@@ -82,7 +82,7 @@ describe('a log in an SQLite file', () => {
     await openSqlite(path).close()
   })
 
-  test('leaves nothing of what was erased in its files, however long it was', async () => {
+  test('leaves no bytes of erased entries in its files, short or long', async () => {
     const path = file()
     const log = openSqlite(path)
     const canary = `canary${'x'.repeat(50_000)}yranac`
@@ -103,7 +103,7 @@ describe('a log in an SQLite file', () => {
     expect(holds('canary')).toBe(false)
   })
 
-  test('erases also while a backup reads, without waiting for it', async () => {
+  test('erases while a backup reads, without waiting for the backup', async () => {
     const path = file()
     const log = openSqlite(path)
     await log.append([{ topic: 'a', data: 'canary' }])
@@ -112,12 +112,12 @@ describe('a log in an SQLite file', () => {
     reader.prepare('SELECT * FROM entry').all()
     const began = performance.now()
     expect(await log.erase('a', 1)).toBe(1)
-    expect(performance.now() - began).toBeLessThan(2000) // SQLite's own patience is 5 s
+    expect(performance.now() - began).toBeLessThan(2000) // SQLite's own busy timeout is 5 s
     reader.close()
     await log.close()
   })
 
-  test('waits for a process that has locked it while others go on, and then tells that nothing was taken', async () => {
+  test('waits for a lock of another process without blocking the event loop, and then refuses the append', async () => {
     const path = file()
     const log = openSqlite(path)
     await log.append([{ topic: 'a', data: '1' }])
@@ -128,7 +128,7 @@ describe('a log in an SQLite file', () => {
     other.exec('BEGIN IMMEDIATE')
     const waiting = log.append([{ topic: 'a', data: '2' }])
     await pause(500)
-    expect(turns).toBeGreaterThan(5) // inside SQLite it would be none
+    expect(turns).toBeGreaterThan(5) // none if the wait were inside SQLite
     expect((await log.read(0, all, Filter.parse(['a']))).entries).toHaveLength(1)
     other.exec('COMMIT')
     expect(await waiting).toMatchObject([{ seq: 2 }])
@@ -144,7 +144,7 @@ describe('a log in an SQLite file', () => {
     await log.close()
   })
 
-  test('refuses all who wait for a lock at one time, and whoever comes then at once', async () => {
+  test('refuses all calls that wait for a lock at the same time, and later ones at once', async () => {
     const path = file()
     const log = openSqlite(path)
     const other = new DatabaseSync(path)
@@ -155,11 +155,11 @@ describe('a log in an SQLite file', () => {
     for (let i = 0; i < 3; i++) await refused(log.append([{ topic: 'a', data: 'x' }]))
     const closing = log.close()
     await closing
-    expect(performance.now() - began).toBeLessThan(9000) // SQLite would have had each of them wait for 5 s
+    expect(performance.now() - began).toBeLessThan(9000) // one after another they would wait for 5 s each
     other.close()
   })
 
-  test('leaves nothing of what was erased once a process that read the file meanwhile lets go of it', async () => {
+  test('removes the bytes of an erased entry once another process has stopped reading the file', async () => {
     const path = file()
     const log = openSqlite(path)
     await log.append([{ topic: 'a', data: 'canary' }])
@@ -174,7 +174,7 @@ describe('a log in an SQLite file', () => {
     await log.close()
   })
 
-  test('warns while a reader pins a WAL that is larger than what is kept, and empties it once the reader lets go', async () => {
+  test('warns while a reader pins a WAL larger than the retention, and empties the WAL once the reader closes', async () => {
     const path = file()
     const warnings: string[] = []
     const log = openSqlite(path, { retention: { bytes: 1024 ** 2 }, warn: (sentence) => warnings.push(sentence) })
@@ -194,7 +194,7 @@ describe('a log in an SQLite file', () => {
     await log.close()
   })
 
-  test('has another epoch where it is a copy, and the same history', async () => {
+  test('gives a copy another epoch and the same entries', async () => {
     const path = file()
     const log = openSqlite(path)
     await log.append([{ topic: 'a', data: 'x' }])
@@ -211,7 +211,7 @@ describe('a log in an SQLite file', () => {
     await Promise.all([log.close(), again.close()])
   })
 
-  test('is refused from a newer version, untouched', async () => {
+  test('refuses the file of a newer version and leaves it untouched', async () => {
     const path = file()
     await openSqlite(path).close()
     const database = new DatabaseSync(path)
@@ -225,7 +225,7 @@ describe('a log in an SQLite file', () => {
     after.close()
   })
 
-  test('is brought up from an older version with all it holds, or left as it was', async () => {
+  test('migrates an older version with all its data, or leaves it as it was', async () => {
     const path = file()
     const log = openSqlite(path)
     await log.append([{ topic: 'a', data: 'x', key: 'k' }])
@@ -246,7 +246,7 @@ describe('a log in an SQLite file', () => {
     expect(() => openSqlite(path)).toThrow(/use a newer release/)
   })
 
-  test('says clearly that its lock cannot be used', () => {
+  test('reports a lock file that cannot be used', () => {
     const folder = file()
     mkdirSync(`${folder}-lock`)
     expect(() => openSqlite(folder)).toThrow(
@@ -257,19 +257,19 @@ describe('a log in an SQLite file', () => {
     expect(() => openSqlite(garbage)).toThrow(expect.objectContaining({ code: 'log_unusable' }))
   })
 
-  test('is checked by a write that changes something', async () => {
+  test('is checked by a real commit, at most once a second', async () => {
     const path = file()
     const log = openSqlite(path)
     const reader = new DatabaseSync(path, { readOnly: true })
     const commits = () => reader.prepare('SELECT commits FROM state').get()!.commits
     await log.check()
     await log.check()
-    expect(commits()).toBe(1) // within a second the last one answers
+    expect(commits()).toBe(1) // within a second the result of the last commit counts
     reader.close()
     await log.close()
   })
 
-  test('fails every append of a group as unknown when its commit fails, then goes on without a hole', async () => {
+  test('answers outcome_unknown to every append of a group whose commit fails, and continues without a hole', async () => {
     const path = file()
     let broken = false
     const sql = withFailingCommits(path, () => broken)
@@ -293,7 +293,7 @@ describe('a log in an SQLite file', () => {
   })
 
   test.each(['at a statement', 'at the commit', 'no room'] as const)(
-    'remembers nothing of a commit that fails %s: what it would have trimmed is there, and no gap is told',
+    'forgets a commit that fails %s: nothing is trimmed and no gap is reported',
     async (fault) => {
       const sql = new FailingSql(file())
       const log = sqlLog(sql.open(), { durability: 'disk', home: 'test', retention: { count: 3 } })
@@ -329,7 +329,7 @@ describe('a log in an SQLite file', () => {
     },
   )
 
-  test('finds out what a commit has done whose answer was lost: what is gone is gone, and whoever follows hears of it', async () => {
+  test('finds out what a commit did whose answer was lost, and reports its entries and erasures to followers', async () => {
     const sql = new FailingSql(file())
     const log = sqlLog(sql.open(), { durability: 'disk', home: 'test', retention: { count: 3 } })
     const heard: unknown[] = []
@@ -355,13 +355,13 @@ describe('a log in an SQLite file', () => {
     await log.close()
   })
 
-  test('calls unknown, and delivers to nobody, what it committed to a file that nobody finds any more', async () => {
+  test('answers outcome_unknown and delivers nothing when the file disappears during the commit', async () => {
     const path = file()
     const lost = new AppError('log_unusable', 'The file is gone')
     let isLost = false
     const sql: Sql = {
       ...plainSql(new DatabaseSync(path), () => {
-        isLost = data.includes('2') // in the midst of this commit
+        isLost = data.includes('2') // during this commit
       }),
       verify() {
         if (isLost) throw lost
@@ -387,7 +387,7 @@ describe('a log in an SQLite file', () => {
     await log.close()
   })
 
-  test('looks at nothing it does not need: every statement it runs goes by an index', async () => {
+  test('runs every statement by an index, without table scans and sorting', async () => {
     const database = new DatabaseSync(file())
     const statements = new Set<string>()
     const sql: Sql = {
@@ -434,11 +434,11 @@ describe('a log in an SQLite file', () => {
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
-describe('a log whose commits are durable later', () => {
+describe('a log whose commits become durable later', () => {
   const slow = (flush: () => Promise<void>) =>
     sqlLog({ ...plainSql(new DatabaseSync(file())), flush }, { durability: 'disk', home: 'test' })
 
-  test('gives nobody anything before it is, and to each once', async () => {
+  test('shows an entry to no reader or follower before it is durable, and delivers it once', async () => {
     let flushed = 0
     const log = slow(async () => {
       await pause(20)
@@ -464,7 +464,7 @@ describe('a log whose commits are durable later', () => {
     await log.close()
   })
 
-  test('is not spoiled by commits meanwhile', async () => {
+  test('resolves appends in order while checks commit in between', async () => {
     const log = slow(() => pause(5))
     for (let i = 1; i <= 20; i++) {
       const appended = log.append([{ topic: 'a', data: `${i}` }])
@@ -475,7 +475,7 @@ describe('a log whose commits are durable later', () => {
     await log.close()
   })
 
-  test('delivers what a failed flush left only when a later one has worked', async () => {
+  test('delivers the entries of a failed flush once a later flush has succeeded', async () => {
     let broken = true
     const log = slow(async () => {
       if (broken) throw new Error('no disk')
@@ -492,7 +492,7 @@ describe('a log whose commits are durable later', () => {
   })
 })
 
-/** An `Sql` as the adapter's, whose transactions fail at their commit as a full or broken disk makes them. */
+/** An `Sql` like the adapter's, whose commits fail as on a full or broken disk. */
 function withFailingCommits(path: string, isBroken: () => boolean): Sql {
   return plainSql(new DatabaseSync(path), () => {
     if (isBroken()) throw new Error('disk I/O error')

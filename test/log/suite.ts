@@ -5,19 +5,19 @@ import type { Entry, Log, LogOptions, Message } from '../../src/log/log.ts'
 import { Filter } from '../../src/topic.ts'
 import { runs, seed } from '../seed.ts'
 
-/** A place where one log can be opened again and again. */
+/** Storage at which one log can be opened again and again. */
 export interface Place {
   open(options?: Partial<LogOptions>): Log | Promise<Log>
-  /** Removes the place. */
+  /** Removes the storage. */
   remove(): void
 }
 
 export interface Driver {
   readonly name: string
   place(): Place
-  /** What is kept when a log is closed and opened again at its place. */
+  /** Whether a log keeps its entries when it is closed and opened again. */
   readonly survives: boolean
-  /** Why the clock cannot be set for this log; '' where it is that of this process. */
+  /** Why tests cannot set the clock of this log; missing when it uses the clock of this process. */
   readonly clockOfAnother?: string
 }
 
@@ -31,7 +31,7 @@ const newest = async (log: Log, topic: string) =>
 const closed = async (log: Log, names: string[]) =>
   new Map((await log.topics({ names })).filter((state) => state.closed > 0).map((state) => [state.topic, state.closed]))
 
-/** Every promise of `Log`, for any driver. */
+/** Tests every promise of `Log`, for any driver. */
 export function logSuite(driver: Driver): void {
   describe(`a log over ${driver.name}`, () => {
     const places: Place[] = []
@@ -57,7 +57,7 @@ export function logSuite(driver: Driver): void {
       for (const made of places.splice(0)) made.remove()
     })
 
-    test('gives seqs that rise by exactly 1, and times that never go back', async () => {
+    test('assigns seqs that rise by exactly 1, and times that never go back', async () => {
       const log = await open()
       const receipts = [...(await log.append([a('1'), b('2')])), ...(await log.append([a('3')]))]
       expect(receipts.map(({ seq }) => seq)).toEqual([1, 2, 3])
@@ -65,7 +65,7 @@ export function logSuite(driver: Driver): void {
       expect(entries.map(({ time }) => time)).toEqual(entries.map(({ time }) => time).toSorted((x, y) => x - y))
     })
 
-    test('returns every field of a message but its key', async () => {
+    test('returns every field of a message except its key', async () => {
       const log = await open()
       await log.append([a('x', { event: 'e', retry: 1000, key: 'k' }), { topic: 'a', close: true }])
       const { entries } = await log.read(0, all, Filter.parse(['a']))
@@ -75,7 +75,7 @@ export function logSuite(driver: Driver): void {
       ])
     })
 
-    test('gives back every character of the data, NUL included', async ({ skip }) => {
+    test('returns every character of the data, NUL included', async ({ skip }) => {
       const home = place()
       const log = await at(home)
       const texts = ['secret\0tail', '\0', 'a\0\0b\0', '\ufeffé\u{1f600}\0\ufeff', '']
@@ -90,11 +90,11 @@ export function logSuite(driver: Driver): void {
       }
       await check(log)
       await log.close()
-      skip(!driver.survives, 'this log lives and dies with its process')
+      skip(!driver.survives, 'this log does not outlive its process')
       await check(await at(home))
     })
 
-    test('commits and delivers together what is appended in one turn, in the order of the calls', async () => {
+    test('commits and delivers the appends of one turn together, in the order of the calls', async () => {
       const log = await open()
       const batches: string[][] = []
       await log.follow((entries) => batches.push(said(entries)))
@@ -107,7 +107,7 @@ export function logSuite(driver: Driver): void {
       expect(batches).toEqual([['1:1', '2:2', '3:3']])
     })
 
-    test('delivers what is appended after follow, its own included, once and in order, never before follow resolves', async () => {
+    test('delivers to a follower what is appended after follow, once and in order, never before follow resolves', async () => {
       const log = await open()
       await log.append([a('before')])
       let followed = false
@@ -126,7 +126,7 @@ export function logSuite(driver: Driver): void {
       expect(got).toEqual(['2:during', ...Array.from({ length: 50 }, (_, i) => `${i + 3}:${i}`)])
     })
 
-    test('commits together what is appended in one turn also while it is busy, and lets others run', async () => {
+    test('commits the appends of one turn together also while it is busy, and lets timers run', async () => {
       const log = await open()
       const batches: string[][] = []
       await log.follow((entries) => batches.push(said(entries)))
@@ -142,7 +142,7 @@ export function logSuite(driver: Driver): void {
       expect(others).toBe(true)
     })
 
-    test('answers a known key with the first place, burns no seq and delivers nothing', async () => {
+    test('answers a known key with the first seq, uses no new seq and delivers nothing', async () => {
       const log = await open()
       const [first] = await log.append([a('x', { key: 'k' })])
       let delivered = 0
@@ -156,7 +156,7 @@ export function logSuite(driver: Driver): void {
       expect(delivered).toBe(1)
     })
 
-    test('knows keys by topic: the same key in another topic is another key', async () => {
+    test('keeps keys by topic: the same key in another topic is another key', async () => {
       const log = await open()
       await log.append([a('x', { key: 'k' })])
       const [other] = await log.append([b('x', { key: 'k' })])
@@ -171,7 +171,7 @@ export function logSuite(driver: Driver): void {
       expect(await read(log, 0, '**')).toEqual(['1:x'])
     })
 
-    test('lets a refused batch take no neighbour of its group with it', async () => {
+    test('commits the other batches of a group when one is refused', async () => {
       const log = await open()
       const results = await Promise.allSettled([
         log.append([a('1', { key: 'k' })]),
@@ -184,7 +184,7 @@ export function logSuite(driver: Driver): void {
       expect(await read(log, 0, '**')).toEqual(['1:1', '2:3'])
     })
 
-    test('sees the earlier of two equal keys in one batch', async () => {
+    test('recognizes a key that is repeated within one batch', async () => {
       const log = await open()
       const receipts = await log.append([a('x', { key: 'k' }), a('x', { key: 'k' }), a('y')])
       expect(receipts).toMatchObject([
@@ -197,21 +197,21 @@ export function logSuite(driver: Driver): void {
       })
     })
 
-    test('forgets keys beyond their count, oldest first', async () => {
+    test('forgets the oldest keys beyond keyCount', async () => {
       const log = await open({ keyCount: 2 })
       for (const key of ['1', '2', '3']) await log.append([a(key, { key })])
       expect(await log.append([a('3', { key: '3' })])).toMatchObject([{ duplicate: true }])
       expect(await log.append([a('1', { key: '1' })])).toMatchObject([{ duplicate: false }])
     })
 
-    test('forgets keys past their age', async () => {
+    test('forgets keys older than keyAgeMs', async () => {
       const log = await open({ keyAgeMs: 30 })
       await log.append([a('x', { key: 'k' })])
       await new Promise((resolve) => setTimeout(resolve, 50))
       expect(await log.append([a('y', { key: 'k' })])).toMatchObject([{ seq: 2, duplicate: false }])
     })
 
-    test('reads oldest first, only what the filter matches, and says how far it looked', async () => {
+    test('reads matching entries, oldest first, and reports how far it has scanned', async () => {
       const log = await open()
       await log.append([a('1'), b('2'), { topic: 'c/d', data: '3' }, a('4')])
       expect(await read(log, 0, 'a')).toEqual(['1:1', '4:4'])
@@ -222,7 +222,7 @@ export function logSuite(driver: Driver): void {
       expect((await log.read(4, all, Filter.parse(['**']))).scannedTo).toBe(4)
     })
 
-    test('reads no more than its limits, at least one entry, and goes on from there', async () => {
+    test('reads no more than its limits, but at least one entry, and continues after them', async () => {
       const log = await open()
       await log.append([a('1'), b('2'), a('3'), a('4'), b('5')])
       for (const names of [['a', 'b'], ['**']]) {
@@ -238,7 +238,7 @@ export function logSuite(driver: Driver): void {
       }
     })
 
-    test('reads all of a filter, once and in order, by any sequence of limits', async () => {
+    test('reads every matching entry once and in order, by any sequence of limits', async () => {
       const log = await open()
       const topics = ['a', 'b', 'c/x', 'c/y', 'd']
       await fc.assert(
@@ -274,7 +274,7 @@ export function logSuite(driver: Driver): void {
       expect(await newest(log, 'a')).toMatchObject({ seq: 2, data: '2' })
     })
 
-    test('reads only the newest of each topic when asked to, and tells what it passed over', async () => {
+    test('reads only the newest entry of each topic under latest, and reports the last one skipped', async () => {
       const log = await open()
       await log.append([
         a('1'),
@@ -298,7 +298,7 @@ export function logSuite(driver: Driver): void {
       }
     })
 
-    test('finds where the newest so many begin, a close without a word not counted', async () => {
+    test('finds where the newest N entries begin, without counting a close that has no data', async () => {
       const log = await open()
       await log.append([a('1'), b('2'), a('3'), { topic: 'c', data: '4' }, a('5'), { topic: 'a', close: true }])
       const last = (n: number, ...names: string[]) => log.seek({ last: n }, Filter.parse(names))
@@ -328,7 +328,7 @@ export function logSuite(driver: Driver): void {
       }
     })
 
-    test('finds where a time begins', async () => {
+    test('finds where the entries since a time begin, or 0 if older ones were trimmed', async () => {
       const log = await open({ retention: { count: 6 } })
       const filter = Filter.parse(['a'])
       const times: number[] = []
@@ -343,7 +343,7 @@ export function logSuite(driver: Driver): void {
       expect(await log.seek({ since: 0 }, filter)).toBe(0)
     })
 
-    test('lists topics by name, with what it knows of them', async () => {
+    test('lists topics in the order of their names, with newest seq, count and close, a page at a time', async () => {
       const log = await open({ retention: { topicCount: 2 } })
       await log.append([b('1'), a('2'), a('3'), a('4'), { topic: 'c', close: true }, { topic: '$store', data: '6' }])
       const names = async (prefix: string, after: string, limit: number) =>
@@ -367,7 +367,7 @@ export function logSuite(driver: Driver): void {
       ])
     })
 
-    test('erases one entry, whose seq stays taken, and gives readers the others without a gap', async ({ skip }) => {
+    test('erases one entry: its seq stays taken, its key stays known, and there is no gap', async ({ skip }) => {
       const home = place()
       const log = await at(home)
       await log.append([a('1', { key: 'k' }), a('2', { event: 'e' }), b('3'), a('4', { key: 'k4' })])
@@ -398,11 +398,11 @@ export function logSuite(driver: Driver): void {
       }
       await check(log)
       await log.close()
-      skip(!driver.survives, 'this log lives and dies with its process')
+      skip(!driver.survives, 'this log does not outlive its process')
       await check(await at(home))
     })
 
-    test('erases what was said with a close, and keeps the topic closed', async () => {
+    test('erases the data of a close, and keeps the topic closed', async () => {
       const log = await open()
       await log.append([a('1'), a('2', { close: true, event: 'e' })])
       expect(await log.erase('a', 2)).toBe(1)
@@ -413,7 +413,7 @@ export function logSuite(driver: Driver): void {
       await expect(log.append([a('3')])).rejects.toMatchObject({ code: 'topic_closed' })
     })
 
-    test('forgets a topic: its readers get an exact gap, others none, it is open again, and its keys stay known', async ({
+    test('erases a topic: its readers get an exact gap, others none; it is open again, and its keys stay known', async ({
       skip,
     }) => {
       const home = place()
@@ -443,11 +443,11 @@ export function logSuite(driver: Driver): void {
       await check(log)
       expect(await log.erase('unheard')).toBe(0)
       await log.close()
-      skip(!driver.survives, 'this log lives and dies with its process')
+      skip(!driver.survives, 'this log does not outlive its process')
       await check(await at(home))
     })
 
-    test('counts what it erased out of its bounds', async () => {
+    test('does not count erased entries towards its bounds', async () => {
       const log = await open({ retention: { count: 3, bytes: 100 } })
       await log.append([a('1'), a('2'), a('3')])
       await log.erase('a', 2)
@@ -458,7 +458,7 @@ export function logSuite(driver: Driver): void {
       expect(await read(log, 0, 'b')).toEqual(['5:5', '6:6', '7:7'])
     })
 
-    test('keeps at most so many entries, of the whole log and of a topic', async () => {
+    test('keeps at most count entries of the whole log, and topicCount of each topic', async () => {
       const whole = await open({ retention: { count: 3 } })
       for (let i = 1; i <= 10; i++) await whole.append([a(`${i}`)])
       expect(await read(whole, 0, 'a')).toEqual(['8:8', '9:9', '10:10'])
@@ -468,7 +468,7 @@ export function logSuite(driver: Driver): void {
       expect(await read(each, 0, '**')).toEqual(['3:3', '4:4', '5:5', '6:6'])
     })
 
-    test('keeps at most so many bytes of topics, event names and data', async () => {
+    test('keeps at most bytes of the whole log, and topicBytes of each topic: of topic names, event names and data', async () => {
       const log = await open({ retention: { bytes: 10 } })
       await log.append([a('1234'), a('1234'), a('é')])
       expect(await read(log, 0, 'a')).toEqual(['2:1234', '3:é'])
@@ -477,7 +477,7 @@ export function logSuite(driver: Driver): void {
       expect(await read(each, 0, '**')).toEqual(['2:12', '4:3'])
     })
 
-    test('drops what is past its age, without a further append', async () => {
+    test('trims entries older than ageMs without a further append', async () => {
       const log = await open({ retention: { ageMs: 40 } })
       for (let i = 0; i < 10; i++) await log.append(Array.from({ length: 500 }, () => a('x')))
       await expect.poll(() => read(log, 0, 'a'), { timeout: 2000 }).toEqual([])
@@ -494,7 +494,7 @@ export function logSuite(driver: Driver): void {
       }
     })
 
-    test('trims what is behind an entry that it may not trim', async () => {
+    test('trims entries behind one that it must keep', async () => {
       const log = await open({ retention: { count: 100 } })
       await log.append([{ topic: '$store', data: 'state' }])
       for (let i = 0; i < 40; i++) await log.append(Array.from({ length: 50 }, (_, k) => a(`${50 * i + k}`)))
@@ -502,7 +502,7 @@ export function logSuite(driver: Driver): void {
       expect([kept.length, kept[0]]).toEqual([99, '1903:1901'])
     })
 
-    test('trims what is behind very many entries that it may not trim', async () => {
+    test('trims entries behind thousands that it must keep', async () => {
       const log = await open({ retention: { count: 3000 } })
       const state = (i: number, data: string): Message => ({ topic: `$state/${i}`, data })
       for (let i = 0; i < 2000; i += 500) await log.append(Array.from({ length: 500 }, (_, k) => state(i + k, 'old')))
@@ -517,8 +517,8 @@ export function logSuite(driver: Driver): void {
       await expect.poll(kept, { timeout: 5000 }).toEqual([1000, 1, 1])
     })
 
-    test('trims all that a lowered bound leaves over, by itself', async ({ skip }) => {
-      skip(!driver.survives, 'this log lives and dies with its process')
+    test('trims thousands of entries down to a lowered bound without further appends', async ({ skip }) => {
+      skip(!driver.survives, 'this log does not outlive its process')
       const home = place()
       const wide = await at(home)
       for (let i = 0; i < 10; i++) await wide.append(Array.from({ length: 500 }, () => a('x')))
@@ -539,7 +539,7 @@ export function logSuite(driver: Driver): void {
       }
       afterEach(() => void vi.useRealTimers())
 
-      test('gives new entries the real time, but waits for the clock after a small step', async ({ skip }) => {
+      test('gives new entries the real time, but the last time again after a small step back', async ({ skip }) => {
         prepare(skip)
         const home = place()
         const log = await at(home)
@@ -551,18 +551,18 @@ export function logSuite(driver: Driver): void {
           const { entries } = await of.read(0, all, Filter.parse(['a']))
           expect(entries.map(({ time }) => time - base)).toEqual([0, YEAR, 1000, 2000, 2000, 4000])
           const since = (ms: number) => of.seek({ since: base + ms }, Filter.parse(['a']))
-          // What got a time in the future was appended before the clock was set back, nobody knows when.
+          // An entry with a time in the future was appended before the clock was set back; the exact time is unknown.
           expect(await Promise.all([0, 1, 1000, 1001, 2000, 2001, 4000, 4001].map(since))).toEqual([
             ...[0, 1, 1, 3, 3, 5, 5, 6],
           ])
         }
         await check(log)
         await log.close()
-        skip(!driver.survives, 'this log lives and dies with its process')
+        skip(!driver.survives, 'this log does not outlive its process')
         await check(await at(home))
       })
 
-      test('drops by their age what was appended before and after that', async ({ skip }) => {
+      test('trims by age the entries appended before and after that', async ({ skip }) => {
         prepare(skip)
         const log = await open({ retention: { ageMs: 60_000 } })
         for (const ms of [YEAR, YEAR + 1000, 1000, 30_000]) {
@@ -577,7 +577,7 @@ export function logSuite(driver: Driver): void {
         expect(await read(log, 0, 'a')).toEqual(['4:30000'])
       })
 
-      test('forgets by their age the keys of before and after that', async ({ skip }) => {
+      test('forgets by age the keys used before and after that', async ({ skip }) => {
         prepare(skip)
         const log = await open({ keyAgeMs: 60_000 })
         for (const [i, ms] of [YEAR, 1000].entries()) {
@@ -590,7 +590,7 @@ export function logSuite(driver: Driver): void {
         for (const key of ['0', '1']) expect(await log.append([a('y', { key })])).toMatchObject([{ duplicate: false }])
       })
 
-      test('remembers the last steps of a clock that goes back again and again', async ({ skip }) => {
+      test('since finds the right entry after the clock went back 150 times', async ({ skip }) => {
         prepare(skip)
         const log = await open()
         for (let i = 0; i < 300; i++) {
@@ -602,7 +602,7 @@ export function logSuite(driver: Driver): void {
       })
     })
 
-    test('tells exactly what was trimmed of the asked topics, and gives a quiet topic no false alarm', async () => {
+    test('reports exactly what was trimmed of the given topics, and raises no false alarm for a quiet topic', async () => {
       const log = await open({ retention: { count: 3 } })
       await log.append([b('quiet')]) // 1
       for (let i = 2; i <= 6; i++) await log.append([a(`${i}`)])
@@ -621,14 +621,14 @@ export function logSuite(driver: Driver): void {
       expect(await trimmed(0, 'other/**')).toBeUndefined()
     })
 
-    test('tells many readers of one pattern what was trimmed, wherever each of them is', async () => {
+    test('reports what was trimmed to several readers of one pattern at different positions', async () => {
       const log = await open({ retention: { topicCount: 1 } })
       const topics = Array.from({ length: 3000 }, (_, i) => `t/${i}`)
       for (let twice = 0; twice < 2; twice++) await log.append(topics.map((topic) => ({ topic, data: 'x' })))
       const filter = Filter.parse(['t/*'])
       const ask = async (after: number) => (await log.read(after, { count: 1, bytes: 1 }, filter)).trimmed?.to
       const asked = [2999, 0, 1500, 3000, 10, 2998]
-      const trim = log.append([{ topic: 't/0', data: 'x' }]) // trims 3001 while they look
+      const trim = log.append([{ topic: 't/0', data: 'x' }]) // trims 3001 while they read
       const answers = await Promise.all(asked.map(ask))
       await trim
       for (const [i, after] of asked.entries())
@@ -637,7 +637,7 @@ export function logSuite(driver: Driver): void {
       expect(await ask(3001)).toBeUndefined()
     })
 
-    test('folds the oldest of very many trimmed topics into a floor, below which a gap is not exact', async () => {
+    test('folds the oldest trimmed topics beyond trimmedCount into a floor; a gap below it is not exact', async () => {
       const log = await open({ retention: { count: 1 }, trimmedCount: 3 })
       for (let i = 1; i <= 10; i++) await log.append([{ topic: `t/${i}`, data: 'x' }])
       // trimmed: 1…9; remembered: 7 8 9; floor 6
@@ -649,9 +649,9 @@ export function logSuite(driver: Driver): void {
       expect(await trimmed(9, 't/*')).toBeUndefined()
     })
 
-    test('keeps count of the topics whose entries are all gone, also of those that were erased one by one', async () => {
+    test('remembers the newest trimmedCount topics without entries, also after entries were erased one by one', async () => {
       const log = await open({ retention: { topicCount: 1 }, trimmedCount: 3 })
-      // Each is left without an entry, and without a seq that was trimmed: all alike.
+      // Each topic is left without an entry and without a trimmed seq.
       for (let i = 1; i <= 6; i++) {
         await log.append([{ topic: `erased/${i}`, data: 'x' }])
         await log.erase(`erased/${i}`, i)
@@ -661,7 +661,7 @@ export function logSuite(driver: Driver): void {
         await log.append([{ topic: `t/${i}`, data: 'x' }])
         await log.erase(`t/${i}`)
       }
-      // Remembered: 10 11 12, whatever else there was
+      // remembered: 10 11 12
       const trimmed = async (after: number, name: string) => (await log.read(after, all, Filter.parse([name]))).trimmed
       for (const seq of [10, 11, 12]) expect(await trimmed(seq - 1, `t/${seq}`)).toEqual({ to: seq, exact: true })
       await log.append([{ topic: 't/13', data: 'x' }])
@@ -670,7 +670,7 @@ export function logSuite(driver: Driver): void {
       expect(await trimmed(10, 't/11')).toEqual({ to: 11, exact: true })
     })
 
-    test('refuses to publish to a closed topic, but knows the keys it had', async () => {
+    test('refuses appends to a closed topic, but still answers its known keys', async () => {
       const log = await open()
       await log.append([a('1', { key: 'k' }), a('2', { close: true })])
       await expect(log.append([b('neighbour'), a('3')])).rejects.toMatchObject({ code: 'topic_closed' })
@@ -688,7 +688,7 @@ export function logSuite(driver: Driver): void {
       await expect(log.append([a('2')])).rejects.toMatchObject({ code: 'topic_closed' })
     })
 
-    test('says that it can be written, again and again, beside what is appended', async () => {
+    test('passes checks beside appends, and checks use no seq', async () => {
       const home = place()
       const log = await at(home)
       const work: Promise<unknown>[] = []
@@ -700,7 +700,7 @@ export function logSuite(driver: Driver): void {
       expect(await again.append([a('after')])).toMatchObject([{ seq: 21 }])
     })
 
-    test('refuses to work once it is closed, and can be closed twice', async () => {
+    test('refuses appends and checks once it is closed, and can be closed twice', async () => {
       const log = await open()
       const pending = log.append([a('1')])
       await Promise.all([log.close(), log.close()])
@@ -709,7 +709,7 @@ export function logSuite(driver: Driver): void {
       await expect(log.check()).rejects.toBeInstanceOf(AppError)
     })
 
-    test('says that it can be written', async () => {
+    test('passes a check', async () => {
       const log = await open()
       await expect(log.check()).resolves.toBeUndefined()
     })
@@ -720,8 +720,8 @@ export function logSuite(driver: Driver): void {
       expect(one.epoch).not.toBe(other.epoch)
     })
 
-    test('begins a new epoch once for each new text that asks for one, and keeps what it has', async ({ skip }) => {
-      skip(!driver.survives, 'this log lives and dies with its process')
+    test('begins a new epoch once for each new text of newEpoch, and keeps its entries', async ({ skip }) => {
+      skip(!driver.survives, 'this log does not outlive its process')
       const home = place()
       const epochOf = async (newEpoch?: string) => {
         const log = await at(home, newEpoch === undefined ? {} : { newEpoch })
@@ -743,8 +743,8 @@ export function logSuite(driver: Driver): void {
       expect(after.epoch).not.toBe(before.epoch)
     })
 
-    test('keeps entries, keys, closed topics, what was trimmed, and its epoch, over a restart', async ({ skip }) => {
-      skip(!driver.survives, 'this log lives and dies with its process')
+    test('keeps entries, keys, closed topics, gaps and its epoch over a restart', async ({ skip }) => {
+      skip(!driver.survives, 'this log does not outlive its process')
       const home = place()
       const log = await at(home, { retention: { count: 3 } })
       for (let i = 1; i <= 4; i++) await log.append([a(`${i}`, { key: `${i}` })])

@@ -7,14 +7,14 @@ const library = (existsSync(LIBRARIES) ? readdirSync(LIBRARIES) : [])
   .map((place) => join(LIBRARIES, place, 'faketime/libfaketimeMT.so.1'))
   .find((path) => existsSync(path))
 
-/** Why there are no tests with a clock that is moved; '' where it can be. */
+/** Why tests cannot move a clock; '' if they can. */
 export const withoutClock = library ? '' : 'needs libfaketime (Debian: faketime), which this machine does not have'
 
 /** The clock of one process, which can be moved while it runs. */
 export interface Clock {
-  /** What the process needs in its environment. */
+  /** The environment that the process needs. */
   readonly env: Record<string, string>
-  /** Puts it so many seconds before or after the machine's clock. */
+  /** Sets it this many seconds ahead of the machine's clock, or behind if negative. */
   set(offset: number): void
   /** Stops it at a time, in seconds since 1970. */
   stop(at: number): void
@@ -33,7 +33,7 @@ export function clock(): Clock {
     stop: (at) => write(new Date(1000 * at).toISOString().slice(0, 19).replace('T', ' ')),
     env: {
       TZ: 'UTC', // which a time that the clock is stopped at is read in
-      // With libc's malloc, because Redis's jemalloc asks for the time while libfaketime starts, which deadlocks.
+      // With libc's malloc, because Redis's jemalloc reads the time while libfaketime starts, which deadlocks.
       LD_PRELOAD: `${library} libc.so.6`,
       FAKETIME_TIMESTAMP_FILE: file,
       FAKETIME_NO_CACHE: '1',

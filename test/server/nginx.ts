@@ -4,11 +4,11 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { folder, freePort } from './server.ts'
 
-/** Why there are no tests with a real nginx; '' where there is one. */
+/** Why tests cannot run a real nginx; '' if they can. */
 export const withoutNginx =
   spawnSync('nginx', ['-v']).status === 0 ? '' : 'needs nginx, which this machine does not have'
 
-/** Starts nginx as the README has it, in front of nodes on these ports of 127.0.0.1; resolves with its port. */
+/** Starts nginx with the README's configuration, in front of nodes on these ports of 127.0.0.1. */
 export async function startNginx([one, other]: readonly number[]): Promise<{ port: number; stop(): Promise<void> }> {
   const port = await freePort()
   const place = folder()

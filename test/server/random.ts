@@ -1,14 +1,14 @@
 import { seed } from '../seed.ts'
 
 export interface Random {
-  /** From 0 up to and without 1. */
+  /** From 0 up to, but not including, 1. */
   (): number
   /** A whole number from `min` to `max`, both possible. */
   whole(min: number, max: number): number
   pick<T>(from: readonly T[]): T
 }
 
-/** The same numbers for the same `SEED`, and other ones for each `stream` of it (mulberry32). */
+/** Gives the same numbers for the same `SEED`, and different ones for each `stream` (mulberry32). */
 export function random(stream = 0): Random {
   let state = (seed + Math.imul(stream, 0x9e3779b9)) | 0
   const next = () => {

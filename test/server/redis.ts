@@ -5,19 +5,19 @@ import { connect } from 'node:net'
 import { createClient } from '@redis/client'
 import { folder, freePort } from './server.ts'
 
-/** Why there are no tests with a real server; '' where there is one. */
+/** Why tests cannot run a real server; '' if they can. */
 export const withoutRedis =
   spawnSync('redis-server', ['--version']).status === 0 ? '' : 'needs redis-server, which this machine does not have'
 
 /** A real server on a free port, with settings of its own, which can be killed and started again. */
 export interface RedisServer {
   readonly port: number
-  /** Where it keeps what it keeps. */
+  /** The folder of its data. */
   readonly dir: string
   /** `redis://…` for a hub of this name. */
   url(name?: string): string
   start(settings?: Record<string, string>): Promise<void>
-  /** Ends it with no time to save anything. */
+  /** Ends it without time to save anything. */
   kill(): Promise<void>
   stop(signal: NodeJS.Signals): void
   command(command: readonly string[]): Promise<unknown>
@@ -78,7 +78,7 @@ export async function redisServer(
   return server
 }
 
-/** Whether it is up and has read its files. */
+/** Whether the server is up and has read its files. */
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1')

@@ -6,7 +6,7 @@ import { Stream } from './stream.ts'
 
 export type Placed = readonly [id: string, data: string]
 
-/** A reader that comes back with its Last-Event-ID whenever its stream ends, and now and then ends it itself. */
+/** A reader that reconnects with its Last-Event-ID whenever its stream ends, and sometimes ends it itself. */
 export class Resuming {
   readonly name: string
   readonly got: Placed[] = []
@@ -37,11 +37,11 @@ export class Resuming {
         if (taken >= patience && !this.#stopped) stream.socket.destroy()
         if (stream.socket.destroyed) await stream.gone()
       }
-      stream.socket.destroy() // a proxy keeps it for a next request
+      stream.socket.destroy() // a proxy would keep it for the next request
     }
   }
 
-  /** Until the entry at this position has come. */
+  /** Resolves when the entry at this position has arrived. */
   async reaches(id: string): Promise<void> {
     await expect
       .poll(() => seqOf(this.got.at(-1)?.[0] ?? '-0'), { timeout: 10_000, interval: 10, message: this.name })
@@ -55,18 +55,18 @@ export class Resuming {
 
   #note({ event, data, id }: EventSourceMessage): void {
     if (event === 'hub.gap') this.gaps.push(data)
-    if (id === undefined) return // a repeat of the seed's stream
+    if (id === undefined) return // a repeat of the demo stream
     this.#lastEventId = id
     if (!event?.startsWith('hub.')) this.got.push([id, saidIn(event, data)])
   }
 }
 
-/** The seed's stream wraps what was said. */
+/** The published text; the demo stream wraps it in JSON. */
 export function saidIn(event: string | undefined, data: string): string {
   return event === 'message' ? JSON.parse(data).message : data
 }
 
-/** The answer to a POST of JSON; nothing when its outcome is unknown: no answer, or one of 5xx. */
+/** Posts JSON. Resolves with the answer, or with undefined if the outcome is unknown: no answer, or a 5xx. */
 export async function post<Answer>(url: string, body: object): Promise<Answer | undefined> {
   try {
     const answer = await fetch(url, {

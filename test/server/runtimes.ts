@@ -1,16 +1,16 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
-/** How to run the hub on some runtime. */
+/** How to run the hub on a runtime. */
 export interface Runtime {
   readonly name: string
-  /** The command line for a server with these settings; where a runtime takes none from the environment, they are in it. */
+  /** The command line for a server; it contains the settings if the runtime does not read them from the environment. */
   command(settings: Readonly<Record<string, string>>, args: readonly string[]): readonly string[]
-  /** What it says when it listens, with its port. */
+  /** The line printed when it listens, with the port. */
   readonly listens: RegExp
-  /** The command line of the process that serves, where it is not the one started. */
+  /** The command line of the serving process, if that is not the one started. */
   readonly serves?: RegExp
-  /** What it is always told, besides the settings of a test. */
+  /** Settings beside those of a test. */
   readonly settings?: Readonly<Record<string, string>>
 }
 
@@ -37,7 +37,7 @@ export const deno: Runtime = {
   listens,
 }
 
-/** The Worker and its Durable Object in the platform's own runtime, started by its own tool; what it keeps is beside `LOG`. */
+/** The Worker and its Durable Object in workerd, started by wrangler; its data is stored beside the file of `LOG`. */
 export const worker: Runtime = {
   name: 'workerd',
   command({ PORT = '0', LOG = '', ...settings }) {
@@ -51,15 +51,15 @@ export const worker: Runtime = {
     ]
   },
   listens: /Ready on http:\/\/\S+:(\d+)/,
-  serves: /workerd serve .*--socket-addr=entry=\S+:0 /, // another one, on PORT, is the tool's own front
+  serves: /workerd serve .*--socket-addr=entry=\S+:0 /, // the one on PORT is wrangler's own proxy
 }
 
-/** The runtimes that keep their log in an SQLite file of ours. */
+/** The runtimes that keep their log in an SQLite file. */
 export const servers = [node, bun, deno]
 
 export const runtimes = [...servers, worker]
 
-/** The same servers with the carrier of streams that works on every runtime. */
+/** The same servers with the portable carrier of streams. */
 export const portable = { node: streaming(node), bun: streaming(bun), deno: streaming(deno) }
 
 function streaming(runtime: Runtime): Runtime {

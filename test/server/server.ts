@@ -10,13 +10,13 @@ import { node, type Runtime } from './runtimes.ts'
 export interface Process {
   readonly child: ChildProcess
   readonly pid: number
-  /** Everything said so far, on stdout and stderr. */
+  /** The output so far, on stdout and stderr. */
   readonly output: string
-  /** Its exit code, or the signal that ended it, once it has ended and all it said has come. */
+  /** The exit code, or the signal that ended the process, once all its output has arrived. */
   readonly stopped: Promise<number | NodeJS.Signals>
   /** Sends a signal and waits for the end. */
   kill(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>
-  /** Resolves with what matched once it has been said; rejects if the process ends without. */
+  /** Resolves with the match once the output has one; rejects if the process ends before. */
   says(pattern: RegExp): Promise<RegExpExecArray>
 }
 
@@ -29,13 +29,13 @@ export interface Server extends Process {
   readers(): Promise<number>
 }
 
-/** What Linux keeps in memory alone. */
+/** A folder that Linux keeps in memory. */
 const SHARED_MEMORY = '/dev/shm'
 
 const processes = new Set<Process>()
 const folders = new Set<string>()
 
-/** Runs a server with these settings and none of ours. */
+/** Runs a server with these settings and nothing of the test's own environment. */
 export function launch(settings: Record<string, string>, args: readonly string[] = [], runtime = node): Process {
   const [command, ...rest] = runtime.command(settings, args)
   const child = spawn(command!, rest, {
@@ -45,7 +45,7 @@ export function launch(settings: Record<string, string>, args: readonly string[]
       WRANGLER_SEND_METRICS: 'false',
       CI: '1',
       NO_COLOR: '1',
-      ...(process.env.VITEST && { WARM_UP: 'false' }), // hundreds of servers, of which most live for a moment
+      ...(process.env.VITEST && { WARM_UP: 'false' }), // hundreds of servers, most of them short-lived
       ...runtime.settings,
       ...settings,
     },
@@ -96,7 +96,7 @@ function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid!, signal)
   } catch {
-    // It has ended already.
+    // The process has ended already.
   }
 }
 
@@ -104,7 +104,7 @@ process.once('exit', () => {
   for (const { child } of processes) signalGroup(child, 'SIGKILL')
 })
 
-/** A server that listens: on Node, on a free port and with a memory log, unless told otherwise. */
+/** Starts a server and waits until it listens: by default on Node, on a free port, with a log in memory. */
 export async function start(settings: Record<string, string> = {}, runtime: Runtime = node): Promise<Server> {
   const place = runtime.serves
     ? { PORT: `${await freePort()}`, LOG: `sqlite:${folder()}/hub.db` }
@@ -121,7 +121,7 @@ export async function start(settings: Record<string, string> = {}, runtime: Runt
   })
 }
 
-/** The process with such a command line that one has started, itself or by others. */
+/** The process with this command line that another has started, directly or indirectly. */
 function descendant(pid: number, commandLine: RegExp): number {
   const parents = new Map<number, number>()
   for (const entry of readdirSync('/proc').filter((e) => /^\d+$/.test(e))) {
@@ -129,7 +129,7 @@ function descendant(pid: number, commandLine: RegExp): number {
       const [, parent] = /^\d+ \(.*\) \S (\d+)/.exec(readFileSync(`/proc/${entry}/stat`, 'utf8'))!
       parents.set(Number(entry), Number(parent))
     } catch {
-      // It has ended meanwhile.
+      // The process has ended meanwhile.
     }
   }
   for (const candidate of parents.keys()) {
@@ -141,14 +141,14 @@ function descendant(pid: number, commandLine: RegExp): number {
   throw new Error(`Cannot find ${commandLine} below process ${pid}`)
 }
 
-/** A folder of this test's own. */
+/** Makes a folder for this test. */
 export function folder(place = tmpdir()): string {
   const made = mkdtempSync(join(place, 'tidings-'))
   folders.add(made)
   return made
 }
 
-/** The same in memory, where the machine has such a place: for what is measured beside a disk that others use, too. */
+/** Makes a folder in memory, if the machine has one: for measurements that a busy disk must not disturb. */
 export function folderInMemory(): string {
   return folder(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir())
 }
@@ -160,10 +160,10 @@ export async function cleanUp(): Promise<void> {
   folders.clear()
 }
 
-/** It goes on: a port that nobody listens on yet is not given to the next who asks. */
+/** The sequence continues, so that a port that is still unused is not handed out twice. */
 const ports = random(process.pid)
 
-/** Below the ports that the kernel hands to clients, so that it is still free when a server comes back to it. */
+/** Finds a port below those that the kernel gives to clients, so that it is still free when a server restarts on it. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = ports.whole(20_000, 32_000)
@@ -178,7 +178,7 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** Where there is no `/proc`, what is measured with it is skipped. */
+/** Why tests cannot measure with `/proc`; '' if they can. */
 export const withoutProc = existsSync('/proc/self/status') ? '' : 'needs /proc, which only Linux has'
 
 /** Resident memory of a process, in bytes. */

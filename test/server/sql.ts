@@ -1,16 +1,16 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { Sql, SqlRow } from '../../src/log/database.ts'
 
-/** How a commit can fail, on one storage or another. */
+/** Ways in which a commit can fail, depending on the storage. */
 export const faults = ['at a statement', 'at the commit', 'after commit', 'no room', 'cut off'] as const
 export type Fault = (typeof faults)[number]
 
-/** A database in a file whose commits can be made to fail as a broken or full disk makes them. */
+/** A database in a file whose commits can be made to fail as on a broken or full disk. */
 export class FailingSql {
   readonly #file: string
   #database: DatabaseSync | undefined
   #fault: Fault | undefined
-  /** Statements until the one that fails. */
+  /** The number of statements before the one that fails. */
   #left = 0
 
   constructor(file: string) {
@@ -50,7 +50,7 @@ export class FailingSql {
     }
   }
 
-  /** Has commits fail while something is done. @param at of 'at a statement': after so many */
+  /** Runs `act` while commits fail. @param at the number of statements before the failing one, for 'at a statement' */
   async failing(fault: Fault, at: number, act: () => Promise<unknown>): Promise<void> {
     const database = this.#database!
     this.#fault = fault

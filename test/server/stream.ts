@@ -3,25 +3,25 @@ import { Reader } from '../reader.ts'
 
 export interface StreamOptions {
   readonly lastEventId?: string | undefined
-  /** What to write in the place of the whole request. */
+  /** What to write in place of the whole request. */
   readonly sent?: string | Uint8Array
-  /** Takes the body's bytes as they come, in the place of the reader. */
+  /** Takes the body's bytes as they arrive, in place of the reader. */
   readonly take?: (bytes: Uint8Array) => void
 }
 
-/** `GET path` over a bare socket, so that a test decides how it ends and sees how the other side ended it. */
+/** `GET path` over a bare socket, so that a test can end it in any way and see how the other side ended it. */
 export class Stream {
   readonly socket: Socket
   readonly reader = new Reader()
   status = 0
-  /** The body is complete: its last chunk, of no bytes, has come, or of one that nothing frames the end of the connection. */
+  /** Whether the body is complete: its last chunk of no bytes has arrived, or without framing the connection has ended. */
   ended = false
   closed = false
   readonly #take: (bytes: Uint8Array) => void
   readonly #waiting = new Set<() => void>()
   #rest: Buffer = Buffer.alloc(0)
   #isChunked = true
-  /** Bytes of the body that are still to come, where its length was told. */
+  /** The bytes of the body that are still missing, if its length is known. */
   #left = Number.POSITIVE_INFINITY
 
   constructor(port: number, path: string, { lastEventId, sent, take }: StreamOptions = {}) {
@@ -29,7 +29,7 @@ export class Stream {
     this.socket = connect(port, '127.0.0.1')
     this.socket.write(sent ?? request('GET', path, lastEventId))
     this.socket.on('data', (data) => {
-      const bytes = data as Buffer // a socket without an encoding gives no strings
+      const bytes = data as Buffer // a socket without an encoding emits no strings
       this.#rest = this.#rest.byteLength === 0 ? bytes : Buffer.concat([this.#rest, bytes])
       if (this.status > 0 || this.#takeHead()) this.#takeBody()
       this.#tell()
@@ -37,14 +37,14 @@ export class Stream {
     this.socket.on('end', () => {
       this.ended ||= this.status > 0 && !this.#isChunked
     })
-    this.socket.on('error', () => {}) // `close` follows, and what came till then is what counts
+    this.socket.on('error', () => {}) // `close` follows, and what arrived before it counts
     this.socket.on('close', () => {
       this.closed = true
       this.#tell()
     })
   }
 
-  /** Resolves when it holds; rejects when the connection is gone and it does not. */
+  /** Resolves when the condition holds; rejects when the connection has closed and it does not hold. */
   until(holds: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       const look = () => {

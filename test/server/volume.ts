@@ -5,7 +5,7 @@ import { folder } from './server.ts'
 
 const run = (command: string, ...args: string[]) => spawnSync(command, args, { encoding: 'utf8' })
 
-/** Why there are no tests with a file system of their own; '' where there are. */
+/** Why tests cannot mount a file system; '' if they can. */
 export const withoutVolumes = reason()
 
 function reason(): string {
@@ -15,10 +15,10 @@ function reason(): string {
   return status === 0 ? '' : `needs a loop device: ${stderr.trim()}`
 }
 
-/** An ext4 file system in a file, mounted by a loop device: quiet, so that it gives a freed inode to the next file at once. */
+/** An ext4 file system in a file, mounted by a loop device: unused by others, so that it reuses a freed inode at once. */
 export interface Volume {
   readonly path: string
-  /** Mounts it by another device, as a disk is that was attached again. */
+  /** Mounts it by another device, like a disk that was attached again. */
   attachAgain(): void
   remove(): void
 }
@@ -54,7 +54,7 @@ export function volume(): Volume {
   }
 }
 
-/** Mounts a file or a folder at another path. @returns what takes it away */
+/** Mounts a file or a folder at another path. @returns a function that unmounts it */
 export function bindMount(from: string, to: string): () => void {
   const { status, stderr } = run('mount', '--bind', from, to)
   if (status !== 0) throw new Error(`mount --bind: ${stderr}`)

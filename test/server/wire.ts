@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
-/** A wire between a client and a server of this machine, which can be cut: then nothing comes through, and nobody is told. */
+/** A connection between a client and a server of this machine that can be cut: then nothing passes, and neither end notices. */
 export interface Wire {
   readonly port: number
   cut(): void
@@ -9,7 +9,7 @@ export interface Wire {
   close(): void
 }
 
-/** @param delayOf how many ms later what the server says comes out of the nth connection, counted from 0 */
+/** @param delayOf the delay, in ms, of what the server sends on the nth connection, counted from 0 */
 export async function wireTo(to: number, delayOf: (nth: number) => number = () => 0): Promise<Wire> {
   const ends = new Set<Socket>()
   let isCut = false

@@ -5,20 +5,20 @@ import { rssOf, withoutProc } from '../../server/server.ts'
 import { watchUsage } from '../usage.ts'
 import type { Load, Loaded, Stage } from './load.ts'
 
-/** What is loaded: a process of this machine, or a URL of which nothing else is known. */
+/** The server under load: a process of this machine, or only a URL. */
 export interface Target {
   readonly url: string
   readonly pid?: number
 }
 
 export interface Driven extends Loaded {
-  /** Processor time of the server for each delivery; missing where that is not known. */
+  /** Processor time of the server for each delivery, if it can be measured. */
   readonly cpuUs?: number
-  /** What the server holds more for each reader. */
+  /** The growth of the server's memory for each reader. */
   readonly bytesPerReader?: number
 }
 
-/** Loads a hub from another process, and looks at the server meanwhile. */
+/** Loads a hub from another process, and measures the server meanwhile. */
 export async function drive({ url, pid }: Target, load: Omit<Load, 'url'>): Promise<Driven> {
   const isKnown = pid !== undefined && !withoutProc
   const before = isKnown ? rssOf(pid) : 0

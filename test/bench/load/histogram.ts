@@ -1,7 +1,7 @@
 const GROWTH = 1.02
 const SMALLEST_MS = 0.01
 
-/** Times, to within two per cent, at the same cost however many. */
+/** Times, to within two per cent, at a constant cost for any number. */
 export class Histogram {
   readonly #counts = new Map<number, number>()
   #all = 0
@@ -12,7 +12,7 @@ export class Histogram {
     this.#all++
   }
 
-  /** The time below which such a share of them lies, in ms; NaN of none. */
+  /** The time below which this share of all times lies, in ms; NaN if there are none. */
   quantile(share: number): number {
     let left = share * this.#all
     for (const slot of [...this.#counts.keys()].sort((a, b) => a - b)) {

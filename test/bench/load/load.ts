@@ -1,6 +1,6 @@
 /**
- * A process that loads a hub as `Load` says, and tells its parent what came of it: every delivery is counted, and looked at for its
- * order. One process, so that the other core is the server's.
+ * A process that loads a hub as `Load` says, and reports the result to its parent: it counts every delivery and checks the order.
+ * One process, so that the other core is the server's.
  */
 import { Agent, request } from 'node:http'
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
@@ -8,23 +8,23 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { Histogram } from './histogram.ts'
 import { ReaderSocket } from './reader.ts'
 
-/** What to do to a hub. */
+/** The load on a hub. */
 export interface Load {
   readonly url: string
-  /** Other nodes of the same hub, over which readers and messages are spread. */
+  /** Other nodes of the same hub; readers and messages are spread over all. */
   readonly others?: readonly string[]
   readonly readers: number
-  /** Topics that they are spread over. */
+  /** Topics that the readers are spread over. */
   readonly topics: number
-  /** Messages that are under way at once: not with all of their readers yet. */
+  /** Messages in flight at once: published, and not yet with all of their readers. */
   readonly inFlight: number
-  /** Messages a second, when they are due and not when there is room; then `inFlight` is no bound. */
+  /** Messages a second, at a fixed rate; then `inFlight` is ignored. */
   readonly rate?: number
   readonly bytes: number
-  /** How long it goes on before it counts, and how long it counts. */
+  /** The time before counting begins, and the time of counting. */
   readonly warmMs: number
   readonly forMs: number
-  /** All leave then, so many are published meanwhile, and all come back. */
+  /** After that all readers leave, this many messages are published, and all readers come back. */
   readonly missed?: number
 }
 
@@ -35,18 +35,18 @@ export interface Loaded {
   readonly p50: number
   readonly p99: number
   readonly missing: number
-  /** Twice, or not in order. */
+  /** Delivered twice or out of order. */
   readonly wrong: number
-  /** Until all of those who came back had what they missed. */
+  /** The time until all returning readers have what they missed. */
   readonly backMs?: number
 }
 
-/** What the parent is told on the way, so that it can look at the server. */
+/** Stages that the parent is notified of, so that it can measure the server. */
 export type Stage = 'connected' | 'counting' | 'counted'
 
-/** Connections that are being opened at once. */
+/** Connections that are opened at once. */
 const OPENING = 100
-/** So long after the last publish, what has not come is missing. */
+/** Messages that have not arrived this long after the last publish are missing. */
 const LOST_MS = 10_000
 
 process.once('message', async (load: Load) => {
@@ -65,7 +65,7 @@ async function run(load: Load): Promise<Loaded> {
   const urlOf = (number: number) => urls[number % urls.length]!
   const late = new Histogram()
   const sentAt: number[] = []
-  /** Of each message, how many readers do not have it. */
+  /** The number of readers that do not have each message yet. */
   const lacking: number[] = []
   let isCounting = false
   let deliveries = 0
@@ -167,7 +167,7 @@ async function run(load: Load): Promise<Loaded> {
   }
 }
 
-/** Tells the parent, and waits until it has looked. */
+/** Notifies the parent, and waits until it has measured. */
 function stage(stage: Stage): Promise<void> {
   return new Promise((resolve) => {
     process.once('message', () => resolve())

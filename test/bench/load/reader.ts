@@ -1,27 +1,27 @@
 import { connect, type Socket } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
 
-/** What was in the bytes that came last: readers of one topic mostly get the same, and comparing is cheaper than reading. */
+/** The last bytes and what they held: readers of one topic mostly get the same bytes, and comparing is cheaper than parsing. */
 let known: Read & { readonly bytes: Buffer } = { bytes: Buffer.alloc(0), messages: [], rest: '', id: '' }
 
 interface Read {
-  /** Number and place in the server's order of each message. */
+  /** The number of each message, and its seq at the server. */
   readonly messages: readonly (readonly [number: number, place: number])[]
-  /** The last id, of whatever event, and what is not complete yet. */
+  /** The last id of any event, and the incomplete rest. */
   readonly id: string
   readonly rest: string
 }
 
-/** A message with its id behind it, or before. */
+/** A message with its id after or before its data. */
 const MESSAGE = /^(?:id: \S*?(\d+)\n)?data: (\d+) [^\n]*\n(?:id: \S*?(\d+)\n)?/gm
 
 /**
- * A reader that reads no more of SSE than a count needs: `data: <number> …` with its `id:`, which rises. It knows nothing of
- * chunks of HTTP, whose lines are passed over as any that say nothing.
+ * A reader that parses only what counting needs: `data: <number> …` with its `id:`, which rises. It ignores the lines of HTTP
+ * chunks like any other unknown line.
  */
 export class ReaderSocket {
   isOpen = false
-  /** Why it was closed, if not by us. */
+  /** Why the connection was closed, if not by `leave`. */
   why: string | undefined
   lastId = ''
   wrong = 0
@@ -30,7 +30,7 @@ export class ReaderSocket {
   #last = -1
   #rest = ''
 
-  /** @param took is told of every message */
+  /** @param took called with the number of every message */
   constructor(url: string, path: string, took: (number: number) => void, lastId = '') {
     const { hostname, port, protocol, host } = new URL(url)
     const isTls = protocol === 'https:'

@@ -33,7 +33,7 @@ interface Result {
 
 export const clusterRow: Row = {
   name: 'cluster',
-  says: `What it costs to share a log: messages of ${BYTES} bytes, readers and publishers spread over the nodes, every acknowledgement synced to the disk.`,
+  says: `Measures the cost of a shared log: messages of ${BYTES} bytes, readers and publishers spread over the nodes, every acknowledgement synced to disk.`,
   async run(progress): Promise<Measurements> {
     if (withoutRedis) return { lines: [], ratios: [], notes: [`nothing was measured: it ${withoutRedis}`] }
     const results = new Map<string, Result[]>(Object.keys(servers).map((name) => [name, []]))
@@ -44,7 +44,7 @@ export const clusterRow: Row = {
         results.get(name)!.push(await measured(served.nodes))
         await served.stop()
       }
-    progress('what an event takes of the memory of Redis')
+    progress('memory of Redis for an event')
     const bytes = await bytesOfAnEvent()
     const [disk, one, two] = [...results.values()]
     const ratio = (of: string, ours: Result[], figure: (result: Result) => number) => ({
@@ -70,7 +70,7 @@ export const clusterRow: Row = {
         ratio('deliveries/s, two nodes / SQLite', two!, ({ many }) => rateOf(many)),
       ],
       notes: [
-        `medians of ${ROUNDS} rounds; nodes, Redis and the load share this machine, where a cluster would have several`,
+        `medians of ${ROUNDS} rounds; nodes, Redis and the load share this machine; a cluster would have several`,
         `an event of ${BYTES} bytes takes ${Math.round(bytes)} bytes of the memory of Redis`,
       ],
     }

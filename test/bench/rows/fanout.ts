@@ -11,16 +11,16 @@ type Point = Pick<Load, 'readers' | 'topics' | 'inFlight' | 'rate'>
 
 const oneAtATime = (readers: number): Point => ({ readers, topics: 1, inFlight: 1 })
 
-/** What is done to a server. */
+/** The loads on a server. */
 const points: Readonly<Record<string, Point>> = {
   '1 reader, one message at a time': oneAtATime(1),
   '10 readers, one message at a time': oneAtATime(10),
   '100 readers, one message at a time': oneAtATime(100),
   '1,000 readers, one message at a time': oneAtATime(1000),
   '10,000 readers, one message at a time': oneAtATime(10_000),
-  '1,000 readers, ten messages under way': { readers: 1000, topics: 1, inFlight: 10 },
+  '1,000 readers, ten messages in flight': { readers: 1000, topics: 1, inFlight: 10 },
   '1,000 readers, 20 messages a second': { readers: 1000, topics: 1, inFlight: 0, rate: 20 },
-  '1,000 topics of 5 readers, 200 messages under way': { readers: 5000, topics: 1000, inFlight: 200 },
+  '1,000 topics of 5 readers, 200 messages in flight': { readers: 5000, topics: 1000, inFlight: 200 },
 }
 
 const servers = { hub: () => hub(), 'plain node:http': () => yardstick('plain') }
@@ -29,7 +29,7 @@ type Results = Map<string, Driven[]>
 
 export const fanout: Row = {
   name: 'fanout',
-  says: `Messages of ${BYTES} bytes to readers of a hub with its log in memory, and to those of a \`node:http\` server that writes to each and keeps nothing.`,
+  says: `Delivers messages of ${BYTES} bytes to readers of a hub with its log in memory, and of a \`node:http\` server that writes to each and keeps nothing.`,
   anywhere: true,
   async run(progress, url): Promise<Measurements> {
     return url === undefined ? measureBoth(progress) : measureOne(progress, url)
@@ -65,14 +65,14 @@ async function measureBoth(progress: Progress): Promise<Measurements> {
     }),
     ratios,
     notes: [
-      `medians of ${ROUNDS} rounds, each on servers of its own, one after another`,
-      'the load comes from one other process, which is itself busy where there are hundreds of thousands of deliveries a second: there the hub could do more',
-      'KB a reader is what the server holds more with them connected than without',
+      `medians of ${ROUNDS} rounds, each on new servers, one after another`,
+      'one other process makes the load; at hundreds of thousands of deliveries a second it is busy itself, and the hub could do more',
+      'KB a reader: how much more memory the server holds with the readers connected',
     ],
   }
 }
 
-/** Of a hub elsewhere one knows what comes of it, and nothing of what it costs. */
+/** Measures a hub elsewhere, without its costs, which only its own machine knows. */
 async function measureOne(progress: Progress, url: string): Promise<Measurements> {
   const lines: Measurements['lines'][number][] = []
   for (const [what, { readers }] of Object.entries(points)) {

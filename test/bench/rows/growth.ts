@@ -9,7 +9,7 @@ const BATCHES = 400
 const BATCH = 50
 const BUSY_READERS = 5
 
-/** Readers that are there, and how they are spread; the busy topic has five besides. */
+/** The other readers, and how they are spread; the busy topic has five more. */
 const crowds = [
   { readers: 0, topics: 1, patterns: false },
   { readers: 1000, topics: 1000, patterns: false },
@@ -20,9 +20,9 @@ const crowds = [
 
 export const growth: Row = {
   name: 'growth',
-  says: `What a message to a topic with ${BUSY_READERS} readers costs, in process, as readers of other topics are many.`,
+  says: `Measures the cost of a message to a topic with ${BUSY_READERS} readers, in process, beside many readers of other topics.`,
   async run(progress): Promise<Measurements> {
-    await crowded(crowds[1]!) // so that all is compiled before anything is measured
+    await crowded(crowds[1]!) // so that the code is compiled before anything is measured
     const lines: { readonly [column: string]: string | number }[] = []
     for (const crowd of crowds) {
       const kind = crowd.patterns ? 'patterns' : 'topics'
@@ -40,20 +40,20 @@ export const growth: Row = {
       lines,
       ratios: [
         {
-          of: 'a message beside 100,000 readers of 20,000 topics / beside nobody',
+          of: 'a message beside 100,000 readers of 20,000 topics / beside none',
           value: of(2) / of(0),
           goal: 'about 1',
         },
-        { of: 'a message beside 20,000 patterns / beside nobody', value: of(4) / of(0), goal: 'about 1' },
+        { of: 'a message beside 20,000 patterns / beside none', value: of(4) / of(0), goal: 'about 1' },
       ],
       notes: [
-        `medians of ${BATCHES} commits of ${BATCH} messages, their deliveries included; every reader reads at once`,
+        `medians of ${BATCHES} commits of ${BATCH} messages, including their deliveries; every reader reads at once`,
       ],
     }
   },
 }
 
-/** What messages to the busy topic cost beside a crowd, and messages to the crowd. */
+/** The cost of messages to the busy topic beside a crowd, and of messages to the crowd. */
 async function crowded({ readers, topics, patterns }: (typeof crowds)[number]) {
   const hub = new Hub(memoryLog, { maxReaders: 1_000_000 })
   for (let i = 0; i < readers; i++) await reading(hub, `quiet/${i % topics}${patterns ? '/*' : ''}`)

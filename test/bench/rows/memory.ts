@@ -12,20 +12,20 @@ const PAYLOAD = 100
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-/** What is made very many times, in this process; kept by what it returns. */
+/** What is created many times in this process; the returned value keeps it alive. */
 const things: Readonly<Record<string, (hub: Hub) => Promise<unknown>>> = {
-  'a reader of a topic that others read too': (hub) => subscriptions(hub, () => ['news']),
+  'a reader of a shared topic': (hub) => subscriptions(hub, () => ['news']),
   'a reader of a topic of its own': (hub) => subscriptions(hub, (i) => [`news/${i}`]),
   'a reader of a pattern of its own': (hub) => subscriptions(hub, (i) => [`news/${i}/*`]),
   'a reader of ten topics of its own': (hub) =>
     subscriptions(hub, (i) => Array.from({ length: 10 }, (_, n) => `news/${i}/${n}`)),
-  [`an event of ${PAYLOAD} bytes that is kept, in one topic`]: (hub) => events(hub, () => 'news'),
-  [`an event of ${PAYLOAD} bytes that is kept, and its topic`]: (hub) => events(hub, (i) => `news/${i}`),
+  [`a kept event of ${PAYLOAD} bytes, all in one topic`]: (hub) => events(hub, () => 'news'),
+  [`a kept event of ${PAYLOAD} bytes, each in a topic of its own`]: (hub) => events(hub, (i) => `news/${i}`),
 }
 
 export const memory: Row = {
   name: 'memory',
-  says: `What a hub holds in its heap for each of ${MANY.toLocaleString('en')}, sockets and responses apart.`,
+  says: `Measures the heap of a hub for each of ${MANY.toLocaleString('en')} readers or events, without sockets and responses.`,
   async run(progress): Promise<Measurements> {
     const lines: Measurements['lines'][number][] = []
     for (const [what, make] of Object.entries(things)) {
@@ -36,8 +36,8 @@ export const memory: Row = {
       lines,
       ratios: [],
       notes: [
-        'with a socket and its response on Node, a reader costs what the row `fanout` says',
-        'of the events, the newest 10,000 are in the window as well, ready to be sent',
+        'the row `fanout` has the cost of a reader with its socket and response on Node',
+        'the newest 10,000 events are also in the window, ready to be sent',
       ],
     }
   },
@@ -72,7 +72,7 @@ async function events(hub: Hub, topicOf: (i: number) => string): Promise<true> {
   return true
 }
 
-/** Of objects and of what is beside the heap, such as frames. */
+/** The bytes of objects and of array buffers, such as frames. */
 function heap(): number {
   collect()
   collect()

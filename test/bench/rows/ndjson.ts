@@ -6,11 +6,11 @@ import type { Measurements, Progress, Row } from '../row.ts'
 import { type Usage, watchUsage } from '../usage.ts'
 
 const EVENTS = 100_000
-/** What a program hands over at once: about 30 KiB. */
+/** Lines that a program writes at once: about 30 KiB. */
 const LINES_A_CHUNK = 256
 const POSTING_MS = 3000
 const LIST = 100
-/** Each on a server of its own: the machine is not the same from one minute to the next, the ratio nearly is. */
+/** Each on a new server: the speed of a machine changes from minute to minute, the ratio hardly does. */
 const ROUNDS = 3
 
 const MIB = 1024 ** 2
@@ -24,13 +24,13 @@ interface Sent {
   readonly usage: Usage | undefined
 }
 
-/** How events get in, in this order: the memory of what streams is of interest, and posts would have filled it before. */
+/** Ways to publish, streams first: their memory is of interest, and posts would have filled it before. */
 const ways = {
   stream: { says: 'NDJSON, one request', send: (server: Server) => stream(server, EVENTS) },
   longStream: { says: 'NDJSON, one request, five times as long', send: (server: Server) => stream(server, 5 * EVENTS) },
   longAgain: { says: 'the same again', send: (server: Server) => stream(server, 5 * EVENTS) },
-  post: { says: 'a post each, 1 in flight', send: (server: Server) => post(server, message, 1, 1) },
-  posts: { says: 'a post each, 16 in flight', send: (server: Server) => post(server, message, 1, 16) },
+  post: { says: 'a POST for each, 1 in flight', send: (server: Server) => post(server, message, 1, 1) },
+  posts: { says: 'a POST for each, 16 in flight', send: (server: Server) => post(server, message, 1, 16) },
   lists: { says: `lists of ${LIST}, 1 in flight`, send: (server: Server) => post(server, list, LIST, 1) },
 }
 
@@ -42,7 +42,7 @@ type Round = Record<Way, Sent> & { readonly warm: Usage | undefined }
 
 export const ndjson: Row = {
   name: 'ndjson',
-  says: `Publishing ${EVENTS.toLocaleString('en')} events of 100 bytes in one NDJSON request, and by posts, to the default log.`,
+  says: `Publishes ${EVENTS.toLocaleString('en')} events of 100 bytes to the default log, in one NDJSON request and in many requests.`,
   async run(progress): Promise<Measurements> {
     const rounds: Round[] = []
     for (let n = 1; n <= ROUNDS; n++) rounds.push(await round((what) => progress(`round ${n} of ${ROUNDS}: ${what}`)))
@@ -50,8 +50,8 @@ export const ndjson: Row = {
       lines: (Object.keys(ways) as Way[]).map((way) => lineOf(rounds, way)),
       ratios: [ratioOf(rounds, 'post', '≥ 5'), ratioOf(rounds, 'posts', '≥ 5'), ratioOf(rounds, 'lists')],
       notes: [
-        `medians of ${ROUNDS} rounds; the body is ${mib(EVENTS)} MiB, and ${mib(5 * EVENTS)} MiB the long one`,
-        'RSS grows from what a server holds that has been warmed up with 20,000 events, which is more than its window keeps; that it is bounded shows where the same again adds nothing',
+        `medians of ${ROUNDS} rounds; the body is ${mib(EVENTS)} MiB, and the long one ${mib(5 * EVENTS)} MiB`,
+        'RSS growth counts from a server warmed up with 20,000 events, more than its window keeps; it is bounded if the same again adds nothing',
       ],
     }
   },
@@ -72,7 +72,7 @@ async function round(progress: Progress): Promise<Round> {
   return { ...(Object.fromEntries(sent) as Record<Way, Sent>), warm }
 }
 
-/** One request with a body that is made as it is read. */
+/** Sends one request with a body that is generated as it is read. */
 async function stream(server: Server, events: number): Promise<Sent> {
   const encoder = new TextEncoder()
   let left = events

@@ -11,7 +11,7 @@ const FOR_MS = 2500
 const body = JSON.stringify({ data: 'x'.repeat(128) })
 
 const servers = {
-  bare: { says: '`@hono/node-server` that parses and answers', make: () => yardstick('bare') },
+  bare: { says: '`@hono/node-server`, which parses and answers', make: () => yardstick('bare') },
   memory: { says: 'hub, LOG=memory:', make: () => hub() },
   disk: { says: 'hub, LOG=sqlite:', make: () => hubOnDisk() },
 }
@@ -25,7 +25,7 @@ interface Sent {
 
 export const publish: Row = {
   name: 'publish',
-  says: `Publishing JSON of 128 bytes, ${LANES} requests in flight, to nobody; the answer comes when the message is as durable as the log declares.`,
+  says: `Publishes JSON of 128 bytes without readers, ${LANES} requests in flight; the answer comes when the message is as durable as the log declares.`,
   async run(progress): Promise<Measurements> {
     const sent = { bare: [], memory: [], disk: [] } as Record<Name, Sent[]>
     for (let round = 1; round <= ROUNDS; round++)
@@ -55,7 +55,7 @@ export const publish: Row = {
         ratio('CPU a publish, hub / bare', ({ cpuUs }) => cpuUs, ['memory', 'bare'], '≤ 1.5'),
         ratio('publishes/s, SQLite / memory', ({ perSecond }) => perSecond, ['disk', 'memory'], '≥ 0.5'),
       ],
-      notes: [`medians of ${ROUNDS} rounds, each on servers of its own; the publisher is this process`],
+      notes: [`medians of ${ROUNDS} rounds, each on new servers; the publisher is this process`],
     }
   },
 }

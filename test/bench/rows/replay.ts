@@ -10,18 +10,18 @@ import type { Measurements, Progress, Row } from '../row.ts'
 
 const SIZES = [100_000, 1_000_000] as const
 const READERS = 50
-/** As people read them. */
+/** The sizes as text. */
 const [SMALL, LARGE] = SIZES.map((size) => size.toLocaleString('en'))
 const WARM_MS = 2000
 const WARM_ENTRIES = 40_000
 const ALONE_MS = 6000
-/** Enough of a replay that is slow on purpose. */
+/** The part of a deliberately slow replay that is measured. */
 const BESIDE_MS = 12_000
-/** By turns, so that whatever else the machine does falls on both; a p99 of seconds alone would be that of two publishes. */
+/** In turn, so that other work of the machine affects both; the p99 of a few seconds would depend on two publishes. */
 const ROUNDS = 4
 const LONGEST_MS = 10 * 60_000
 
-/** How fast one reader may be given history. */
+/** How fast one reader may receive history. */
 const paces = [
   { pace: 'default', settings: {} },
   { pace: 'as fast as it can', settings: { REPLAY_RATE: '1000000000' } },
@@ -29,7 +29,7 @@ const paces = [
 
 export const replay: Row = {
   name: 'replay',
-  says: `Replaying half of a log by a pattern, and what ${READERS} live readers of another topic notice of it.`,
+  says: `Replays half of a log by a pattern, and measures how this delays ${READERS} live readers of another topic.`,
   async run(progress): Promise<Measurements> {
     const logs: FilledLog[] = []
     for (const size of SIZES) logs.push(await filledLog(size, progress))
@@ -50,7 +50,7 @@ interface Paced extends Beside {
 
 interface Beside {
   readonly long: Replayed
-  /** Live latencies in ms without a replay and beside one, and that replay: one of each a round. */
+  /** For each round the live latencies in ms without and with a replay, and that replay. */
   readonly rounds: readonly {
     readonly alone: readonly number[]
     readonly live: readonly number[]
@@ -85,7 +85,7 @@ async function beside(log: FilledLog, settings: Record<string, string>, progress
   return { long, rounds }
 }
 
-/** A server that has replayed already, so that its code is compiled. */
+/** Starts a server and replays some events, so that its code is compiled. */
 async function serve(log: FilledLog, settings: Record<string, string>): Promise<Server> {
   const server = await start({ LOG: `sqlite:${log.path}`, RETENTION_COUNT: `${RETENTION_COUNT}`, ...settings })
   await replayFrom(server, log, `lastEventId=${log.epoch}-${log.size - WARM_ENTRIES}`)
@@ -95,7 +95,7 @@ async function serve(log: FilledLog, settings: Record<string, string>): Promise<
 async function replayHalf(server: Server, log: FilledLog): Promise<Replayed> {
   const replayed = await replayFrom(server, log, 'from=earliest')
   if (replayed.events !== log.half.count)
-    throw new Error(`Cannot replay ${log.half.count} entries: ${replayed.events} came`)
+    throw new Error(`Cannot replay ${log.half.count} entries: ${replayed.events} arrived`)
   return replayed
 }
 
@@ -108,7 +108,7 @@ async function replayFrom(
   const workerData: Replay = { port, path: `/event?topic=half/**&${beginning}`, lastId: `${epoch}-${half.last}` }
   const worker = new Worker(new URL('../replayer.ts', import.meta.url), { workerData })
   const enough = setTimeout(() => worker.postMessage('enough'), longestMs)
-  const [replayed] = (await once(worker, 'message').finally(() => clearTimeout(enough))) as [Replayed] // or it failed
+  const [replayed] = (await once(worker, 'message').finally(() => clearTimeout(enough))) as [Replayed] // rejects if the worker failed
   return replayed
 }
 
@@ -124,8 +124,8 @@ function linesOf({ pace, short, long, rounds }: Paced): Measurements['lines'] {
   })
   const all = (of: (replayed: Replayed) => number) => rounds.reduce((sum, { replayed }) => sum + of(replayed), 0)
   return [
-    line(`half of ${SMALL}, nobody else`, short),
-    line(`half of ${LARGE}, nobody else`, long),
+    line(`half of ${SMALL}, no other readers`, short),
+    line(`half of ${LARGE}, no other readers`, long),
     line('live readers alone', undefined, ({ alone }) => alone),
     line(
       `half of ${LARGE}, or ${BESIDE_MS / 1000} s of it, beside live readers, ${ROUNDS} times`,

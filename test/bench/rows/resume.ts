@@ -11,7 +11,7 @@ import type { Measurements, Row } from '../row.ts'
 const SIZES = [10_000, 100_000, 1_000_000, 10_000_000] as const
 const READS = 500
 const RESUMES = 60
-/** What a subscription asks for at once. */
+/** The limit of one read by a subscription. */
 const limit = { count: 256, bytes: 64 * 1024 }
 
 interface Place {
@@ -24,7 +24,7 @@ interface Place {
 
 export const resume: Row = {
   name: 'resume',
-  says: `Resuming ${QUIET} events of one quiet topic, spread through logs of ten thousand to ten million entries.`,
+  says: `Resumes ${QUIET} events of one quiet topic, spread through logs of ten thousand to ten million entries.`,
   async run(progress): Promise<Measurements> {
     const logs: FilledLog[] = []
     for (const size of SIZES) logs.push(await filledLog(size, progress))
@@ -67,7 +67,7 @@ export const resume: Row = {
   },
 }
 
-/** By turns, so that whatever else the machine does falls on all of them. */
+/** Measures in turn, so that other work of the machine affects all of them. */
 async function alternately(places: readonly Place[], times: number, progress: (n: number) => void): Promise<void> {
   for (let n = 1; n <= times; n++) {
     progress(n)
@@ -98,7 +98,7 @@ function reading({ path, home, size }: FilledLog) {
   }
 }
 
-/** A server that has just started: its window is empty, and stays so, because nothing is published. */
+/** Starts a server whose window stays empty, because nothing is published. */
 async function resuming({ path, epoch, size }: FilledLog): Promise<Place> {
   const server = await start({
     LOG: `sqlite:${path}`,

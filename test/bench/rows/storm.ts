@@ -15,7 +15,7 @@ const servers = {
 
 export const storm: Row = {
   name: 'storm',
-  says: `${READERS.toLocaleString('en')} readers of one topic leave, ${MISSED} messages are published, and all come back at once with their Last-Event-ID.`,
+  says: `Disconnects ${READERS.toLocaleString('en')} readers of one topic, publishes ${MISSED} messages, and reconnects all readers at once with their Last-Event-ID.`,
   async run(progress): Promise<Measurements> {
     const lines: Measurements['lines'][number][] = []
     for (const [name, make] of Object.entries(servers)) {
@@ -32,11 +32,11 @@ export const storm: Row = {
       }
       lines.push({
         server: name,
-        'all have what they missed after, s': median(back) / 1000,
+        'all have caught up after, s': median(back) / 1000,
         'deliveries/s meanwhile': (READERS * MISSED * 1000) / median(back),
         'missing, wrong': lost,
       })
     }
-    return { lines, ratios: [], notes: [`medians of ${ROUNDS} rounds; the time is from the first connect on`] }
+    return { lines, ratios: [], notes: [`medians of ${ROUNDS} rounds; the time counts from the first connect`] }
   },
 }

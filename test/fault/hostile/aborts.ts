@@ -5,10 +5,10 @@ import { random } from '../../server/random.ts'
 import { request } from '../../server/stream.ts'
 import { attacks } from './answers.ts'
 
-/** At most so many a second: what is looked at is what one of them costs, not how many it takes to fill a processor. */
+/** The most visits a second: the test measures what one of them costs, not how many fill a processor. */
 const RATE = 250
 const AT_ONCE = 10
-/** So long a visitor waits for the byte at which it goes. */
+/** How long a visitor waits for the byte at which it leaves. */
 const PATIENCE_MS = 30
 
 const port = Number(process.argv[2])
@@ -26,7 +26,7 @@ const questions = [
   'topic=history&repeat=1000',
 ]
 
-/** A request and the byte, of it or of its answer, at which its sender goes. */
+/** A request, and the byte of it or of its answer at which the sender leaves. */
 function visit(): { sent: string; going: number } {
   const isPoll = numbers() < 0.3
   const get = request('GET', `/event?${numbers.pick(questions)}${isPoll ? '&wait=30' : ''}`)
@@ -36,13 +36,13 @@ function visit(): { sent: string; going: number } {
 }
 
 const calls = {
-  /** Gives them something to read. */
+  /** Publishes some history to read. */
   async prepare() {
     const poster = new Poster(`http://127.0.0.1:${port}/send?topic=history`, 1)
     await poster.post(JSON.stringify(Array.from({ length: 200 }, () => ({ data: 'x'.repeat(200) }))))
     poster.close()
   },
-  /** So many connections that ask for a stream, and are gone at some byte. */
+  /** Opens connections that ask for a stream and leave at some byte. */
   async come(count: number) {
     const began = performance.now()
     let next = 0

@@ -2,7 +2,7 @@ import { setPriority } from 'node:os'
 import { soak } from '../../seed.ts'
 import { ATTACKER, pin } from './core.ts'
 
-/** What a process beside the test can be asked to do. */
+/** The calls that a process beside the test offers. */
 export type Calls = Readonly<Record<string, (...given: never[]) => unknown>>
 
 export interface Question {
@@ -14,11 +14,11 @@ export interface Question {
 export interface Answer {
   readonly id: number
   readonly result?: unknown
-  /** Why there is none. */
+  /** Why the call failed. */
   readonly error?: string
 }
 
-/** Does what the test asks, and ends with it. */
+/** Runs the calls of the test, and ends with it. */
 export function answers(calls: Calls): void {
   process.on('disconnect', () => process.exit())
   process.on('message', async ({ id, name, given }: Question) => {
@@ -32,8 +32,8 @@ export function answers(calls: Calls): void {
 }
 
 /**
- * The same for an attacker, who has a machine of his own: of this one he gets what the others leave, and where figures are taken a
- * processor of his own.
+ * The same for an attacker, which would have a machine of its own: here it runs with low priority, and in the soak on a processor
+ * of its own.
  */
 export function attacks(calls: Calls): void {
   setPriority(10)

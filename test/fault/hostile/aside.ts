@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Answer, Calls, Question } from './answers.ts'
 
-/** A process beside the test, which can be asked to do what it knows: whoever measures does not wait for it. */
+/** A process beside the test that runs calls on request, so that measurements do not wait for it. */
 export interface Aside<Known extends Calls> {
   ask<Name extends keyof Known>(
     name: Name,
@@ -12,7 +12,7 @@ export interface Aside<Known extends Calls> {
   stop(): void
 }
 
-/** Starts a module of this folder that answers. */
+/** Starts a module of this folder in a process of its own. */
 export function aside<Known extends Calls>(module: string, port: number): Aside<Known> {
   const child = fork(join(import.meta.dirname, module), [`${port}`], { execArgv: [] })
   const waiting = new Map<number, { resolve(result: unknown): void; reject(error: Error): void }>()

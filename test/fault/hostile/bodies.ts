@@ -7,17 +7,17 @@ const KIB = 1024
 const CAP = 64 * KIB
 const DEPTH = 20_000
 const MAX_ANSWER_MS = 10_000
-/** At most so many a second: what is looked at is what one of them costs, not how many it takes to fill a processor. */
+/** The most bodies a second: the test measures what one of them costs, not how many fill a processor. */
 const RATE = 20
 const BOUNDARY = 'b'
 
-/** A body that no hub should take, and what it is answered with. */
+/** A body that must be refused, and the expected answer. */
 interface Bad {
   readonly type: string
   readonly body: string | Buffer
   readonly expected: string
   readonly path?: string
-  /** Without a length: it has to be counted as it comes. */
+  /** Sent without a length, so that the server has to count. */
   readonly chunked?: true
   readonly encoding?: string
 }
@@ -69,7 +69,7 @@ const kinds = {
     body: '{"a":'.repeat(CAP / 6 - 100) + 0 + '}'.repeat(CAP / 6 - 100),
     expected: '400 body_invalid',
   },
-  'an object of very many names': {
+  'an object with very many names': {
     type: json,
     body: `{${many(',', (i) => `"${i}":0`)}}`,
     expected: '400 field_unknown',
@@ -79,18 +79,18 @@ const kinds = {
     body: `[${many(',', () => '{"data":0}')}]`,
     expected: '413 batch_too_long',
   },
-  'a form of very many parts': {
+  'a form with very many parts': {
     type: `multipart/form-data; boundary=${BOUNDARY}`,
     body: `${many('', part)}--${BOUNDARY}--\r\n`,
     expected: '413 too_many_fields',
   },
-  'parts of very many boundaries': {
+  'a form with very many boundaries': {
     type: `multipart/form-data${`;${' '.repeat(2)}boundary=${'-'.repeat(8)}x`.repeat(700)}`,
     body: '-'.repeat(CAP - 100),
     expected: '400 body_invalid',
   },
-  'a form of very many names': { type: form, body: many('&', (i) => `f${i}=x`), expected: '413 too_many_fields' },
-  'a form of one name very often': { type: form, body: many('&', () => 'data=x'), expected: '413 too_many_fields' },
+  'a form with very many names': { type: form, body: many('&', (i) => `f${i}=x`), expected: '413 too_many_fields' },
+  'a form with one name very often': { type: form, body: many('&', () => 'data=x'), expected: '413 too_many_fields' },
   'more topics than a stream may have': {
     type: form,
     path: '/event',
@@ -102,7 +102,7 @@ const kinds = {
 const port = Number(process.argv[2])
 
 const calls = {
-  /** Sends every kind so often, one after another; tells what was answered otherwise than it should be. */
+  /** Sends every kind this often, one after another. @returns the unexpected answers */
   async send(times: number): Promise<readonly string[]> {
     const others = new Set<string>()
     for (let i = 0; i < times; i++)
@@ -116,7 +116,7 @@ const calls = {
   },
 }
 
-/** Sends until it is answered; resolves with status and code. */
+/** Sends a body until there is an answer; resolves with its status and code. */
 function post({ type, body, path = '/send?topic=bad', chunked, encoding }: Bad): Promise<string> {
   return new Promise((resolve) => {
     const headers = {
@@ -136,7 +136,7 @@ function post({ type, body, path = '/send?topic=bad', chunked, encoding }: Bad):
       }
       asked.destroy()
     })
-    asked.on('error', (error) => resolve(String(error))) // after an answer it says nothing new
+    asked.on('error', (error) => resolve(String(error))) // after an answer this changes nothing
     asked.end(body)
   })
 }

@@ -1,15 +1,15 @@
 import { execFileSync } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 
-/** The processor of those who attack: who is attacked, and those who listen to it, have the others, and what these leave of this one. */
+/** The processor for attackers; the hub and its healthy readers use the others, and the rest of this one. */
 export const ATTACKER = 1
 
-/** Has a process, all its threads and what they start run on one processor only, where there are two and a tool that does it. */
+/** Pins a process and all its threads to one processor, if there are two and `taskset` exists. */
 export function pin(pid: number, core: number): void {
   if (availableParallelism() < 2) return
   try {
     execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', `${core}`, `${pid}`], { stdio: 'ignore' })
   } catch {
-    // They share, and the figures are the worse for it.
+    // The processes share processors, and the figures get worse.
   }
 }

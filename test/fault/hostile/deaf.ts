@@ -13,16 +13,16 @@ const list = JSON.stringify(Array.from({ length: LIST }, () => ({ data: 'x'.repe
 let streams: Stream[] = []
 
 const calls = {
-  /** Opens so many readers that never take a byte. */
+  /** Opens readers that never read a byte. */
   async begin(count: number) {
     for (let i = 0; i < count; i++) {
       const stream = new Stream(port, '/event?topic=firehose')
-      stream.socket.pause() // before it connects: else it takes a first buffer by itself
+      stream.socket.pause() // before it connects; otherwise it reads a first buffer
       streams.push(stream)
       while (streams.filter(({ socket }) => socket.connecting).length > 100) await pause(1)
     }
   },
-  /** Publishes so many bytes of events for them, evenly over at least so long. */
+  /** Publishes this many bytes of events to them, evenly over at least this time. */
   async flood(bytes: number, overMs: number) {
     const began = performance.now()
     let left = Math.ceil(bytes / (LIST * EVENT_BYTES))

@@ -5,15 +5,15 @@ import { answers } from './answers.ts'
 
 const PATH = '/event?topic=healthy'
 const RATE = 100
-/** So long after it was sent, an event will not come any more. */
+/** After this time an event counts as lost. */
 const LOST_MS = 15_000
 
 const port = Number(process.argv[2])
-/** Readers of the same who were there before the one that is looked at, so that it is served last: a hub in use. */
+/** Readers of the same topic that connect before the measured one, which is therefore served last: a hub in use. */
 const crowd: Stream[] = []
-/** As many connections as it takes for none to wait for another, and few when all is well. */
+/** Opens as many connections as needed, so that no request waits for another, and keeps few. */
 const agent = new Agent({ keepAlive: true, maxFreeSockets: 2 })
-/** From the moment when an event was sent until the reader had it, by number of the event. */
+/** The time from sending an event until the reader has it, by number of the event. */
 const late: number[] = []
 const complaints: string[] = []
 let sent = 0
@@ -58,14 +58,14 @@ function publish(number: number, sentAt = performance.now()): void {
     answer.resume()
   })
   asked.on('error', (error: NodeJS.ErrnoException) => {
-    // A server may hang up on a kept connection just when it is used again, and has read nothing then: any client says it again.
+    // A server may close a kept connection just when it is used again, before it reads anything: every client retries then.
     if (asked.reusedSocket && error.code === 'ECONNRESET') publish(number, sentAt)
     else failed(error)
   })
   asked.end(`${number} ${sentAt}`)
 }
 
-/** Publishes when it is due, and not when the last one was answered. */
+/** Publishes at a fixed rate, without waiting for answers. */
 async function publishAll(): Promise<never> {
   const began = performance.now()
   for (;;) {
@@ -74,7 +74,7 @@ async function publishAll(): Promise<never> {
   }
 }
 
-/** Waits for events that were sent, and tells how late they were. */
+/** Waits for events that were sent, and returns how late they were. */
 async function lateOf(begin: number, end: number): Promise<readonly number[]> {
   const came = () => late.slice(begin, end).filter((ms) => ms !== undefined)
   const until = performance.now() + LOST_MS
@@ -83,10 +83,10 @@ async function lateOf(begin: number, end: number): Promise<readonly number[]> {
 }
 
 const calls = {
-  /** Resolves when so many others and the reader are there, and the publisher has begun. */
+  /** Opens other readers and the measured one, and starts the publisher. */
   async start(others: number) {
     for (let i = 0; i < others; i++) {
-      crowd.push(new Stream(port, PATH, { take() {} })) // reads, and throws it away
+      crowd.push(new Stream(port, PATH, { take() {} })) // reads and discards
       await crowd[i]!.until(() => crowd[i]!.status === 200)
     }
     await open()
@@ -95,14 +95,14 @@ const calls = {
   begin() {
     from = sent
   },
-  /** How late what was sent since `begin` has come, in ms. */
+  /** How late the events sent since `begin` arrived, in ms. */
   end: () => lateOf(from, sent),
-  /** What is not as it should be: all that was sent has come, once, in the order of the log, on one stream, without a gap. */
+  /** What went wrong: every event must arrive once, in the order of the log, on one stream and without a gap. */
   async complaints(): Promise<readonly string[]> {
     const all = sent
     await lateOf(0, all)
     const lost = Array.from({ length: all }, (_, i) => i).filter((i) => late[i] === undefined)
-    if (lost.length > 0) complaints.push(`${lost.length} events did not come, the first is ${lost[0]}`)
+    if (lost.length > 0) complaints.push(`${lost.length} events did not arrive, the first is ${lost[0]}`)
     const cut = [stream, ...crowd].filter(({ closed }) => closed).length
     if (cut > 0) complaints.push(`${cut} streams were cut`)
     return complaints.slice(0, 20)

@@ -4,7 +4,7 @@ import { random } from '../../server/random.ts'
 import { Stream } from '../../server/stream.ts'
 import { attacks } from './answers.ts'
 
-/** As many segments as a topic of 200 bytes has, and fewer where a hub does not take so many. */
+/** As many segments as fit into a topic of 200 bytes, and fewer for hubs that refuse so many. */
 const DEPTHS = [100, 50, 20, 10, 5]
 const PATTERNS = 100
 const PATIENCE_MS = 500
@@ -14,7 +14,7 @@ const numbers = random(11)
 let depth = 0
 let streams: Stream[] = []
 
-/** Each segment fits the deep topic in two ways, so that all patterns have to be followed to their ends, where some miss. */
+/** A pattern in which each segment matches the deep topic in two ways, so that all patterns are compared to their ends, where some fail. */
 function pattern(ends: readonly string[]): string {
   const segments = Array.from({ length: depth - 1 }, () => numbers.pick(['a', '*']))
   return [...segments, numbers.pick(ends)].join('/')
@@ -59,7 +59,7 @@ async function publish(messages: readonly unknown[]): Promise<string> {
 }
 
 const calls = {
-  /** Finds out how deep the hub lets patterns and topics be. */
+  /** Finds out how many segments the hub allows. */
   async prepare(): Promise<number> {
     for (depth of DEPTHS) {
       const said = await ask('GET', `/event?${query(['b'], 1)}`)
@@ -67,16 +67,16 @@ const calls = {
     }
     return depth
   },
-  /** Opens so many streams of as many patterns as one may have. */
+  /** Opens streams, each with as many patterns as allowed. */
   async begin(count: number) {
     for (let i = 0; i < count; i++) {
-      const stream = new Stream(port, `/event?${query(['b', '**'])}`, { take() {} }) // reads, and throws it away
+      const stream = new Stream(port, `/event?${query(['b', '**'])}`, { take() {} }) // reads and discards
       streams.push(stream)
       await stream.until(() => stream.status > 0)
       if (stream.status !== 200) throw new Error(`Cannot subscribe: ${stream.status}`)
     }
   },
-  /** Publishes to deep topics, one event after another, so many a second, for so long. */
+  /** Publishes to deep topics, one event after another, at a rate a second, for a time. */
   async publish(rate: number, ms: number) {
     const began = performance.now()
     for (let n = 1; performance.now() - began < ms; n++) {
@@ -85,8 +85,8 @@ const calls = {
     }
   },
   /**
-   * Asks for so long what has been said, by patterns that all nearly match: from a place so many events back, in the window, and
-   * from the beginning of the log. Whoever is not answered at once goes.
+   * Requests history for a time, by patterns that all nearly match: from a position `events` back, in the window, and from the
+   * beginning of the log. Gives up on requests that are not answered at once.
    */
   async resume(events: number, ms: number) {
     const began = performance.now()
@@ -98,7 +98,7 @@ const calls = {
         )
     }
   },
-  /** Fills the log and the window with so many events of deep topics. */
+  /** Fills the log and the window with events of deep topics. */
   async fill(events: number) {
     for (let n = 0; n < events; n += 100)
       await publish(Array.from({ length: 100 }, (_, i) => ({ topic: topic(i % 10), data: 'x' })))

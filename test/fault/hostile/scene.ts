@@ -13,33 +13,33 @@ import type { Healthy } from './healthy.ts'
 
 const MIB = 1024 ** 2
 const QUIET_MS = runs(500, 5000)
-/** What the end of an attack costs is not to count as quiet. */
+/** A pause, so that the end of an attack does not count as quiet. */
 const SETTLE_MS = runs(200, 2000)
 const ROUNDS = runs(3, 5)
-/** A round more for each that does not hold or does not tell, up to so many. */
+/** The most rounds, if some miss the bound or the machine was too busy. */
 const MAX_ROUNDS = 2 * ROUNDS
 /**
- * Readers of a hub in use, who get a hundred events a second: 20,000 deliveries in the soak. Of one that has a single reader the p99
- * is a millisecond and a half, so that one piece of work that takes a millisecond says more of it than of what an attack costs.
+ * Readers of a hub in use, which get a hundred events a second: 20,000 deliveries in the soak. With a single reader the p99 is a
+ * millisecond and a half, so that any other work of a millisecond would count for more than the attack.
  */
 const CROWD = runs(20, 200)
 const MAX_RATIO = soak ? 1.5 : 3
-/** So late is not late, whatever the ratio, where other tests want the machine too: 91 was measured for attacks that do no harm. */
+/** A p99 below this passes at any ratio, because other tests use the machine too: harmless attacks were measured at 91. */
 const FLOOR_MS = runs(100, 0)
 /**
- * A hub that waited for a processor for more of the time was kept by the machine: a round in which it was tells nothing. It waits
- * for 3 to 20 % on two cores by themselves, because the attacker is there too, and for 35 to 75 beside other tests.
+ * If a hub waited for a processor for a larger part of a round, the machine delayed it, and the round does not count. It waits for
+ * 3 to 20 % on two otherwise idle cores, because the attacker needs one, and for 35 to 75 % beside other tests.
  */
 const MAX_WAITED = 0.25
-/** Nobody can tell Deno's V8 to collect. */
+/** Deno's V8 cannot be made to collect. */
 const maxMemory = (runtime: Runtime) => (runtime === deno ? 1.5 : 1.2)
 const MAX_RETURN_MS = runs(10_000, 60_000)
-/** Sockets of those who publish and ask beside the attack. */
+/** Sockets of the publishers and checks beside the attack. */
 const SPARE_FDS = 10
 
 export const limits = { bodyMs: runs(2000, 10_000), streamMs: runs(4000, 12_000), stallMs: 2500, entries: 5000 }
 
-/** What a hub holds by itself is little, so that what an attack leaves shows. */
+/** A hub that holds little by itself, so that what an attack leaves behind shows. */
 export const settings = {
   WINDOW_BYTES: '1MiB',
   RETENTION_BYTES: '2MiB',
@@ -47,21 +47,21 @@ export const settings = {
   STALL: `${limits.stallMs}ms`,
   BODY_TIMEOUT: `${limits.bodyMs}ms`,
   MAX_STREAM_TIME: `${limits.streamMs}ms`,
-  HEARTBEAT: '5m', // so that who is gone is not found out by it
+  HEARTBEAT: '5m', // so that heartbeats do not find readers that have gone
   LIFETIME: '1h',
-  MALLOC_ARENA_MAX: '1', // the C library's, where it is glibc: with more of them it is chance how much each holds
-  MALLOC_MMAP_THRESHOLD_: '16384', // what is larger is given back when it is freed: 64 entries of the log, say
+  MALLOC_ARENA_MAX: '1', // for glibc: with more arenas it is chance how much each holds
+  MALLOC_MMAP_THRESHOLD_: '16384', // larger blocks are given back when they are freed, such as 64 entries of the log
 }
 
-/** How to attack, again and again. */
+/** An attack that is repeated. */
 export interface Attack {
-  /** What goes on without it too, while that is measured; else nothing. */
+  /** What runs while the quiet time is measured; a pause by default. */
   usual?(): Promise<unknown>
-  /** Before it is measured. */
+  /** Runs before the measurement. */
   prepare?(): Promise<unknown>
-  /** While it is measured. */
+  /** Runs during the measurement. */
   make(): Promise<unknown>
-  /** When it has been. */
+  /** Runs after the measurement. */
   end?(): Promise<unknown>
 }
 
@@ -70,23 +70,23 @@ interface Round {
   readonly quiet: number
   readonly attacked: number
   readonly longest: number
-  /** Part of the time in which the hub could have run and was not let. */
+  /** The part of the time in which the hub was ready to run and got no processor. */
   readonly waited: number
 }
 
-/** A hub that is attacked, with a publisher and healthy readers who are always there. */
+/** A hub under attack, with a publisher and healthy readers that stay connected. */
 export class Scene {
-  /** Streams of those who are always there. */
+  /** The streams of the healthy readers. */
   readonly friends = CROWD + 1
   readonly server: Server
   readonly #healthy: Aside<Healthy>
   readonly #runtime: Runtime
 
-  /** @param readers the most that will attack */
+  /** @param readers the largest number of attacking readers */
   static async of(runtime: Runtime, readers: number): Promise<Scene> {
     const collect = pathToFileURL(`${import.meta.dirname}/collect.ts`)
     const log = { LOG: `sqlite:${folderInMemory()}/hub.db` }
-    // As the README has it for who minds pauses, and with what `#memory` asks for.
+    // The README's setting against long pauses, and what `#memory` needs.
     const collected = runtime === node && { NODE_OPTIONS: `--max-semi-space-size=8 --expose-gc --import=${collect}` }
     const scene = new Scene(runtime, await start({ ...settings, ...log, ...collected }, runtime))
     await scene.#warm(readers)
@@ -99,14 +99,14 @@ export class Scene {
     this.#healthy = aside<Healthy>('healthy.ts', server.port)
   }
 
-  /** Somebody who attacks until the end of the test. */
+  /** An attacker that runs until the end of the test. */
   attacker<Known extends Calls>(module: string): Aside<Known> {
     const attacker = aside<Known>(module, this.server.port)
     onTestFinished(attacker.stop)
     return attacker
   }
 
-  /** Attacks in turn with leaving it alone: the healthy reader hardly minds, nothing is left of it, and a line tells the figures. */
+  /** Attacks and pauses in turn. Expects that the healthy reader is hardly delayed and that nothing is left; prints the figures. */
   async withstands(what: string, { usual = () => pause(QUIET_MS), prepare, make, end }: Attack): Promise<void> {
     const { serves, child } = this.server
     const before = { rss: await this.#memory(), fds: fdsOf(serves) }
@@ -129,9 +129,9 @@ export class Scene {
     const telling = rounds.filter(tells)
     const each = rounds.map(({ attacked, waited }) => `${attacked} (${Math.round(100 * waited)} %)`)
     console.log(
-      `${this.#runtime.name}, ${what}: the healthy reader's p99 is ${p99Of('attacked', rounds)} ms, and ${p99Of('quiet', rounds)} without them; ` +
-        `in each round, and for how much of it the hub waited for a processor: ${each.join(', ')}; the longest wait ${Math.max(...rounds.map(({ longest }) => longest))} ms; ` +
-        `RSS ${mib(before.rss)} → ${mib(peak)} → ${mib(after)}${telling.length > 0 ? '' : '; this machine was too busy to tell'}`,
+      `${this.#runtime.name}, ${what}: the healthy reader's p99 is ${p99Of('attacked', rounds)} ms, and ${p99Of('quiet', rounds)} without the attack; ` +
+        `in each round (with the part in which the hub waited for a processor): ${each.join(', ')}; the longest wait ${Math.max(...rounds.map(({ longest }) => longest))} ms; ` +
+        `RSS ${mib(before.rss)} → ${mib(peak)} → ${mib(after)}${telling.length > 0 ? '' : '; the machine was too busy for a result'}`,
     )
     expect(child.exitCode).toBeNull()
     expect(await this.#healthy.ask('complaints')).toEqual([])
@@ -140,7 +140,7 @@ export class Scene {
     if (telling.length > 0) expect(p99Of('attacked', telling)).toBeLessThanOrEqual(boundOf(telling))
   }
 
-  /** How late events come to the healthy reader meanwhile, in ms. */
+  /** How late events reach the healthy reader during something, in ms. */
   async late(meanwhile: () => Promise<unknown>): Promise<{ p99: number; longest: number; waited: number }> {
     const { serves } = this.server
     await this.#healthy.ask('begin')
@@ -155,7 +155,7 @@ export class Scene {
     this.#healthy.stop()
   }
 
-  /** Nobody is left but the healthy readers. */
+  /** Waits until only the healthy readers are left. */
   async #isAlone(fds: number): Promise<void> {
     const { readers, serves } = this.server
     await expect.poll(readers, { timeout: 20_000, interval: 50 }).toBe(this.friends)
@@ -163,9 +163,9 @@ export class Scene {
   }
 
   /**
-   * Fills the window and the log, has the code compiled that everybody uses, and as many readers come and go as will attack. What
-   * that leaves is not the attack's: 5,000 of them, when their buffers were full, leave 50 MiB in the heap of the C library, where
-   * JavaScript's is back at 16, and the next 5,000 hardly more (measured: 114 MiB before, then 167, 170, 171).
+   * Fills the window and the log, lets the common code be compiled, and lets as many readers come and go as will attack. The memory
+   * that this leaves is not due to the attack: 5,000 readers with full buffers leave 50 MiB in the heap of the C library, while
+   * JavaScript's heap is back at 16, and the next 5,000 hardly more (measured: 114 MiB before, then 167, 170, 171).
    */
   async #warm(readers: number): Promise<void> {
     await this.#healthy.ask('start', CROWD)
@@ -180,7 +180,7 @@ export class Scene {
     }
   }
 
-  /** Resident memory, of Node when what can be given back has been; polls for a while if it is more than it should be. */
+  /** Resident memory, on Node after a collection; polls for a while if it is more than `most`. */
   async #memory(most = Number.POSITIVE_INFINITY): Promise<number> {
     const { serves } = this.server
     const until = performance.now() + MAX_RETURN_MS
@@ -193,7 +193,7 @@ export class Scene {
   }
 }
 
-/** Whether the figures of a round are of the hub's making. */
+/** Whether the hub, and not the machine, made the figures of a round. */
 function tells({ waited }: Round): boolean {
   return waited <= MAX_WAITED
 }
@@ -206,7 +206,7 @@ function boundOf(rounds: readonly Round[]): number {
   return Math.max(FLOOR_MS, MAX_RATIO * p99Of('quiet', rounds))
 }
 
-/** How long a process's main thread was ready to run and did not, since it began, in ms; 0 where the kernel does not count it. */
+/** How long a process's main thread was ready to run without a processor, since its start, in ms; 0 if the kernel does not count it. */
 function waitedOf(pid: number): number {
   const [, waitedNs] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')
   return Number(waitedNs) / 1e6

@@ -4,13 +4,13 @@ import { Stream } from '../../server/stream.ts'
 import { attacks } from './answers.ts'
 
 const EVERY_MS = 1000
-/** Each at a moment of its own, as senders do that do not know of each other. */
+/** Senders are spread over this many moments, like independent ones. */
 const SHARES = 100
 
 const head = (type: string) =>
   `POST /send?topic=slow HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: ${type}\r\nContent-Length: 1000\r\n\r\n`
 
-/** What is sent at once, and what then comes a byte a second. */
+/** What is sent at once, and what then follows one byte a second. */
 const kinds = {
   headers: { sent: 'GET /event?topic=slow HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ', slowly: 'x' },
   json: { sent: head('application/json'), slowly: ' ' },
@@ -19,13 +19,13 @@ const kinds = {
 
 export type Kind = keyof typeof kinds
 
-/** How connections of a kind ended. */
+/** How the connections of one kind ended. */
 export interface Ending {
-  /** How many were answered with what; 0 is nothing. */
+  /** How many were answered with each status; 0 is no answer. */
   readonly statuses: Readonly<Record<string, number>>
-  /** After how long the first one was. */
+  /** The time until the first answer. */
   readonly answeredMs: number
-  /** How many were closed, and after how long the last one was. */
+  /** How many were closed, and the time until the last one was. */
   readonly closed: number
   readonly lastMs: number
 }
@@ -49,7 +49,7 @@ setInterval(() => {
 }, EVERY_MS / SHARES)
 
 const calls = {
-  /** Opens so many of each kind, evenly over at least so long. */
+  /** Opens `count` senders of each kind, evenly over at least this time. */
   async begin(count: number, overMs: number) {
     const began = performance.now()
     for (let i = 0; i < count; i++) {
@@ -63,7 +63,7 @@ const calls = {
             () => {
               sender.answeredAt = performance.now()
             },
-            () => {}, // It was closed without.
+            () => {}, // The connection was closed without an answer.
           )
         stream.gone().then(() => {
           sender.closedAt = performance.now()
@@ -73,7 +73,7 @@ const calls = {
       }
     }
   },
-  /** Resolves when the server has ended all of them, or after so long. */
+  /** Resolves when the server has ended all of them, or after this time. */
   async endings(withinMs: number): Promise<Record<Kind, Ending>> {
     const until = performance.now() + withinMs
     while (senders.some(({ closedAt }) => closedAt === undefined) && performance.now() < until) await pause(50)

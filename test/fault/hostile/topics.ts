@@ -10,13 +10,13 @@ const url = `http://127.0.0.1:${process.argv[2]}/send`
 let next = 0
 
 const calls = {
-  /** Publishes to so many topics that nobody has heard of. */
+  /** Publishes to this many new topics. */
   async explode(count: number) {
     for (const last = next + count; next < last; ) await send(Math.min(RATE, last - next))
   },
 }
 
-/** What is published in a second. */
+/** Publishes to this many topics, at most one second's worth. */
 function send(count: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/x-ndjson' }
