@@ -3,20 +3,31 @@ import { AppError, type Code, quote } from './errors.ts'
 /** The topic that holds the demo's store; only the demo's call of `/send` writes it. */
 export const STORE = '$store'
 
-/** How many and how long topics one request may name. */
-export interface TopicLimits {
+/** How long one topic or pattern may be. */
+export interface NameLimits {
   /** Longest topic or pattern, in bytes (its alphabet is ASCII). */
   readonly maxTopicBytes: number
   /** Most segments of one. Patterns whose segments are words or `*` can fit a topic in 2 to the power of its segments ways. */
   readonly maxTopicSegments: number
+}
+
+/** How many and how long topics one request may name. */
+export interface TopicLimits extends NameLimits {
+  /** Most segments of all patterns of one filter together: the hub keeps an object for each. */
+  readonly maxPatternSegments: number
   /** Most topics and patterns of one filter. */
   readonly maxTopics: number
 }
 
-export const defaultTopicLimits: TopicLimits = { maxTopicBytes: 200, maxTopicSegments: 10, maxTopics: 100 }
+export const defaultTopicLimits: TopicLimits = {
+  maxTopicBytes: 200,
+  maxTopicSegments: 10,
+  maxPatternSegments: 300,
+  maxTopics: 100,
+}
 
 /** Bounds that hold for every topic, whatever a hub allows: for grants, and for topics that are in the log. */
-const anyTopic: TopicLimits = { ...defaultTopicLimits, maxTopicSegments: 100 }
+const anyTopic: TopicLimits = { ...defaultTopicLimits, maxTopicSegments: 100, maxPatternSegments: 10_000 }
 
 const SEGMENT = /^[A-Za-z0-9._~@:-]+$/
 const OWN_SEGMENT = /^\$[A-Za-z0-9._~@:-]+$/
@@ -28,7 +39,7 @@ const ALPHABET = 'segments of letters, digits, . _ ~ @ : - joined by /'
  *
  * @throws AppError `topic_invalid`, `topic_too_long`
  */
-export function parseTopic(text: string, limits = anyTopic): string {
+export function parseTopic(text: string, limits: NameLimits = anyTopic): string {
   const segments = split('topic', 'topic_invalid', text, limits)
   for (const [i, segment] of segments.entries()) {
     if (isWord(segment, i)) continue
@@ -44,7 +55,7 @@ export function parseTopic(text: string, limits = anyTopic): string {
  *
  * @throws AppError `pattern_invalid`, `topic_too_long`
  */
-export function parsePattern(text: string, limits = anyTopic): string {
+export function parsePattern(text: string, limits: NameLimits = anyTopic): string {
   const segments = split('pattern', 'pattern_invalid', text, limits)
   for (const [i, segment] of segments.entries()) {
     if (segment === '*' || isWord(segment, i)) continue
@@ -131,6 +142,12 @@ export class Filter {
       )
     const topics = unique.filter((name) => !isPattern(name)).map((name) => parseTopic(name, limits))
     const patterns = unique.filter(isPattern).map((name) => parsePattern(name, limits))
+    const segments = patterns.reduce((sum, pattern) => sum + pattern.split('/').length, 0)
+    if (segments > limits.maxPatternSegments)
+      throw new AppError(
+        'too_many_topics',
+        `Cannot subscribe to patterns of ${segments} segments: at most ${limits.maxPatternSegments} on one stream`,
+      )
     return new Filter(topics, patterns)
   }
 
@@ -173,7 +190,12 @@ function isWord(segment: string, index: number): boolean {
   return SEGMENT.test(segment) || (index === 0 && OWN_SEGMENT.test(segment))
 }
 
-function split(noun: string, code: Code, text: string, limits: Omit<TopicLimits, 'maxTopics'>): readonly string[] {
+function split(
+  noun: string,
+  code: Code,
+  text: string,
+  limits: Pick<TopicLimits, 'maxTopicBytes' | 'maxTopicSegments'>,
+): readonly string[] {
   const { maxTopicBytes, maxTopicSegments } = limits
   const cannot = (code: Code, why: string) => new AppError(code, `Cannot use ${quote(text)} as a ${noun}: ${why}`)
   if (text === '') throw cannot(code, `it is empty, expected ${ALPHABET}`)

@@ -108,9 +108,15 @@ describe('a filter', () => {
     expect(() => Filter.parse([])).toThrow(expect.objectContaining({ code: 'topic_missing' }))
     expect(Filter.parse(names(100)).topics.size).toBe(100)
     expect(() => Filter.parse(names(101))).toThrow(expect.objectContaining({ code: 'too_many_topics' }))
-    expect(() => Filter.parse(names(3), { maxTopicBytes: 9, maxTopicSegments: 3, maxTopics: 2 })).toThrow(
-      'at most 2 on one stream',
+    const patterns = Array.from({ length: 60 }, (_, i) => `${i}/a/b/c/*`)
+    expect(Filter.parse(patterns, defaultTopicLimits).patterns).toHaveLength(60)
+    expect(() => Filter.parse([...patterns, '*'], defaultTopicLimits)).toThrow(
+      'Cannot subscribe to patterns of 301 segments: at most 300 on one stream',
     )
+    expect(Filter.parse([...patterns, 'a/topic'], defaultTopicLimits).topics.size).toBe(1)
+    expect(() =>
+      Filter.parse(names(3), { maxTopicBytes: 9, maxTopicSegments: 3, maxTopics: 2, maxPatternSegments: 9 }),
+    ).toThrow('at most 2 on one stream')
   })
 
   test('has a prefix that every matching topic begins with', () => {

@@ -109,6 +109,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       maxTopics: get('MAX_TOPICS'),
       maxTopicBytes: get('MAX_TOPIC_BYTES'),
       maxTopicSegments: get('MAX_TOPIC_SEGMENTS'),
+      maxPatternSegments: get('MAX_PATTERN_SEGMENTS'),
       maxReaders: get('MAX_READERS'),
       maxReplays: get('MAX_REPLAYS'),
       replayRate: get('REPLAY_RATE'),
@@ -125,6 +126,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       retention: defined(retention),
       keyCount: get('KEY_COUNT'),
       keyAgeMs: get('KEY_AGE'),
+      maxPendingBytes: get('MAX_PENDING_BYTES'),
       ...defined({ newEpoch: get('NEW_EPOCH') }),
     },
   }

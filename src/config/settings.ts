@@ -133,6 +133,11 @@ export const settings = {
     '60KiB',
     bytes(1, 64 * MIB),
   ),
+  MAX_PENDING_BYTES: setting(
+    'Refuse publishes while more than this many bytes of messages wait for the log',
+    '64MiB',
+    bytes(MIB),
+  ),
   MAX_BATCH: setting('Reject lists of more messages than this', '1000', wholeNumber(1, 100_000)),
   MAX_STREAM_ITEMS: setting('Stop reading a streamed body after this many items', '1000000', wholeNumber(1)),
   STREAM_IDLE: setting('Stop reading a streamed body that sends nothing for this long', '60s', duration(100, DAY_MS)),
@@ -144,6 +149,11 @@ export const settings = {
   ),
   MAX_TOPIC_BYTES: setting('Reject topics and patterns longer than this', '200', bytes(1, 200)),
   MAX_TOPIC_SEGMENTS: setting('Reject topics and patterns with more segments than this', '10', wholeNumber(1, 100)),
+  MAX_PATTERN_SEGMENTS: setting(
+    'Limit the segments of all patterns of one stream together',
+    '300',
+    wholeNumber(1, 100_000),
+  ),
   MAX_READERS: setting('Limit the open streams', '50000', wholeNumber(1)),
   MAX_READERS_PER_ADDRESS: setting(
     'Limit the open streams of one client address; 1000 with OPEN=true',

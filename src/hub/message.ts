@@ -1,6 +1,6 @@
 import { AppError, quote } from '../errors.ts'
 import { type Message, makeMessage, utf8Length } from '../log/log.ts'
-import { isOwn, parseTopic, type TopicLimits } from '../topic.ts'
+import { isOwn, type NameLimits, parseTopic } from '../topic.ts'
 
 /** Bounds of `retry`, in ms. */
 export const MIN_RETRY_MS = 500
@@ -11,7 +11,7 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 const RESERVED = ['open', 'error']
 
 /** Bounds of a message. */
-export interface MessageLimits extends TopicLimits {
+export interface MessageLimits extends NameLimits {
   /** Most UTF-8 bytes of `data`. */
   readonly maxEventBytes: number
 }

@@ -1,11 +1,11 @@
 import type { Beginning } from '../log/log.ts'
-import { defaultTopicLimits } from '../topic.ts'
+import { defaultTopicLimits, type TopicLimits } from '../topic.ts'
 import type { HubEvents } from './events.ts'
 import type { MessageLimits } from './message.ts'
 import type { Subscription } from './subscription.ts'
 
 /** How a hub delivers; the defaults are `defaultHubOptions`. */
-export interface HubOptions extends MessageLimits {
+export interface HubOptions extends MessageLimits, TopicLimits {
   /** Most bytes handed to a reader at once, unless one frame alone is longer. */
   readonly maxChunkBytes: number
   /** How many of the newest frames, and bytes of them, stay in memory for readers to catch up from. */

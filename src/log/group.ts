@@ -13,7 +13,7 @@ export interface Batch {
 
 type Waiting = Omit<Batch, 'hashes'>
 
-/** Most appends that wait for a commit. A log that cannot keep up refuses more. */
+/** Most appends that wait for a commit, of any size. */
 const MAX_WAITING = 10_000
 
 /**
@@ -24,23 +24,35 @@ const MAX_WAITING = 10_000
  */
 export class GroupCommit {
   readonly #commit: (group: readonly Batch[]) => void | Promise<void>
+  readonly #maxPendingBytes: number
   #waiting: Waiting[] = []
+  #waitingBytes = 0
   #tasks: (() => Promise<void>)[] = []
   #isRunning = false
   /** Callers that wait until nothing waits. */
   #idle: (() => void)[] = []
 
-  /** @param commit settles every batch it is given, and throws nothing */
-  constructor(commit: (group: readonly Batch[]) => void | Promise<void>) {
+  /**
+   * @param commit settles every batch it is given, and throws nothing
+   * @param maxPendingBytes of data that waits for a commit: a log that cannot keep up refuses more
+   */
+  constructor(commit: (group: readonly Batch[]) => void | Promise<void>, maxPendingBytes: number) {
     this.#commit = commit
+    this.#maxPendingBytes = maxPendingBytes
   }
 
   /** @throws AppError `overloaded`, and the errors of the commit */
   append(messages: readonly Message[]): Promise<readonly Receipt[]> {
-    if (this.#waiting.length >= MAX_WAITING)
+    let bytes = 0
+    for (const { data } of messages) bytes += data?.length ?? 0 // about what they take in memory, which costs nothing to know
+    const isFull = this.#waiting.length > 0 && this.#waitingBytes + bytes > this.#maxPendingBytes
+    if (isFull || this.#waiting.length >= MAX_WAITING)
       return Promise.reject(
-        new AppError('overloaded', `Cannot append now: ${MAX_WAITING} others are waiting; try again in a moment`),
+        new AppError('overloaded', 'Cannot append now: too many messages wait for the log; try again in a moment', {
+          retryAfterS: 1,
+        }),
       )
+    this.#waitingBytes += bytes
     return new Promise((accept, refuse) => {
       this.#waiting.push({ messages, accept, refuse })
       this.#start()
@@ -96,6 +108,7 @@ export class GroupCommit {
     const waiting = this.#waiting
     if (waiting.length === 0) return
     this.#waiting = []
+    this.#waitingBytes = 0
     const isKeyed = waiting.some(({ messages }) => messages.some(({ key }) => key !== undefined))
     if (isKeyed) return Promise.all(waiting.map(withHashes)).then(this.#commit)
     return this.#commit(waiting)

@@ -50,7 +50,7 @@ interface Erasure {
 export function ledger(tables: Tables, options: LedgerOptions): Log {
   const { ageMs } = options.retention
   const followers = new Followers()
-  const commits = new GroupCommit(commit)
+  const commits = new GroupCommit(commit, options.maxPendingBytes)
   /** A page, or a search for one, costs what it looks at, whatever it returns: one runs in a turn, so that other work runs between. */
   const reads = new Turns()
   const gaps = new Gaps(tables, reads)
@@ -224,6 +224,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   async function eraseOne(topic: string, seq: number): Promise<number> {
     let isErased = false
     await commits.between(async () => {
+      if (tables.topicRows(topic, seq - 1, 1)[0]?.seq !== seq) return // which costs no commit
       await erasing({ topic, seq, upTo: seq }, (draft) => {
         isErased = draft.eraseOne(topic, seq)
         draft.saveTopics()
@@ -235,6 +236,8 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
   /** Erases what a topic has now, in steps between which other changes run. */
   async function eraseTopic(topic: string): Promise<number> {
+    const { count: kept, closed } = tables.topic(topic) ?? emptyTopic
+    if (kept === 0 && closed === 0) return 0 // which costs no commit
     const upTo = transactions.state.head
     const erasure = { topic, seq: undefined, upTo }
     let count = 0

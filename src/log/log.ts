@@ -120,7 +120,7 @@ export interface Log {
    * payload, is not appended again: its receipt is that of the first message with the key.
    *
    * @throws AppError `key_conflict` (known key, other payload), `topic_closed`: nothing was appended.
-   * @throws AppError `log_unavailable` (nothing was appended)
+   * @throws AppError `log_unavailable`, `overloaded` (nothing was appended)
    * @throws AppError `outcome_unknown`: it may have been appended. An append with the same keys finds out.
    */
   append(messages: readonly Message[]): Promise<readonly Receipt[]>
@@ -203,6 +203,8 @@ export interface LogOptions {
   readonly keyCount: number
   /** For how many topics without kept entries the last trimmed seq is remembered: 1,000,000. Older ones fold into one floor. */
   readonly trimmedCount: number
+  /** Most bytes of data that wait for a commit: 64 MiB. Appends beyond it are refused as `overloaded`. */
+  readonly maxPendingBytes: number
   /**
    * Begins a new epoch, once for each new text, which the log remembers: the operator says that clients know another history. For what
    * no log can see, such as a machine that was rolled back as a whole.
@@ -217,6 +219,7 @@ export const defaultLogOptions: LogOptions = {
   keyAgeMs: 24 * 3_600_000,
   keyCount: 1_000_000,
   trimmedCount: 1_000_000,
+  maxPendingBytes: 64 * 1024 ** 2,
 }
 
 /** Makes an epoch: 10 characters of `[a-z0-9]` from a cryptographic source, so that no two logs share one. */

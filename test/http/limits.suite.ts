@@ -56,6 +56,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
       MAX_TOPICS: '3',
       MAX_TOPIC_BYTES: '20',
       MAX_TOPIC_SEGMENTS: '3',
+      MAX_PATTERN_SEGMENTS: '5',
       MAX_BATCH: '3',
       MAX_STREAM_ITEMS: '4',
       STREAM_IDLE: '600ms',
@@ -81,6 +82,11 @@ export function limitsSuite({ name, start, stop }: Runs): void {
           await fetch(`/topics/${long}`, { method: 'DELETE' }),
         ])
           expect(await codeOf(response)).toEqual([413, 'topic_too_long'])
+    })
+
+    test('MAX_PATTERN_SEGMENTS bounds the segments of all patterns of a request', async () => {
+      expect((await fetch('/event?topic=a/b/*&topic=c/*', { method: 'HEAD' })).status).toBe(200)
+      expect(await codeOf(await fetch('/event?topic=a/b/*&topic=c/d/*'))).toEqual([413, 'too_many_topics'])
     })
 
     test('MAX_BATCH bounds the messages of a list', async () => {

@@ -109,6 +109,17 @@ test('a search for the last 10,000 of 100 topics fetches at most 2,500 rows in a
   await log.close()
 })
 
+test('erasing what does not exist writes nothing', async () => {
+  const sql = countedSql(new DatabaseSync(':memory:'))
+  const log = sqlLog(sql, { durability: 'memory', home: 'test' })
+  await log.append([{ topic: 'a', data: '1' }])
+  const cost = await costOf(sql, async () => {
+    for (const erase of [log.erase('never'), log.erase('never', 1), log.erase('a', 7)]) expect(await erase).toBe(0)
+  })
+  expect([...cost.calls.keys()].filter((text) => !text.startsWith('SELECT'))).toEqual([])
+  await log.close()
+})
+
 test('a list of topics skips fully trimmed topics without looking at them', async () => {
   const database = new DatabaseSync(':memory:')
   const sql = countedSql(database)

@@ -147,8 +147,10 @@ describe('a log in an SQLite file', () => {
   test('refuses all calls that wait for a lock at the same time, and later ones at once', async () => {
     const path = file()
     const log = openSqlite(path)
+    await log.append([{ topic: 'a', data: 'x' }])
     const other = new DatabaseSync(path)
     other.exec('BEGIN IMMEDIATE')
+    await new Promise((resolve) => setTimeout(resolve, 1000)) // until when the append answers a check
     const began = performance.now()
     const refused = (act: Promise<unknown>) => expect(act).rejects.toMatchObject({ code: 'log_unavailable' })
     await Promise.all([...Array.from({ length: 6 }, () => refused(log.check())), refused(log.erase('a', 1))])

@@ -318,6 +318,38 @@ export function logSuite(driver: Driver): void {
       expect(await last(2000, 'b', 'x/*')).toBe(506)
     })
 
+    test('refuses appends that exceed the bytes that may wait for a commit, and takes appends again after the commit', async () => {
+      const log = await open({ maxPendingBytes: 1000 })
+      const large = a('x'.repeat(600))
+      const outcomes = await Promise.allSettled([log.append([large]), log.append([large]), log.append([a('small')])])
+      const refused = { status: 'rejected', reason: expect.objectContaining({ code: 'overloaded', retryAfterS: 1 }) }
+      expect(outcomes).toEqual([
+        { status: 'fulfilled', value: [expect.objectContaining({ seq: 1 })] },
+        refused,
+        { status: 'fulfilled', value: [expect.objectContaining({ seq: 2 })] },
+      ])
+      expect((await log.append([large, large]))[1]).toMatchObject({ seq: 4 }) // alone, a larger batch is taken
+    })
+
+    test('erases nothing, and reports nothing to followers, where there is nothing to erase', async () => {
+      const log = await open()
+      await log.append([a('1'), b('2')])
+      await log.erase('b')
+      const erased: unknown[] = []
+      await log.follow(
+        () => {},
+        (...given) => erased.push(given),
+      )
+      expect([
+        await log.erase('never'),
+        await log.erase('b'),
+        await log.erase('a', 2),
+        await log.erase('a', 9),
+      ]).toEqual([...[0, 0, 0, 0]])
+      await log.append([a('3')])
+      expect(erased).toEqual([])
+    })
+
     test('stops a search for the newest entries when its reader has gone', async () => {
       const log = await open()
       for (let i = 0; i < 5; i++) await log.append(Array.from({ length: 1000 }, () => a('x')))

@@ -21,7 +21,7 @@ export class Commits {
   readonly #closing: AbortSignal
   /** The argument `options` of `commit`. */
   readonly #options: string
-  readonly #group = new GroupCommit((batches) => this.#commitAll(batches))
+  readonly #group: GroupCommit
   /** The oldest seq that trimming looks at. Each kept entry before it is the newest of a `$` topic, which is never trimmed. */
   #trimFrom = 0
   #lastCommitAt = Number.NEGATIVE_INFINITY
@@ -32,13 +32,14 @@ export class Commits {
     commands: Commands,
     delivery: Delivery,
     closing: AbortSignal,
-    { retention, keyAgeMs, keyCount, trimmedCount }: LogOptions,
+    { retention, keyAgeMs, keyCount, trimmedCount, maxPendingBytes }: LogOptions,
   ) {
     this.#identity = identity
     this.#commands = commands
     this.#delivery = delivery
     this.#closing = closing
     this.#options = JSON.stringify({ retention, keyAgeMs, keyCount, trimmedCount })
+    this.#group = new GroupCommit((batches) => this.#commitAll(batches), maxPendingBytes)
   }
 
   /** When the last commit succeeded, by `performance.now()`. */

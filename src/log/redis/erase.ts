@@ -31,9 +31,10 @@ export function eraser({ identity, commands, commits, delivery, topics, trimmedC
 
   async function forget(topic: string): Promise<number> {
     const [state] = await topics({ names: [topic] })
+    if (state!.count === 0 && state!.closed === 0) return 0
     const upTo = state!.last
     let erased = 0
-    for (let isMore = upTo > 0; isMore; )
+    for (let isMore = true; isMore; )
       await commits.between(async () => {
         const reply = await commands.change(forgetTopic, topic, upTo, STEP, trimmedCount)
         const [count, more, erasureCount] = reply as [number, number, number]
