@@ -127,6 +127,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       keyCount: get('KEY_COUNT'),
       keyAgeMs: get('KEY_AGE'),
       maxPendingBytes: get('MAX_PENDING_BYTES'),
+      closedAgeMs: get('CLOSED_AGE'),
+      closedCount: get('CLOSED_COUNT'),
       ...defined({ newEpoch: get('NEW_EPOCH') }),
     },
   }

@@ -113,6 +113,12 @@ export const settings = {
   // A used ticket is remembered as an idempotency key: the least values keep it for longer than a ticket is valid.
   KEY_COUNT: setting('Remember at most this many idempotency keys; at least 10000', '1000000', wholeNumber(10_000)),
   KEY_AGE: setting('Remember an idempotency key for this long; at least two minutes', '24h', duration(120_000)),
+  CLOSED_AGE: setting(
+    'Remember a closed topic without kept events for this long; then it can be published to again',
+    '30d',
+    duration(1000),
+  ),
+  CLOSED_COUNT: setting('Remember at most this many closed topics without kept events', '1000000', wholeNumber(1)),
   NEW_EPOCH: setting(
     'Begin a new epoch, once for each new text; set it after a restore that the hub cannot detect',
     'none',

@@ -10,9 +10,12 @@ import {
   isKeyForgotten,
   isOver,
   logBounds,
+  markHead,
   oldestKeyTime,
   placeBatch,
   refusalError,
+  seqOlderThan,
+  surplusClosed,
   surplusEntries,
   surplusKeys,
   surplusTopics,
@@ -130,11 +133,37 @@ export class Draft {
   /** Stores the rows of the topics that changed, and folds emptied topics that are too many into the floor. */
   saveTopics(): void {
     const { state } = this
-    state.emptied += this.#topics.save()
+    const grown = this.#topics.save()
+    state.emptied += grown.emptied
+    state.closedTopics += grown.onlyClosed
     const surplus = surplusTopics(state.emptied, this.#options.trimmedCount)
     if (surplus === 0) return
     state.floor = Math.max(state.floor, this.#tables.forgetEmptied(surplus))
     state.emptied -= surplus
+  }
+
+  /**
+   * Forgets closed topics without entries that are too old or too many, at most `limit` of them, once the topics are saved. The floor rises
+   * to where they were closed. Returns whether there may be more.
+   *
+   * @param isSweep looks at them although nothing says that one is due
+   */
+  forgetClosed(limit: number, isSweep: boolean): boolean {
+    const { state } = this
+    const { closedAgeMs, closedCount } = this.#options
+    const marks = markHead(state.marks, state.head, this.#now, closedAgeMs)
+    const isDue = isSweep || marks !== state.marks || state.closedTopics > closedCount
+    state.marks = marks
+    if (state.closedTopics === 0 || !isDue) return false
+    const rows = this.#tables.oldestClosed(limit)
+    const upTo = seqOlderThan(marks, this.#now, closedAgeMs)
+    const gone = surplusClosed(rows, state.closedTopics, closedCount, upTo)
+    for (const { topic, closed, trimmed } of rows.slice(0, gone)) {
+      this.#tables.forgetClosed(topic)
+      state.closedTopics--
+      state.floor = Math.max(state.floor, closed, trimmed)
+    }
+    return gone === limit
   }
 
   #insert(message: Message, { seq, time }: Receipt): void {

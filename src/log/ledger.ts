@@ -189,7 +189,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
       const changing = transactions.run((draft) => {
         outcomes = group.map((batch) => draft.append(batch))
         entries = draft.appended
-        isMore = entries.length > 0 && tidy(draft, 2 * entries.length + TRIM_STEP)
+        isMore = entries.length > 0 && tidy(draft, 2 * entries.length + TRIM_STEP, false)
       })
       if (changing) return changing.then(accept, refuse)
     } catch (cause) {
@@ -199,12 +199,12 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     accept()
   }
 
-  /** Trims, forgets keys and stores what that and the appends changed; returns whether there is more to trim. */
-  function tidy(draft: Draft, step: number): boolean {
+  /** Trims, forgets keys and closed topics, and stores the topics that changed. Returns whether there is more to do. */
+  function tidy(draft: Draft, step: number, isSweep: boolean): boolean {
     const isMore = draft.trim(step)
     draft.forgetKeys(step)
     draft.saveTopics()
-    return isMore
+    return draft.forgetClosed(step, isSweep) || isMore
   }
 
   function startSweep(): void {
@@ -216,7 +216,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   async function sweep(): Promise<void> {
     let isMore = false
     await transactions.run((draft) => {
-      isMore = tidy(draft, SWEEP_STEP)
+      isMore = tidy(draft, SWEEP_STEP, true)
     })
     if (isMore && !closing) startSweep()
   }
@@ -224,6 +224,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
   async function eraseOne(topic: string, seq: number): Promise<number> {
     let isErased = false
     await commits.between(async () => {
+      if (transactions.isUncertain) await transactions.recover() // an erasure that failed may be done, and is reported now
       if (tables.topicRows(topic, seq - 1, 1)[0]?.seq !== seq) return // which costs no commit
       await erasing({ topic, seq, upTo: seq }, (draft) => {
         isErased = draft.eraseOne(topic, seq)
@@ -236,6 +237,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
 
   /** Erases what a topic has now, in steps between which other changes run. */
   async function eraseTopic(topic: string): Promise<number> {
+    await settled()
     const { count: kept, closed } = tables.topic(topic) ?? emptyTopic
     if (kept === 0 && closed === 0) return 0 // which costs no commit
     const upTo = transactions.state.head

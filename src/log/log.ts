@@ -203,6 +203,9 @@ export interface LogOptions {
   readonly keyCount: number
   /** For how many topics without kept entries the last trimmed seq is remembered: 1,000,000. Older ones fold into one floor. */
   readonly trimmedCount: number
+  /** How long a closed topic is remembered once its entries are trimmed, and how many: 30 days, 1,000,000. Then it can be published to. */
+  readonly closedAgeMs: number
+  readonly closedCount: number
   /** Most bytes of data that wait for a commit: 64 MiB. Appends beyond it are refused as `overloaded`. */
   readonly maxPendingBytes: number
   /**
@@ -219,6 +222,8 @@ export const defaultLogOptions: LogOptions = {
   keyAgeMs: 24 * 3_600_000,
   keyCount: 1_000_000,
   trimmedCount: 1_000_000,
+  closedAgeMs: 30 * 24 * 3_600_000,
+  closedCount: 1_000_000,
   maxPendingBytes: 64 * 1024 ** 2,
 }
 

@@ -2,7 +2,7 @@ import { Sequence } from '../sequence.ts'
 import { ledger } from './ledger.ts'
 import { defaultLogOptions, type Entry, type Log, type LogOptions, newEpoch, weigh } from './log.ts'
 import { SortedNames } from './names.ts'
-import { isEmptied } from './rules.ts'
+import { isEmptied, isOnlyClosed } from './rules.ts'
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 
 /** A log in memory, which ends with the process: for tests, demos, and feeds whose readers need only the recent past. */
@@ -26,6 +26,8 @@ function memoryTables(): Tables {
     bytes: 0,
     keys: 0,
     emptied: 0,
+    closedTopics: 0,
+    marks: [],
     floor: 0,
     commits: 0,
   }
@@ -34,6 +36,7 @@ function memoryTables(): Tables {
   const topics = new Map<string, TopicRow>()
   const shown = new SortedNames() // topics with kept entries, or closed
   const emptied = new Emptied() // all other topics
+  const onlyClosed = new Sequence<{ readonly seq: number; readonly topic: string }>() // by the seq of the close
   const keys = new Map<string, KeyRow>() // in the order of their seq
 
   return {
@@ -48,9 +51,11 @@ function memoryTables(): Tables {
       const before = topics.get(name)
       const wasShown = before !== undefined && !isEmptied(before)
       if (before && !wasShown) emptied.remove(name, before.trimmed)
+      if (before && isOnlyClosed(before)) onlyClosed.remove(before.closed)
       topics.set(name, { ...row })
       const isShown = !isEmptied(row)
       if (!isShown) emptied.add(name, row.trimmed)
+      if (isOnlyClosed(row)) onlyClosed.insert({ seq: row.closed, topic: name })
       if (isShown && !wasShown) shown.add(name)
       if (wasShown && !isShown) shown.delete(name)
     },
@@ -68,6 +73,13 @@ function memoryTables(): Tables {
         last = Math.max(last, trimmed)
       }
       return last
+    },
+
+    oldestClosed: (limit) => onlyClosed.firstAfter(0, limit).map(({ topic }) => ({ topic, ...topics.get(topic)! })),
+    forgetClosed(topic) {
+      onlyClosed.remove(topics.get(topic)!.closed)
+      shown.delete(topic)
+      topics.delete(topic)
     },
 
     insert(entry, bytes) {

@@ -171,6 +171,54 @@ export function isEmptied({ count, closed }: TopicRow): boolean {
   return count === 0 && closed === 0
 }
 
+/** Whether nothing is left of a topic but that it is closed. */
+export function isOnlyClosed({ count, closed }: TopicRow): boolean {
+  return count === 0 && closed > 0
+}
+
+/** The head of the log at a past time: entries up to `seq` were appended by then. */
+export interface TimeMark {
+  readonly seq: number
+  readonly time: number
+}
+
+/** How many marks divide an age: the age of a seq is known to this part of it. */
+export const MARKS_PER_AGE = 100
+
+/**
+ * The marks with one for the head now, or the same list if the last mark is recent enough. Drops marks that are older than `ageMs`, except
+ * the newest of them, and marks of a clock that was ahead and was set back.
+ */
+export function markHead(marks: readonly TimeMark[], head: number, now: number, ageMs: number): readonly TimeMark[] {
+  const last = marks.at(-1)
+  if (last && now >= last.time && now - last.time < ageMs / MARKS_PER_AGE) return marks
+  const past = marks.filter(({ time }) => time < now)
+  const oldest = past.findLastIndex(({ time }) => time <= now - ageMs)
+  return [...past.slice(Math.max(0, oldest)), { seq: head, time: now }]
+}
+
+/** The last seq that is known to be older than `ageMs`; 0 for none. */
+export function seqOlderThan(marks: readonly TimeMark[], now: number, ageMs: number): number {
+  return marks.findLast(({ time }) => time <= now - ageMs)?.seq ?? 0
+}
+
+/**
+ * How many of the closed topics without entries are forgotten, which can be published to again: those that were closed up to `upTo`, and
+ * as many as there are beyond `closedCount`, but never the last one.
+ *
+ * @param rows in the order in which they were closed
+ */
+export function surplusClosed(
+  rows: readonly Pick<TopicRow, 'closed'>[],
+  kept: number,
+  closedCount: number,
+  upTo: number,
+): number {
+  let gone = 0
+  while (gone < rows.length && kept - gone > 1 && (kept - gone > closedCount || rows[gone]!.closed <= upTo)) gone++
+  return gone
+}
+
 /** How many emptied topics are forgotten: the highest seq that was trimmed from them becomes the floor. */
 export function surplusTopics(emptied: number, trimmedCount: number): number {
   return Math.max(0, emptied - trimmedCount)

@@ -37,6 +37,11 @@ export const steps: readonly string[] = [
   `ALTER TABLE state ADD COLUMN steps TEXT NOT NULL DEFAULT '[]';
    ALTER TABLE state ADD COLUMN renewed TEXT;
    UPDATE state SET emptied = (SELECT count(*) FROM topic WHERE count = 0 AND closed = 0)`,
+  // Closed topics without entries are forgotten in time. `marks` are the heads of past times, as JSON.
+  `CREATE INDEX topic_only_closed ON topic (closed) WHERE count = 0 AND closed > 0;
+   ALTER TABLE state ADD COLUMN marks TEXT NOT NULL DEFAULT '[]';
+   ALTER TABLE state ADD COLUMN closedTopics INTEGER NOT NULL DEFAULT 0;
+   UPDATE state SET closedTopics = (SELECT count(*) FROM topic WHERE count = 0 AND closed > 0)`,
 ]
 
 /** The first version whose files have a tip beside them. */

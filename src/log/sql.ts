@@ -4,6 +4,7 @@ import type { Identity } from './identity.ts'
 import { ledger } from './ledger.ts'
 import type { Durability, Entry, Log, LogOptions } from './log.ts'
 import { defaultLogOptions } from './log.ts'
+import type { TimeMark } from './rules.ts'
 import { migrate } from './schema.ts'
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 
@@ -28,13 +29,16 @@ function sqlTables(sql: Sql, { tip }: Identity): Tables {
   const tables: Tables = {
     transaction: (run) => sql.transaction(run),
     state() {
-      const row = one('SELECT epoch, head, time, steps, count, bytes, keys, emptied, floor, commits FROM state')!
-      return { ...(row as unknown as State), steps: JSON.parse(row.steps as string) as ClockStep[] }
+      const row = one(
+        'SELECT epoch, head, time, steps, count, bytes, keys, emptied, closedTopics, marks, floor, commits FROM state',
+      )!
+      const steps = JSON.parse(row.steps as string) as ClockStep[]
+      return { ...(row as unknown as State), steps, marks: JSON.parse(row.marks as string) as TimeMark[] }
     },
-    setState: ({ head, time, steps, count, bytes, keys, emptied, floor, commits }) => {
+    setState: ({ head, time, steps, count, bytes, keys, emptied, closedTopics, marks, floor, commits }) => {
       sql.all(
-        'UPDATE state SET head = ?, time = ?, steps = ?, count = ?, bytes = ?, keys = ?, emptied = ?, floor = ?, commits = ?',
-        ...[head, time, JSON.stringify(steps), count, bytes, keys, emptied, floor, commits],
+        'UPDATE state SET head = ?, time = ?, steps = ?, count = ?, bytes = ?, keys = ?, emptied = ?, closedTopics = ?, marks = ?, floor = ?, commits = ?',
+        ...[head, time, jsonOf(steps), count, bytes, keys, emptied, closedTopics, jsonOf(marks), floor, commits],
       )
     },
 
@@ -73,6 +77,16 @@ function sqlTables(sql: Sql, { tip }: Identity): Tables {
       )
       for (const { name } of gone) sql.all('DELETE FROM topic WHERE name = ?', name as string)
       return (gone.at(-1)?.trimmed as number | undefined) ?? 0
+    },
+
+    oldestClosed: (limit) =>
+      sql.all(
+        `SELECT name AS topic, count, bytes, trimmed, closed FROM topic
+         WHERE count = 0 AND closed > 0 ORDER BY closed LIMIT ?`,
+        limit,
+      ) as unknown as (TopicRow & { topic: string })[],
+    forgetClosed: (topic) => {
+      sql.all('DELETE FROM topic WHERE name = ?', topic)
     },
 
     insert: ({ seq, topic, time, event, retry, data, close }, bytes) => {
@@ -147,6 +161,17 @@ function sqlTables(sql: Sql, { tip }: Identity): Tables {
   if (sql.warnings) tables.warnings = () => sql.warnings!()
   if (tip) tables.acknowledge = (seq) => tip.advance(seq)
   return tables
+}
+
+const texts = new WeakMap<object, string>()
+
+/** The list as JSON. It is the same list for many commits, which then cost nothing. */
+function jsonOf(list: readonly object[]): string {
+  const known = texts.get(list)
+  if (known !== undefined) return known
+  const text = JSON.stringify(list)
+  texts.set(list, text)
+  return text
 }
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true })

@@ -1,5 +1,6 @@
 import type { ClockStep } from './clock.ts'
 import type { Entry } from './log.ts'
+import type { TimeMark } from './rules.ts'
 
 /** The state of a whole log. */
 export interface State {
@@ -16,6 +17,10 @@ export interface State {
   keys: number
   /** Topics without kept entries that are not closed: only the seq trimmed last is left of them. */
   emptied: number
+  /** Topics without kept entries that are closed. */
+  closedTopics: number
+  /** The head at times of the past, by which closed topics grow old. */
+  marks: readonly TimeMark[]
   /** The highest last-trimmed seq of a forgotten topic: below it gaps are not exact. */
   floor: number
   /** Commits so far. Every commit changes a row, because SQLite otherwise writes nothing, and a check would not notice a full disk. */
@@ -77,6 +82,11 @@ export interface Tables {
   topics(prefix: string, after: string, limit: number): readonly (TopicRow & { readonly topic: string })[]
   /** Forgets so many emptied topics, those with the lowest last-trimmed seq first; returns the highest such seq. */
   forgetEmptied(count: number): number
+
+  /** Closed topics without kept entries, in the order in which they were closed. */
+  oldestClosed(limit: number): readonly (TopicRow & { readonly topic: string })[]
+  /** Forgets one of them. */
+  forgetClosed(topic: string): void
 
   insert(entry: Entry, bytes: number): void
   remove(row: EntryRow): void

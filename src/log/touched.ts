@@ -1,4 +1,4 @@
-import { isEmptied } from './rules.ts'
+import { isEmptied, isOnlyClosed } from './rules.ts'
 import type { Tables, TopicRow } from './tables.ts'
 
 /** The topics that a commit touches: each is read once, and written once if it changed. */
@@ -24,15 +24,16 @@ export class Touched {
     for (const [name, { row }] of this.#rows) yield [name, row]
   }
 
-  /** Stores the rows that changed, and returns by how many the emptied topics grew. */
-  save(): number {
-    let grown = 0
+  /** Stores the rows that changed. Returns by how many the emptied topics grew, and the closed topics without entries. */
+  save(): { readonly emptied: number; readonly onlyClosed: number } {
+    let [emptied, onlyClosed] = [0, 0]
     for (const [name, { row, before }] of this.#rows) {
       if (!isChanged(row, before)) continue
       this.#tables.setTopic(name, row)
-      grown += Number(isEmptied(row)) - Number(before !== undefined && isEmptied(before))
+      emptied += Number(isEmptied(row)) - Number(before !== undefined && isEmptied(before))
+      onlyClosed += Number(isOnlyClosed(row)) - Number(before !== undefined && isOnlyClosed(before))
     }
-    return grown
+    return { emptied, onlyClosed }
   }
 }
 

@@ -196,6 +196,8 @@ const options = fc.record({
   keyAgeMs: fc.constantFrom(5000, 20_000, 3_600_000),
   keyCount: fc.integer({ min: 1, max: 4 }),
   trimmedCount: fc.integer({ min: 1, max: 4 }),
+  closedAgeMs: fc.constantFrom(20_000, 60_000, 1e9),
+  closedCount: fc.integer({ min: 1, max: 4 }),
 }) satisfies fc.Arbitrary<Partial<LogOptions>>
 
 /** Compares a log with the memory log, which applies these rules to plain maps, in everything that a log answers. */

@@ -53,6 +53,7 @@ export function logSuite(driver: Driver): void {
     }
 
     afterEach(async () => {
+      vi.useRealTimers()
       await Promise.all(logs.splice(0).map((log) => log.close()))
       for (const made of places.splice(0)) made.remove()
     })
@@ -348,6 +349,52 @@ export function logSuite(driver: Driver): void {
       ]).toEqual([...[0, 0, 0, 0]])
       await log.append([a('3')])
       expect(erased).toEqual([])
+    })
+
+    test('remembers the topics closed last, once their entries are trimmed; others can be published to, below the floor', async () => {
+      const home = place()
+      const options = { retention: { count: 2 }, closedCount: 2 }
+      let log = await at(home, options)
+      for (const topic of ['1', '2', '3', '4']) await log.append([{ topic, close: true }])
+      await log.append([a('5'), a('6')]) // trims all four closes
+      if (driver.survives) {
+        await log.close()
+        log = await at(home, options)
+      }
+      const names = ['1', '2', '3', '4']
+      expect(await closed(log, names)).toEqual(
+        new Map([
+          ['3', 3],
+          ['4', 4],
+        ]),
+      )
+      expect((await log.topics({ prefix: '', after: '', limit: 10 })).map(({ topic }) => topic)).toEqual([
+        '3',
+        '4',
+        'a',
+      ])
+      await expect(log.append([{ topic: '4', data: 'x' }])).rejects.toMatchObject({ code: 'topic_closed' })
+      expect(await log.append([{ topic: '1', data: 'x' }])).toMatchObject([{ seq: 7 }])
+      const trimmed = async (after: number) => (await log.read(after, all, Filter.parse(['2']))).trimmed
+      expect([await trimmed(1), await trimmed(2)]).toEqual([{ to: 7, exact: false }, undefined])
+    })
+
+    test.skipIf(driver.clockOfAnother)('forgets a closed topic without entries after closedAgeMs', async () => {
+      vi.useFakeTimers({ toFake: ['Date'] })
+      const log = await open({ retention: { count: 1 }, closedAgeMs: 10_000 })
+      const pass = async (ms: number) => {
+        vi.setSystemTime(Date.now() + ms)
+        await log.append([a('x')])
+      }
+      await log.append([{ topic: 'b', close: true }])
+      await pass(1000)
+      await log.append([{ topic: 'c', close: true }])
+      await pass(8900)
+      expect([...(await closed(log, ['b', 'c'])).keys()]).toEqual(['b', 'c'])
+      await pass(1200) // one hundredth of the age is as exact as it is
+      expect([...(await closed(log, ['b', 'c'])).keys()]).toEqual(['c'])
+      await pass(100_000)
+      expect([...(await closed(log, ['b', 'c'])).keys()]).toEqual(['c']) // the last one stays
     })
 
     test('stops a search for the newest entries when its reader has gone', async () => {

@@ -32,13 +32,13 @@ export class Commits {
     commands: Commands,
     delivery: Delivery,
     closing: AbortSignal,
-    { retention, keyAgeMs, keyCount, trimmedCount, maxPendingBytes }: LogOptions,
+    { retention, keyAgeMs, keyCount, trimmedCount, closedAgeMs, closedCount, maxPendingBytes }: LogOptions,
   ) {
     this.#identity = identity
     this.#commands = commands
     this.#delivery = delivery
     this.#closing = closing
-    this.#options = JSON.stringify({ retention, keyAgeMs, keyCount, trimmedCount })
+    this.#options = JSON.stringify({ retention, keyAgeMs, keyCount, trimmedCount, closedAgeMs, closedCount })
     this.#group = new GroupCommit((batches) => this.#commitAll(batches), maxPendingBytes)
   }
 

@@ -36,6 +36,11 @@ end
 local function saveRow(name, row)
   local text = textOf(row)
   if text == (row.stored or '0 0 0 0') then return end
+  if isOnlyClosed(row) then
+    call('ZADD', CLOSED, int(row.closed), name)
+  elseif row.stored and string.match(row.stored, '^0 %d+ %d+ [1-9]') then
+    call('ZREM', CLOSED, name)
+  end
   local wasEmptied = row.stored ~= nil and call('ZSCORE', EMPTIED, name) ~= false
   call('HSET', TOPICS, name, text)
   if row.trimmed > 0 then call('ZADD', TRIMMED, int(row.trimmed), name) end
@@ -64,9 +69,13 @@ local function foldEmptied(trimmedCount)
     meta.emptied = meta.emptied - 1
   end
 end
-local function saveChanges(trimmedCount)
+local function saveRows(trimmedCount)
   for _, name in ipairs(changedNames) do saveRow(name, topicRow(name)) end
+  changedNames, isChanged = {}, {}
   foldEmptied(trimmedCount)
+end
+local function saveChanges(trimmedCount)
+  saveRows(trimmedCount)
   saveMeta()
 end
 

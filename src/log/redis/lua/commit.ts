@@ -128,12 +128,62 @@ local function trimKeys(maxLooks)
 end
 `
 
+/** Most marks of one age: the age of a close is known to a hundredth of it. */
+const MARKS_PER_AGE = 100
+
+/** Lua that forgets closed topics without entries that are too old or too many. */
+const forgetting = `
+-- The heads at times of the past, with one for now if it is due.
+local function marksOf(isDue)
+  local marks = {}
+  for seq, time in string.gmatch(call('HGET', META, 'marks') or '', '(%d+):(%d+)') do
+    marks[#marks + 1] = { seq = tonumber(seq), time = tonumber(time) }
+  end
+  if not isDue then return marks end
+  -- Marks of a clock that was ahead and was set back go, and those that are too old, except the newest of them.
+  while #marks > 0 and marks[#marks].time >= clock do table.remove(marks) end
+  while #marks > 1 and marks[2].time <= clock - options.closedAgeMs do table.remove(marks, 1) end
+  marks[#marks + 1] = { seq = meta.head, time = clock }
+  local texts = {}
+  for i, mark in ipairs(marks) do texts[i] = int(mark.seq) .. ':' .. int(mark.time) end
+  call('HSET', META, 'marks', table.concat(texts, ' '))
+  meta.marked = clock
+  return marks
+end
+
+-- Returns whether it stopped because it had forgotten enough. Keeps the topic that was closed last: of a log with entries some topic is known.
+local function forgetClosed(limit, isSweep)
+  local isMarkDue = meta.marked == 0 or clock < meta.marked or clock - meta.marked >= options.closedAgeMs / ${MARKS_PER_AGE}
+  local kept = call('ZCARD', CLOSED)
+  if not isMarkDue and (kept == 0 or not (isSweep or kept > options.closedCount)) then return false end
+  local upTo = 0
+  for _, mark in ipairs(marksOf(isMarkDue)) do
+    if mark.time <= clock - options.closedAgeMs then upTo = mark.seq end
+  end
+  local oldest = call('ZRANGE', CLOSED, 0, limit - 1, 'WITHSCORES')
+  local gone = 0
+  for i = 1, #oldest, 2 do
+    local name, closed, row = oldest[i], tonumber(oldest[i + 1]), topicRow(oldest[i])
+    if kept <= 1 or (kept <= options.closedCount and closed > upTo) then return false end
+    if isOnlyClosed(row) and row.closed == closed then
+      call('HDEL', TOPICS, name)
+      for _, set in ipairs({ NAMES, TRIMMED }) do call('ZREM', set, name) end
+      meta.floor = math.max(meta.floor, closed, row.trimmed)
+    end
+    call('ZREM', CLOSED, name)
+    kept, gone = kept - 1, gone + 1
+  end
+  return gone == limit
+end
+`
+
 /**
  * `commit epoch options batches trim-step delivered-to trim-from`
  *
- * Appends batches, each whole or not at all, and trims what exceeds the retention. It trims if it appended anything, or has no batches.
+ * Appends batches, each whole or not at all, and trims what exceeds the retention. It trims if it appended anything, or has no batches: then
+ * it is a step of a sweep.
  *
- * - `options`: retention, keyAgeMs, keyCount and trimmedCount, as JSON
+ * - `options`: retention, keyAgeMs, keyCount, trimmedCount, closedAgeMs and closedCount, as JSON
  * - `batches`: lists of messages as JSON, each with `t` (topic), `w` (weight), and where it has them `d`, `e`, `r`, `c` as in `:log`,
  *   `k` (key) and `h` (hash of its payload)
  * - `trim-step`: how many entries trimming looks at, beyond twice those appended
@@ -160,7 +210,7 @@ for _, batch in ipairs(batches) do
 end
 if isLost() or isAnyDamaged(names) then return LOST end
 if meta.head < deliveredTo then return REWOUND end
-${appending}${trimming}
+${appending}${trimming}${forgetting}
 local outcomes = {}
 for b, batch in ipairs(batches) do
   local receipts, code, number = receiptsFor(batch)
@@ -182,6 +232,8 @@ if appended > 0 or #batches == 0 then
   if (retention.ageMs or exceeds(meta, retention.count, retention.bytes)) and trimLog(maxLooks) then more = 1 end
   trimKeys(maxLooks)
   dropOldSteps()
+  saveRows(options.trimmedCount)
+  if forgetClosed(maxLooks, #batches == 0) then more = 1 end
 end
 saveChanges(options.trimmedCount)
 return { more, outcomes, trimFrom }

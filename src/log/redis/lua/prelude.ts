@@ -22,6 +22,8 @@ import { damage } from './damage.ts'
  * - `:names` sorted set: the topics that have entries or are closed, in the order of their names
  * - `:trimmed` sorted set: the topics that something was trimmed from, by their last trimmed seq
  * - `:emptied` sorted set: those of them that have no entries and are not closed, by their last trimmed seq
+ * - `:closed` sorted set: the closed topics that have no entries, by the seq of their close. Nodes of the previous release do not keep it:
+ *   probes add what they leave out (`probe.ts`), and `forgetClosed` passes over what they leave in
  * - `:key` hash: `hash seq time` of each idempotency key, in a field `<topic>\n<key>`; `:keys` sorted set: these fields by seq
  * - `:blank` sorted set: `seq time topic` of each close whose entry was erased
  * - `:erased` stream: erasures, with `n` (number), `t` (topic), `s` (seq, or empty for a whole topic), `u` (the seq up to which)
@@ -29,8 +31,10 @@ import { damage } from './damage.ts'
  * - `:rate:<bucket>` string: when the bucket is full again
  * - `:meta` hash, numbers: `head`; `time` of the newest entry; `tag` of the epoch; `count` and `bytes` of the entries; `keys` and
  *   `emptied`, how many there are; `trims` and `erasures`, how many there were; `floor`, the seq up to which trims are no longer known by
- *   topic; `checks`, a counter that probes write
- * - `:meta` hash, others: `version`; `epoch`; `runs`, the server's processes, each with its first head; `steps`, see `clock.ts`; `renewed`,
+ *   topic; `checks`, a counter that probes write;
+ *   `marked`, the time of the last mark
+ * - `:meta` hash, others: `version`; `epoch`; `runs`, the server's processes, each with its first head; `steps`, see `clock.ts`; `marks`,
+ *   `seq:time` of the head at times of the past, by which closed topics grow old; `renewed`,
  *   the last text that asked for a new epoch; `damaged`, a topic whose seqs are gone
  *
  * During an upgrade nodes of the previous release write the same log. They leave fields of `:meta` alone that they do not know.
@@ -39,7 +43,7 @@ export const prelude = `
 local base = KEYS[1]
 local META, LOG, TOPICS, NAMES = base .. ':meta', base .. ':log', base .. ':topics', base .. ':names'
 local TRIMMED, EMPTIED, KEY, KEYS_BY_SEQ = base .. ':trimmed', base .. ':emptied', base .. ':key', base .. ':keys'
-local ERASED_CLOSES, ERASED = base .. ':blank', base .. ':erased'
+local ERASED_CLOSES, ERASED, CLOSED = base .. ':blank', base .. ':erased', base .. ':closed'
 local NODES, WIRE = base .. ':nodes', base .. ':wire'
 local LOST = redis.error_reply('LOST the log has another epoch, or lacks a key')
 local REWOUND = redis.error_reply('REWOUND the log ends before entries that were delivered')
@@ -55,7 +59,7 @@ end
 
 -- The fields of :meta, read by loadMeta and written by saveMeta.
 local meta
-local numbers = { 'head', 'time', 'count', 'bytes', 'keys', 'emptied', 'floor', 'trims', 'erasures', 'tag' }
+local numbers = { 'head', 'time', 'count', 'bytes', 'keys', 'emptied', 'floor', 'trims', 'erasures', 'tag', 'marked' }
 local function loadMeta()
   local values = call('HMGET', META, 'epoch', 'damaged', 'steps', unpack(numbers))
   meta = { epoch = values[1], damaged = values[2], steps = {} }
@@ -91,6 +95,7 @@ local function textOf(row)
   return int(row.count) .. ' ' .. int(row.bytes) .. ' ' .. int(row.trimmed) .. ' ' .. int(row.closed)
 end
 local function isEmptied(row) return row.count == 0 and row.closed == 0 end
+local function isOnlyClosed(row) return row.count == 0 and row.closed > 0 end
 local function newestSeq(topic) return tonumber(call('ZREVRANGE', seqsKey(topic), 0, 0)[1] or 0) end
 
 -- An element of a stream as a table of its fields.

@@ -7,7 +7,7 @@ const TOPICS = 100
  * `probe epoch delivered-to after-topic`
  *
  * Finds out whether a commit would succeed. Only a write tells, so it counts itself in `:meta`. It also looks whether the seqs of the next
- * topics in the order of their names are whole.
+ * topics in the order of their names are whole, and adds to `:closed` those of them that nodes of the previous release left out.
  *
  * - `delivered-to`: the newest seq that was delivered to the caller
  * - `after-topic`: the topic that the last probe ended with, empty to begin
@@ -21,5 +21,9 @@ if meta.head < deliveredTo then return REWOUND end
 local names = call('ZRANGEBYLEX', NAMES, afterTopic == '' and '-' or '(' .. afterTopic, '+', 'LIMIT', 0, ${TOPICS})
 if isAnyDamaged(names) then return LOST end
 call('HINCRBY', META, 'checks', 1)
+for _, name in ipairs(names) do
+  local row = topicRow(name)
+  if isOnlyClosed(row) then call('ZADD', CLOSED, int(row.closed), name) end
+end
 return names[${TOPICS}] or ''
 `

@@ -76,7 +76,7 @@ local function repair()
     end
   end
 
-  for _, key in ipairs({ TOPICS, NAMES, TRIMMED, EMPTIED }) do call('DEL', key) end
+  for _, key in ipairs({ TOPICS, NAMES, TRIMMED, EMPTIED, CLOSED }) do call('DEL', key) end
   meta.emptied = 0
   for name, topic in pairs(found) do
     if topic.before then
@@ -88,6 +88,7 @@ local function repair()
     if topic.count > 0 or topic.closed > 0 or topic.trimmed > 0 then
       call('HSET', TOPICS, name, textOf(topic))
       if topic.trimmed > 0 then call('ZADD', TRIMMED, int(topic.trimmed), name) end
+      if isOnlyClosed(topic) then call('ZADD', CLOSED, int(topic.closed), name) end
       if isEmptied(topic) then
         call('ZADD', EMPTIED, int(topic.trimmed), name)
         meta.emptied = meta.emptied + 1
