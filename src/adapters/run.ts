@@ -5,7 +5,7 @@ import type { Config } from '../config/config.ts'
 import { settings } from '../config/settings.ts'
 import { AppError } from '../errors.ts'
 import { store } from '../store.ts'
-import { readConfig } from './open.ts'
+import { readConfig } from './environment.ts'
 
 /** Longest wait for streams to end and requests to be answered before connections are cut. */
 export const DRAIN_MS = 5000

@@ -6,12 +6,13 @@ import { defaultHubOptions, type HubOptions } from '../hub/options.ts'
 import { defaultLogOptions, type LogOptions } from '../log/log.ts'
 import { isLoopback } from './loopback.ts'
 import { memoryInitials, openInitials, type Setting, secrets, settings } from './settings.ts'
+import { type LogUrls, logUrl } from './values.ts'
 
 /** Everything that can be set, parsed. */
 export interface Config {
   readonly port: number
   readonly host: string
-  /** Where the log is: `memory:`, `sqlite:PATH`, `redis://…/HUB`. It may hold a password. */
+  /** The URL of the log, which may hold a password; `adapters/logs.ts` lists what it may be. */
   readonly log: string
   /** The path under which clients reach the hub, where a proxy strips it. */
   readonly basePath?: string
@@ -41,12 +42,14 @@ export interface Config {
 /**
  * Reads the settings from environment variables; empty ones count as missing. Nobody else reads the environment.
  *
+ * @param logs kinds of logs that `LOG` may name; without them `LOG` is not checked
  * @throws AppError `config_invalid` that lists every mistake, with what was expected
  */
-export function parseConfig(env: Readonly<Record<string, string | undefined>> = {}): Config {
+export function parseConfig(env: Readonly<Record<string, string | undefined>> = {}, logs?: LogUrls): Config {
   const mistakes: string[] = []
   const get = <Name extends Setting>(name: Name): v.InferOutput<(typeof settings)[Name]['schema']> => {
-    const { schema, initial } = settings[name]
+    const { initial } = settings[name]
+    const schema = name === 'LOG' ? logUrl(logs) : settings[name].schema
     const fallbacks = { ...(env.LOG === 'memory:' && memoryInitials), ...(env.OPEN === 'true' && openInitials) }
     const found = v.safeParse(schema, env[name] || (fallbacks[name] ?? initial))
     const mayShow = !secrets.includes(name) && !(name === 'LOG' && env.LOG?.includes('@'))

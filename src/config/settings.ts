@@ -7,6 +7,7 @@ import {
   isLong,
   isSafeUrl,
   KIB,
+  logUrl,
   MIB,
   optional,
   optionalText,
@@ -29,10 +30,7 @@ export const settings = {
   LOG: setting(
     'Keep everything published here: memory:, sqlite:PATH, or redis://HOST:PORT/HUB (rediss:// with TLS)',
     'sqlite:./data/tidings.db',
-    text(
-      /^(memory:|sqlite:.+|rediss?:\/\/[^/]+(\/[\w.~-]{1,100})?)$/,
-      'memory:, sqlite:PATH, redis://HOST:PORT/HUB or rediss://HOST:PORT/HUB, with USER:PASSWORD@ before the host if it asks for them',
-    ),
+    logUrl(),
   ),
   BASE_PATH: setting(
     'Expect clients to reach the hub under this path, which a proxy strips; X-Forwarded-Prefix of trusted proxies says it too',

@@ -1,14 +1,9 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
-import { Auth } from '../auth/auth.ts'
 import { type Config, parseConfig } from '../config/config.ts'
 import { AppError } from '../errors.ts'
-import type { Hub } from '../hub/hub.ts'
-import type { Log } from '../log/log.ts'
-import { memoryLog } from '../log/memory.ts'
+import { logs } from './logs.ts'
 import { streamsByFiles } from './machine.ts'
-import { openSqlite } from './sqlite.ts'
-import { warn } from './tell.ts'
 
 /** Settings whose value may be in a file, named by the same setting with `_FILE` behind it. */
 const FROM_FILES = ['LOG', 'AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS'] as const
@@ -24,32 +19,10 @@ export function readConfig(): Config {
     // Whoever names a file of keys does not mean a hub that is open.
     if (!env[name]) throw new AppError('config_invalid', `Cannot start: ${name}_FILE=${file} holds nothing`)
   }
-  const config = parseConfig(env)
+  const config = parseConfig(env, logs)
   if (env.MAX_READERS) return config
   const maxReaders = Math.min(config.hub.maxReaders, streamsByFiles() ?? config.hub.maxReaders)
   return { ...config, hub: { ...config.hub, maxReaders } }
-}
-
-/** Opens the log that `LOG` names. @throws AppError `log_unusable`, `log_locked` */
-export async function openLog({ log, logOptions }: Config): Promise<Log> {
-  const options = { ...logOptions, warn }
-  if (log === 'memory:') return memoryLog(options)
-  if (log.startsWith('sqlite:')) return openSqlite(log.slice('sqlite:'.length), options)
-  const { openRedis } = await import('./redis.ts') // its client is loaded by those who use it
-  return openRedis(log, options)
-}
-
-/** Who may do what, once its keys can be used; on SIGHUP the files of keys are read at once, and else now and then. */
-export async function openAuth({ auth }: Config, hub: Hub): Promise<Auth> {
-  const opened = new Auth(hub, auth, () => readConfig().auth)
-  await opened.check()
-  process.on('SIGHUP', () => {
-    opened.reload().then(
-      () => console.log('SIGHUP: keys are read anew'),
-      (error) => console.error(`SIGHUP: keys stay as they were: ${error instanceof AppError ? error.message : error}`),
-    )
-  })
-  return opened
 }
 
 function contentOf(setting: string, file: string): string {
