@@ -2,15 +2,15 @@ import { createApp } from '../app.ts'
 import type { Config } from '../config/config.ts'
 import { type Connection, envOf } from '../routes/connection.ts'
 import { store } from '../store.ts'
-import { pulled } from './carrier.ts'
+import { answerPulled } from './carrier.ts'
 import { readFile } from './files.ts'
 import { openAuth } from './keys.ts'
+import { heapCheck } from './limits.ts'
+import { eventLines, writeLine } from './log-lines.ts'
 import { openLog } from './logs.ts'
-import { shortOf } from './machine.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
-import { eventLines, tell } from './tell.ts'
 
-/** What we call of Deno's own server. */
+/** The part of Deno's server that we use. */
 interface DenoServer {
   readonly addr: { readonly port: number }
   shutdown(): Promise<void>
@@ -36,14 +36,14 @@ export async function serve(config: Config): Promise<Running> {
   await store.use(await openLog(config), {
     ...config.hub,
     events: eventLines(config.requestLog),
-    isShort: shortOf(config.heapWatermark),
+    isShort: heapCheck(config.heapWatermark),
   })
-  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell })
+  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell: writeLine })
   const isNative = config.carrier === 'native'
   const server = await listen(config, (request, { remoteAddr }) => {
     const connection: Connection = { address: remoteAddr.hostname }
     return isNative
-      ? pulled(request, connection, (env) => app.fetch(request, env))
+      ? answerPulled(request, connection, (env) => app.fetch(request, env))
       : app.fetch(request, envOf(connection))
   })
   return { url: urlOf(config.host, server.addr.port), stop: () => stop(server) }
@@ -59,7 +59,7 @@ async function listen(config: Config, fetch: (request: Request, info: DenoInfo) 
 
 async function stop(server: DenoServer): Promise<void> {
   store.drain()
-  // There is no way to cut what is left: aborting a server that is shutting down throws. The end of the process does it.
+  // Deno cannot close the connections that are left: aborting a server while it shuts down throws. They end with the process.
   await Promise.race([server.shutdown(), new Promise((resolve) => setTimeout(resolve, DRAIN_MS))])
   await store.close()
 }

@@ -2,13 +2,18 @@ import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { type Config, parseConfig } from '../config/config.ts'
 import { AppError } from '../errors.ts'
+import { maxStreamsByFiles } from './limits.ts'
 import { logs } from './logs.ts'
-import { streamsByFiles } from './machine.ts'
 
-/** Settings whose value may be in a file, named by the same setting with `_FILE` behind it. */
+/** Settings that may also be read from a file, which the same name with `_FILE` appended gives. */
 const FROM_FILES = ['LOG', 'AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS'] as const
 
-/** The settings of this process: its environment, what its files hold, and as many streams as it may have files open. */
+/**
+ * Reads the settings of this process from its environment and from the files that this names. Unless `MAX_READERS` is set, the
+ * open-files limit of the process bounds it.
+ *
+ * @throws AppError `config_invalid`
+ */
 export function readConfig(): Config {
   const env: Record<string, string | undefined> = { ...process.env }
   for (const name of FROM_FILES) {
@@ -16,12 +21,12 @@ export function readConfig(): Config {
     if (!file) continue
     if (env[name]) throw new AppError('config_invalid', `Cannot start: ${name} and ${name}_FILE are both set; set one`)
     env[name] = contentOf(`${name}_FILE`, file)
-    // Whoever names a file of keys does not mean a hub that is open.
-    if (!env[name]) throw new AppError('config_invalid', `Cannot start: ${name}_FILE=${file} holds nothing`)
+    // An empty file of keys must not open the hub.
+    if (!env[name]) throw new AppError('config_invalid', `Cannot start: ${name}_FILE=${file} is empty`)
   }
   const config = parseConfig(env, logs)
   if (env.MAX_READERS) return config
-  const maxReaders = Math.min(config.hub.maxReaders, streamsByFiles() ?? config.hub.maxReaders)
+  const maxReaders = Math.min(config.hub.maxReaders, maxStreamsByFiles() ?? config.hub.maxReaders)
   return { ...config, hub: { ...config.hub, maxReaders } }
 }
 

@@ -5,15 +5,16 @@ import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import { readConfig } from './environment.ts'
 
-/** Resolves once the keys can be used. Reads the files of keys again on SIGHUP, and every `AUTH_RELOAD`. */
-export async function openAuth({ auth }: Config, hub: Hub): Promise<Auth> {
-  const opened = new Auth(hub, auth, () => readConfig().auth)
-  await opened.check()
+/** Resolves when the keys can be used. Keys are read again on SIGHUP, and every `AUTH_RELOAD`. @throws AppError `config_invalid` */
+export async function openAuth({ auth: options }: Config, hub: Hub): Promise<Auth> {
+  const auth = new Auth(hub, options, () => readConfig().auth)
+  await auth.check()
   process.on('SIGHUP', () => {
-    opened.reload().then(
-      () => console.log('SIGHUP: keys are read anew'),
-      (error) => console.error(`SIGHUP: keys stay as they were: ${error instanceof AppError ? error.message : error}`),
+    auth.reload().then(
+      () => console.log('SIGHUP: read the keys again'),
+      (error) =>
+        console.error(`SIGHUP: kept the keys as they were: ${error instanceof AppError ? error.message : error}`),
     )
   })
-  return opened
+  return auth
 }

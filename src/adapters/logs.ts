@@ -2,8 +2,8 @@ import type { Config } from '../config/config.ts'
 import { type LogUrl, schemeOf } from '../config/values.ts'
 import type { Log, LogOptions } from '../log/log.ts'
 import { memoryLog } from '../log/memory.ts'
+import { warn } from './log-lines.ts'
 import { openSqlite } from './sqlite.ts'
-import { warn } from './tell.ts'
 
 /** A kind of log that `LOG` may name: how its URL looks, and how it is opened. */
 interface LogKind extends LogUrl {

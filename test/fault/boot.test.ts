@@ -22,7 +22,9 @@ describe.each(servers)('a server on $name says at its start', (runtime) => {
     expect(disk.output).toContain(
       `Tidings listens on http://localhost:${disk.port} (open to everybody who can reach it); log sqlite:${file}, durability disk\n`,
     )
-    expect(disk.output).toContain('OPEN=true: whoever reaches this hub may read, write and delete everything in it\n')
+    expect(disk.output).toContain(
+      'OPEN=true: everybody who can reach this hub may read, write and delete everything in it\n',
+    )
   })
 
   test('every setting there is, when asked with --help', async () => {

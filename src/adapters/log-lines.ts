@@ -1,0 +1,45 @@
+import pino from 'pino'
+import type { Config } from '../config/config.ts'
+import type { EndReason, HubEvents } from '../hub/events.ts'
+import { safe, type TellRequest } from '../requests.ts'
+import { failureLine } from './failure.ts'
+
+const logger = pino({
+  base: null,
+  timestamp: pino.stdTimeFunctions.isoTime,
+  formatters: { level: (level) => ({ level }) },
+})
+
+/** Writes a line of JSON for a request to stdout. */
+export const writeLine: TellRequest = (line) => {
+  if (line.status >= 500) logger.error(line)
+  else logger.info(line)
+}
+
+/** Writes a line of JSON for the operator to stdout. */
+export const warn = (message: string): void => logger.warn({ message })
+
+/** Characters of a stream's name that a line shows: enough to tell streams apart. The whole name lets its holder change the stream. */
+const NAME_LENGTH = 8
+
+/** Ends that neither reader nor operator asked for: they are logged even where only refusals are. */
+const UNWANTED: readonly EndReason[] = ['stalled', 'failed', 'revoked', 'replaced']
+
+/** Reports the events of a hub as lines of JSON: the end of each stream on stdout, failures with their causes on stderr. */
+export function eventLines(which: Config['requestLog']): HubEvents {
+  return {
+    failed: (what, cause) => console.error(failureLine(what, cause)),
+    ended(subscription, why) {
+      if (which === 'none' || (which === 'refused' && !UNWANTED.includes(why))) return
+      const { topics, patterns } = subscription.group.selection.filter
+      logger.info({
+        stream: subscription.stream.slice(0, NAME_LENGTH),
+        end: why,
+        ...(subscription.who !== undefined && { who: safe(subscription.who, 100) }),
+        topics: topics.size + patterns.length,
+        ms: Math.round(performance.now() - subscription.openedAt),
+        ...subscription.handed,
+      })
+    },
+  }
+}
