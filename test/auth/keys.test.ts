@@ -212,7 +212,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
       for (const [i, emptied] of ['', '\n \n', '# none any more\n'].entries()) {
         writeFileSync(file, emptied)
         hangUp(server)
-        await expect.poll(() => server.output.match(/^SIGHUP: keys /gm)?.length).toBe(i + 1)
+        await expect.poll(() => server.output.match(/^SIGHUP: kept the keys /gm)?.length).toBe(i + 1)
         expect(await answerTo(over(server), {})).toBe('401 token_missing')
         expect(await answerTo(over(server), credentials)).toBe(200)
       }
