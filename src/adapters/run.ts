@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts'
 import { settings } from '../config/settings.ts'
 import { AppError } from '../errors.ts'
 import { store } from '../store.ts'
+import { exit, replaceConsole } from './console.ts'
 import { readConfig } from './environment.ts'
 
 /** Longest wait for streams to end and requests to be answered, before connections are closed. */
@@ -23,8 +24,12 @@ export interface Running {
 
 /** Runs a server as a program: reads its settings from the environment, says in one line what it serves, stops on SIGINT and SIGTERM. */
 export async function run(serve: (config: Config) => Promise<Running>): Promise<void> {
+  replaceConsole()
   try {
-    if (process.argv.includes('--help') || process.argv.includes('-h')) return console.log(help())
+    if (process.argv.includes('--help') || process.argv.includes('-h')) {
+      console.log(help())
+      return exit(0)
+    }
     const config = readConfig()
     const running = await serve(config)
     stopOnSignals(running) // before the line below, whose reader may stop us at once
@@ -37,7 +42,7 @@ export async function run(serve: (config: Config) => Promise<Running>): Promise<
     )
   } catch (error) {
     console.error(error instanceof AppError ? error.message : error)
-    process.exit(1)
+    await exit(1)
   }
 }
 
@@ -75,7 +80,7 @@ function stopOnSignals(running: Running): void {
       isStopping = true
       console.log(`${signal}: draining ${store.readers} streams`)
       await running.stop()
-      process.exit(0)
+      await exit(0)
     })
 }
 
