@@ -10,6 +10,8 @@ import { readConfig } from './environment.ts'
 
 /** Longest wait for streams to end and requests to be answered, before connections are closed. */
 export const DRAIN_MS = 5000
+/** A signal within this time of the first is the same one: Ctrl-C reaches the hub from the terminal, and again from `npm start`. */
+const SAME_SIGNAL_MS = 500
 
 /** A server that listens. */
 export interface Running {
@@ -73,11 +75,15 @@ export function urlOf(host: string, port: number): string {
 }
 
 function stopOnSignals(running: Running): void {
-  let isStopping = false
+  let stoppingSince: number | undefined
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.on(signal, async () => {
-      if (isStopping) process.exit(1) // a second signal does not wait
-      isStopping = true
+      const now = performance.now()
+      if (stoppingSince !== undefined) {
+        if (now - stoppingSince > SAME_SIGNAL_MS) process.exit(1) // a second signal does not wait
+        return
+      }
+      stoppingSince = now
       console.log(`${signal}: draining ${store.readers} streams`)
       await running.stop()
       await exit(0)
