@@ -9,10 +9,12 @@ const DRAIN_MS = 500
 export function replaceConsole(): void {
   for (const method of ['log', 'info', 'debug'] as const) console[method] = (...data) => stdout.write(format(...data))
   for (const method of ['error', 'warn', 'trace'] as const) console[method] = (...data) => stderr.write(format(...data))
-  process.on('exit', () => {
+  const flush = () => {
     stdout.flush()
     stderr.flush()
-  })
+  }
+  flush() // opens both, while there are file descriptors
+  process.on('exit', flush)
 }
 
 /** Ends the process once its last lines are written, or nobody reads them. */

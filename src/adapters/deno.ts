@@ -3,29 +3,13 @@ import type { Config } from '../config/config.ts'
 import { type Connection, envOf } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { answerPulled } from './carrier.ts'
+import { type DenoInfo, DenoListener } from './deno-listener.ts'
 import { readFile } from './files.ts'
 import { openAuth } from './keys.ts'
 import { heapCheck } from './limits.ts'
 import { eventLines, writeLine } from './log-lines.ts'
 import { openLog } from './logs.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
-
-/** The part of Deno's server that we use. */
-interface DenoServer {
-  readonly addr: { readonly port: number }
-  shutdown(): Promise<void>
-}
-
-interface DenoInfo {
-  readonly remoteAddr: { readonly hostname: string }
-}
-
-declare const Deno: {
-  serve(
-    options: { hostname: string; port: number; onListen(): void },
-    fetch: (request: Request, info: DenoInfo) => Response | Promise<Response>,
-  ): DenoServer
-}
 
 /**
  * Serves the store of this process over HTTP on Deno until `stop`.
@@ -40,27 +24,27 @@ export async function serve(config: Config): Promise<Running> {
   })
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, tell: writeLine })
   const isNative = config.carrier === 'native'
-  const server = await listen(config, (request, { remoteAddr }) => {
+  const listener = await listen(config, (request, { remoteAddr }) => {
     const connection: Connection = { address: remoteAddr.hostname }
     return isNative
       ? answerPulled(request, connection, (env) => app.fetch(request, env))
       : app.fetch(request, envOf(connection))
   })
-  return { url: urlOf(config.host, server.addr.port), stop: () => stop(server) }
+  return { url: urlOf(config.host, listener.port), stop: () => stop(listener) }
 }
 
 async function listen(config: Config, fetch: (request: Request, info: DenoInfo) => Response | Promise<Response>) {
   try {
-    return Deno.serve({ hostname: config.host, port: config.port, onListen: () => {} }, fetch)
+    return new DenoListener(config.host, config.port, fetch)
   } catch (cause) {
     throw await cannotListen(config, cause)
   }
 }
 
-async function stop(server: DenoServer): Promise<void> {
+async function stop(listener: DenoListener): Promise<void> {
   store.drain()
   // Deno cannot close the connections that are left: aborting a server while it shuts down throws. They end with the process.
-  await Promise.race([server.shutdown(), new Promise((resolve) => setTimeout(resolve, DRAIN_MS))])
+  await Promise.race([listener.shutdown(), new Promise((resolve) => setTimeout(resolve, DRAIN_MS))])
   await store.close()
 }
 

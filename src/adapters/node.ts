@@ -8,6 +8,7 @@ import type { Config } from '../config/config.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import { type Connection, envOf } from '../routes/connection.ts'
 import { store } from '../store.ts'
+import { AcceptFailures } from './accept-failures.ts'
 import { writeToSocket } from './carrier.ts'
 import { readFile } from './files.ts'
 import { openAuth } from './keys.ts'
@@ -81,6 +82,8 @@ async function listenTo(app: ReturnType<typeof createApp>, config: Config): Prom
     socket.destroySoon()
   })
   await once(server, 'listening')
+  const failures = new AcceptFailures()
+  server.on('error', (cause) => failures.report(cause)) // without a listener it would end the process
   return { server, port: (server.address() as AddressInfo).port }
 }
 

@@ -4,7 +4,7 @@ import { cleanUp, type Server, start, withoutProc } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
 const FILES = 200
-/** What is left of them for streams, by `adapters/machine.ts`. */
+/** What is left of them for streams, by `adapters/limits.ts`. */
 const STREAMS = 160
 
 /** How to have a runtime run with a heap of so many MiB, where it can be told. */
