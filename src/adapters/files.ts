@@ -1,6 +1,6 @@
 import { readFile as readBytes, readdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { extname } from 'node:path'
+import { basename, extname } from 'node:path'
 import type { File } from '../routes/page.ts'
 
 const PUBLIC = new URL('../../public/', import.meta.url)
@@ -19,7 +19,10 @@ const SWAGGER_UI = ['swagger-ui-bundle.js', 'swagger-ui.css']
 
 /** Finds a file of `public/` by its exact path, `index.html` as `/`. The map is read once; no spelling of a path reaches other files. */
 export async function readFile(path: string): Promise<File | undefined> {
-  files ??= readAll()
+  files ??= readAll().catch((cause) => {
+    files = undefined // the next request tries again: there may have been no file descriptors
+    throw cause
+  })
   return (await files).get(path)
 }
 
@@ -30,13 +33,20 @@ async function readAll(): Promise<ReadonlyMap<string, File>> {
     if (type) found.set(path, { type, bytes: new Uint8Array(await readBytes(source)) })
   }
   for (const name of await readdir(PUBLIC)) await add(pathOf(name), new URL(name, PUBLIC))
+  const swaggerUi = findSwaggerUi()
+  for (const file of swaggerUi) await add(`/docs/${basename(file)}`, file)
+  if (swaggerUi.length === 0) for (const path of ['/docs', '/docs.js']) found.delete(path)
+  return found
+}
+
+/** The paths of the files that /docs needs; none if the dependency is not installed. */
+function findSwaggerUi(): string[] {
   try {
     const { resolve } = createRequire(import.meta.url)
-    for (const name of SWAGGER_UI) await add(`/docs/${name}`, resolve(`swagger-ui-dist/${name}`))
+    return SWAGGER_UI.map((name) => resolve(`swagger-ui-dist/${name}`))
   } catch {
-    for (const path of ['/docs', '/docs.js']) found.delete(path) // The dependency is not installed.
+    return []
   }
-  return found
 }
 
 function pathOf(name: string): string {

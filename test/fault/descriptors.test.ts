@@ -54,6 +54,15 @@ async function publish({ port }: Server, data: string): Promise<string> {
   return ((await json(answer)) as { id: string }).id
 }
 
+/** The status of the page, asked for on a connection that is open from before. */
+async function page({ port }: Server): Promise<number> {
+  const asked = request({ port, agent, path: '/' }).end()
+  const [answer] = await once(asked, 'response')
+  answer.resume()
+  await once(answer, 'end')
+  return answer.statusCode
+}
+
 describe.skipIf(withoutProc !== '')('connections that take every file descriptor', () => {
   test.each(servers)('do not end a hub on $name: open streams go on, and it accepts again', async (runtime) => {
     const server = await start({ LOG: `sqlite:${folder()}/hub.db` }, limited(runtime))
@@ -73,6 +82,21 @@ describe.skipIf(withoutProc !== '')('connections that take every file descriptor
     expect(await server.kill('SIGTERM')).toBe(0)
     expect(server.output).toContain('SIGTERM: draining 1 streams')
     if (runtime === deno) expect(server.output).toContain('Cannot accept connections, trying again: ')
+  })
+
+  test.each(servers)('do not break the page of a hub on $name for longer than they are open', async (runtime) => {
+    const server = await start({ MAX_READERS: '1000' }, limited(runtime))
+    await publish(server, 'opens the connection that the page is requested on')
+    for (let i = 0; i < CONNECTIONS; i++) {
+      const { socket } = new Stream(server.port, '/event?topic=b')
+      attackers.push(socket)
+    }
+    await pause(500)
+    await page(server) // 500 where no file can be opened now
+    for (const socket of attackers.splice(0)) socket.destroy()
+    await expect.poll(async () => (await fetch(`${server.url}/health`)).status).toBe(200)
+    await expect.poll(() => page(server)).toBe(200)
+    expect((await fetch(`${server.url}/docs`)).status).toBe(200)
   })
 
   test('are reported on Node, even where it could not close them', async () => {
