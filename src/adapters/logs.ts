@@ -16,7 +16,8 @@ export const logs: Readonly<Record<string, LogKind>> = {
   memory: { form: 'memory:', pattern: /^memory:$/, open: (_, options) => memoryLog(options) },
   sqlite: {
     form: 'sqlite:PATH',
-    pattern: /^sqlite:.+$/,
+    pattern: /^sqlite:(?!\/\/).+$/,
+    hint: 'with no // before PATH: sqlite:data/tidings.db or sqlite:/var/lib/tidings.db',
     open: (url, options) => openSqlite(url.slice('sqlite:'.length), options),
   },
   redis: redis('redis'),
@@ -26,8 +27,8 @@ export const logs: Readonly<Record<string, LogKind>> = {
 function redis(scheme: string): LogKind {
   return {
     form: `${scheme}://HOST:PORT/HUB`,
-    pattern: new RegExp(`^${scheme}://[^/]+(/[\\w.~-]{1,100})?$`),
-    hint: 'with USER:PASSWORD@ before HOST if the server asks for them',
+    pattern: new RegExp(`^${scheme}://[^/]+/[\\w.~-]{1,100}$`),
+    hint: 'with the name of a hub, and USER:PASSWORD@ before HOST if the server asks for them',
     // Only the hubs that use the client load it.
     open: async (url, options) => (await import('./redis.ts')).openRedis(url, options),
   }

@@ -2,6 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { logs } from '../../src/adapters/logs.ts'
 import { type Config, parseConfig } from '../../src/config/config.ts'
 
+const REDIS =
+  'redis://HOST:PORT/HUB, with the name of a hub, and USER:PASSWORD@ before HOST if the server asks for them'
+
 const logOf = (LOG: string, kinds = logs): Config['log'] => parseConfig({ LOG }, kinds).log
 
 describe('LOG', () => {
@@ -20,15 +23,19 @@ describe('LOG', () => {
     ['data/tidings.db', 'memory:, sqlite:PATH, redis://HOST:PORT/HUB or rediss://HOST:PORT/HUB'],
     ['constructor:', 'memory:, sqlite:PATH, redis://HOST:PORT/HUB or rediss://HOST:PORT/HUB'],
     ['memory:x', 'memory:'],
-    ['sqlite:', 'sqlite:PATH'],
-    ['redis:hub', 'redis://HOST:PORT/HUB, with USER:PASSWORD@ before HOST if the server asks for them'],
+    ['sqlite:', 'sqlite:PATH, with no // before PATH: sqlite:data/tidings.db or sqlite:/var/lib/tidings.db'],
+    ['sqlite://x', 'sqlite:PATH, with no // before PATH: sqlite:data/tidings.db or sqlite:/var/lib/tidings.db'],
+    ['sqlite:///x', 'sqlite:PATH, with no // before PATH: sqlite:data/tidings.db or sqlite:/var/lib/tidings.db'],
+    ['redis:hub', REDIS],
+    ['redis://127.0.0.1:6379', REDIS],
+    ['redis://127.0.0.1:6379/', REDIS],
   ])('refuses %s: expected %s', (url, expected) => {
     expect(() => logOf(url)).toThrow(new RegExp(`LOG="${url}": expected ${expected}`))
   })
 
   test('does not show a URL that may hold a password', () => {
-    expect(() => logOf('redis://user:pass#word@host')).not.toThrow() // whoever opens it refuses it, and shows nothing either
-    expect(() => logOf('mysql://user:secret@host/hub')).toThrow(/^((?!secret).)*$/s)
+    for (const url of ['mysql://user:secret@host/hub', 'redis://user:secret@host', 'redis://user:se/secret@host/hub'])
+      expect(() => logOf(url)).toThrow(/^((?!secret).)*$/s)
   })
 
   test('takes another kind of log with one more entry in the table', () => {
