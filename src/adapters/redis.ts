@@ -10,6 +10,9 @@ const PING_MS = 1000
 const CONNECT_MS = 3000
 /** Longest wait for the first connection, so that the server may be started at the same time as the hub. */
 const START_MS = 5000
+/** A server that has not answered after this time is reported. */
+const REPORT_MS = 500
+const NO_ANSWER = 'the server does not answer'
 /** Pauses between attempts to connect, from the first to the longest; up to half of each is random. */
 const RETRY_MS = { first: 100, longest: 2000 }
 /** Most redirections of a cluster that the start follows. */
@@ -42,11 +45,18 @@ const optionsOf = (url: string): Parameters<typeof createClient>[0] => ({
  */
 export async function openRedis(url: string, options: Partial<LogOptions> = {}): Promise<Log> {
   const { server, name } = parseUrl(url)
-  const redis = await connect(server, `${baseOf(name)}:meta`).catch((cause) => {
-    throw new AppError('log_unusable', `Cannot reach the log at ${withoutCredentials(url)}: ${reasonOf(cause)}`, {
-      cause,
-    })
+  const failure = (cause: unknown) => `Cannot reach the log at ${withoutCredentials(url)}: ${reasonOf(cause)}`
+  let lastError: unknown = new Error(NO_ANSWER)
+  const report = setTimeout(() => {
+    options.warn?.(`${failure(lastError)}; trying again for ${START_MS / 1000} s`)
+  }, REPORT_MS)
+  const redis = await connect(server, `${baseOf(name)}:meta`, (error) => {
+    lastError = error
   })
+    .catch((cause) => {
+      throw new AppError('log_unusable', failure(cause), { cause })
+    })
+    .finally(() => clearTimeout(report))
   try {
     return await redisLog(redis, { ...options, name })
   } catch (cause) {
@@ -84,13 +94,14 @@ class Pair {
   /** The last error of either. */
   error: unknown
 
-  constructor(url: string) {
+  constructor(url: string, onError?: (error: unknown) => void) {
     this.shared = createClient({ ...optionsOf(url), pingInterval: PING_MS })
     this.blocking = createClient(optionsOf(url))
     // Not reported here: commands are refused meanwhile, and /ready says why.
     for (const client of [this.shared, this.blocking])
       client.on('error', (error) => {
         this.error = error
+        onError?.(error)
       })
   }
 
@@ -109,21 +120,22 @@ class Pair {
  * node is away, the other nodes that are known are tried
  * (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#redirection-and-resharding).
  *
+ * @param onError called with each error of the first connections
  * @throws the error of the last attempt
  */
-async function connect(url: string, key: string): Promise<Redis> {
+async function connect(url: string, key: string, onError: (error: unknown) => void): Promise<Redis> {
   const nodes = new Set([url])
   const listeners: (() => void)[] = []
   let isClosed = false
   let node = url
-  let pair = await openPair(node)
+  let pair = await openPair(node, onError)
   for (let i = 0; i < MAX_REDIRECTIONS; i++) {
     const address = await pair.shared.sendCommand(['HGET', key, 'epoch']).then(() => undefined, movedTo)
     if (address === undefined) break
     pair.destroy()
     node = withAddress(url, address)
     nodes.add(node)
-    pair = await openPair(node)
+    pair = await openPair(node, onError)
   }
   watch()
 
@@ -179,11 +191,11 @@ async function connect(url: string, key: string): Promise<Redis> {
 }
 
 /** @throws the error of the last attempt, after `START_MS` */
-async function openPair(url: string): Promise<Pair> {
-  const pair = new Pair(url)
+async function openPair(url: string, onError: (error: unknown) => void): Promise<Pair> {
+  const pair = new Pair(url, onError)
   let timer: ReturnType<typeof setTimeout> | undefined
   const deadline = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(pair.error ?? new Error('the server does not answer')), START_MS)
+    timer = setTimeout(() => reject(pair.error ?? new Error(NO_ANSWER)), START_MS)
   })
   try {
     await Promise.race([pair.connect(), deadline])

@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, test } from 'vitest'
 import { settings } from '../../src/config/settings.ts'
+import { redisServer, withoutRedis } from '../server/redis.ts'
 import { bun, deno, node, servers, worker } from '../server/runtimes.ts'
-import { cleanUp, folder, launch, type Process, type Server, start } from '../server/server.ts'
+import { cleanUp, folder, freePort, launch, type Process, type Server, start } from '../server/server.ts'
 
 afterEach(cleanUp)
 
@@ -36,6 +37,45 @@ describe.each(servers)('a server on $name says at its start', (runtime) => {
 
   test('that it listens, and can be stopped from then on', async () => {
     for (let i = 0; i < 5; i++) expect(await (await start({}, runtime)).kill('SIGTERM')).toBe(0)
+  })
+})
+
+describe.each(servers)('a server on $name whose Redis is away at the start', (runtime) => {
+  test('reports it within a second, tries again, and ends after 5 s', async () => {
+    const url = `redis://127.0.0.1:${await freePort()}/hub`
+    const began = performance.now()
+    const running = launch({ LOG: url.replace('//', '//user:secret@'), PORT: '0' }, [], runtime)
+    await running.says(new RegExp(`"Cannot reach the log at ${url}: .*ECONNREFUSED.*; trying again for 5 s"`))
+    expect(performance.now() - began).toBeLessThan(2000) // the start of the process included
+    expect(running.child.exitCode).toBeNull()
+    expect(await running.stopped).toBe(1)
+    const lines = running.output.trimEnd().split('\n')
+    expect(lines).toHaveLength(2)
+    expect(lines.at(-1)).toMatch(new RegExp(`^Cannot reach the log at ${url}: .*ECONNREFUSED`))
+    expect(running.output).not.toContain('secret')
+  })
+
+  test('reports a server that does not answer', async () => {
+    const silent = createServer(() => {}).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as { port: number }
+    const running = launch({ LOG: `redis://127.0.0.1:${port}/hub`, PORT: '0' }, [], runtime)
+    const began = performance.now()
+    await running.says(/"Cannot reach the log at \S+: the server does not answer; trying again for 5 s"/)
+    expect(performance.now() - began).toBeLessThan(2000)
+    await running.kill('SIGKILL')
+    silent.close()
+  })
+
+  test.skipIf(withoutRedis)('starts as soon as it is there', async () => {
+    const redis = await redisServer()
+    await redis.kill()
+    const running = launch({ LOG: redis.url(), PORT: '0' }, [], runtime)
+    await running.says(/trying again/)
+    await redis.start()
+    await running.says(runtime.listens)
+    expect(await running.kill('SIGTERM')).toBe(0)
+    await redis.kill()
   })
 })
 
