@@ -10,6 +10,10 @@ export async function openAuth({ auth: options }: Config, hub: Hub): Promise<Aut
   const auth = new Auth(hub, options, () => readConfig().auth)
   await auth.check()
   process.on('SIGHUP', () => {
+    if (!auth.isClosed) {
+      console.log('SIGHUP: this hub has no keys to read')
+      return
+    }
     auth.reload().then(
       () => console.log('SIGHUP: read the keys again'),
       (error) =>

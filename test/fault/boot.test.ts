@@ -79,6 +79,15 @@ describe.each(servers)('a server on $name whose Redis is away at the start', (ru
   })
 })
 
+describe.each(servers)('an open server on $name', (runtime) => {
+  test('reports on SIGHUP that it has no keys to read', async () => {
+    const server = await start({}, runtime)
+    process.kill(server.pid, 'SIGHUP')
+    await server.says(/^SIGHUP: this hub has no keys to read$/m)
+    expect((await fetch(`${server.url}/health`)).status).toBe(200)
+  })
+})
+
 describe.each(servers)('a server on $name does not start', (runtime) => {
   test('on a file that another process writes to: it names that process, which goes on', async () => {
     const log = `sqlite:${join(folder(), 'hub.db')}`
