@@ -42,6 +42,8 @@ export async function serve(config: Config): Promise<Running> {
   const isNative = config.carrier === 'native'
   const sweeps = new Sweeps()
   const server = await listen(config, (request, bun) => {
+    const absolute = withOrigin(request, urlOf(config.host, bun.port))
+    if (!absolute) return new Response(null, { status: 400 })
     const address = bun.requestIP(request)?.address
     const connection: Connection = {
       ...(address && { address }),
@@ -49,10 +51,19 @@ export async function serve(config: Config): Promise<Running> {
       destroy: () => bun.timeout(request, sweeps.nextTimeout(performance.now())),
     }
     return isNative
-      ? answerPulled(request, connection, (env) => app.fetch(request, env))
-      : app.fetch(request, envOf(connection))
+      ? answerPulled(absolute, connection, (env) => app.fetch(absolute, env))
+      : app.fetch(absolute, envOf(connection))
   })
   return { url: urlOf(config.host, server.port), stop: () => stop(server) }
+}
+
+/**
+ * The request with an absolute URL; undefined if its Host is not valid. Bun gives the URL of a request without a valid Host as a path
+ * alone, and HTTP/1.0 permits requests without a Host.
+ */
+function withOrigin(request: Request, origin: string): Request | undefined {
+  if (!request.url.startsWith('/')) return request
+  return request.headers.has('host') ? undefined : new Request(`${origin}${request.url}`, request)
 }
 
 async function listen(config: Config, fetch: (request: Request, server: BunServer) => Response | Promise<Response>) {

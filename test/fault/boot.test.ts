@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { get, type IncomingMessage } from 'node:http'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -85,6 +85,17 @@ describe.each(servers)('an open server on $name', (runtime) => {
     process.kill(server.pid, 'SIGHUP')
     await server.says(/^SIGHUP: this hub has no keys to read$/m)
     expect((await fetch(`${server.url}/health`)).status).toBe(200)
+  })
+
+  test('serves HTTP/1.0 without a Host, and refuses a Host that is not valid', async () => {
+    const { port } = await start({}, runtime)
+    const health = await exchange(port, 'GET /health HTTP/1.0\r\n\r\n')
+    expect(health).toMatch(/^HTTP\/1\.\d 200 OK\r\n(.|\s)*\{"status":"ok"\}$/)
+    const body = 'Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello'
+    expect(await exchange(port, `POST /send?topic=a HTTP/1.0\r\n${body}`)).toMatch(/^HTTP\/1\.\d 200 OK\r\n/)
+    expect(await exchange(port, 'GET /event?topic=a&last=1 HTTP/1.0\r\n\r\n', /data: hello\n/)).toContain('hub.open')
+    for (const host of ['a b', '@', ''])
+      expect(await exchange(port, `GET /health HTTP/1.0\r\nHost: ${host}\r\n\r\n`)).toMatch(/^HTTP\/1\.\d 40[03] /)
   })
 })
 
@@ -274,6 +285,18 @@ function preloaded(code: string): string {
 async function ask({ port }: Server, host: string): Promise<IncomingMessage> {
   const request = get({ port, host: '127.0.0.1', path: '/health', headers: { host }, agent: false })
   const [answer] = await once(request, 'response')
+  return answer
+}
+
+/** What a server answers to these bytes, until it ends the connection or has sent this. */
+async function exchange(port: number, sent: string, until?: RegExp): Promise<string> {
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8')
+  socket.write(sent)
+  let answer = ''
+  for await (const text of socket) {
+    answer += text
+    if (until?.test(answer)) break
+  }
   return answer
 }
 
