@@ -44,7 +44,7 @@ function descriptorSink(fd: number): Sink {
   }
 }
 
-/** A sink over writes that take their time. The first call begins one; a later call with the same bytes says what came of it. */
+/** A sink over asynchronous writes. The first call begins a write; a later call with the same bytes returns its result. */
 function asynchronousSink(stream: DenoStream): Sink {
   let isBusy = false
   let outcome: { readonly written: number } | { readonly cause: unknown } | undefined
