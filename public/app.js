@@ -54,14 +54,14 @@ function watch(topics, names) {
       },
       gap(gap) {
         stateView.gap()
-        // Until the next message moves the position on, each reconnection tells of the same gap.
+        // Until the next message moves the position, each reconnection reports the same gap.
         const notice = JSON.stringify(gap)
         if (notice === lastNotice) return
         lastNotice = notice
         add(gapRow(gap))
       },
       closed: (topic) => add(closedRow(topic)),
-      locked() {
+      unauthorized() {
         login.show()
         byId('options').open = true
       },

@@ -1,7 +1,7 @@
 import { sendMessage } from './send.js'
 import { onlyTopic, suggestedTopic } from './topics.js'
 
-/** The form that sends: to the one watched topic, or to the topic its own field names. */
+/** The form that sends messages: to the watched topic, or to the topic in its own field if several are watched. */
 export function createComposer(form, whenSent) {
   const message = form.querySelector('#message')
   const label = form.querySelector('label[for="message"]')
@@ -28,9 +28,9 @@ export function createComposer(form, whenSent) {
     if (refusal) {
       showRefusal(refusal)
     } else {
-      // What was typed on while the message was under way is the next message.
+      // Text typed while the message was being sent is the next message.
       if (message.value === text) message.value = ''
-      // Only a message to a topic of the sender's own choice may never appear in the list.
+      // A message to a topic of the sender's choice may not be in the list, so say that it was sent.
       if (!destination.hidden) sent.textContent = `Sent to ${topic} as ${id}`
       whenSent()
     }
@@ -39,8 +39,8 @@ export function createComposer(form, whenSent) {
   }
 
   function showRefusal({ detail, code }) {
-    const atFault = code.startsWith('topic_') && !destination.hidden ? to : message
-    atFault.setAttribute('aria-invalid', 'true')
+    const field = code.startsWith('topic_') && !destination.hidden ? to : message
+    field.setAttribute('aria-invalid', 'true')
     error.textContent = detail
     if (!code) return
     const tag = document.createElement('code')
@@ -59,7 +59,7 @@ export function createComposer(form, whenSent) {
     send()
   })
   message.addEventListener('keydown', (event) => {
-    // The Enter that ends the composing of a word, as in Japanese, is not meant to send it.
+    // While a word is being composed, as in Japanese, Enter ends the composition and sends nothing.
     if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
     event.preventDefault()
     form.requestSubmit()
@@ -70,10 +70,10 @@ export function createComposer(form, whenSent) {
     watch(watched) {
       topics = watched
       const only = onlyTopic(topics)
-      const asks = topics.length > 0 && only === null
-      destination.hidden = !asks
-      to.required = asks
-      to.value = asks ? suggestedTopic(topics) : ''
+      const needsTopic = topics.length > 0 && only === null
+      destination.hidden = !needsTopic
+      to.required = needsTopic
+      to.value = needsTopic ? suggestedTopic(topics) : ''
       destinations.replaceChildren(...topics.filter((topic) => onlyTopic([topic])).map((topic) => new Option(topic)))
       label.textContent = only === null ? 'Message' : `Message to ${only}`
       clearOutcome()

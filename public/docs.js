@@ -1,6 +1,6 @@
 /* global SwaggerUIBundle */
 
-/** Shows /openapi.json. An EventSource never ends, so subscribing is left to curl. */
+/** Renders /openapi.json. Its GET requests cannot be tried out here, because an event stream does not end: use curl. */
 SwaggerUIBundle({
   url: 'openapi.json',
   dom_id: '#docs',

@@ -1,18 +1,18 @@
-/** What arrives on a stream, read into an entry to show. */
+/** Reads the data of events. */
 
-/** Reads a frame of the public stream, which brings its own time. */
-export function readPublic(data) {
+/** Reads an event of the demo stream, whose data has a time. */
+export function readDemo(data) {
   try {
     const { message, timestamp } = JSON.parse(data)
     const at = new Date(timestamp)
     if (typeof message === 'string' && !Number.isNaN(at.valueOf())) return { text: message, at }
   } catch {
-    // Whatever came is still a message; it is shown as it is.
+    // Other data is shown as it is.
   }
   return readTopic(data)
 }
 
-/** Reads a frame of a topic: any text, and no time but that of its arrival. */
+/** Reads an event of a topic: any text, with the time of its arrival. */
 export const readTopic = (data) => ({ text: data, at: new Date() })
 
 /** Reads the data of one of the hub's own events. */

@@ -1,11 +1,11 @@
 const rowLimit = 500
 
-/** Closer to the end than this, a reader is taken to be reading along. */
+/** Pixels from the end within which the list keeps following its end. */
 const endMargin = 40
 
 /**
- * A bounded list that follows its end while the reader is there, and holds still while they read further up.
- * Rows arriving together are shown together, so that a burst costs one layout.
+ * A bounded list that follows its end while it is scrolled there, and keeps still while it is scrolled up.
+ * Rows that arrive together are shown together, so that a burst costs one layout.
  */
 export function createList({ log, list, newest }) {
   let waiting = []
@@ -57,12 +57,12 @@ export function createList({ log, list, newest }) {
     toEnd()
     log.focus({ preventScroll: true })
   })
-  // A growing text field or a phone's keyboard takes height from the list.
+  // A growing text field or a phone's keyboard reduces the height of the list.
   new ResizeObserver(() => {
     if (following) toEnd()
   }).observe(log)
 
-  // Not every browser lets the keyboard into an area that only scrolls.
+  // Some browsers do not let the keyboard focus an element that only scrolls.
   log.tabIndex = 0
 
   return {
@@ -70,7 +70,7 @@ export function createList({ log, list, newest }) {
     add(row) {
       waiting.push(row)
       if (waiting.length > rowLimit) waiting.shift()
-      // A timer and not an animation frame: those stop in a hidden tab, where messages still arrive.
+      // A timer, because animation frames stop in a hidden tab, where messages still arrive.
       flushTimer ??= setTimeout(flush, 16)
     },
     clear() {

@@ -1,31 +1,31 @@
 import { readProblem } from './refusal.js'
 
-/** The form that takes a token for the cookie of this page; it stays hidden where nobody has to say who they are. */
+/** The form that exchanges a token for a login cookie. It stays hidden until the hub refuses a request without a token. */
 export function createLogin(form, whenDone) {
   const token = form.querySelector('#token')
-  const told = form.querySelector('#login-told')
+  const error = form.querySelector('#login-error')
 
-  async function ask(method, headers) {
-    told.textContent = ''
+  async function request(method, headers) {
+    error.textContent = ''
     try {
       const response = await fetch('login', { method, headers, signal: AbortSignal.timeout(15_000) })
       if (!response.ok) {
-        told.textContent = (await readProblem(response)).detail
+        error.textContent = (await readProblem(response)).detail
         return
       }
       token.value = ''
       whenDone()
     } catch {
-      told.textContent = 'The server could not be reached.'
+      error.textContent = 'The server could not be reached.'
     }
   }
 
   form.addEventListener('submit', (event) => {
     event.preventDefault()
-    // What a header cannot hold is no token.
-    ask('POST', { authorization: `Bearer ${token.value.replace(/[^\x21-\x7e]/g, '')}` })
+    // Characters that a header cannot hold are no part of a token.
+    request('POST', { authorization: `Bearer ${token.value.replace(/[^\x21-\x7e]/g, '')}` })
   })
-  form.querySelector('#logout').addEventListener('click', () => ask('DELETE', {}))
+  form.querySelector('#logout').addEventListener('click', () => request('DELETE', {}))
 
   return {
     show() {

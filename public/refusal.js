@@ -1,6 +1,6 @@
-/** The server's own words when it says no. */
+/** Reads why the server refused a request. */
 
-/** The detail and code of a problem answer, as far as it has them. */
+/** The detail and code of a problem response, with a fallback for responses without them. */
 export async function readProblem(response) {
   const problem = await response.json().catch(() => ({}))
   const detail = problem?.detail || problem?.title || `The server answered ${response.status}.`
@@ -8,17 +8,17 @@ export async function readProblem(response) {
 }
 
 /**
- * EventSource hides why it was turned away, so the same address is asked once more in a way that tells.
- * Gives `{ closed, detail, code }`; all are empty when the stream is there again or nobody answers.
+ * EventSource hides why it was refused, so this requests the same address once more with `fetch`.
+ * Returns `{ closed, detail, code }`; detail and code are empty if the stream works again or the server does not answer.
  */
-export async function askWhy(address) {
-  const asking = new AbortController()
-  const patience = setTimeout(() => asking.abort(), 5_000)
+export async function readRefusal(address) {
+  const controller = new AbortController()
+  const timeout = setTimeout(() => controller.abort(), 5_000)
   try {
     const response = await fetch(address, {
       headers: { accept: 'text/event-stream' },
       cache: 'no-store',
-      signal: asking.signal,
+      signal: controller.signal,
     })
     if (response.status === 204) return { closed: true, detail: '', code: '' }
     if (response.ok) return { closed: false, detail: '', code: '' }
@@ -26,7 +26,7 @@ export async function askWhy(address) {
   } catch {
     return { closed: false, detail: '', code: '' }
   } finally {
-    clearTimeout(patience)
-    asking.abort()
+    clearTimeout(timeout)
+    controller.abort()
   }
 }

@@ -4,8 +4,8 @@ const moment = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle
 
 const gapReasons = {
   trimmed: 'the server no longer keeps messages that old.',
-  epoch: 'the server has started anew, and what came before is gone.',
-  unknown: 'the server does not know the place this page had reached.',
+  epoch: 'the server has started with a new log, and earlier messages are gone.',
+  unknown: 'the server does not know the position this page had reached.',
   ahead: 'this page had read further than the server remembers.',
 }
 
@@ -18,7 +18,7 @@ export function messageRow({ id, text, at, name }) {
   const content = make('div', 'content')
   if (name) content.append(make('span', 'name', name))
   const body = make('p', 'text', text)
-  // A message may be written from right to left, whatever the page's own direction.
+  // The direction of a message's script may differ from the page's.
   body.dir = 'auto'
   content.append(body)
   if (isLong(text)) content.append(foldButton(body))

@@ -1,7 +1,7 @@
 import { readProblem } from './refusal.js'
 import { sendAddress } from './topics.js'
 
-/** Sends a text to a topic (null: the public stream). Gives `{ id }` or `{ refusal: { detail, code } }`. */
+/** Sends a text to a topic, or to the demo stream if that is null. Returns `{ id }` or `{ refusal: { detail, code } }`. */
 export async function sendMessage(topic, text) {
   try {
     const response = await fetch(sendAddress(topic), {
@@ -13,12 +13,12 @@ export async function sendMessage(topic, text) {
     if (!response.ok) return { refusal: await readProblem(response) }
     return { id: (await response.json()).id }
   } catch (error) {
-    return { refusal: { detail: failureWords(error), code: '' } }
+    return { refusal: { detail: describeFailure(error), code: '' } }
   }
 }
 
-function failureWords(error) {
-  // After a timeout the message may have gone through, and saying otherwise would invite sending it twice.
+function describeFailure(error) {
+  // After a timeout the message may have been sent; to deny it would invite sending it twice.
   if (error.name === 'TimeoutError')
     return 'The server did not answer in time. The message may or may not have been sent.'
   if (error instanceof SyntaxError) return 'The server answered in a way this page does not understand.'

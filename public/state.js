@@ -6,11 +6,11 @@ const words = {
   closed: 'Closed',
 }
 
-/** Messages often follow a gap within milliseconds; nobody would see a shorter notice. */
-const gapAtLeast = 3_000
-const gapAtMost = 10_000
+/** Shortest and longest time for which a gap is shown. Messages often follow within milliseconds, too soon to notice the gap. */
+const gapMinMs = 3_000
+const gapMaxMs = 10_000
 
-/** Shows the state of the connection; a gap stays in front of "live" until it could be read. */
+/** Shows the state of the connection. A gap is shown instead of "live" for long enough to be read. */
 export function createStateView(element) {
   const word = element.querySelector('.word')
   const detail = element.querySelector('.detail')
@@ -23,14 +23,14 @@ export function createStateView(element) {
     const state = inGap ? 'gap' : connection.state
     const sentence = inGap ? 'Some messages were missed.' : connection.detail
     element.dataset.state = state
-    // Setting the same text again would make a screen reader say it again.
+    // Setting the same text again would make screen readers announce it again.
     if (word.textContent !== words[state]) word.textContent = words[state]
     if (detail.textContent !== sentence) detail.textContent = sentence
   }
 
-  function endGapIn(milliseconds) {
+  function endGapIn(ms) {
     clearTimeout(gapTimer)
-    gapTimer = setTimeout(endGap, milliseconds)
+    gapTimer = setTimeout(endGap, ms)
   }
 
   function endGap() {
@@ -47,11 +47,11 @@ export function createStateView(element) {
     },
     gap() {
       gapSince = Date.now()
-      endGapIn(gapAtMost)
+      endGapIn(gapMaxMs)
       show()
     },
     message() {
-      if (gapSince !== null) endGapIn(Math.max(0, gapSince + gapAtLeast - Date.now()))
+      if (gapSince !== null) endGapIn(Math.max(0, gapSince + gapMinMs - Date.now()))
     },
   }
 }

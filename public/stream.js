@@ -1,24 +1,24 @@
-import { readNotice, readPublic, readTopic } from './entry.js'
-import { askWhy } from './refusal.js'
+import { readDemo, readNotice, readTopic } from './entry.js'
+import { readRefusal } from './refusal.js'
 import { eventAddress, isPattern } from './topics.js'
 
-/** A topic stream's heartbeats are comments, which EventSource does not show: silence means nothing before this. */
+/** Milliseconds of silence after which a stream is taken for dead. Heartbeats are comments, which EventSource does not report. */
 const silenceLimit = 45_000
 
-/** Jitter keeps the readers of a restarted server from all returning in the same instant. */
+/** Random, so that the readers of a restarted server do not all return in the same instant. */
 const retryDelay = () => 1_000 + Math.random() * 4_000
 
 /**
- * Watches topics (none: the public stream) through one EventSource at a time, for as long as it takes.
- * Tells its watcher: state(state, detail), heard(), entry(entry), gap(gap), closed(topic), and locked() where a token is needed.
+ * Watches topics, or the demo stream if there are none, through one EventSource at a time, and reconnects until `end`.
+ * Calls the watcher's state(state, detail), heard(), entry(entry), gap(gap), closed(topic), and unauthorized() if a token is required.
  */
-export function openStream({ topics, names }, tell) {
-  const read = topics.length === 0 ? readPublic : readTopic
+export function openStream({ topics, names }, watcher) {
+  const read = topics.length === 0 ? readDemo : readTopic
   const closedTopics = new Set()
   let source
   let position = ''
   let shown = ''
-  let signAt
+  let heardAt
   let retry
   let refusal
   let ended = false
@@ -26,7 +26,7 @@ export function openStream({ topics, names }, tell) {
   function open() {
     clearTimeout(retry)
     source?.close()
-    signAt = Date.now()
+    heardAt = Date.now()
     source = new EventSource(eventAddress(topics, position))
     source.addEventListener('open', opened)
     source.addEventListener('error', failed)
@@ -44,61 +44,61 @@ export function openStream({ topics, names }, tell) {
   }
 
   function heard(event) {
-    signAt = Date.now()
+    heardAt = Date.now()
     if (event.lastEventId) position = event.lastEventId
-    tell.heard()
+    watcher.heard()
   }
 
   function opened(event) {
-    // A publisher may name its event "open" or "error"; only the browser's own have no data.
+    // A publisher may name an event "open" or "error"; the browser's own events have no data.
     if (event instanceof MessageEvent) return
     refusal = undefined
     heard(event)
-    tell.state('live')
+    watcher.state('live')
   }
 
   function failed(event) {
     if (event instanceof MessageEvent) return
     if (source.readyState !== EventSource.CLOSED) {
-      tell.state('reconnecting', 'The connection was lost. The browser is trying again.')
+      watcher.state('reconnecting', 'The connection was lost. The browser is trying again.')
       return
     }
     retry = setTimeout(open, retryDelay())
-    tell.state('reconnecting', refusal || 'The connection was lost. Trying again in a few seconds.')
+    watcher.state('reconnecting', refusal || 'The connection was lost. Trying again in a few seconds.')
     if (refusal === undefined) explain(source)
   }
 
-  /** Asked once per outage: a server in trouble needs no second caller. */
+  /** Called once per outage, so as not to burden a server that is in trouble. */
   async function explain(failedSource) {
     refusal = ''
-    const { closed, detail, code } = await askWhy(eventAddress(topics, position))
+    const { closed, detail, code } = await readRefusal(eventAddress(topics, position))
     if (ended || source !== failedSource) return
     if (closed) {
       end()
-      tell.state('closed', 'The server has closed this stream. Nothing more will arrive.')
+      watcher.state('closed', 'The server has closed this stream. Nothing more will arrive.')
     } else if (detail) {
       refusal = `The server refused: ${detail}`
-      tell.state('reconnecting', refusal)
-      if (code.startsWith('token_') || code === 'forbidden') tell.locked()
+      watcher.state('reconnecting', refusal)
+      if (code.startsWith('token_') || code === 'forbidden') watcher.unauthorized()
     }
   }
 
   function arrived(event) {
     if (!(event instanceof MessageEvent)) return
     heard(event)
-    // A repeat carries no id, and a fresh EventSource has none from before to fill in.
+    // A repeat has no id, and a new EventSource has no earlier one to fill in.
     const id = event.lastEventId || position
     const { text, at } = read(event.data)
-    // Not its time: the default message is as old as the server's process, and a restart would make it another one.
+    // Without the time: the default message has the time at which the server started, so a restart would make it a new one.
     const key = `${id} ${text}`
     if (key === shown) return
     shown = key
-    tell.entry({ id, text, at, name: event.type === 'message' ? '' : event.type })
+    watcher.entry({ id, text, at, name: event.type === 'message' ? '' : event.type })
   }
 
   function gapOpened(event) {
     heard(event)
-    tell.gap(readNotice(event.data))
+    watcher.gap(readNotice(event.data))
   }
 
   function topicClosed(event) {
@@ -106,32 +106,32 @@ export function openStream({ topics, names }, tell) {
     const { topic } = readNotice(event.data)
     if (closedTopics.has(topic)) return
     closedTopics.add(topic)
-    tell.closed(topic)
-    // A pattern may yet match a topic that nobody has named.
+    watcher.closed(topic)
+    // A pattern may match a topic that is published to later.
     if (topics.length > 0 && topics.every((watched) => !isPattern(watched) && closedTopics.has(watched))) {
       end()
-      tell.state('closed', 'Nothing more will arrive here.')
+      watcher.state('closed', 'Nothing more will arrive here.')
     }
   }
 
   function reopen() {
-    tell.state('reconnecting', 'Nothing was heard for a while. Connecting again.')
+    watcher.state('reconnecting', 'Nothing was heard for a while. Connecting again.')
     open()
   }
 
-  tell.state('connecting')
+  watcher.state('connecting')
   open()
 
   return {
     end,
-    /** For moments when a dead connection may have gone unnoticed, as after sleep. */
+    /** Reconnects if the connection has died unnoticed, as it may during sleep. */
     check() {
       if (ended) return
-      if (source.readyState === EventSource.CLOSED || Date.now() - signAt > silenceLimit) reopen()
+      if (source.readyState === EventSource.CLOSED || Date.now() - heardAt > silenceLimit) reopen()
     },
-    /** The public stream repeats itself every second, so there a long silence alone is proof. */
+    /** Call this every second. The demo stream sends every second, so a long silence proves that it is dead. */
     tick() {
-      if (!ended && topics.length === 0 && Date.now() - signAt > silenceLimit) reopen()
+      if (!ended && topics.length === 0 && Date.now() - heardAt > silenceLimit) reopen()
     },
   }
 }

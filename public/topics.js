@@ -1,20 +1,20 @@
-/** The topics and patterns a person types, and the addresses made of them. */
+/** Reads topics and patterns that a person types, and makes addresses of them. */
 
 export const parseList = (text) => [...new Set(text.split(/[\s,]+/).filter(Boolean))]
 
 export const isPattern = (topic) => topic.includes('*')
 
-/** The one topic a message can go to without asking, or null. */
+/** The watched topic, if it is the only one, and null otherwise: messages go to it without asking for a topic. */
 export const onlyTopic = (topics) => (topics.length === 1 && !isPattern(topics[0]) ? topics[0] : null)
 
-/** A first guess for where to publish: a watched topic, or else the fixed beginning of a pattern. */
+/** Suggests where to publish: a watched topic, or else the fixed beginning of a pattern. */
 export function suggestedTopic(topics) {
   return topics.find((topic) => !isPattern(topic)) ?? topics[0].slice(0, topics[0].indexOf('*'))
 }
 
 export function eventAddress(topics, position) {
   const query = new URLSearchParams(topics.map((topic) => ['topic', topic]))
-  // The browser sends Last-Event-ID only from an EventSource that saw the id itself; a fresh one must carry it here.
+  // A browser sends Last-Event-ID only for an EventSource that received the id itself; a new one needs it in the query.
   if (position) query.set('lastEventId', position)
   return withQuery('event', query)
 }
@@ -26,7 +26,7 @@ export function sendAddress(topic) {
 export function pageAddress(topics, names) {
   const query = new URLSearchParams(topics.map((topic) => ['topic', topic]))
   for (const name of names) query.append('event', name)
-  // A slash is legal in a query, and a shared address is read by people.
+  // A slash is legal in a query, and easier to read in a shared address.
   return withQuery('./', query).replaceAll('%2F', '/')
 }
 

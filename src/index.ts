@@ -20,8 +20,8 @@ export { store } from './store.ts'
 export { Filter } from './topic.ts'
 
 /**
- * Tidings over the module-level store: works with nothing started, as in `await app.request('/event')`.
- * The page's files are read at its first request, by an adapter that only runtimes with a file system load.
+ * The app over the module-level store, which needs no start: `await app.request('/event')`.
+ * An adapter that only runtimes with a file system load reads the page's files, at the first request for one.
  */
 export default createApp({
   hub: store,

@@ -1,5 +1,5 @@
 import { Hub } from './hub/hub.ts'
 import { memoryLog } from './log/memory.ts'
 
-/** The store of this process. A server gives it a log with `store.use(log)`; without, it opens a memory log at its first use. */
+/** The store of this process. It opens a memory log at its first use, unless a server has given it another log with `store.use(log)`. */
 export const store = new Hub(memoryLog)

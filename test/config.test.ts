@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { logs } from '../src/adapters/logs.ts'
 import { defaultAuthOptions } from '../src/auth/options.ts'
 import { parseConfig } from '../src/config/config.ts'
 import { isLoopback } from '../src/config/loopback.ts'
@@ -70,14 +71,17 @@ describe('the configuration', () => {
 
   test('lists every mistake at once, with what was expected', () => {
     const parse = () =>
-      parseConfig({
-        PORT: '99999',
-        LOG: 'mysql://x',
-        HEARTBEAT: '15 seconds',
-        OPEN: 'yes',
-        RETENTION_AGE: 'old',
-        HOST: '127.0.0.1',
-      })
+      parseConfig(
+        {
+          PORT: '99999',
+          LOG: 'mysql://x',
+          HEARTBEAT: '15 seconds',
+          OPEN: 'yes',
+          RETENTION_AGE: 'old',
+          HOST: '127.0.0.1',
+        },
+        logs,
+      )
     expect(parse).toThrow(expect.objectContaining({ code: 'config_invalid' }))
     expect(parse).toThrow(/^Cannot start: 5 settings are wrong\n/)
     for (const line of [

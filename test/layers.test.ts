@@ -60,7 +60,6 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   '@hono/node-server': ['src/adapters'],
   jose: ['src/auth', 'src/cli'],
   'ipaddr.js': ['src/auth'],
-  pino: ['src/adapters'],
   valibot: ['src/config', 'src/routes', 'src/auth'],
   'eventsource-parser': ['src/routes'],
   '@redis/client': ['src/adapters'],

@@ -2,17 +2,18 @@ import { createApp } from '../app.ts'
 import type { Config } from '../config/config.ts'
 import { type Connection, envOf } from '../routes/connection.ts'
 import { store } from '../store.ts'
-import { pulled } from './carrier.ts'
-import { Cuts } from './cuts.ts'
+import { answerPulled } from './carrier.ts'
 import { readFile } from './files.ts'
-import { openAuth, openLog } from './open.ts'
+import { openAuth } from './keys.ts'
+import { eventLines, writeLine } from './log-lines.ts'
+import { openLog } from './logs.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
-import { eventLines, tell } from './tell.ts'
+import { Sweeps } from './sweeps.ts'
 
-/** What we call of Bun's own server. */
+/** The part of Bun's server that we use. */
 interface BunServer {
   readonly port: number
-  /** Seconds that a request's connection may be silent; 0 is for ever. */
+  /** Sets the idle timeout of a request's connection, in seconds; 0 disables it. */
   timeout(request: Request, seconds: number): void
   requestIP(request: Request): { readonly address: string } | null
   stop(closeActiveConnections?: boolean): Promise<void>
@@ -27,6 +28,9 @@ declare const Bun: {
   }): BunServer
 }
 
+/** Seconds after which Bun closes an idle connection: right for everything but a stream, which is idle by nature. */
+const IDLE_S = 10
+
 /**
  * Serves the store of this process over HTTP on Bun until `stop`.
  *
@@ -34,27 +38,37 @@ declare const Bun: {
  */
 export async function serve(config: Config): Promise<Running> {
   await store.use(await openLog(config), { ...config.hub, events: eventLines(config.requestLog) })
-  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, writeLine: tell })
+  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, writeLine })
   const isNative = config.carrier === 'native'
-  const cuts = new Cuts()
-  const server = await listen(config, (request, own) => {
-    const address = own.requestIP(request)?.address
+  const sweeps = new Sweeps()
+  const server = await listen(config, (request, bun) => {
+    const absolute = withOrigin(request, urlOf(config.host, bun.port))
+    if (!absolute) return new Response(null, { status: 400 })
+    const address = bun.requestIP(request)?.address
     const connection: Connection = {
       ...(address && { address }),
-      // Bun ends a silent connection after 10 s. That is right for everything but a stream, which is silent by nature.
-      disableIdleTimeout: () => own.timeout(request, 0),
-      destroy: () => own.timeout(request, cuts.next(performance.now())),
+      disableIdleTimeout: () => bun.timeout(request, 0),
+      destroy: () => bun.timeout(request, sweeps.nextTimeout(performance.now())),
     }
     return isNative
-      ? pulled(request, connection, (env) => app.fetch(request, env))
-      : app.fetch(request, envOf(connection))
+      ? answerPulled(absolute, connection, (env) => app.fetch(absolute, env))
+      : app.fetch(absolute, envOf(connection))
   })
   return { url: urlOf(config.host, server.port), stop: () => stop(server) }
 }
 
+/**
+ * The request with an absolute URL; undefined if its Host is not valid. Bun gives the URL of a request without a valid Host as a path
+ * alone, and HTTP/1.0 permits requests without a Host.
+ */
+function withOrigin(request: Request, origin: string): Request | undefined {
+  if (!request.url.startsWith('/')) return request
+  return request.headers.has('host') ? undefined : new Request(`${origin}${request.url}`, request)
+}
+
 async function listen(config: Config, fetch: (request: Request, server: BunServer) => Response | Promise<Response>) {
   try {
-    return Bun.serve({ hostname: config.host, port: config.port, idleTimeout: 10, fetch })
+    return Bun.serve({ hostname: config.host, port: config.port, idleTimeout: IDLE_S, fetch })
   } catch (cause) {
     throw await cannotListen(config, cause)
   }
@@ -62,9 +76,9 @@ async function listen(config: Config, fetch: (request: Request, server: BunServe
 
 async function stop(server: BunServer): Promise<void> {
   store.drain()
-  const late = setTimeout(() => server.stop(true), DRAIN_MS)
+  const deadline = setTimeout(() => server.stop(true), DRAIN_MS)
   await server.stop()
-  clearTimeout(late)
+  clearTimeout(deadline)
   await store.close()
 }
 

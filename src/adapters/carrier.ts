@@ -4,18 +4,18 @@ import { whenGone } from '../gone.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import { type Connection, type ConnectionEnv, envOf } from '../routes/connection.ts'
 
-/** Has a request answered, and gives the answer the body that is pulled from the subscription it takes, if it takes one. */
-export async function pulled(
+/** Answers a request. If the answer takes over a subscription, its body is pulled from that. */
+export async function answerPulled(
   { signal }: Request,
   connection: Connection,
   answer: (env: ConnectionEnv) => Response | Promise<Response>,
 ): Promise<Response> {
   let body: PulledBody | undefined
   const takeOver = (subscription: Subscription) => {
-    const carried = new PulledBody(subscription, signal)
-    body = carried
+    const taken = new PulledBody(subscription, signal)
+    body = taken
     return () => {
-      carried.cut()
+      taken.abort()
       connection.destroy?.()
     }
   }
@@ -24,15 +24,16 @@ export async function pulled(
 }
 
 /**
- * A subscription as the body of a response, for runtimes that pull: no queue, no transform, a chunk when there is room for one.
+ * The body of a response that delivers a subscription, for runtimes that pull bodies: no queue, no transform, one chunk whenever the
+ * runtime has room for it.
  *
- * @param signal of the request: a runtime cancels the body of a client that is gone, or fires this, or both
+ * @param signal of the request: when the client disconnects, some runtimes cancel the body, some fire this, some do both
  */
 class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
   readonly #subscription: Subscription
   readonly #signal: AbortSignal
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined
-  #isAsked = false
+  #hasRoom = false
   #stopListening: (() => void) | undefined
 
   constructor(subscription: Subscription, signal: AbortSignal) {
@@ -42,33 +43,33 @@ class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
 
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
     this.#controller = controller
-    this.#subscription.onReady = () => this.#give()
-    this.#stopListening = whenGone(this.#signal, this.#close)
+    this.#subscription.onReady = () => this.#enqueueNext()
+    this.#stopListening = whenGone(this.#signal, this.#unsubscribe)
   }
 
   pull(): void {
-    this.#isAsked = true
-    this.#give()
+    this.#hasRoom = true
+    this.#enqueueNext()
   }
 
   cancel(): void {
-    this.#controller = undefined // it is closed already
-    this.#close()
+    this.#controller = undefined // the runtime has closed it
+    this.#unsubscribe()
   }
 
-  /** Ends it in the midst of whatever is not sent. */
-  cut(): void {
-    this.#controller?.error(new Error('This reader does not drain'))
+  /** Breaks the body off; chunks that were not sent are discarded. */
+  abort(): void {
+    this.#controller?.error(new Error('Disconnected: the client does not read its stream'))
     this.#controller = undefined
-    this.#close()
+    this.#unsubscribe()
   }
 
-  #give(): void {
+  #enqueueNext(): void {
     if (!this.#controller) return
-    const bytes = this.#isAsked ? this.#subscription.read() : undefined
-    if (bytes) {
-      this.#isAsked = false
-      this.#controller.enqueue(bytes)
+    const chunk = this.#hasRoom ? this.#subscription.read() : undefined
+    if (chunk) {
+      this.#hasRoom = false
+      this.#controller.enqueue(chunk)
     } else if (this.#subscription.ended) {
       this.#controller.close()
       this.#controller = undefined
@@ -76,14 +77,18 @@ class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
     }
   }
 
-  readonly #close = () => this.#subscription.close()
+  readonly #unsubscribe = () => this.#subscription.close()
 }
 
 /**
- * Answers with a response's head and then writes a subscription's chunks to the socket, as they come and as it drains. The end of the
- * connection ends the body (RFC 9112, 6.3): nothing frames a chunk, and the response, which would, is passed by.
+ * Sends the head of a response, then writes the chunks of a subscription to the socket as fast as it drains. The end of the connection
+ * delimits the body (RFC 9112, 6.3): chunks are not framed, and `ServerResponse`, which would frame them, is bypassed.
  */
-export function writeTo(outgoing: ServerResponse, { status, headers }: Response, subscription: Subscription): void {
+export function writeToSocket(
+  outgoing: ServerResponse,
+  { status, headers }: Response,
+  subscription: Subscription,
+): void {
   if (outgoing.destroyed) {
     subscription.close()
     return
@@ -93,29 +98,30 @@ export function writeTo(outgoing: ServerResponse, { status, headers }: Response,
   outgoing.writeHead(status, [...headers, ['Connection', 'close']].flat())
   outgoing.flushHeaders()
   if (outgoing.socket) writeBody(outgoing, outgoing.socket, subscription)
-  // Its turn on the connection has not come: requests before it are still being answered. The head goes first then.
+  // Earlier requests of the connection are still being answered: the response has no socket yet. Its head goes first then.
   else outgoing.once('socket', (socket: Socket) => process.nextTick(writeBody, outgoing, socket, subscription))
 }
 
-/** One chunk at a time: the next is asked for when the kernel has taken this one, so that what a reader does not take is not held. */
+/** Reads the next chunk only when the kernel has taken the last one, so that a client that does not read costs at most one chunk. */
 function writeBody(outgoing: ServerResponse, socket: Socket, subscription: Subscription): void {
   let isSending = false
-  const give = () => {
+  const writeNext = () => {
     while (!isSending) {
-      const bytes = subscription.read()
-      if (!bytes) {
+      const chunk = subscription.read()
+      if (!chunk) {
         if (subscription.ended) outgoing.end()
         return
       }
-      socket.write(bytes, sent)
+      socket.write(chunk, written)
       isSending = socket.writableLength > 0
     }
   }
-  const sent = (error?: Error | null) => {
-    if (!isSending || error || socket.writableLength > 0) return // one before it, of which Node tells late, while this one waits
+  const written = (error?: Error | null) => {
+    // Node may report an earlier chunk, which it took at once, while a later one is still being sent.
+    if (!isSending || error || socket.writableLength > 0) return
     isSending = false
-    give()
+    writeNext()
   }
-  subscription.onReady = give
-  give()
+  subscription.onReady = writeNext
+  writeNext()
 }

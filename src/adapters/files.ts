@@ -1,6 +1,6 @@
 import { readFile as readBytes, readdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { extname } from 'node:path'
+import { basename, extname } from 'node:path'
 import type { File } from '../routes/page.ts'
 
 const PUBLIC = new URL('../../public/', import.meta.url)
@@ -14,29 +14,39 @@ const types: Readonly<Record<string, string>> = {
 
 let files: Promise<ReadonlyMap<string, File>> | undefined
 
-/** The library that shows /openapi.json at /docs, an optional dependency. */
+/** Files of the optional dependency that renders /openapi.json at /docs. */
 const SWAGGER_UI = ['swagger-ui-bundle.js', 'swagger-ui.css']
 
-/** Finds a file of `public/` by its exact path, `index.html` as `/`. A map, read once: what is not in it has no spelling that reaches it. */
+/** Finds a file of `public/` by its exact path, `index.html` as `/`. The map is read once; no spelling of a path reaches other files. */
 export async function readFile(path: string): Promise<File | undefined> {
-  files ??= readAll()
+  files ??= readAll().catch((cause) => {
+    files = undefined // the next request tries again: there may have been no file descriptors
+    throw cause
+  })
   return (await files).get(path)
 }
 
 async function readAll(): Promise<ReadonlyMap<string, File>> {
   const found = new Map<string, File>()
-  const add = async (path: string, place: URL | string) => {
-    const type = types[extname(place.toString())]
-    if (type) found.set(path, { type, bytes: new Uint8Array(await readBytes(place)) })
+  const add = async (path: string, source: URL | string) => {
+    const type = types[extname(source.toString())]
+    if (type) found.set(path, { type, bytes: new Uint8Array(await readBytes(source)) })
   }
   for (const name of await readdir(PUBLIC)) await add(pathOf(name), new URL(name, PUBLIC))
+  const swaggerUi = findSwaggerUi()
+  for (const file of swaggerUi) await add(`/docs/${basename(file)}`, file)
+  if (swaggerUi.length === 0) for (const path of ['/docs', '/docs.js']) found.delete(path)
+  return found
+}
+
+/** The paths of the files that /docs needs; none if the dependency is not installed. */
+function findSwaggerUi(): string[] {
   try {
     const { resolve } = createRequire(import.meta.url)
-    for (const name of SWAGGER_UI) await add(`/docs/${name}`, resolve(`swagger-ui-dist/${name}`))
+    return SWAGGER_UI.map((name) => resolve(`swagger-ui-dist/${name}`))
   } catch {
-    for (const path of ['/docs', '/docs.js']) found.delete(path) // It was not installed.
+    return []
   }
-  return found
 }
 
 function pathOf(name: string): string {

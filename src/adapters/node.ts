@@ -8,20 +8,22 @@ import type { Config } from '../config/config.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import { type Connection, envOf } from '../routes/connection.ts'
 import { store } from '../store.ts'
-import { writeTo } from './carrier.ts'
+import { AcceptFailures } from './accept-failures.ts'
+import { writeToSocket } from './carrier.ts'
 import { readFile } from './files.ts'
-import { Incoming } from './incoming.ts'
-import { shortOf } from './machine.ts'
-import { openAuth, openLog } from './open.ts'
+import { openAuth } from './keys.ts'
+import { heapCheck } from './limits.ts'
+import { eventLines, writeLine } from './log-lines.ts'
+import { openLog } from './logs.ts'
+import { RequestBody } from './request-body.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
-import { eventLines, tell } from './tell.ts'
 import { type Listening, warmUp } from './warmup.ts'
 
-/** Longest time in which a request's headers have to come. */
+/** Longest time for a request's headers to arrive. */
 const HEADERS_MS = 10_000
-/** How often those that are late are cut off: seldom is many at once, for which everybody else waits. */
+/** How often requests that exceed it are disconnected; a longer interval disconnects many in one turn, which delays everybody else. */
 const CHECK_MS = 500
-/** Most bytes of them: more than any token that is answered with what is wrong with it. */
+/** Most bytes of headers: more than any token that deserves an answer about what is wrong with it. */
 const HEADERS_BYTES = 32 * 1024
 
 /**
@@ -33,30 +35,30 @@ export async function serve(config: Config): Promise<Running> {
   await store.use(await openLog(config), {
     ...config.hub,
     events: eventLines(config.requestLog),
-    isShort: shortOf(config.heapWatermark),
+    isShort: heapCheck(config.heapWatermark),
   })
   if (config.warmUp) await warmUp(config, listenTo)
-  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, writeLine: tell })
+  const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, writeLine })
   const { server, port } = await listenTo(app, config).catch(async (cause) => {
     throw await cannotListen(config, cause)
   })
   return { url: urlOf(config.host, port), stop: () => stop(server) }
 }
 
-/** @throws what the system says, if the address cannot be listened on */
+/** @throws the system's error, if the address cannot be listened on */
 async function listenTo(app: ReturnType<typeof createApp>, config: Config): Promise<Listening> {
   const requestTimeout = config.body.bodyTimeoutMs + HEADERS_MS // a second guard, for bodies that no route reads
   const isNative = config.carrier === 'native'
   const streaming = new WeakMap<Socket, IncomingMessage>()
-  const answers = new WeakMap<Socket, ServerResponse>()
+  const responses = new WeakMap<Socket, ServerResponse>()
   const server = listen({
     fetch: async (request, env) => {
       const { incoming, outgoing } = env as HttpBindings
-      answers.set(incoming.socket, outgoing as ServerResponse)
+      responses.set(incoming.socket, outgoing as ServerResponse)
       const connection = isNative ? new NativeConnection(incoming, streaming) : new NodeConnection(incoming, streaming)
       const response = await app.fetch(request, envOf(connection))
-      if (!connection.carried) return response
-      writeTo(outgoing as ServerResponse, response, connection.carried)
+      if (!connection.subscription) return response
+      writeToSocket(outgoing as ServerResponse, response, connection.subscription)
       return RESPONSE_ALREADY_SENT
     },
     hostname: config.host,
@@ -68,30 +70,32 @@ async function listenTo(app: ReturnType<typeof createApp>, config: Config): Prom
       maxHeaderSize: HEADERS_BYTES,
     },
   }) as Server
-  server.timeout = requestTimeout + HEADERS_MS // the last guard: of who asks for something and does not read it
+  server.timeout = requestTimeout + HEADERS_MS // the last guard, against clients that do not read their response
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    // A body that is published as it streams in may take its time: the route bounds it. Node tells of a timeout once.
-    const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-    if (isLate && streaming.get(socket)?.complete === false) return
-    const status = isLate ? '408 Request Timeout' : (refusals[error.code ?? ''] ?? '400 Bad Request')
-    const answer = answers.get(socket)
-    const isMidway = answer?.headersSent && !answer.writableFinished
+    // A body that is published as it streams in may exceed the timeout: its route bounds it. Node reports a timeout once.
+    const isTimeout = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+    if (isTimeout && streaming.get(socket)?.complete === false) return
+    const status = isTimeout ? '408 Request Timeout' : (refusals[error.code ?? ''] ?? '400 Bad Request')
+    const response = responses.get(socket)
+    const isMidway = response?.headersSent && !response.writableFinished
     if (socket.writable && !isMidway) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
     socket.destroySoon()
   })
   await once(server, 'listening')
+  const failures = new AcceptFailures()
+  server.on('error', (cause) => failures.report(cause)) // without a listener it would end the process
   return { server, port: (server.address() as AddressInfo).port }
 }
 
-/** A request's connection: one object a request, and no closure. */
+/** The connection of a request: one object for each request, and no closures. */
 class NodeConnection implements Connection {
   readonly address: string | undefined
   readonly #incoming: IncomingMessage
   readonly #streaming: WeakMap<Socket, IncomingMessage>
-  /** What is to be written in the place of the answer's body. */
-  carried: Subscription | undefined
+  /** The subscription that is written instead of the response's body. */
+  subscription: Subscription | undefined
 
-  /** @param streaming takes note of requests whose bodies may take their time */
+  /** @param streaming collects the requests whose bodies may exceed the timeout */
   constructor(incoming: IncomingMessage, streaming: WeakMap<Socket, IncomingMessage>) {
     this.address = incoming.socket.remoteAddress
     this.#incoming = incoming
@@ -99,18 +103,18 @@ class NodeConnection implements Connection {
   }
 
   /**
-   * Node runs promises after each piece of a request that it has parsed: a body that came with its headers is here once a handler has
-   * waited for anything. To listen for it costs a quarter more a publish (measured).
+   * Node runs promises after each chunk of a request that it has parsed: a body that arrived together with its headers is here as soon
+   * as a handler has awaited anything. Listening for it would cost a quarter more for each publish (measured).
    */
   bufferedBody(length: number): Uint8Array<ArrayBuffer> | undefined {
     if (this.#incoming.readableLength !== length) return
     const bytes = this.#incoming.read()
-    this.#incoming.resume() // to its end, which is still to be told
+    this.#incoming.resume() // on to its end, which Node has not emitted yet
     return bytes
   }
 
   body(): AsyncIterator<Uint8Array> {
-    return new Incoming(this.#incoming)
+    return new RequestBody(this.#incoming)
   }
 
   disableIdleTimeout(): void {
@@ -125,12 +129,12 @@ class NodeConnection implements Connection {
 
 class NativeConnection extends NodeConnection {
   takeOver(subscription: Subscription): () => void {
-    this.carried = subscription
+    this.subscription = subscription
     return () => this.destroy()
   }
 }
 
-/** What is said to a request that cannot be read. */
+/** Status lines for requests that Node cannot parse, by its error code. */
 const refusals: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Payload Too Large',
@@ -140,12 +144,12 @@ async function stop(server: Server): Promise<void> {
   const closed = once(server, 'close')
   store.drain()
   server.close()
-  // A stream that has ended leaves a keep-alive connection behind, for which `close` would wait (measured: 6 s).
-  const idle = setInterval(() => server.closeIdleConnections(), 50)
-  const late = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
+  // A stream that has ended leaves a keep-alive connection behind, for which `close` would wait 6 s (measured).
+  const closeIdle = setInterval(() => server.closeIdleConnections(), 50)
+  const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
   await closed
-  clearInterval(idle)
-  clearTimeout(late)
+  clearInterval(closeIdle)
+  clearTimeout(deadline)
   await store.close()
 }
 

@@ -2,7 +2,7 @@ import type { Sql, SqlRow, SqlValue } from '../log/database.ts'
 import type { Log, LogOptions } from '../log/log.ts'
 import { sqlLog } from '../log/sql.ts'
 
-/** What we call of a Durable Object's state. */
+/** The part of a Durable Object's state that we use. */
 export interface ObjectState {
   readonly id: { toString(): string }
   readonly storage: {
@@ -13,11 +13,11 @@ export interface ObjectState {
 }
 
 /**
- * Opens a log in the SQLite database of a Durable Object: the SQL text that every runtime uses.
+ * Opens a log in the SQLite database of a Durable Object, with the SQL text that every runtime uses.
  *
- * The durability is `disk`: nothing is acknowledged or delivered before `storage.sync()`, which resolves when pending writes have
- * been confirmed on disk (Durable Objects, Storage API). The epoch lives in the storage, so an object that is moved or
- * started again keeps it. The local simulator is for development; that its storage survives kill -9 is tested.
+ * Its durability is `disk`: nothing is acknowledged or delivered before `storage.sync()`, which resolves when pending writes are
+ * confirmed on disk (Durable Objects, Storage API). The epoch is kept in the storage, so an object keeps it when it is moved or
+ * restarted. The local simulator is for development; a test shows that its storage survives kill -9.
  */
 export function openObject({ id, storage }: ObjectState, options: Partial<LogOptions> = {}): Log {
   const sql: Sql = {

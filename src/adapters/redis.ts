@@ -4,17 +4,22 @@ import type { Log, LogOptions } from '../log/log.ts'
 import type { RedisClient } from '../log/redis/client.ts'
 import { keyPrefix, redisLog } from '../log/redis/redis.ts'
 
-/** A server that says nothing for so long is given up, and connected to again: the tail asks every second, and so do we. */
+/** A connection that is silent for this long is closed and opened again: the tail asks every second, and so do we. */
 const SILENCE_MS = 4000
 const PING_MS = 1000
 const CONNECT_MS = 3000
-/** So long it may take until the first connection is there: who starts both at once need not wait. */
+/** Longest wait for the first connection, so that the server may be started at the same time as the hub. */
 const START_MS = 5000
-/** Between attempts to connect: from and to, and half of it by chance. */
-const RETRY_MS = { least: 100, most: 2000 }
-/** How often a cluster may send us on before we have begun, how many of its nodes are remembered, and after how long one that is gone is left. */
-const MAX_HOPS = 5
-const MAX_KNOWN = 5
+/** A server that has not answered after this time is reported. */
+const REPORT_MS = 500
+const NO_ANSWER = 'the server does not answer'
+/** Pauses between attempts to connect, from the first to the longest; up to half of each is random. */
+const RETRY_MS = { first: 100, longest: 2000 }
+/** Most redirections of a cluster that the start follows. */
+const MAX_REDIRECTIONS = 5
+/** Most nodes of a cluster that are remembered. */
+const MAX_NODES = 5
+/** How long a node may be away before another one is tried. */
 const AWAY_MS = 500
 
 type Client = ReturnType<typeof createClient>
@@ -23,100 +28,114 @@ const optionsOf = (url: string): Parameters<typeof createClient>[0] => ({
   url,
   RESP: 2,
   disableOfflineQueue: true,
-  disableClientInfo: true, // one command less to be allowed
+  disableClientInfo: true, // one command less that the server has to permit
   maintNotifications: 'disabled',
   socket: {
     connectTimeout: CONNECT_MS,
     socketTimeout: SILENCE_MS,
     reconnectStrategy: (tries: number) =>
-      Math.min(RETRY_MS.most, RETRY_MS.least * 2 ** Math.min(tries, 10)) * (0.5 + Math.random() / 2),
+      Math.min(RETRY_MS.longest, RETRY_MS.first * 2 ** Math.min(tries, 10)) * (0.5 + Math.random() / 2),
   },
 })
 
 /**
  * Opens the log of the hub that a URL names: `redis://user:password@host:port/hub`, `rediss://` for TLS.
  *
- * @throws AppError `log_unusable`: it cannot be reached, or may not be used
+ * @throws AppError `log_unusable`: the server cannot be reached, or does not permit what the log needs
  */
 export async function openRedis(url: string, options: Partial<LogOptions> = {}): Promise<Log> {
-  const { server, name } = placeOf(url)
-  const redis = await connect(server, `${keyPrefix(name)}:meta`).catch((cause) => {
-    throw new AppError('log_unusable', `Cannot reach the log at ${shown(url)}: ${reasonOf(cause)}`, { cause })
+  const { server, name } = parseUrl(url)
+  const failure = (cause: unknown) => `Cannot reach the log at ${withoutCredentials(url)}: ${reasonOf(cause)}`
+  let lastError: unknown = new Error(NO_ANSWER)
+  const report = setTimeout(() => {
+    options.warn?.(`${failure(lastError)}; trying again for ${START_MS / 1000} s`)
+  }, REPORT_MS)
+  const redis = await connect(server, `${keyPrefix(name)}:meta`, (error) => {
+    lastError = error
   })
+    .catch((cause) => {
+      throw new AppError('log_unusable', failure(cause), { cause })
+    })
+    .finally(() => clearTimeout(report))
   try {
     return await redisLog(redis, { ...options, name })
   } catch (cause) {
     await redis.close()
     if (cause instanceof AppError && cause.code !== 'log_unavailable') throw cause
-    throw new AppError('log_unusable', `Cannot use the log at ${shown(url)}: ${reasonOf(cause)}`, { cause })
+    throw new AppError('log_unusable', `Cannot use the log at ${withoutCredentials(url)}: ${reasonOf(cause)}`, {
+      cause,
+    })
   }
 }
 
-/** As people may see it: without its password. */
-function shown(url: string): string {
+/** The URL as people may see it. */
+function withoutCredentials(url: string): string {
   const { protocol, host, pathname } = new URL(url)
   return `${protocol}//${host}${pathname}`
 }
 
-/** @throws AppError `config_invalid`, which shows nothing of it: it may hold a password */
-function placeOf(url: string): { server: string; name: string } {
+/** @throws AppError `config_invalid`, which does not show the URL: it may hold a password */
+function parseUrl(url: string): { server: string; name: string } {
   if (!URL.canParse(url) || new URL(url).hash !== '' || new URL(url).search !== '')
     throw new AppError(
       'config_invalid',
       'Cannot read LOG: in a URL, write # ? / @ and : of a password as %23 %3F %2F %40 and %3A',
     )
-  const place = new URL(url)
-  const name = decodeURIComponent(place.pathname.slice(1)) || 'tidings'
-  place.pathname = ''
-  return { server: place.href, name }
+  const server = new URL(url)
+  const name = decodeURIComponent(server.pathname.slice(1)) || 'tidings'
+  server.pathname = ''
+  return { server: server.href, name }
 }
 
-/** The connections to one server: one that all share, and one for the command that waits. */
+/** The connections to one server: one for all commands, and one for the command that blocks. */
 class Pair {
   readonly shared: Client
-  readonly waiting: Client
-  /** What went wrong last. */
+  readonly blocking: Client
+  /** The last error of either. */
   error: unknown
 
-  constructor(url: string) {
+  constructor(url: string, onError?: (error: unknown) => void) {
     this.shared = createClient({ ...optionsOf(url), pingInterval: PING_MS })
-    this.waiting = createClient(optionsOf(url))
-    // It is told where it matters: whoever asks meanwhile is refused, and /ready says why.
-    for (const client of [this.shared, this.waiting])
+    this.blocking = createClient(optionsOf(url))
+    // Not reported here: commands are refused meanwhile, and /ready says why.
+    for (const client of [this.shared, this.blocking])
       client.on('error', (error) => {
         this.error = error
+        onError?.(error)
       })
   }
 
-  /** Connects, and from then on again and again. */
+  /** Connects, and keeps reconnecting until `destroy`. */
   async connect(): Promise<void> {
-    await Promise.all([this.shared.connect(), this.waiting.connect()])
+    await Promise.all([this.shared.connect(), this.blocking.connect()])
   }
 
   destroy(): void {
-    for (const client of [this.shared, this.waiting]) client.destroy()
+    for (const client of [this.shared, this.blocking]) client.destroy()
   }
 }
 
 /**
- * Connects to the server that has a key. In a cluster any node says where that is, now and whenever it moves; one that is gone is left
- * for the others that are known (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#redirection-and-resharding).
+ * Connects to the server that has a key. In a cluster any node says which one that is, at the start and whenever the key moves; if a
+ * node is away, the other nodes that are known are tried
+ * (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#redirection-and-resharding).
  *
- * @throws what the last attempt was refused with
+ * @param onError called with each error of the first connections
+ * @throws the error of the last attempt
  */
-async function connect(url: string, key: string): Promise<RedisClient> {
-  const known = new Set([url])
+async function connect(url: string, key: string, onError: (error: unknown) => void): Promise<RedisClient> {
+  const nodes = new Set([url])
   const listeners: (() => void)[] = []
   let isClosed = false
-  let here = url
-  let pair = await opened(here)
-  for (let hops = 0; hops < MAX_HOPS; hops++) {
-    const to = await pair.shared.sendCommand(['HGET', key, 'epoch']).then(() => undefined, movedTo)
-    if (to === undefined) break
+  let node = url
+  let pair = await openPair(node, onError)
+  for (let i = 0; i < MAX_REDIRECTIONS; i++) {
+    const address = await pair.shared.sendCommand(['HGET', key, 'epoch']).then(() => undefined, movedTo)
+    if (address === undefined) break
     pair.destroy()
-    here = addressed(url, to)
-    known.add(here)
-    pair = await opened(here)
+    node = withAddress(url, address)
+    nodes.add(node)
+    pair = await openPair(node, onError)
   }
   watch()
 
@@ -124,31 +143,32 @@ async function connect(url: string, key: string): Promise<RedisClient> {
     const { shared } = pair
     for (const listener of listeners) shared.on('ready', listener)
     shared.on('error', () => {
-      if (known.size === 1) return
-      const all = [...known]
-      const other = all[(all.indexOf(here) + 1) % all.length]!
+      if (nodes.size === 1) return
+      const all = [...nodes]
+      const other = all[(all.indexOf(node) + 1) % all.length]!
       setTimeout(() => pair.shared === shared && !shared.isReady && move(other), AWAY_MS)
     })
   }
 
   function move(to: string): void {
-    if (isClosed || to === here) return
+    if (isClosed || to === node) return
     pair.destroy()
-    known.delete(to)
-    known.add(to)
-    for (const other of known) if (known.size > MAX_KNOWN && other !== url) known.delete(other)
-    here = to
-    pair = new Pair(here)
+    nodes.delete(to)
+    nodes.add(to) // the most recent one last
+    for (const other of nodes) if (nodes.size > MAX_NODES && other !== url) nodes.delete(other)
+    node = to
+    pair = new Pair(node)
     watch()
-    pair.connect().catch(() => {}) // it is tried again, or moved on from
+    pair.connect().catch(() => {}) // the client retries, or the next error moves on
   }
 
-  async function followed<T>(answer: Promise<T>): Promise<T> {
+  /** Moves to the node that a refused command names; the command itself stays refused. */
+  async function followMoves<T>(reply: Promise<T>): Promise<T> {
     try {
-      return await answer
+      return await reply
     } catch (error) {
-      const to = movedTo(error)
-      if (to !== undefined) move(addressed(url, to))
+      const address = movedTo(error)
+      if (address !== undefined) move(withAddress(url, address))
       throw error
     }
   }
@@ -157,8 +177,8 @@ async function connect(url: string, key: string): Promise<RedisClient> {
     get isConnected() {
       return pair.shared.isReady
     },
-    send: (command) => followed(pair.shared.sendCommand([...command])),
-    wait: (command) => followed(pair.waiting.sendCommand([...command])),
+    send: (command) => followMoves(pair.shared.sendCommand([...command])),
+    wait: (command) => followMoves(pair.blocking.sendCommand([...command])),
     onConnected(listener) {
       listeners.push(listener)
       pair.shared.on('ready', listener)
@@ -170,15 +190,15 @@ async function connect(url: string, key: string): Promise<RedisClient> {
   }
 }
 
-/** @throws what the last attempt was refused with, when the time is over */
-async function opened(url: string): Promise<Pair> {
-  const pair = new Pair(url)
+/** @throws the error of the last attempt, after `START_MS` */
+async function openPair(url: string, onError: (error: unknown) => void): Promise<Pair> {
+  const pair = new Pair(url, onError)
   let timer: ReturnType<typeof setTimeout> | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(pair.error ?? new Error('it does not answer')), START_MS)
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(pair.error ?? new Error(NO_ANSWER)), START_MS)
   })
   try {
-    await Promise.race([pair.connect(), late])
+    await Promise.race([pair.connect(), deadline])
     return pair
   } catch (cause) {
     pair.destroy()
@@ -188,23 +208,23 @@ async function opened(url: string): Promise<Pair> {
   }
 }
 
-/** Where a cluster's node says that a key is: host and port, the former missing where it is the same. */
+/** The node that a cluster says has the key, as host and port; the host may be empty, which means the same one. */
 function movedTo(error: unknown): string | undefined {
   return error instanceof Error ? /^MOVED \d+ (\S*:\d+)/.exec(error.message)?.[1] : undefined
 }
 
-/** The URL of another node: all else is the same. */
-function addressed(url: string, to: string): string {
+/** The URL with the host and port of another node. */
+function withAddress(url: string, address: string): string {
   const other = new URL(url)
-  const cut = to.lastIndexOf(':')
-  const host = to.slice(0, cut)
+  const colon = address.lastIndexOf(':')
+  const host = address.slice(0, colon)
   if (host !== '') other.hostname = host.includes(':') ? `[${host}]` : host
-  other.port = to.slice(cut + 1)
+  other.port = address.slice(colon + 1)
   return other.href
 }
 
 function reasonOf(cause: unknown): string {
   const inner = cause instanceof AppError ? cause.cause : cause
-  const of = inner instanceof AggregateError ? inner.errors[0] : inner
-  return of instanceof Error ? of.message : String(of)
+  const first = inner instanceof AggregateError ? inner.errors[0] : inner
+  return first instanceof Error ? first.message : String(first)
 }

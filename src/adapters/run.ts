@@ -5,43 +5,50 @@ import type { Config } from '../config/config.ts'
 import { settings } from '../config/settings.ts'
 import { AppError } from '../errors.ts'
 import { store } from '../store.ts'
-import { readConfig } from './open.ts'
+import { exit, replaceConsole } from './console.ts'
+import { readConfig } from './environment.ts'
 
-/** Longest wait for streams to end and requests to be answered before connections are cut. */
+/** Longest wait for streams to end and requests to be answered, before connections are closed. */
 export const DRAIN_MS = 5000
+/** A signal within this time of the first is the same one: Ctrl-C reaches the hub from the terminal, and again from `npm start`. */
+const SAME_SIGNAL_MS = 500
 
 /** A server that listens. */
 export interface Running {
-  /** Where, as a person would type it. */
+  /** Its address, as a person would type it. */
   readonly url: string
-  /** Drains and closes: no new streams, last frames and a spread `retry:` to the open ones, the log last. About `DRAIN_MS` at most. */
+  /**
+   * Drains and closes: refuses new streams, ends the open ones with their last frames and a spread `retry:`, and closes the log last.
+   * Takes about `DRAIN_MS` at most.
+   */
   stop(): Promise<void>
 }
 
-/** Runs a server as a program: settings from the environment, what it does in one line, SIGINT and SIGTERM to stop it. */
+/** Runs a server as a program: reads its settings from the environment, says in one line what it serves, stops on SIGINT and SIGTERM. */
 export async function run(serve: (config: Config) => Promise<Running>): Promise<void> {
+  replaceConsole()
   try {
-    if (process.argv.includes('--help') || process.argv.includes('-h')) return console.log(help())
+    if (process.argv.includes('--help') || process.argv.includes('-h')) {
+      console.log(help())
+      return exit(0)
+    }
     const config = readConfig()
     const running = await serve(config)
-    stopOnSignals(running) // before the line below: whoever reads it may stop us at once
+    stopOnSignals(running) // before the line below, whose reader may stop us at once
     if (config.open)
-      console.warn(styleText('red', 'OPEN=true: whoever reaches this hub may read, write and delete everything in it'))
-    const reach = hasKeys(config.auth)
-      ? 'closed: who wants in needs a token or a key'
-      : config.open
-        ? 'open to everybody who can reach it'
-        : 'open to this machine only'
+      console.warn(
+        styleText('red', 'OPEN=true: everybody who can reach this hub may read, write and delete everything in it'),
+      )
     console.log(
-      `Tidings listens on ${running.url} (${reach}); log ${withoutPassword(config.log)}, durability ${await store.durability()}`,
+      `Tidings listens on ${running.url} (${accessOf(config)}); log ${withoutPassword(config.log)}, durability ${await store.durability()}`,
     )
   } catch (error) {
     console.error(error instanceof AppError ? error.message : error)
-    process.exit(1)
+    await exit(1)
   }
 }
 
-/** The error of an address that cannot be listened on; closes the store, so that the process can end. */
+/** The error for an address that cannot be listened on; closes the store, so that the process can end. */
 export async function cannotListen({ host, port }: Config, cause: unknown): Promise<AppError> {
   await store.close()
   const why = cause instanceof Error ? cause.message : String(cause)
@@ -52,25 +59,34 @@ export async function cannotListen({ host, port }: Config, cause: unknown): Prom
   )
 }
 
+function accessOf({ auth, open }: Config): string {
+  if (hasKeys(auth)) return 'closed: requires a token or an API key'
+  return open ? 'open to everybody who can reach it' : 'open to this machine only'
+}
+
 function withoutPassword(log: string): string {
   return log.replace(/\/\/.*@/, '//')
 }
 
-/** The URL of a host and a port: loopback by the name that people use. */
+/** The URL of a host and a port, with loopback addresses as `localhost`. */
 export function urlOf(host: string, port: number): string {
   const name = host === '127.0.0.1' || host === '::1' ? 'localhost' : host.includes(':') ? `[${host}]` : host
   return `http://${name}:${port}`
 }
 
 function stopOnSignals(running: Running): void {
-  let stopping = false
+  let stoppingSince: number | undefined
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.on(signal, async () => {
-      if (stopping) process.exit(1) // asked twice: now
-      stopping = true
+      const now = performance.now()
+      if (stoppingSince !== undefined) {
+        if (now - stoppingSince > SAME_SIGNAL_MS) process.exit(1) // a second signal does not wait
+        return
+      }
+      stoppingSince = now
       console.log(`${signal}: draining ${store.readers} streams`)
       await running.stop()
-      process.exit(0)
+      await exit(0)
     })
 }
 
@@ -78,5 +94,5 @@ function help(): string {
   const rows = Object.entries(settings).map(
     ([name, { description, defaultText }]) => `  ${name.padEnd(24)}${defaultText.padEnd(26)}${description}`,
   )
-  return `Tidings, a Server-Sent Events hub. Settings are environment variables:\n\n${rows.join('\n')}\n\nLOG_FILE, AUTH_SECRET_FILE, AUTH_PUBLIC_KEY_FILE and API_KEYS_FILE name files that hold these; SIGHUP reads the keys anew.\n`
+  return `Tidings, a Server-Sent Events hub. Settings are environment variables:\n\n${rows.join('\n')}\n\nLOG_FILE, AUTH_SECRET_FILE, AUTH_PUBLIC_KEY_FILE and API_KEYS_FILE name files to read these settings from; SIGHUP reads the keys again.\n`
 }

@@ -14,27 +14,27 @@ import { emptyWal, WAL_BYTES } from './sqlite/wal.ts'
 
 /** The first release without the WAL-reset bug, which could corrupt a file that is checkpointed while it is written. */
 const OLDEST_SQLITE = [3, 51, 3] as const
-/** How often the files and their sizes are looked at. */
-const WATCH_MS = 1000
+/** How often the files and their sizes are checked. */
+const CHECK_MS = 1000
 
 /**
- * Opens, and makes if need be, a log in the file at `path`, for this process alone.
- * WAL with `synchronous=FULL`, read back: what is acknowledged survives a power cut.
+ * Opens a log in the file at `path` for this process alone, and creates the file if it does not exist. SQLite is set to WAL with
+ * `synchronous=FULL`, which is read back: acknowledged events survive a power cut.
  *
- * @throws AppError `log_unusable` (cannot be made or written, has a second name, or is from a newer version), `log_locked` (another
- *   process has it)
+ * @throws AppError `log_unusable` (the file cannot be created or written, has a second name, or is from a newer version), `log_locked`
+ *   (another process writes to it)
  */
 export function openSqlite(path: string, options: Partial<LogOptions> = {}): Log {
   const file = canonicalPath(path)
   refuseSecondName(file)
-  const acquired = [lock(file)]
+  const releases = [lock(file)]
   const release = (): void => {
-    const letGo = acquired.pop()
-    if (!letGo) return
+    const releaseNext = releases.pop()
+    if (!releaseNext) return
     try {
-      letGo()
+      releaseNext()
     } finally {
-      release() // the lock above all
+      release() // whatever fails, the lock is released
     }
   }
   try {
@@ -43,13 +43,13 @@ export function openSqlite(path: string, options: Partial<LogOptions> = {}): Log
         `Another process has ${basename(file)} open. A backup is harmless; if it is another hub, stop one of them`,
       )
     const tip = tipFile(`${file}-tip`)
-    acquired.push(() => tip.close())
+    releases.push(() => tip.close())
     const database = openDatabase(file)
-    acquired.push(() => database.close())
+    releases.push(() => database.close())
     const { dev, ino } = statSync(file)
-    const sql = watched(database, file, options, release)
+    const sql = checked(database, file, options, release)
     const log = sqlLog(sql, { ...options, durability: 'disk', home: `${dev}:${ino}`, tip })
-    sql.watch()
+    sql.startChecks()
     return log
   } catch (cause) {
     release()
@@ -58,20 +58,20 @@ export function openSqlite(path: string, options: Partial<LogOptions> = {}): Log
   }
 }
 
-/** The file's one true path, whatever symbolic links lead to it, so that its lock is one too. */
+/** The path of the file without symbolic links, so that there is one lock for it. Creates the file and its folder. */
 function canonicalPath(path: string): string {
   const file = resolve(path)
   try {
-    const made = mkdirSync(dirname(file), { recursive: true })
+    const created = mkdirSync(dirname(file), { recursive: true })
     const database = new DatabaseSync(file)
     database.close()
     syncFolder(dirname(file))
-    if (made) syncFolder(dirname(made))
+    if (created) syncFolder(dirname(created))
     return join(realpathSync(dirname(file)), basename(realpathSync(file)))
   } catch (cause) {
     throw new AppError(
       'log_unusable',
-      `Cannot write the log to ${file}: ${reasonOf(cause)}; name a writable place with LOG=sqlite:PATH`,
+      `Cannot write the log to ${file}: ${reasonOf(cause)}; name a writable file with LOG=sqlite:PATH`,
       { cause },
     )
   }
@@ -102,42 +102,42 @@ function openDatabase(file: string): DatabaseSync {
   }
 }
 
-/** The calls that the log makes, and a watch over the files that begins with `watch`. */
-function watched(
+/** The database as the log uses it, with checks of its files that `startChecks` begins. */
+function checked(
   database: DatabaseSync,
   file: string,
   { warn, retention }: Partial<LogOptions>,
   release: () => void,
-): Sql & { watch(): void } {
+): Sql & { startChecks(): void } {
   const warnings = new Warnings(warn)
   const statements = new Map<string, StatementSync>()
   const prepare = (text: string) => {
-    const known = statements.get(text)
-    if (known) return known
+    const prepared = statements.get(text)
+    if (prepared) return prepared
     const statement = database.prepare(text)
     statements.set(text, statement)
     return statement
   }
   const walLimit = retention?.bytes ?? defaultLogOptions.retention.bytes!
   let files: OpenFiles | undefined
-  let watch: ReturnType<typeof setInterval> | undefined
-  /** What the last look found wrong with the files. */
+  let checks: ReturnType<typeof setInterval> | undefined
+  /** The error that the last check found. */
   let broken: AppError | undefined
-  /** A reader kept the log of changes, and what was erased in it. */
+  /** Another process reads the WAL, which still holds erased events. */
   let isScrubDue = false
 
   function scrub(): void {
     isScrubDue = database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()!.busy !== 0
   }
 
-  function look(): void {
+  function check(): void {
     try {
       files!.verifyAll()
       broken = undefined
       if (isScrubDue) scrub()
       warnings.set('wal', emptyWal(database, file, walLimit))
     } catch (cause) {
-      if (cause instanceof AppError) broken = cause // a file that cannot be looked at now is looked at again
+      if (cause instanceof AppError) broken = cause // any other error: the next check tries again
     }
     warnings.set('files', broken?.message)
   }
@@ -165,21 +165,21 @@ function watched(
         throw cause
       }
     },
-    watch() {
+    startChecks() {
       files = new OpenFiles(file)
-      database.exec('PRAGMA busy_timeout = 0') // a wait inside SQLite would block the event loop: the ledger tries again instead
-      watch = setInterval(look, WATCH_MS)
-      watch.unref()
+      database.exec('PRAGMA busy_timeout = 0') // a wait inside SQLite would block the event loop: the ledger retries instead
+      checks = setInterval(check, CHECK_MS)
+      checks.unref()
     },
     verify() {
-      if (broken) look()
+      if (broken) check()
       if (broken) throw broken
       files?.verify()
     },
     warnings: () => warnings.list,
-    scrub, // the log of changes still holds what was erased, until no process reads it (a backup)
+    scrub, // erased events stay in the WAL until no process (a backup, say) reads it
     close() {
-      clearInterval(watch)
+      clearInterval(checks)
       release()
     },
   }

@@ -4,16 +4,16 @@ import { hasKeys } from '../auth/options.ts'
 import { parseConfig } from '../config/config.ts'
 import { isLoopback } from '../config/loopback.ts'
 import { Hub } from '../hub/hub.ts'
-import { errorLine } from '../requests.ts'
 import { envOf } from '../routes/connection.ts'
 import type { File } from '../routes/page.ts'
+import { failureLine } from './failure.ts'
 import { type ObjectState, openObject } from './object.ts'
 
-/** What we call of the platform; `wrangler.toml` binds it. */
+/** The bindings that `wrangler.toml` declares, as far as we use them. */
 interface Env {
   readonly HUBS: { idFromName(name: string): unknown; get(id: unknown): Fetcher }
   readonly ASSETS: Fetcher
-  /** Name of the one hub of this deployment. */
+  /** The name of this deployment's hub. */
   readonly HUB: string
   readonly OPEN?: string
 }
@@ -22,13 +22,13 @@ interface Fetcher {
   fetch(request: Request | string): Promise<Response>
 }
 
-/** The Worker in front: it lets nobody in where nobody has said who may come, and else leaves everything to the hub's object. */
+/** The Worker: answers 503 to everybody until the deployment has keys or is declared open, else passes requests to the hub's object. */
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     const isLocal = isLoopback(new URL(request.url).hostname)
     if (!isLocal && env.OPEN !== 'true' && !hasKeys(parseConfig(settingsOf(env)).auth))
       return new Response(
-        'This hub serves nobody: give it keys (npx wrangler secret put AUTH_SECRET), or set OPEN = "true" under [vars] in wrangler.toml to serve everybody who knows its address\n',
+        'This hub serves nobody: give it keys (npx wrangler secret put AUTH_SECRET), or set OPEN = "true" under [vars] in wrangler.toml to serve everybody who can reach it\n',
         {
           status: 503,
           headers: { ...secureHeaders(false), 'Content-Type': 'text/plain' },
@@ -38,14 +38,14 @@ export default {
   },
 }
 
-/** A Durable Object that owns one hub: one thread, one SQLite database, one order. */
+/** The Durable Object of one hub: one thread, one SQLite database, one order. */
 export class TidingsHub {
   readonly #app: ReturnType<typeof createApp>
 
   constructor(state: ObjectState, env: Env) {
     const config = parseConfig(settingsOf(env))
     const warn = (message: string) => console.log(JSON.stringify({ level: 'warn', message }))
-    const failed = (what: string, cause: unknown) => console.error(errorLine(new Error(what, { cause })))
+    const failed = (what: string, cause: unknown) => console.error(failureLine(what, cause))
     const hub = new Hub(() => openObject(state, { ...config.logOptions, warn }), { ...config.hub, events: { failed } })
     this.#app = createApp({
       hub,
@@ -56,18 +56,18 @@ export class TidingsHub {
   }
 
   fetch(request: Request): Response | Promise<Response> {
-    // The platform's own word: a client cannot set it.
+    // The platform sets it; a client cannot.
     const address = request.headers.get('cf-connecting-ip')
     return this.#app.fetch(request, envOf(address === null ? {} : { address }))
   }
 }
 
-/** Bindings that are text: variables and secrets. */
+/** The bindings that are text: variables and secrets. */
 function settingsOf(env: Env): Record<string, string | undefined> {
   return Object.fromEntries(Object.entries(env).filter(([, value]) => typeof value === 'string'))
 }
 
-/** The platform keeps and serves the page's files; they come this way so that they have the headers they have everywhere. */
+/** Fetches a file of the page from the platform, so that the app serves it with the same headers as on every runtime. */
 async function asset({ ASSETS }: Env, path: string): Promise<File | undefined> {
   const found = await ASSETS.fetch(new Request(`https://assets.local${path}`, { redirect: 'manual' }))
   const type = found.headers.get('content-type')

@@ -4,20 +4,20 @@ import { parseArgs } from 'node:util'
 import { importJWK, importPKCS8, SignJWT } from 'jose'
 import { sha256 } from '../auth/credentials.ts'
 
-const help = `Makes a token to try a hub that has keys. Whoever runs one lets its own login make them: the hub itself makes none.
+const help = `Makes a token to try a hub that has keys. In production the login of your site makes them: the hub makes none.
 
   AUTH_SECRET=… npm run -s token -- --publish 'chat/**' --subscribe 'chat/**' --ttl 1h
 
-  --publish LIST     topics and patterns to publish to, with commas between them
-  --subscribe LIST   the same for subscribing
-  --sub NAME         who it is for
-  --jti NAME         names the token, so that it can be revoked
-  --ttl TIME         how long it is good for: 90s, 10m, 2h or 1d; 1h if left out
-  --issuer TEXT      iss, where AUTH_ISSUER asks for one
-  --audience TEXT    aud, where AUTH_AUDIENCE asks for one
-  --key FILE         private key (PKCS #8 PEM or JWK) for AUTH_PUBLIC_KEY, in the place of AUTH_SECRET
-  --alg NAME         its algorithm: RS256, PS256, ES256, ES384, ES512 or EdDSA
-  --api-key NAME     makes an API key instead, and the line for API_KEYS
+  --publish LIST     topics and patterns to allow publishing to, separated by commas
+  --subscribe LIST   topics and patterns to allow subscribing to, separated by commas
+  --sub NAME         subject: whom the token is for
+  --jti NAME         name of the token, by which it can be revoked
+  --ttl TIME         lifetime: 90s, 10m, 2h or 1d; 1h if left out
+  --issuer TEXT      iss, if the hub requires one (AUTH_ISSUER)
+  --audience TEXT    aud, if the hub requires one (AUTH_AUDIENCE)
+  --key FILE         sign with this private key (PKCS #8 PEM or JWK), for a hub with AUTH_PUBLIC_KEY, instead of AUTH_SECRET
+  --alg NAME         algorithm of that key: RS256, PS256, ES256, ES384, ES512 or EdDSA
+  --api-key NAME     make an API key instead, and its line for API_KEYS
 `
 
 const names = ['publish', 'subscribe', 'sub', 'jti', 'ttl', 'issuer', 'audience', 'key', 'alg', 'api-key'] as const
@@ -49,7 +49,7 @@ async function makeToken({
   alg,
 }: Given): Promise<string> {
   const [, count, unit] = /^(\d+)([smhd])$/.exec(ttl) ?? []
-  if (unit === undefined) throw new Error(`Cannot use ${ttl} as a time: expected 90s, 10m, 2h or 1d`)
+  if (unit === undefined) throw new Error(`Cannot use ${ttl} as --ttl: expected 90s, 10m, 2h or 1d`)
   const tidings = { publish: listOf(publish), subscribe: listOf(subscribe) }
   const now = Math.floor(Date.now() / 1000)
   const token = new SignJWT({ tidings })
@@ -63,7 +63,7 @@ async function makeToken({
   return token.sign(key === undefined ? secret() : await privateKey(key, alg ?? 'RS256'))
 }
 
-/** The key goes to whoever uses it, the line to the hub: from the line nobody gets the key. */
+/** Prints a key for its user, and the line for the hub, which does not reveal the key. */
 async function makeApiKey(name: string, { publish, subscribe }: Given): Promise<void> {
   const key = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url')
   console.log(`key:  ${key}`)
@@ -77,7 +77,7 @@ function listOf(list: string | undefined): string[] {
 function secret(): Uint8Array {
   const { AUTH_SECRET } = process.env
   if (!AUTH_SECRET)
-    throw new Error('Cannot sign: set AUTH_SECRET to what the hub has, or give a private key with --key')
+    throw new Error('Cannot sign: set AUTH_SECRET to the secret of the hub, or name a private key with --key')
   return new TextEncoder().encode(AUTH_SECRET)
 }
 

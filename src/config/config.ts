@@ -6,12 +6,13 @@ import { defaultHubOptions, type HubOptions } from '../hub/options.ts'
 import { defaultLogOptions, type LogOptions } from '../log/log.ts'
 import { isLoopback } from './loopback.ts'
 import { memoryDefaults, openDefaults, type Setting, secrets, settings } from './settings.ts'
+import { type LogUrls, logUrl } from './values.ts'
 
 /** The parsed settings. */
 export interface Config {
   readonly port: number
   readonly host: string
-  /** URL of the log: `memory:`, `sqlite:PATH`, `redis://…/HUB`. It may contain a password. */
+  /** The URL of the log, which may contain a password; `adapters/logs.ts` lists what it may be. */
   readonly log: string
   /** The path under which clients reach the hub, where a proxy strips it. */
   readonly basePath?: string
@@ -41,12 +42,14 @@ export interface Config {
 /**
  * Parses the settings from environment variables; an empty one counts as missing. Nothing else reads the environment.
  *
+ * @param logs kinds of logs that `LOG` may name; without them `LOG` is not checked
  * @throws AppError `config_invalid`: lists every mistake, with the expected value
  */
-export function parseConfig(env: Readonly<Record<string, string | undefined>> = {}): Config {
+export function parseConfig(env: Readonly<Record<string, string | undefined>> = {}, logs?: LogUrls): Config {
   const mistakes: string[] = []
   const get = <Name extends Setting>(name: Name): v.InferOutput<(typeof settings)[Name]['schema']> => {
-    const { schema, defaultText } = settings[name]
+    const { defaultText } = settings[name]
+    const schema = name === 'LOG' ? logUrl(logs) : settings[name].schema
     const otherDefaults = { ...(env.LOG === 'memory:' && memoryDefaults), ...(env.OPEN === 'true' && openDefaults) }
     const result = v.safeParse(schema, env[name] || (otherDefaults[name] ?? defaultText))
     const isSecret = secrets.includes(name) || (name === 'LOG' && env.LOG?.includes('@'))

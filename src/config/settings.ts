@@ -9,6 +9,7 @@ import {
   isLongSecret,
   isSecureUrl,
   KIB,
+  logUrl,
   MIB,
   optional,
   optionalText,
@@ -30,10 +31,7 @@ export const settings = {
   LOG: setting(
     'Store the log here: memory:, sqlite:PATH, or redis://HOST:PORT/HUB (rediss:// for TLS)',
     'sqlite:./data/tidings.db',
-    text(
-      /^(memory:|sqlite:.+|rediss?:\/\/[^/]+(\/[\w.~-]{1,100})?)$/,
-      'memory:, sqlite:PATH, redis://HOST:PORT/HUB or rediss://HOST:PORT/HUB, with USER:PASSWORD@ before the host where the server requires them',
-    ),
+    logUrl(),
   ),
   BASE_PATH: setting(
     'Make URLs for clients begin with this path, which a proxy strips; without it, trusted proxies may send X-Forwarded-Prefix',

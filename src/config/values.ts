@@ -14,6 +14,44 @@ export function text(pattern: RegExp, expected: string) {
   return v.pipe(v.string(), v.regex(pattern, expected))
 }
 
+/** How the URLs of one kind of log look. */
+export interface LogUrl {
+  /** As documentation writes it, with capitals for what varies: `sqlite:PATH`. */
+  readonly form: string
+  /** What a URL must match. */
+  readonly pattern: RegExp
+  /** Helps with a URL of this scheme that does not match. */
+  readonly hint?: string
+}
+
+/** Kinds of logs by the scheme of their URLs. */
+export type LogUrls = Readonly<Record<string, LogUrl>>
+
+/** A URL of one of these logs; any text if there are none, because then nobody here opens it. */
+export function logUrl(logs?: LogUrls) {
+  const kindOf = (url: string) => (logs && Object.hasOwn(logs, schemeOf(url)) ? logs[schemeOf(url)] : undefined)
+  return v.pipe(
+    v.string(),
+    v.check(
+      (url) => !logs || kindOf(url)?.pattern.test(url) === true,
+      ({ input }) => {
+        const kind = kindOf(input)
+        if (kind) return kind.form + (kind.hint ? `, ${kind.hint}` : '')
+        return oneOf(Object.values(logs ?? {}).map(({ form }) => form))
+      },
+    ),
+  )
+}
+
+/** The scheme of a URL, which may be none that `URL` can parse. */
+export function schemeOf(url: string): string {
+  return url.slice(0, url.indexOf(':'))
+}
+
+function oneOf(forms: readonly string[]): string {
+  return [forms.slice(0, -1).join(', '), forms.at(-1)].join(' or ')
+}
+
 export function optionalText(isValid: (text: string) => boolean, expected: string) {
   return v.union([none(), v.pipe(v.string(), v.check(isValid, expected))], expected)
 }

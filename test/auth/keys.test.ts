@@ -188,8 +188,8 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
       if (broken === undefined) rmSync(file)
       else writeFileSync(file, broken)
       hangUp(server)
-      await expect.poll(() => said().match(/^SIGHUP: keys stay as they were: /gm)?.length).toBe(i + 1)
-      await expect.poll(said).toMatch(new RegExp(`SIGHUP: keys stay as they were: .*\\n?.*${setting}\\b`))
+      await expect.poll(() => said().match(/^SIGHUP: kept the keys as they were: /gm)?.length).toBe(i + 1)
+      await expect.poll(said).toMatch(new RegExp(`SIGHUP: kept the keys as they were: .*\\n?.*${setting}\\b`))
       for (const credentials of all) expect(await answerTo(fetch, credentials)).toBe(200)
       writeFileSync(file, good)
     }
@@ -198,7 +198,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     await publish(fetch, all[0]!, 'still here')
     for (const { reader } of streams) await reader.gets('still here')
     hangUp(server)
-    await server.says(/^SIGHUP: keys are read anew$/m)
+    await server.says(/^SIGHUP: read the keys again$/m)
   })
 
   test('an emptied file counts as broken, so that a hub with keys does not become open', async () => {
@@ -212,11 +212,11 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
       for (const [i, emptied] of ['', '\n \n', '# none any more\n'].entries()) {
         writeFileSync(file, emptied)
         hangUp(server)
-        await expect.poll(() => server.output.match(/^SIGHUP: keys /gm)?.length).toBe(i + 1)
+        await expect.poll(() => server.output.match(/^SIGHUP: kept the keys /gm)?.length).toBe(i + 1)
         expect(await answerTo(over(server), {})).toBe('401 token_missing')
         expect(await answerTo(over(server), credentials)).toBe(200)
       }
-      expect(server.output.match(/^SIGHUP: keys stay as they were: /gm)).toHaveLength(3)
+      expect(server.output.match(/^SIGHUP: kept the keys as they were: /gm)).toHaveLength(3)
       expect(reader.ended).toBe(false)
     }
   })
@@ -564,10 +564,10 @@ describe.each(servers)('a start on $name', (runtime) => {
     const running = run({ OPEN: 'true', FORCE_COLOR: '1', NO_COLOR: '' })
     const said = complaints(running)
     await running.says(runtime.listens)
-    await expect.poll(said).toMatch(/^\u001b\[31mOPEN=true: whoever reaches this hub .*\u001b\[39m\n$/)
+    await expect.poll(said).toMatch(/^\u001b\[31mOPEN=true: everybody who can reach this hub .*\u001b\[39m\n$/)
     const plain = run({ OPEN: 'true' })
     const saidPlainly = complaints(plain)
-    await expect.poll(saidPlainly).toMatch(/^OPEN=true: whoever reaches this hub .*\n$/)
+    await expect.poll(saidPlainly).toMatch(/^OPEN=true: everybody who can reach this hub .*\n$/)
     for (const keys of [{ AUTH_SECRET: SECRET }, { API_KEYS: lineOf('first', 'key-1') }] as const) {
       const refused = run({ OPEN: 'true', ...(keys as Record<string, string>) })
       expect(await outcomeOf(refused)).toBe(1)
@@ -577,7 +577,7 @@ describe.each(servers)('a start on $name', (runtime) => {
 
   test('with keys says that the hub is closed, and prints no warning', async () => {
     const server = await start({ LOG: 'memory:', AUTH_SECRET: SECRET, FORCE_COLOR: '1', NO_COLOR: '' }, runtime)
-    expect(server.output).toMatch(/^Tidings listens on \S+ \(closed: who wants in needs a token or a key\); .*\n$/)
+    expect(server.output).toMatch(/^Tidings listens on \S+ \(closed: requires a token or an API key\); .*\n$/)
     expect(await answerTo(over(server), {})).toBe('401 token_missing')
   })
 

@@ -1,13 +1,14 @@
 import { once } from 'node:events'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { get, type IncomingMessage } from 'node:http'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, test } from 'vitest'
 import { settings } from '../../src/config/settings.ts'
+import { redisServer, withoutRedis } from '../server/redis.ts'
 import { bun, deno, node, servers, worker } from '../server/runtimes.ts'
-import { cleanUp, folder, launch, type Process, type Server, start } from '../server/server.ts'
+import { cleanUp, folder, freePort, launch, type Process, type Server, start } from '../server/server.ts'
 
 afterEach(cleanUp)
 
@@ -22,7 +23,9 @@ describe.each(servers)('a server on $name prints', (runtime) => {
     expect(disk.output).toContain(
       `Tidings listens on http://localhost:${disk.port} (open to everybody who can reach it); log sqlite:${file}, durability disk\n`,
     )
-    expect(disk.output).toContain('OPEN=true: whoever reaches this hub may read, write and delete everything in it\n')
+    expect(disk.output).toContain(
+      'OPEN=true: everybody who can reach this hub may read, write and delete everything in it\n',
+    )
   })
 
   test('every setting under --help', async () => {
@@ -34,6 +37,65 @@ describe.each(servers)('a server on $name prints', (runtime) => {
 
   test('that it listens once it can be stopped', async () => {
     for (let i = 0; i < 5; i++) expect(await (await start({}, runtime)).kill('SIGTERM')).toBe(0)
+  })
+})
+
+describe.each(servers)('a server on $name whose Redis is away at the start', (runtime) => {
+  test('reports it within a second, tries again, and ends after 5 s', async () => {
+    const url = `redis://127.0.0.1:${await freePort()}/hub`
+    const began = performance.now()
+    const running = launch({ LOG: url.replace('//', '//user:secret@'), PORT: '0' }, [], runtime)
+    await running.says(new RegExp(`"Cannot reach the log at ${url}: .*ECONNREFUSED.*; trying again for 5 s"`))
+    expect(performance.now() - began).toBeLessThan(2000) // the start of the process included
+    expect(running.child.exitCode).toBeNull()
+    expect(await running.stopped).toBe(1)
+    const lines = running.output.trimEnd().split('\n')
+    expect(lines).toHaveLength(2)
+    expect(lines.at(-1)).toMatch(new RegExp(`^Cannot reach the log at ${url}: .*ECONNREFUSED`))
+    expect(running.output).not.toContain('secret')
+  })
+
+  test('reports a server that does not answer', async () => {
+    const silent = createServer(() => {}).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as { port: number }
+    const running = launch({ LOG: `redis://127.0.0.1:${port}/hub`, PORT: '0' }, [], runtime)
+    const began = performance.now()
+    await running.says(/"Cannot reach the log at \S+: the server does not answer; trying again for 5 s"/)
+    expect(performance.now() - began).toBeLessThan(2000)
+    await running.kill('SIGKILL')
+    silent.close()
+  })
+
+  test.skipIf(withoutRedis)('starts as soon as it is there', async () => {
+    const redis = await redisServer()
+    await redis.kill()
+    const running = launch({ LOG: redis.url(), PORT: '0' }, [], runtime)
+    await running.says(/trying again/)
+    await redis.start()
+    await running.says(runtime.listens)
+    expect(await running.kill('SIGTERM')).toBe(0)
+    await redis.kill()
+  })
+})
+
+describe.each(servers)('an open server on $name', (runtime) => {
+  test('reports on SIGHUP that it has no keys to read', async () => {
+    const server = await start({}, runtime)
+    process.kill(server.pid, 'SIGHUP')
+    await server.says(/^SIGHUP: this hub has no keys to read$/m)
+    expect((await fetch(`${server.url}/health`)).status).toBe(200)
+  })
+
+  test('serves HTTP/1.0 without a Host, and refuses a Host that is not valid', async () => {
+    const { port } = await start({}, runtime)
+    const health = await exchange(port, 'GET /health HTTP/1.0\r\n\r\n')
+    expect(health).toMatch(/^HTTP\/1\.\d 200 OK\r\n(.|\s)*\{"status":"ok"\}$/)
+    const body = 'Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello'
+    expect(await exchange(port, `POST /send?topic=a HTTP/1.0\r\n${body}`)).toMatch(/^HTTP\/1\.\d 200 OK\r\n/)
+    expect(await exchange(port, 'GET /event?topic=a&last=1 HTTP/1.0\r\n\r\n', /data: hello\n/)).toContain('hub.open')
+    for (const host of ['a b', '@', ''])
+      expect(await exchange(port, `GET /health HTTP/1.0\r\nHost: ${host}\r\n\r\n`)).toMatch(/^HTTP\/1\.\d 40[03] /)
   })
 })
 
@@ -223,6 +285,18 @@ function preloaded(code: string): string {
 async function ask({ port }: Server, host: string): Promise<IncomingMessage> {
   const request = get({ port, host: '127.0.0.1', path: '/health', headers: { host }, agent: false })
   const [answer] = await once(request, 'response')
+  return answer
+}
+
+/** What a server answers to these bytes, until it ends the connection or has sent this. */
+async function exchange(port: number, sent: string, until?: RegExp): Promise<string> {
+  const socket = connect(port, '127.0.0.1').setEncoding('utf8')
+  socket.write(sent)
+  let answer = ''
+  for await (const text of socket) {
+    answer += text
+    if (until?.test(answer)) break
+  }
   return answer
 }
 

@@ -4,11 +4,11 @@ import { AppError } from '../../errors.ts'
 import { reasonOf } from './reason.ts'
 
 /**
- * Holds a write transaction on a small database beside the file for as long as the process lives: the kernel ends it with the
- * process, however that ends, and the file itself stays open to readers, so that a backup needs no stop.
+ * Holds a write transaction on a small database beside the file for as long as the process lives. The kernel ends the transaction
+ * with the process, however that ends; the file itself stays readable by others, so that a backup needs no stop.
  *
- * @returns what lets go of it
- * @throws AppError `log_locked` (another process has it), `log_unusable`
+ * @returns releases the lock
+ * @throws AppError `log_locked` (another process holds it), `log_unusable`
  */
 export function lock(file: string): () => void {
   const path = `${file}-lock`
@@ -45,16 +45,16 @@ function holderOf(database: DatabaseSync): string | undefined {
   try {
     return `process ${database.prepare('SELECT pid FROM holder').get()!.pid}`
   } catch {
-    return // It is just writing its name.
+    return // The holder is writing its pid at this moment.
   }
 }
 
-/** How long a process that has the file open may take to let go of it. */
+/** How long to wait for another process to close the file. */
 const PROBE_MS = 1000
 
 /**
- * Whether another process has the database open: a reader such as a backup, or a writer whose lock we cannot see. Only the inode is
- * asked, so the name does not matter.
+ * Whether another process has the database open: a reader such as a backup, or a writer whose lock has another name. SQLite's own
+ * locks are on the inode, so they are seen whatever name the file was opened by.
  */
 export function isOpenElsewhere(file: string): boolean {
   const probe = new DatabaseSync(file)

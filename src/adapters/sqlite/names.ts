@@ -2,14 +2,14 @@ import { readFileSync, type Stats, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { AppError } from '../../errors.ts'
 
-/** What belongs to a database: SQLite's log of changes and its index, our lock and our tip. */
+/** The files of a database: itself, SQLite's WAL and the index of it, our lock and our tip. */
 const SUFFIXES = ['', '-wal', '-shm', '-lock', '-tip'] as const
 
 const ONE_NAME = 'the lock is found by the name of the file, so a second process could write through the other name'
 
 /**
- * Refuses a database that has a second name: a hard link, or a mount of the file itself. Its lock and its log of changes are found by
- * its name, so two processes with two names would both write it.
+ * Refuses a database that has a second name: a hard link, or a mount of the file itself. Its lock and its WAL are found by its name, so
+ * two processes with two names would both write to it.
  *
  * @throws AppError `log_unusable`
  */
@@ -28,7 +28,7 @@ export function refuseSecondName(file: string): void {
     )
 }
 
-/** Whether a path is where something is mounted; only Linux mounts files. */
+/** Whether something is mounted at a path; only Linux mounts files. */
 function isMountPoint(path: string): boolean {
   let mounts: string
   try {
@@ -43,24 +43,24 @@ function unescaped(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)))
 }
 
-/** The files of an open database, as they are while it is open: each has the same inode for as long. */
+/** The files of an open database, each of which must keep its inode while the database is open. */
 export class OpenFiles {
   readonly #file: string
   readonly #opened: ReadonlyMap<string, Stats>
-  /** The folder as it was at the last look. */
+  /** The folder as the last check found it. */
   #folder: Stats | undefined
 
-  /** @param file the database, which is open and in WAL mode: all its files are there */
+  /** @param file the database, which must be open and in WAL mode, so that all its files exist */
   constructor(file: string) {
     this.#file = file
     this.#opened = new Map(SUFFIXES.map((suffix) => [suffix, statSync(file + suffix)]))
   }
 
   /**
-   * Only the folder is looked at, which changes when a name in it is made or deleted. To look at the files makes their next fsync 50 µs
-   * slower (measured on Linux 6.18): a time that was seen may not be given again, so the next write is of the inode too.
+   * Checks only the folder, which changes when a name in it is created or deleted. Checking the files would make their next fsync 50 µs
+   * slower (measured on Linux 6.18): once a timestamp was read, the next write has to update the inode as well.
    *
-   * @throws AppError `log_unusable` if what is committed would be found by nobody who opens the database by its name
+   * @throws AppError `log_unusable` if the database under this name is no longer the one that commits are written to
    */
   verify(): void {
     const folder = statSync(dirname(this.#file), { throwIfNoEntry: false })
@@ -69,7 +69,7 @@ export class OpenFiles {
     this.#folder = folder
   }
 
-  /** The same for all that belongs to it, and for a second name that it has got. @throws AppError `log_unusable` */
+  /** Checks each file, and that the database has no second name now. @throws AppError `log_unusable` */
   verifyAll(): void {
     for (const suffix of SUFFIXES) this.#verify(suffix)
     refuseSecondName(this.#file)

@@ -2,7 +2,7 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } f
 import { dirname } from 'node:path'
 import type { Acknowledged, Tip } from '../../log/identity.ts'
 
-/** `<epoch> <seq>`, the seq with leading zeros, so that it is replaced in its place: one write of few bytes, far from any block's end. */
+/** `<epoch> <seq>`, the seq with leading zeros, so that it is overwritten in place: one short write that crosses no block. */
 const FORMAT = /^([a-z0-9]{10}) (\d{16})\n$/
 const SEQ_AT = 11
 const SEQ_LENGTH = 16
@@ -19,7 +19,7 @@ export function tipFile(path: string): Tip & { close(): void } {
       const [, epoch, seq] = FORMAT.exec(readFileSync(path, 'latin1'))!
       return { epoch: epoch!, seq: Number(seq) }
     } catch {
-      return // There is none, or it is none of ours: then nothing vouches for the database.
+      return // No such file, or not our format: then nothing vouches for the database.
     }
   }
 
@@ -47,7 +47,7 @@ export function tipFile(path: string): Tip & { close(): void } {
     advance(seq) {
       if (seq === written) return
       handle ??= openSync(path, 'r+')
-      // Bytes, because Deno 2.9 writes a text at the beginning, whatever position it is given.
+      // Bytes, because Deno 2.9 writes a string at the beginning, whatever the position.
       writeSync(handle, encoder.encode(digits(seq)), 0, SEQ_LENGTH, SEQ_AT)
       written = seq
     },
@@ -59,7 +59,7 @@ function digits(seq: number): string {
   return String(seq).padStart(SEQ_LENGTH, '0')
 }
 
-/** A new name is durable when its folder is (fsync(2)); SQLite does this for its journals, not for what we made. */
+/** Makes new names in a folder durable (fsync(2)); SQLite does so for its journals, not for our files. */
 export function syncFolder(folder: string): void {
   const handle = openSync(folder, 'r')
   try {

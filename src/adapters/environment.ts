@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs'
+import process from 'node:process'
+import { type Config, parseConfig } from '../config/config.ts'
+import { AppError } from '../errors.ts'
+import { maxStreamsByFiles } from './limits.ts'
+import { logs } from './logs.ts'
+
+/** Settings that may also be read from a file, which the same name with `_FILE` appended gives. */
+const FROM_FILES = ['LOG', 'AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS'] as const
+
+/**
+ * Reads the settings of this process from its environment and from the files that this names. Unless `MAX_READERS` is set, the
+ * open-files limit of the process bounds it.
+ *
+ * @throws AppError `config_invalid`
+ */
+export function readConfig(): Config {
+  const env: Record<string, string | undefined> = { ...process.env }
+  for (const name of FROM_FILES) {
+    const file = env[`${name}_FILE`]
+    if (!file) continue
+    if (env[name]) throw new AppError('config_invalid', `Cannot start: ${name} and ${name}_FILE are both set; set one`)
+    env[name] = contentOf(`${name}_FILE`, file)
+    // An empty file of keys must not open the hub.
+    if (!env[name]) throw new AppError('config_invalid', `Cannot start: ${name}_FILE=${file} is empty`)
+  }
+  const config = parseConfig(env, logs)
+  if (env.MAX_READERS) return config
+  const maxReaders = Math.min(config.hub.maxReaders, maxStreamsByFiles() ?? config.hub.maxReaders)
+  return { ...config, hub: { ...config.hub, maxReaders } }
+}
+
+function contentOf(setting: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8').replace(/^#.*$/gm, '').trim()
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new AppError('config_invalid', `Cannot start: ${setting}=${file} cannot be read: ${why}`, { cause })
+  }
+}
