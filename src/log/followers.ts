@@ -28,15 +28,15 @@ export class Followers {
     return head
   }
 
-  tell(entries: readonly Entry[]): void {
+  deliver(entries: readonly Entry[]): void {
     if (entries.length > 0) for (const { deliver } of this.#all) call(() => deliver(entries))
   }
 
-  tellErased(...gone: Parameters<Erased>): void {
+  reportErased(...gone: Parameters<Erased>): void {
     for (const { erased } of this.#all) call(() => erased(...gone))
   }
 
-  tellRestarted(head: number): void {
+  reportRestarted(head: number): void {
     for (const { restarted } of this.#all) call(() => restarted(head))
   }
 

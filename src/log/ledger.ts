@@ -230,7 +230,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
         isErased = draft.eraseOne(topic, seq)
         draft.saveTopics()
       })
-      if (isErased) followers.tellErased(topic, seq, seq)
+      if (isErased) followers.reportErased(topic, seq, seq)
     })
     return isErased ? 1 : 0
   }
@@ -252,7 +252,7 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
         })
         count += step.erased
         isMore = step.isMore
-        if (!isMore) followers.tellErased(topic, undefined, upTo)
+        if (!isMore) followers.reportErased(topic, undefined, upTo)
       })
     return count
   }
@@ -283,13 +283,13 @@ export function ledger(tables: Tables, options: LedgerOptions): Log {
     for (const { topic, seq, upTo } of uncertain.splice(0)) {
       // Nobody gets the entry from memory any more. Where the topic is still closed, its close stays.
       const isClosed = (tables.topic(topic)?.closed ?? 0) > 0
-      followers.tellErased(topic, seq, isClosed ? 0 : upTo)
+      followers.reportErased(topic, seq, isClosed ? 0 : upTo)
     }
   }
 
   function deliver(entries: readonly Entry[]): void {
     deliveredTo = transactions.state.head
-    followers.tell(entries)
+    followers.deliver(entries)
   }
 }
 

@@ -77,7 +77,7 @@ export class Delivery {
     this.#erasureCount = erasureCount
     this.#held.clear()
     for (const { resolve } of this.#waiters) resolve()
-    this.#followers.tellRestarted(head)
+    this.#followers.reportRestarted(head)
   }
 
   close(): void {
@@ -97,15 +97,15 @@ export class Delivery {
     if (entries.length === 0) return
     this.#deliveredTo = entries.at(-1)!.seq
     this.#beforeDelivery(entries)
-    this.#followers.tell(entries)
+    this.#followers.deliver(entries)
     this.#wake()
   }
 
   #deliverErasure({ number, topic, seq, upTo }: Erasure): void {
     const isNext = number === this.#erasureCount + 1
     this.#erasureCount = number
-    if (isNext) this.#followers.tellErased(topic, seq, upTo)
-    else this.#followers.tellRestarted(this.#deliveredTo) // the erasures in between are gone from the stream
+    if (isNext) this.#followers.reportErased(topic, seq, upTo)
+    else this.#followers.reportRestarted(this.#deliveredTo) // the erasures in between are gone from the stream
   }
 
   #wake(): void {
