@@ -103,7 +103,7 @@ export function quote(value: string): string {
   return escaped(JSON.stringify(short))
 }
 
-/** Removes everything that looks like a token. */
+/** Replaces everything that looks like a JSON Web Token by `[token]`. API keys cannot be recognised. */
 export function withoutTokens(text: string): string {
   return text.replace(/eyJ[\w-]{8,}(\.[\w-]*){1,4}/g, '[token]')
 }

@@ -1,6 +1,6 @@
 import { AppError, type Code, quote } from './errors.ts'
 
-/** The topic that holds the demo's store; only the demo's call of `/send` writes it. */
+/** The topic of the demo's value. Only `Hub.set` writes it, which `/send` without a topic calls. */
 export const STORE = '$store'
 
 /** How long one topic or pattern may be. */

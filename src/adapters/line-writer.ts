@@ -22,7 +22,7 @@ const encoder = new TextEncoder()
 const NOTHING = new Uint8Array()
 
 /**
- * Writes lines without ever blocking or throwing. While the reader does not read, a bounded number of lines waits; lines beyond that
+ * Writes lines without ever blocking or throwing. While nobody reads the output, lines wait up to a size limit; lines beyond that
  * are dropped and counted, and so are lines that fail. The count is written once, as soon as lines can be written again.
  */
 export class LineWriter {

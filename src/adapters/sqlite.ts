@@ -167,7 +167,7 @@ function checked(
     },
     startChecks() {
       files = new OpenFiles(file)
-      database.exec('PRAGMA busy_timeout = 0') // a wait inside SQLite would block the event loop: the ledger retries instead
+      database.exec('PRAGMA busy_timeout = 0') // a wait inside SQLite would block the event loop: the log retries instead
       checks = setInterval(check, CHECK_MS)
       checks.unref()
     },

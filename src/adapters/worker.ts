@@ -3,10 +3,11 @@ import { secureHeaders } from '../auth/headers.ts'
 import { hasKeys } from '../auth/options.ts'
 import { parseConfig } from '../config/config.ts'
 import { isLoopback } from '../config/loopback.ts'
+import type { HubEvents } from '../hub/events.ts'
 import { Hub } from '../hub/hub.ts'
 import { envOf } from '../routes/connection.ts'
 import type { File } from '../routes/page.ts'
-import { failureLine } from './failure.ts'
+import { endFields, failureLine } from './event-lines.ts'
 import { type ObjectState, openObject } from './object.ts'
 
 /** The bindings that `wrangler.toml` declares, as far as we use them. */
@@ -45,8 +46,14 @@ export class TidingsHub {
   constructor(state: ObjectState, env: Env) {
     const config = parseConfig(settingsOf(env))
     const warn = (message: string) => console.log(JSON.stringify({ level: 'warn', message }))
-    const failed = (what: string, cause: unknown) => console.error(failureLine(what, cause))
-    const hub = new Hub(() => openObject(state, { ...config.logOptions, warn }), { ...config.hub, events: { failed } })
+    const events: HubEvents = {
+      failed: (what, cause) => console.error(failureLine(what, cause)),
+      ended(subscription, why) {
+        const fields = endFields(config.requestLog, subscription, why)
+        if (fields) console.log(JSON.stringify(fields))
+      },
+    }
+    const hub = new Hub(() => openObject(state, { ...config.logOptions, warn }), { ...config.hub, events })
     this.#app = createApp({
       hub,
       config,

@@ -33,8 +33,9 @@ export class Admission {
   }
 
   /**
-   * Lets a stream be opened beside so many others.
+   * Checks that one more stream may open.
    *
+   * @param readers how many are open
    * @throws AppError `draining`, `overloaded`, `too_many_readers`
    */
   admit(readers: number): void {

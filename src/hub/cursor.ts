@@ -1,9 +1,9 @@
 import type { Page } from '../log/log.ts'
 import type { Filter } from '../topic.ts'
-import { type Close, ClosedTopics } from './closed.ts'
-import type { Feed, Opening, Start } from './feed.ts'
+import { type Close, ClosedTopics } from './closed-topics.ts'
+import type { HubContext, Start } from './context.ts'
 import { encodeControl, encodeOpening, Frame, HEARTBEAT, join } from './frame.ts'
-import { type Gap, type Opened, openAtOnce, openFrom, positionBefore } from './opening.ts'
+import { type Gap, type Lookup, type Opened, openAtOnce, openFrom, positionBefore } from './opening.ts'
 import { formatPosition } from './position.ts'
 import type { Chunk } from './window.ts'
 
@@ -21,11 +21,11 @@ export class Cursor {
   /** The reader has everything up to here. */
   position: number
   readonly closed: ClosedTopics
-  readonly #feed: Feed
+  readonly #context: HubContext
   readonly #start: Start
   /** The head when the stream was made. */
   readonly #joinedAt: number
-  #opening: Opening = {}
+  #lookup: Lookup = {}
   /** Seq of the last id sent. */
   #sent: number
   #isOpen = false
@@ -33,15 +33,15 @@ export class Cursor {
   /** What was passed over for newer entries and not yet reported, for readers that asked for reports. */
   #passed: { readonly from: number; readonly to: number } | undefined
 
-  constructor(feed: Feed, start: Start) {
-    this.#feed = feed
+  constructor(context: HubContext, start: Start) {
+    this.#context = context
     this.#start = start
-    this.#joinedAt = this.position = this.#sent = feed.window.head
+    this.#joinedAt = this.position = this.#sent = context.window.head
     this.closed = new ClosedTopics(start.group.selection.filter)
-    this.#owed = [{ bytes: encodeOpening(feed.retryMs) }]
+    this.#owed = [{ bytes: encodeOpening(context.retryMs) }]
   }
 
-  /** Whether the reader knows where it stands: `hub.open` is sent or owed, and `hub.gap` if there is one. */
+  /** Whether the beginning is decided: `hub.open` (not for the demo) and any `hub.gap` are sent or owed. */
   get isOpen(): boolean {
     return this.#isOpen
   }
@@ -49,19 +49,19 @@ export class Cursor {
   /** Whether nothing can come after the position that was asked for: all topics are closed, at or before it. */
   get isOver(): boolean {
     const { asked } = this.#start
-    return typeof asked === 'object' && asked.epoch === this.#feed.epoch && this.closed.isCompleteAt(asked.seq)
+    return typeof asked === 'object' && asked.epoch === this.#context.epoch && this.closed.isCompleteAt(asked.seq)
   }
 
   /** Whether the stream is about to open at a position that was after the head when its closes were looked up. */
   get mustLookAgain(): boolean {
     const { asked } = this.#start
     if (this.#isOpen || typeof asked !== 'object') return false
-    return asked.epoch !== this.#feed.epoch || asked.seq > this.#joinedAt
+    return asked.epoch !== this.#context.epoch || asked.seq > this.#joinedAt
   }
 
   /** Opens the stream, or goes to the position from which the log has to be read to open it: then `openFrom` is due. */
-  open(opening: Opening, stream: string): Opened | undefined {
-    this.#opening = opening
+  open(lookup: Lookup, stream: string): Opened | undefined {
+    this.#lookup = lookup
     const opened = openAtOnce(this.#wanted, this.#standing)
     if (typeof opened !== 'number') return this.#begin(opened, stream)
     this.position = opened
@@ -130,7 +130,7 @@ export class Cursor {
     for (const close of closes) this.closed.note(close)
     if (!this.#passed) return bytes
     const from = this.id(this.#passed.from)
-    this.#feed.events.gap?.('conflated')
+    this.#context.events.gap?.('conflated')
     const gap = { reason: 'conflated', from, to: this.id(this.#passed.to), exact: true } as const
     this.#passed = undefined
     return join([encodeControl('gap', gap, from), bytes])
@@ -144,15 +144,15 @@ export class Cursor {
   }
 
   id(seq = this.position): string {
-    return formatPosition(this.#feed.epoch, seq)
+    return formatPosition(this.#context.epoch, seq)
   }
 
   get #wanted() {
-    return { asked: this.#start.asked, history: this.#opening.history }
+    return { asked: this.#start.asked, history: this.#lookup.history }
   }
 
   get #standing() {
-    return { epoch: this.#feed.epoch, joinedAt: this.#joinedAt, floor: this.#feed.window.floor }
+    return { epoch: this.#context.epoch, joinedAt: this.#joinedAt, floor: this.#context.window.floor }
   }
 
   #begin(opened: Opened, stream: string): Opened {
@@ -169,16 +169,16 @@ export class Cursor {
 
   /** The demo's stream starts with the current value. */
   #oweCurrent(): void {
-    const entry = this.#opening.repeat!.of.entry!
+    const entry = this.#lookup.repeat!.of.entry!
     // The default message, before anything was sent, gets the position as its id. Any other is the newest entry, which is not given again.
     const seq = entry.seq === 0 ? this.position : entry.seq
     this.position = Math.max(this.position, seq)
     this.#sent = seq
-    this.#owe(new Frame({ ...entry, seq }, this.#feed.epoch).bytes)
+    this.#owe(new Frame({ ...entry, seq }, this.#context.epoch).bytes)
   }
 
   #oweGap({ reason, from, to, exact }: Gap): void {
-    this.#feed.events.gap?.(reason)
+    this.#context.events.gap?.(reason)
     this.#owe(encodeControl('gap', { reason, from, to: this.id(to), exact }, this.id()))
     this.#sent = this.position
   }

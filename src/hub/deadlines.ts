@@ -95,7 +95,7 @@ export class Deadlines {
     this.#isBeatDue = false
   }
 
-  /** Repeats the newest entry from now on. @param everyMs none: never, and not now either */
+  /** Repeats the newest entry from now on. @param everyMs undefined stops repeating, and cancels a repeat that is due */
   repeat(everyMs: number | undefined): void {
     this.#repeatMs = everyMs ?? NEVER
     this.#repeatAt = performance.now() + this.#repeatMs

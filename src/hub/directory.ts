@@ -1,8 +1,8 @@
 import { AppError, quote } from '../errors.ts'
 import type { Log, TopicState } from '../log/log.ts'
 import { isOwn } from '../topic.ts'
+import type { ReadableLog } from './log-reader.ts'
 import { formatPosition, parsePosition } from './position.ts'
-import type { OpenedLog } from './reads.ts'
 
 /** A topic as `GET /topics` shows it. */
 export interface Topic {
@@ -29,21 +29,21 @@ export interface TopicsQuery {
 
 /** Lists topics and deletes them. */
 export class Directory {
-  readonly #opened: () => Promise<OpenedLog>
+  readonly #opened: () => Promise<ReadableLog>
   readonly #readersOf: (topic: string) => number
 
   /** @param readersOf how many open streams of this process receive a topic */
-  constructor(opened: () => Promise<OpenedLog>, readersOf: (topic: string) => number) {
+  constructor(opened: () => Promise<ReadableLog>, readersOf: (topic: string) => number) {
     this.#opened = opened
     this.#readersOf = readersOf
   }
 
   /** A page of the shown topics that have kept entries or are closed, by name. A full page may not be the last. */
   async list({ prefixes, isShown, after, limit, signal }: TopicsQuery): Promise<readonly Topic[]> {
-    const { log, reads } = await this.#opened()
+    const { log, logReader } = await this.#opened()
     const found: TopicState[] = []
     for (const prefix of prefixes)
-      for await (const page of reads.pagesOfTopics(prefix, after)) {
+      for await (const page of logReader.pagesOfTopics(prefix, after)) {
         found.push(...page.filter(({ topic }) => isShown(topic)))
         if (found.length >= limit || signal?.aborted) return this.#describe(found.slice(0, limit), log)
       }
@@ -52,8 +52,8 @@ export class Directory {
 
   /** A topic, which may not exist yet. */
   async get(name: string): Promise<Topic> {
-    const { log, reads } = await this.#opened()
-    const [topic] = await this.#describe(await reads.topics({ names: [name] }), log)
+    const { log, logReader } = await this.#opened()
+    const [topic] = await this.#describe(await logReader.topics({ names: [name] }), log)
     return topic!
   }
 
@@ -65,9 +65,9 @@ export class Directory {
    */
   async erase(name: string, id?: string): Promise<number> {
     if (isOwn(name)) throw new AppError('forbidden', `Cannot delete from ${quote(name)}: it is the hub's own`)
-    const { log, reads } = await this.#opened()
+    const { log, logReader } = await this.#opened()
     if (id === undefined) {
-      const [state] = await reads.topics({ names: [name] })
+      const [state] = await logReader.topics({ names: [name] })
       if (state!.count === 0 && state!.closed === 0)
         throw new AppError('nothing_to_delete', `Cannot delete topic ${quote(name)}: it does not exist`)
       return log.erase(name)

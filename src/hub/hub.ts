@@ -3,22 +3,17 @@ import type { Durability, Entry, Log, Message, Receipt } from '../log/log.ts'
 import { Filter, STORE } from '../topic.ts'
 import { Turns } from '../turn.ts'
 import { Admission } from './admission.ts'
+import type { HubContext } from './context.ts'
 import { Directory } from './directory.ts'
-import type { Feed } from './feed.ts'
 import { DEFAULT_MESSAGE, Frame, storeData } from './frame.ts'
 import { InternalTopics, type Published } from './internal.ts'
+import { LogReader } from './log-reader.ts'
 import { checkKey, checkText, parseMessage } from './message.ts'
 import { defaultHubOptions, type HubOptions, type SubscribeOptions } from './options.ts'
 import { formatPosition, parsePosition } from './position.ts'
-import { type Joined, Readers } from './readers.ts'
-import { Reads } from './reads.ts'
+import { type FollowedLog, Readers } from './readers.ts'
 import type { Subscription } from './subscription.ts'
 import { Window } from './window.ts'
-
-/** A log that is open, and what the hub has made of it. */
-interface Opened extends Joined {
-  readonly window: Window
-}
 
 /**
  * Publishes to one log, follows it, and wakes the readers that an entry concerns.
@@ -32,7 +27,7 @@ interface Opened extends Joined {
 export class Hub {
   readonly #openLog: () => Log | Promise<Log>
   #options: HubOptions
-  #opening: Promise<Opened> | undefined
+  #opening: Promise<FollowedLog> | undefined
   /** The log, once it is open. */
   #log: Log | undefined
   readonly #admission = new Admission(() => this.#options)
@@ -126,7 +121,7 @@ export class Hub {
   }
 
   /**
-   * Goes on with other topics at the position where a stream is.
+   * Gives an open stream other topics. It continues from its position.
    *
    * @throws AppError `stream_unknown` (it has ended), `log_unavailable`, `log_unusable` (it ends, because its closed topics are unknown)
    */
@@ -143,12 +138,12 @@ export class Hub {
   /** Throws unless the hub can take messages and readers now. @throws AppError `draining`, `log_unusable` */
   async check(): Promise<void> {
     this.#admission.assertOpen()
-    const { log, reads, window } = await this.#opened()
-    reads.assertWorking()
+    const { log, logReader, context } = await this.#opened()
+    logReader.assertWorking()
     // Anybody may ask, as often as they like: callers share the check that is under way.
     this.#checking ??= log
       .check()
-      .then(() => reads.check(window.head))
+      .then(() => logReader.check(context.window.head))
       .finally(() => {
         this.#checking = undefined
       })
@@ -191,12 +186,12 @@ export class Hub {
     return this.#readers.join(filter, options, isDemo, await this.#opened())
   }
 
-  #opened(): Promise<Opened> {
+  #opened(): Promise<FollowedLog> {
     this.#opening ??= this.#openAnew()
     return this.#opening
   }
 
-  async #openAnew(): Promise<Opened> {
+  async #openAnew(): Promise<FollowedLog> {
     try {
       return await this.#open(await this.#openLog())
     } catch (cause) {
@@ -205,10 +200,10 @@ export class Hub {
     }
   }
 
-  async #open(log: Log): Promise<Opened> {
-    let opened: Opened | undefined
+  async #open(log: Log): Promise<FollowedLog> {
+    let opened: FollowedLog | undefined
     const head = await log.follow(
-      (entries) => this.#deliver(entries, log, opened!.window),
+      (entries) => this.#deliver(entries, log, opened!.context.window),
       (topic, seq, upTo) => this.#forget(topic, seq, upTo, opened!),
       (head) => {
         this.#restarts++
@@ -222,17 +217,17 @@ export class Hub {
     return opened
   }
 
-  #openAt(head: number, log: Log): Opened {
+  #openAt(head: number, log: Log): FollowedLog {
     const { windowCount, windowBytes } = this.#options
     const window = new Window(head, windowCount, windowBytes)
     const initial: Entry = { topic: STORE, data: DEFAULT_MESSAGE, seq: 0, time: Date.now() }
     const events = this.#options.events ?? {}
-    const reads = new Reads(log, events)
-    const feed: Feed = {
+    const logReader = new LogReader(log, events)
+    const context: HubContext = {
       ...this.#options,
       events,
       epoch: log.epoch,
-      reads,
+      logReader,
       window,
       replays: this.#admission.replays,
       wheel: this.#readers.wheel,
@@ -240,11 +235,11 @@ export class Hub {
       turns: new Turns(),
     }
     const restarts = this.#restarts
-    return { log, reads, window, initial, feed, isCurrent: () => this.#restarts === restarts }
+    return { log, logReader, initial, context, isCurrent: () => this.#restarts === restarts }
   }
 
   /** Ends every stream, because nobody knows what it has missed: its reader is told when it comes back with its position. */
-  #restart(opened: Opened): void {
+  #restart(opened: FollowedLog): void {
     this.#opening = Promise.resolve(opened)
     this.#readers.finish('replaced', true)
     this.#readers.forgetAll()
@@ -252,10 +247,10 @@ export class Hub {
   }
 
   /** Removes what was erased from memory. A topic without its history is open again. */
-  #forget(topic: string, seq: number | undefined, upTo: number, { reads, window }: Opened): void {
-    window.clear()
+  #forget(topic: string, seq: number | undefined, upTo: number, { logReader, context }: FollowedLog): void {
+    context.window.clear()
     if (seq === undefined) this.#readers.reopen(topic, upTo)
-    this.#readers.forget(topic, reads)
+    this.#readers.forget(topic, logReader)
   }
 
   #deliver(entries: readonly Entry[], log: Log, window: Window): void {

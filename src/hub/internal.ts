@@ -1,7 +1,7 @@
 import { AppError } from '../errors.ts'
 import type { Entry, Message } from '../log/log.ts'
+import type { ReadableLog } from './log-reader.ts'
 import { randomName } from './random.ts'
-import type { OpenedLog } from './reads.ts'
 
 /** Between attempts to read the topics of a log that was replaced. */
 const AGAIN_MS = 500
@@ -23,11 +23,11 @@ type Append = (messages: readonly Message[]) => Promise<readonly Published[]>
 
 /** The hub's own topics (`$…`), which hold what the hub must remember: revocations, used tickets, secrets. */
 export class InternalTopics {
-  readonly #opened: () => Promise<OpenedLog>
+  readonly #opened: () => Promise<ReadableLog>
   readonly #append: Append
   readonly #observers: Observer[] = []
 
-  constructor(opened: () => Promise<OpenedLog>, append: Append) {
+  constructor(opened: () => Promise<ReadableLog>, append: Append) {
     this.#opened = opened
     this.#append = append
   }
@@ -45,15 +45,15 @@ export class InternalTopics {
 
   /** A random text that the hub makes once under a name and keeps in its log. No client may subscribe to it. */
   async secret(name: string): Promise<string> {
-    const { reads } = await this.#opened()
+    const { logReader } = await this.#opened()
     const topic = `$secrets/${name}`
-    const kept = await reads.newest(topic)
+    const kept = await logReader.newest(topic)
     if (kept) return kept.data!
     // Of two nodes that make one at the same time, the second one gets `key_conflict` and uses what the first one made.
     await this.publish(topic, randomName() + randomName(), name).catch((error) => {
       if (!(error instanceof AppError && error.code === 'key_conflict')) throw error
     })
-    return (await reads.newest(topic))!.data!
+    return (await logReader.newest(topic))!.data!
   }
 
   /**
@@ -91,10 +91,10 @@ export class InternalTopics {
   }
 
   async #deliverNewest({ prefix, onEntry }: Observer): Promise<void> {
-    const { reads } = await this.#opened()
-    for await (const page of reads.pagesOfTopics(prefix))
+    const { logReader } = await this.#opened()
+    for await (const page of logReader.pagesOfTopics(prefix))
       for (const { topic } of page) {
-        const entry = await reads.newest(topic)
+        const entry = await logReader.newest(topic)
         if (entry) onEntry(entry)
       }
   }

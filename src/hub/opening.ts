@@ -1,11 +1,18 @@
 import type { Page } from '../log/log.ts'
 import type { GapReason } from './frame.ts'
 import { formatPosition, type Position } from './position.ts'
+import type { Repeat } from './repeats.ts'
 
 /** Where history begins. `vouched`: everything that was asked for comes after it, although entries before it were trimmed. */
 export interface History {
   readonly after: number
   readonly vouched: boolean
+}
+
+/** What the hub looks up before a stream opens, while the subscription already follows the log. */
+export interface Lookup {
+  readonly history?: History
+  readonly repeat?: { readonly of: Repeat; readonly everyMs: number }
 }
 
 /** Where a reader wants to begin. */

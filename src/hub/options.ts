@@ -23,7 +23,7 @@ export interface HubOptions extends MessageLimits, TopicLimits {
   readonly maxReaders: number
   /** Whether memory is so short that no new stream is opened, where the runtime can tell. */
   readonly isShort?: () => boolean
-  /** Most readers that receive history from the log at once. A reader that falls behind while it is open is not counted. */
+  /** Most readers that receive history from the log at once. A reader that falls behind while it is open is never refused, but counts. */
   readonly maxReplays: number
   /** Most events a second that one reader receives from the log, so that history does not starve live readers. */
   readonly replayRate: number

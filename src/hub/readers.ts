@@ -2,23 +2,23 @@ import { AppError } from '../errors.ts'
 import type { Entry, Log } from '../log/log.ts'
 import { type Filter, STORE } from '../topic.ts'
 import type { Admission } from './admission.ts'
-import type { Feed, Opening } from './feed.ts'
+import type { HubContext } from './context.ts'
 import type { Frame } from './frame.ts'
 import { type Group, Interests } from './interests.ts'
-import { isInLog } from './opening.ts'
+import type { LogReader } from './log-reader.ts'
+import { isInLog, type Lookup } from './opening.ts'
 import type { HubOptions, SubscribeOptions } from './options.ts'
 import { parsePosition } from './position.ts'
-import type { Reads } from './reads.ts'
 import { Repeats } from './repeats.ts'
 import { SharedChunks } from './shared.ts'
 import { Subscription } from './subscription.ts'
 import { Wheel } from './wheel.ts'
 
-/** What readers join: a log, and what the hub has read of it. */
-export interface Joined {
+/** A log that the hub follows, and what readers of it share. */
+export interface FollowedLog {
   readonly log: Log
-  readonly reads: Reads
-  readonly feed: Feed
+  readonly logReader: LogReader
+  readonly context: HubContext
   /** What the store holds before its first message. */
   readonly initial: Entry
   /** Whether the hub still follows this log, which another may have replaced. */
@@ -59,7 +59,7 @@ export class Readers {
     filter: Filter,
     options: SubscribeOptions,
     isDemo: boolean,
-    { log, reads, feed, initial, isCurrent }: Joined,
+    { log, logReader, context, initial, isCurrent }: FollowedLog,
   ): Promise<Subscription | undefined> {
     this.#admission.admit(this.size)
     const { events, lifetimeMs } = this.#options()
@@ -67,7 +67,7 @@ export class Readers {
     const [topic] = filter.topics
     const repeated = options.repeatMs === undefined ? undefined : topic
     let isOpen = false
-    const subscription = new Subscription(feed, {
+    const subscription = new Subscription(context, {
       group: this.#interests.join({ filter, latest: options.latest === true }),
       ...{ asked, isDemo, gaps: options.gaps === true },
       change: (before) => this.#leaveGroup(before),
@@ -85,8 +85,8 @@ export class Readers {
     this.#all.add(subscription)
     this.wheel.add(subscription, subscription.nextTick)
     try {
-      const repeat = repeated === undefined ? undefined : await this.#repeatOf(repeated, reads, initial)
-      const history = asked === undefined ? await this.#historyOf(options, filter, reads) : undefined
+      const repeat = repeated === undefined ? undefined : await this.#repeatOf(repeated, logReader, initial)
+      const history = asked === undefined ? await this.#historyOf(options, filter, logReader) : undefined
       await subscription.look()
       this.#admission.assertOpen()
       if (!isCurrent())
@@ -97,7 +97,7 @@ export class Readers {
         subscription.close()
         return
       }
-      if (isInLog({ asked, history }, { epoch: log.epoch, joinedAt: feed.window.head, floor: feed.window.floor }))
+      if (isInLog({ asked, history }, { epoch: log.epoch, joinedAt: context.window.head, floor: context.window.floor }))
         this.#admission.admitReplay()
       isOpen = true
       events?.opened?.(subscription)
@@ -112,7 +112,7 @@ export class Readers {
     }
   }
 
-  /** Goes on with other topics at the position where a stream is. @throws AppError of `Subscription.change` */
+  /** Gives an open stream other topics. It continues from its position. @throws AppError of `Subscription.change` */
   async change(subscription: Subscription, filter: Filter): Promise<void> {
     subscription.assertOpen()
     const { latest } = subscription.group.selection
@@ -132,11 +132,11 @@ export class Readers {
     this.#repeats.note(entry)
   }
 
-  /** Forgets frames and repeats of a topic of which something was erased. */
-  forget(topic: string, reads: Reads): void {
+  /** Forgets all shared chunks, and the repeat of a topic from which something was erased; then looks up its newest entry. */
+  forget(topic: string, logReader: LogReader): void {
     this.shared.clear()
     if (!this.#repeats.forget(topic)) return
-    reads.newest(topic).then(
+    logReader.newest(topic).then(
       (newest) => newest && this.#repeats.note(newest),
       () => {}, // The log cannot be read: nothing is repeated until a new entry comes.
     )
@@ -186,17 +186,21 @@ export class Readers {
   }
 
   /** Where history begins. @throws AppError `too_many_replays` */
-  async #historyOf({ from, signal }: SubscribeOptions, filter: Filter, reads: Reads): Promise<Opening['history']> {
+  async #historyOf(
+    { from, signal }: SubscribeOptions,
+    filter: Filter,
+    logReader: LogReader,
+  ): Promise<Lookup['history']> {
     if (from === undefined) return
     if (from === 'earliest') return { after: 0, vouched: true }
-    const after = await this.#admission.searching(() => reads.seek(from, filter, () => signal?.aborted === true))
+    const after = await this.#admission.searching(() => logReader.seek(from, filter, () => signal?.aborted === true))
     return { after, vouched: 'last' in from }
   }
 
-  async #repeatOf(topic: string, reads: Reads, initial: Entry) {
+  async #repeatOf(topic: string, logReader: LogReader, initial: Entry) {
     const repeat = this.#repeats.join(topic)
     if (!repeat.entry) {
-      const newest = await reads.newest(topic)
+      const newest = await logReader.newest(topic)
       if (newest) this.#repeats.note(newest)
       else if (topic === STORE) this.#repeats.note(initial)
     }

@@ -1,5 +1,5 @@
 import type { Page } from '../log/log.ts'
-import type { Feed } from './feed.ts'
+import type { HubContext } from './context.ts'
 import { Frame } from './frame.ts'
 import { Pace } from './pace.ts'
 import { type Chunk, chunkOf, type Selection } from './window.ts'
@@ -9,7 +9,7 @@ const READ_COUNT = 64
 
 /** What one reader receives from the log because it is behind the window: a read at a time, at the replay rate. */
 export class Replay {
-  readonly #feed: Feed
+  readonly #context: HubContext
   readonly #pace = new Pace()
   /** What the log gave, and the window's edition at that time. */
   #page: { readonly chunk: Chunk; readonly edition: number } | undefined
@@ -19,13 +19,13 @@ export class Replay {
   /** The end of the last gap that the reader was told of. */
   #gapTo = 0
 
-  constructor(feed: Feed) {
-    this.#feed = feed
+  constructor(context: HubContext) {
+    this.#context = context
   }
 
   /** The position below which only the log knows what comes next: the window's floor, or the end of a gap. */
   get floor(): number {
-    return Math.max(this.#feed.window.floor, this.#gapTo)
+    return Math.max(this.#context.window.floor, this.#gapTo)
   }
 
   /** When a read that waits for the replay rate may go on, on the clock of `performance.now()`; never, if none waits. */
@@ -40,7 +40,7 @@ export class Replay {
 
   /** Whether a chunk of the log is ready. Drops one that holds an entry that was erased since it was read. */
   get isReady(): boolean {
-    if (this.#page && this.#page.edition !== this.#feed.window.edition) this.#page = undefined
+    if (this.#page && this.#page.edition !== this.#context.window.edition) this.#page = undefined
     return this.#page !== undefined
   }
 
@@ -66,7 +66,7 @@ export class Replay {
   count(isBehind: boolean): void {
     if (this.#isCounted === isBehind) return
     this.#isCounted = isBehind
-    this.#feed.replays.open += isBehind ? 1 : -1
+    this.#context.replays.open += isBehind ? 1 : -1
   }
 
   /**
@@ -96,9 +96,9 @@ export class Replay {
 
   /** One page of the log. @throws AppError `log_unavailable`, `log_unusable` */
   read(position: number, { filter, latest }: Selection, isGone: () => boolean): Promise<Page> {
-    return this.#feed.reads.read(
+    return this.#context.logReader.read(
       position,
-      { count: READ_COUNT, bytes: this.#feed.maxChunkBytes, latest },
+      { count: READ_COUNT, bytes: this.#context.maxChunkBytes, latest },
       filter,
       isGone,
     )
@@ -111,7 +111,7 @@ export class Replay {
 
   /** Makes the chunk of a page that was read at an edition of the window. */
   keep({ entries, scannedTo, trimmed, conflated }: Page, edition: number): void {
-    const { epoch, maxChunkBytes, replayRate } = this.#feed
+    const { epoch, maxChunkBytes, replayRate } = this.#context
     this.#gapTo = Math.max(this.#gapTo, trimmed?.to ?? 0)
     const frames = entries.map((entry) => new Frame(entry, epoch))
     const chunk = chunkOf(frames, scannedTo, maxChunkBytes)

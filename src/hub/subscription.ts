@@ -1,11 +1,11 @@
 import { AppError } from '../errors.ts'
+import type { HubContext, Start } from './context.ts'
 import { Cursor } from './cursor.ts'
 import { Deadlines, NEVER } from './deadlines.ts'
 import type { EndReason } from './events.ts'
-import type { Feed, Opening, Start } from './feed.ts'
 import { encodeEnding } from './frame.ts'
 import type { Group, Waiter } from './interests.ts'
-import type { Opened } from './opening.ts'
+import type { Lookup, Opened } from './opening.ts'
 import { jitter, randomName } from './random.ts'
 import { Replay } from './replay.ts'
 import type { Timed } from './wheel.ts'
@@ -31,7 +31,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #events = 0
   #bytes = 0
 
-  readonly #feed: Feed
+  readonly #context: HubContext
   readonly #start: Start
   #group: Group
   /** The reader has everything, and its position follows the head. */
@@ -39,7 +39,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   readonly #cursor: Cursor
   readonly #replay: Replay
   readonly #deadlines: Deadlines
-  #repeat: Opening['repeat']
+  #repeat: Lookup['repeat']
   /** The reader has once had everything. */
   #isLive = false
   /** The next read comes in another turn of the event loop. */
@@ -50,19 +50,19 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #final = false
   #ended = false
 
-  constructor(feed: Feed, start: Start) {
-    this.#feed = feed
+  constructor(context: HubContext, start: Start) {
+    this.#context = context
     this.#start = start
     this.#group = start.group
-    this.#cursor = new Cursor(feed, start)
-    this.#replay = new Replay(feed)
-    this.#deadlines = new Deadlines(feed.heartbeatMs, feed.stallMs, start.lifetimeMs)
+    this.#cursor = new Cursor(context, start)
+    this.#replay = new Replay(context)
+    this.#deadlines = new Deadlines(context.heartbeatMs, context.stallMs, start.lifetimeMs)
     if (start.expiresAt !== undefined) this.#deadlines.expire(start.expiresAt)
   }
 
   /** Looks up which topics were closed at or before the position. @throws AppError `log_unavailable`, `log_unusable` */
   look(): Promise<void> {
-    return this.#cursor.closed.look(this.#feed.reads)
+    return this.#cursor.closed.look(this.#context.logReader)
   }
 
   /** Whether nothing can come after the position that was asked for: all topics are closed, at or before it. */
@@ -71,11 +71,11 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   /** Begins to give, once a first `look` is done. */
-  open(opening: Opening): void {
-    this.#repeat = opening.repeat
-    this.#deadlines.repeat(opening.repeat?.everyMs)
-    this.#feed.wheel.add(this, this.nextTick)
-    const opened = this.#cursor.open(opening, this.stream)
+  open(lookup: Lookup): void {
+    this.#repeat = lookup.repeat
+    this.#deadlines.repeat(lookup.repeat?.everyMs)
+    this.#context.wheel.add(this, this.nextTick)
+    const opened = this.#cursor.open(lookup, this.stream)
     if (opened) this.#begin(opened)
     if (this.#isEndingAtOnce) this.#cursor.clearOwed()
     this.#replay.count(!opened)
@@ -99,7 +99,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** The reader has everything up to here. */
   get position(): number {
     const { position } = this.#cursor
-    return this.#waiting ? Math.max(position, this.#feed.window.head) : position
+    return this.#waiting ? Math.max(position, this.#context.window.head) : position
   }
 
   /** The same as an id, with which the reader resumes. */
@@ -171,7 +171,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   finish(why: EndReason, retryMs: number, isAtOnce = false): void {
     this.#deadlines.end(isAtOnce)
     if (this.#ended || (this.#ending && !isAtOnce)) return
-    this.#ending = { why, bytes: encodeEnding(retryMs), head: isAtOnce ? 0 : this.#feed.window.head }
+    this.#ending = { why, bytes: encodeEnding(retryMs), head: isAtOnce ? 0 : this.#context.window.head }
     if (isAtOnce) this.#cursor.clearOwed()
     this.#rouse()
   }
@@ -189,8 +189,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
       this.#start.drop()
       return NEVER
     }
-    if (deadlines.isOld(now)) this.finish('lifetime', jitter(this.#feed.retryMs))
-    if (deadlines.isExpired(now)) this.finish('expired', this.#feed.retryMs, true)
+    if (deadlines.isOld(now)) this.finish('lifetime', jitter(this.#context.retryMs))
+    if (deadlines.isExpired(now)) this.finish('expired', this.#context.retryMs, true)
     const expires = deadlines.takeWarning(now, this.#cursor.isOpen)
     if (expires && !this.#start.isDemo) this.#warn(expires)
     if (deadlines.isAnythingDue(now, this.#waiting)) this.#rouse()
@@ -207,7 +207,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   renew(expiresAt: number | undefined): void {
     this.assertOpen()
     this.#deadlines.expire(expiresAt)
-    this.#feed.wheel.add(this, this.nextTick)
+    this.#context.wheel.add(this, this.nextTick)
   }
 
   /**
@@ -246,7 +246,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     const cursor = this.#cursor
     if (cursor.isOpen && !this.#isEndingAtOnce) cursor.oweCloses()
     if (!cursor.owesNothing) return cursor.takeOwed()
-    if (cursor.isOpen && cursor.closed.isComplete) return this.#endWith(encodeEnding(this.#feed.retryMs))
+    if (cursor.isOpen && cursor.closed.isComplete) return this.#endWith(encodeEnding(this.#context.retryMs))
     if (this.#ending && (cursor.position >= this.#ending.head || this.#isBehind))
       return this.#endWith(this.#ending.bytes)
     if (this.#waitsForTurn) return
@@ -279,7 +279,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** What the window holds after the position, shared with readers of the same group at the same position; nothing at its head. */
   #chunk(): Chunk | undefined {
-    const { window, maxChunkBytes, shared } = this.#feed
+    const { window, maxChunkBytes, shared } = this.#context
     const { position } = this.#cursor
     if (position >= window.head) return
     const group = this.#group
@@ -296,7 +296,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
    */
   #continueLater(): void {
     this.#waitsForTurn = true
-    this.#feed.turns.run(() => {
+    this.#context.turns.run(() => {
       this.#waitsForTurn = false
       this.onReady()
     })
@@ -322,7 +322,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   #rouse(): void {
     if (!this.#waiting) return
     this.#group.waiting.delete(this)
-    this.wake(this.#feed.window.head)
+    this.wake(this.#context.window.head)
   }
 
   /** The demo's stream repeats the current value after what was missed. */
@@ -346,14 +346,14 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
       () => this.#readLog(),
       () => this.onReady(),
       (cause) => this.#fail(cause),
-      () => this.#feed.wheel.add(this, this.nextTick),
+      () => this.#context.wheel.add(this, this.nextTick),
     )
   }
 
   /** Ends the stream: its reader comes back with its position, which is better than to guess what it is owed. */
   #fail(cause: unknown): void {
     this.#failure = cause instanceof AppError ? cause : new AppError('internal', 'Cannot go on', { cause })
-    this.#ending = { why: 'failed', bytes: encodeEnding(jitter(this.#feed.retryMs)), head: 0 }
+    this.#ending = { why: 'failed', bytes: encodeEnding(jitter(this.#context.retryMs)), head: 0 }
     this.#rouse()
     this.onReady()
   }
@@ -362,12 +362,12 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   async #readLog(): Promise<void> {
     const cursor = this.#cursor
     const { selection } = this.#group
-    const { edition } = this.#feed.window
+    const { edition } = this.#context.window
     const page = await this.#replay.read(cursor.position, selection, () => this.#ended)
     // Closes may be gone with what was trimmed, or be later than the last look.
     if (this.#replay.isLossNew(page) || cursor.mustLookAgain) await this.look()
     // After an erasure, or a change of topics, the page is read again.
-    const isStale = edition !== this.#feed.window.edition || selection.filter !== this.#group.selection.filter
+    const isStale = edition !== this.#context.window.edition || selection.filter !== this.#group.selection.filter
     if (this.#ended || this.#isEndingAtOnce || isStale) return
     if (!cursor.isOpen) {
       const opened = cursor.openFrom(page, this.stream)

@@ -31,7 +31,7 @@ export function timeAfter(last: Clocked, now: number, seq: number): Clocked {
 
 /**
  * When an entry was appended at the latest: its own time, or that of a later step if the clock was ahead when the entry got its time.
- * It never falls as seq rises, so that age can be searched by halving.
+ * It never falls as seq rises, so that a binary search finds an age.
  */
 export function effectiveTime({ seq, time }: ClockStep, steps: readonly ClockStep[]): number {
   // The first step after the entry has the lowest time of those after it.

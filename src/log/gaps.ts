@@ -34,7 +34,7 @@ export class Gaps {
   /** By the filter's key: readers with equal filters share one. */
   readonly #known = new Map<string, Known>()
 
-  /** @param now in ms */
+  /** @param now the clock, in ms; tests pass their own */
   constructor(tables: Tables, turns: Turns, now = () => performance.now()) {
     this.#tables = tables
     this.#turns = turns

@@ -1,5 +1,5 @@
 import { Sequence } from '../sequence.ts'
-import { ledger } from './ledger.ts'
+import { localLog } from './local.ts'
 import { defaultLogOptions, type Entry, type Log, type LogOptions, newEpoch, weigh } from './log.ts'
 import { SortedNames } from './names.ts'
 import { isEmptied, isOnlyClosed } from './rules.ts'
@@ -8,7 +8,7 @@ import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 /** A log in memory, which ends with the process: for tests, demos, and feeds whose readers need only the recent past. */
 export function memoryLog(options: Partial<LogOptions> = {}): Log {
   const all = { ...defaultLogOptions, retention: { count: 100_000, bytes: 64 * 1024 ** 2 }, ...options }
-  return ledger(memoryTables(), { ...all, durability: 'memory' })
+  return localLog(memoryTables(), { ...all, durability: 'memory' })
 }
 
 /** An entry, and the columns that are read more often. */

@@ -57,7 +57,7 @@ export class SortedNames {
   }
 }
 
-/** Index of the first name of a list that is not before a name. */
+/** Index of the first element of a sorted list that is `name` or comes after it. */
 function indexOf(list: readonly string[], name: string): number {
   let low = 0
   let high = list.length

@@ -7,7 +7,7 @@ import type { EntryRow, KeyRow, TopicRow } from './tables.ts'
 
 /*
  * What a log decides: where a batch goes, what closes, what is trimmed, forgotten and reported as lost. Each rule is a pure function over
- * rows that a driver has fetched; drivers fetch and store. The ledger calls these functions; the Lua of the Redis log decides the same
+ * rows that a driver has fetched; drivers fetch and store. The local log calls these functions; the Lua of the Redis log decides the same
  * inside the server, and test/log/rules.test.ts compares the two over random histories.
  */
 

@@ -42,7 +42,7 @@ export function merge(tables: Tables, after: number, limit: ReadLimit, filter: F
   )
   const wanted: EntryRow[] = []
   while (wanted.length <= limit.count) {
-    let first: Cursor | undefined
+    let first: TopicCursor | undefined
     for (const c of cursors) if (c.row && c.row.seq < (first?.row?.seq ?? Number.POSITIVE_INFINITY)) first = c
     if (!first?.row || first.row.seq > head) break
     wanted.push(first.row)
@@ -57,7 +57,7 @@ export function* newestFirst(tables: Tables, names: Iterable<string>, head: numb
     cursor(page, (last) => tables.topicRowsBefore(topic, last?.seq ?? head + 1, page)),
   )
   for (;;) {
-    let first: Cursor | undefined
+    let first: TopicCursor | undefined
     for (const c of cursors) if (c.row && c.row.seq > (first?.row?.seq ?? 0)) first = c
     if (!first?.row) return
     yield first.row
@@ -99,13 +99,13 @@ function conflated(page: Page, seq: number | undefined): Page {
   return seq === undefined ? page : { ...page, conflated: seq }
 }
 
-interface Cursor {
+interface TopicCursor {
   readonly row: EntryRow | undefined
   advance(): void
 }
 
 /** @param more gives the next rows after the last one, fewer than `page` at the end */
-function cursor(page: number, more: (last?: EntryRow) => readonly EntryRow[]): Cursor {
+function cursor(page: number, more: (last?: EntryRow) => readonly EntryRow[]): TopicCursor {
   let rows = more()
   let at = 0
   return {

@@ -1,7 +1,7 @@
 import type { ClockStep } from './clock.ts'
 import type { Sql, SqlRow, SqlValue } from './database.ts'
 import type { Identity } from './identity.ts'
-import { ledger } from './ledger.ts'
+import { localLog } from './local.ts'
 import type { Durability, Entry, Log, LogOptions } from './log.ts'
 import { defaultLogOptions } from './log.ts'
 import type { TimeMark } from './rules.ts'
@@ -20,7 +20,7 @@ export interface SqlLogOptions extends LogOptions, Identity {
  */
 export function sqlLog(sql: Sql, options: Partial<SqlLogOptions> & Pick<SqlLogOptions, 'durability' | 'home'>): Log {
   migrate(sql, options)
-  return ledger(sqlTables(sql, options), { ...defaultLogOptions, ...options })
+  return localLog(sqlTables(sql, options), { ...defaultLogOptions, ...options })
 }
 
 function sqlTables(sql: Sql, { tip }: Identity): Tables {

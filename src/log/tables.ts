@@ -52,10 +52,10 @@ export interface EntryRow {
   readonly bytes: number
 }
 
-/** The synchronous storage of a ledger. It decides nothing. */
+/** The synchronous storage of a local log (`local.ts`). It decides nothing. */
 export interface Tables {
   /**
-   * Runs `run` and commits durably, or undoes everything if `run` or the commit throws.
+   * Runs `run` and commits, or undoes everything if either throws. Durable on return, unless there is a `flush`.
    *
    * @throws AppError `log_unavailable` (another process has locked the storage), `log_unusable`: nothing was done
    */
@@ -74,7 +74,7 @@ export interface Tables {
 
   topic(name: string): TopicRow | undefined
   setTopic(name: string, row: TopicRow): void
-  /** Topics that were trimmed after a seq, fetched `page` at a time. The tables may change meanwhile. */
+  /** Topics whose last trimmed seq is after `seq`, `page` rows a fetch. The tables may change between two fetches. */
   trimmedAfter(seq: number, page: number): Iterable<{ readonly topic: string; readonly trimmed: number }>
   /** Whether `trimmedAfter` begins with the topic that was trimmed last. */
   readonly newestTrimmedFirst: boolean

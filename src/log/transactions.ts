@@ -10,7 +10,7 @@ const LOCKED_RETRY_MS = 20
 /** A lock that no change has met for this long is a new one when a change meets it again. */
 const LOCK_FORGOTTEN_MS = 1000
 
-/** What a ledger does when its state changes. */
+/** What the log does when its state changes. */
 export interface Listener {
   /** The draft is durable, and its state is the log's. */
   committed(draft: Draft): void
@@ -20,7 +20,7 @@ export interface Listener {
 
 /**
  * Changes the tables and the state that is known of them: a draft at a time, all of it or nothing, and the state only once the draft is
- * durable. The caller runs one after the other, and none beside another.
+ * durable. The caller never runs two at a time.
  */
 export class Transactions {
   readonly #tables: Tables

@@ -670,7 +670,7 @@ test('two hubs that differ only in topics that a reader may not read give it the
 }, 1_200_000)
 
 /** Cases that such histories have found, and others of their kind. */
-describe('a stream', () => {
+describe('a stream, in histories that once leaked,', () => {
   const setting = { log: 'memory', lag: 0, windowCount: 1, retention: { topicCount: 1 }, trimmedCount: 100 } as const
   const ann: Person = { publish: [], subscribe: ['quince', 'birch', 'maple/*'], sub: 'ann', hasId: true, lifeS: 600 }
   const good: By = { person: 0, shows: 'good' }

@@ -100,7 +100,7 @@ describe.each(servers)('an open server on $name', (runtime) => {
 })
 
 describe.each(servers)('a server on $name does not start', (runtime) => {
-  test('on a file that another process writes to; it names that process, which keeps working', async () => {
+  test('when another process writes to its log file; the error names that process, which keeps working', async () => {
     const log = `sqlite:${join(folder(), 'hub.db')}`
     const first = await start({ LOG: log }, runtime)
     const second = launch({ LOG: log, PORT: '0' }, [], runtime)

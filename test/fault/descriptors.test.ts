@@ -84,7 +84,7 @@ describe.skipIf(withoutProc !== '')('connections that take every file descriptor
     if (runtime === deno) expect(server.output).toContain('Cannot accept connections, trying again: ')
   })
 
-  test.each(servers)('do not break the page of a hub on $name for longer than they are open', async (runtime) => {
+  test.each(servers)('break the page of a hub on $name at most until they are closed', async (runtime) => {
     const server = await start({ MAX_READERS: '1000' }, limited(runtime))
     await publish(server, 'opens the connection that the page is requested on')
     for (let i = 0; i < CONNECTIONS; i++) {

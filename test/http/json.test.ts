@@ -12,7 +12,7 @@ const isJson = (text: string) => {
   }
 }
 
-test('isCutJson recognizes JSON that was cut at any character', () => {
+test('isTruncatedJson recognizes JSON that was cut at any character', () => {
   fc.assert(
     fc.property(fc.json(), fc.constantFrom(0, 2), fc.nat(1000), (json, indent, at) => {
       const text = JSON.stringify(JSON.parse(json), null, indent).replace(/[é-\u{10ffff}]/gu, (c) =>
@@ -25,7 +25,7 @@ test('isCutJson recognizes JSON that was cut at any character', () => {
   )
 })
 
-test('isCutJson rejects a text that no further characters can make valid JSON', () => {
+test('isTruncatedJson rejects a text that no further characters can make valid JSON', () => {
   for (const text of [
     ...[
       "{'topic':'a'",
@@ -65,7 +65,7 @@ test('isCutJson rejects a text that no further characters can make valid JSON', 
     expect([text, isTruncatedJson(text)]).toEqual([text, false])
 })
 
-test('isCutJson recognizes JSON cut inside a word, a number, a string, an escape or a structure', () => {
+test('isTruncatedJson recognizes JSON cut inside a word, a number, a string, an escape or a structure', () => {
   for (const text of [
     't',
     'fals',

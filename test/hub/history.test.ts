@@ -95,7 +95,7 @@ describe.each([
     expect(reader.data).toEqual(['2', '4', '7', '8'])
   })
 
-  test('of a closed topic ends with hub.closed; after a position at the close there is no stream', async () => {
+  test('of a closed topic ends with hub.closed; a reader that resumes at the close gets no stream', async () => {
     await close('a')
     const reader = await read(['a'], { from: { last: 1 } })
     expect(reader.lines.slice(1)).toEqual([`4 ${id(4)}`, `hub.closed {"topic":"a"} ${id(7)}`])

@@ -89,7 +89,7 @@ describe('surplusEntries', () => {
     expect(surplus({ count: 9, bytes: 20 }, { count: 2 })).toEqual({ surplus: [1, 2, 3, 4], upTo: 4, isDone: false })
   })
 
-  test('passes over the newest entry of a $ topic', () => {
+  test('keeps the newest entry of a $ topic, whatever the bound', () => {
     const own = [row(1, '$s'), row(2, '$s'), row(3)]
     expect(surplus({ count: 3, bytes: 15 }, { count: 1 }, () => 2, own)).toMatchObject({ surplus: [1, 3], upTo: 3 })
   })
@@ -106,7 +106,7 @@ describe('surplusEntries', () => {
   })
 })
 
-describe('other rules', () => {
+describe('rules about keys, closes, emptied topics and losses', () => {
   const key = (seq: number): KeyRow => ({ topic: 'a', key: `${seq}`, hash: 'h', seq, time: 10 * seq })
 
   test('a key is forgotten once its effective time is before the bound', () => {

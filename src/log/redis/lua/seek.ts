@@ -6,7 +6,7 @@ const MAX_BYTES = 1024 ** 2
 /**
  * `before epoch seq limit names`
  *
- * Lists about `limit` seqs before a seq, newest first.
+ * Lists rows before a seq, newest first. `limit` is a hint: named topics may give more rows, a bound on bytes fewer.
  *
  * - `names`: the topics, as JSON; none for all
  *

@@ -30,12 +30,12 @@ import { Transactions } from './transactions.ts'
 const TRIM_STEP = 64
 /** Rows of one step of a sweep, or of erasing a topic. */
 const SWEEP_STEP = 1000
-/** How often the ledger looks for entries past their age. */
+/** How often the log looks for entries past their age. */
 const SWEEP_MS = 60_000
 /** A commit that succeeded answers a check for this long: a check costs an fsync, and anybody may ask for one. */
 const CHECK_MS = 1000
 
-interface LedgerOptions extends LogOptions {
+interface LocalLogOptions extends LogOptions {
   readonly durability: Durability
 }
 
@@ -47,7 +47,7 @@ interface Erasure {
 }
 
 /** The log of one process over tables of its own: everything a `Log` promises but the storage. */
-export function ledger(tables: Tables, options: LedgerOptions): Log {
+export function localLog(tables: Tables, options: LocalLogOptions): Log {
   const { ageMs } = options.retention
   const followers = new Followers()
   const commits = new GroupCommit(commit, options.maxPendingBytes)

@@ -1,19 +1,18 @@
 import type { Turns } from '../turn.ts'
 import type { EndReason, HubEvents } from './events.ts'
 import type { Group } from './interests.ts'
-import type { History, Wanted } from './opening.ts'
-import type { Reads } from './reads.ts'
-import type { Repeat } from './repeats.ts'
+import type { LogReader } from './log-reader.ts'
+import type { Wanted } from './opening.ts'
 import type { SharedChunks } from './shared.ts'
 import type { Subscription } from './subscription.ts'
 import type { Wheel } from './wheel.ts'
 import type { Window } from './window.ts'
 
 /** What a subscription needs of its hub. */
-export interface Feed {
+export interface HubContext {
   readonly epoch: string
   readonly events: HubEvents
-  readonly reads: Reads
+  readonly logReader: LogReader
   readonly window: Window
   readonly maxChunkBytes: number
   readonly heartbeatMs: number
@@ -49,10 +48,4 @@ export interface Start {
   readonly leave: (subscription: Subscription, why: EndReason) => void
   /** Disconnects the reader, which has not taken its chunk for `stallMs`. */
   readonly drop: () => void
-}
-
-/** What the hub looks up before a stream opens, while the subscription already follows the log. */
-export interface Opening {
-  readonly history?: History
-  readonly repeat?: { readonly of: Repeat; readonly everyMs: number }
 }

@@ -1,5 +1,5 @@
 import type { Filter } from '../topic.ts'
-import type { Reads } from './reads.ts'
+import type { LogReader } from './log-reader.ts'
 
 /** A topic and the seq of the entry that closed it. */
 export interface Close {
@@ -30,7 +30,7 @@ export class ClosedTopics {
     this.#filter = filter
   }
 
-  /** Whether nothing can come any more: all topics are closed. A pattern never is. */
+  /** Whether the reader has been told that all its topics are closed. Never with a pattern. */
   get isComplete(): boolean {
     return this.#filter.patterns.length === 0 && this.#reported.size === this.#filter.topics.size
   }
@@ -42,11 +42,11 @@ export class ClosedTopics {
   }
 
   /** Asks the log which topics are closed. @throws AppError `log_unavailable`, `log_unusable` */
-  async look(reads: Reads): Promise<void> {
+  async look(logReader: LogReader): Promise<void> {
     const filter = this.#filter
     this.#looks++
     try {
-      const closed = await reads.closed(filter.topics)
+      const closed = await logReader.closed(filter.topics)
       if (this.#filter !== filter) return // the topics were changed, which looks again
       for (const [topic, seq] of closed)
         if (seq > (this.#deletedTo.get(topic) ?? 0)) this.#found = put(this.#found, topic, seq)

@@ -3,7 +3,7 @@ import type { Entry, Log, Page, TopicState } from '../log/log.ts'
 import { Filter } from '../topic.ts'
 import type { HubEvents } from './events.ts'
 
-/** How long the hub is not ready after a failed read: longer than `retry:`, so that it still is not when the reader comes back. */
+/** How long the hub is not ready after a failed read: longer than the default of `RETRY`, so that a reader that comes back finds it so. */
 const FAILING_MS = 5000
 /** How long a read that succeeded answers a check. */
 const CHECK_MS = 1000
@@ -13,14 +13,14 @@ const PAGE = 1000
 
 const ANYTHING = Filter.parse(['**'])
 
-/** A log that a hub follows, and its reads. */
-export interface OpenedLog {
+/** A log, and the hub's reader of it. */
+export interface ReadableLog {
   readonly log: Log
-  readonly reads: Reads
+  readonly logReader: LogReader
 }
 
 /** Everything that a hub reads from its log. A read that fails is an error to its caller, never an empty answer; it is reported, and for a while the hub is not ready. */
-export class Reads {
+export class LogReader {
   readonly #log: Log
   readonly #events: HubEvents
   #failure: { readonly error: AppError; readonly at: number } | undefined
