@@ -9,7 +9,7 @@ export type Body =
   | { readonly kind: 'none' }
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'form'; readonly fields: Record<string, string | string[]> }
-  | { readonly kind: 'json'; readonly value: unknown }
+  | { readonly kind: 'json'; readonly value: unknown; readonly text: string }
 
 /**
  * Reads a request's body, and parses it by its content type.
@@ -21,8 +21,10 @@ export async function readBody(c: Context, limits: BodyLimits): Promise<Body> {
   if (bytes.byteLength === 0) return { kind: 'none' }
   const type = c.req.raw.headers.get('content-type') ?? ''
   switch (essenceOf(type)) {
-    case 'application/json':
-      return { kind: 'json', value: parseJson(decode(bytes)) }
+    case 'application/json': {
+      const text = decode(bytes)
+      return { kind: 'json', value: parseJson(text), text }
+    }
     case 'text/plain':
       return { kind: 'text', text: decode(bytes) }
     case 'application/x-www-form-urlencoded':

@@ -5,6 +5,7 @@ import { essenceOf } from './body.ts'
 import { readChunks, type StreamLimits } from './bytes.ts'
 import { ChunkBuffer } from './chunks.ts'
 import { isTruncatedJson, parseJson } from './json.ts'
+import { messageAsWritten } from './written.ts'
 
 /** Stands for an item that the end of the body cuts off. */
 export const INCOMPLETE = Symbol('incomplete')
@@ -52,7 +53,7 @@ async function* parseLines(chunks: AsyncIterable<Uint8Array>, maxItemBytes: numb
     if (line.byteLength > maxItemBytes) return tooLarge(maxItemBytes)
     try {
       const text = decoder.decode(line)
-      return text.trim() === '' ? undefined : parseJson(text)
+      return text.trim() === '' ? undefined : messageAsWritten(parseJson(text), text)
     } catch (error) {
       if (error instanceof AppError) return error
       return new AppError('encoding_invalid', 'Cannot read the line: it is not UTF-8', { cause: error })

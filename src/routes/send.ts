@@ -10,7 +10,8 @@ import { codesOf, header, json, object, parametersOf, ref, schemaOf } from './de
 import type { Description, Door, Routes } from './door.ts'
 import { authorizePublish, ingest } from './ingest.ts'
 import type { Items } from './items.ts'
-import { isBatch, isObject, messageSchema, messagesOf, withKey } from './message.ts'
+import { isObject } from './json.ts'
+import { isBatch, messageSchema, messagesOf, withKey } from './message.ts'
 import { parseQuery, single, toFields } from './query.ts'
 import { described } from './schema.ts'
 
