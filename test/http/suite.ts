@@ -315,6 +315,22 @@ export function httpSuite(target: Target): void {
         400,
         'message_invalid',
       ],
+      [
+        'a multipart form that is not UTF-8',
+        () =>
+          post('/send', latin1(multipart('x').replace('in parts', 'Gr\xfc\xdfe')), 'multipart/form-data; boundary=x'),
+        400,
+        'encoding_invalid',
+      ],
+      ...DECLARED_AS_LATIN1.map(
+        ([kind, type, body]) =>
+          [
+            `${kind} that declares another charset than UTF-8`,
+            () => post(kind === 'a multipart form' ? '/send' : '/send?topic=a', latin1(body), type),
+            415,
+            'content_type_unsupported',
+          ] as (typeof refused)[number],
+      ),
       ['plain text without a topic', () => post('/send', 'x', 'text/plain'), 415, 'content_type_unsupported'],
       ['XML', () => post('/send', '<x/>', 'application/xml'), 415, 'content_type_unsupported'],
       [
@@ -631,6 +647,26 @@ export function httpSuite(target: Target): void {
       await post(`/send?topic=${topic}`, ' two\nlines ', 'text/plain; charset=utf-8')
       await postJson('/send', { topic, data: '' })
       await reader.gets(' two\nlines ', '')
+    })
+
+    it('are delivered under every name of UTF-8, and of ASCII, which is a part of it', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}`)
+      const types = ['utf-8', '"utf-8"', 'UTF-8; format=flowed', 'utf8', 'UTF8', 'us-ascii', '"US-ASCII"']
+      for (const charset of types) await post(`/send?topic=${topic}`, 'é', `text/plain; charset=${charset}`)
+      await post(`/send?topic=${topic}`, '{"data":"é"}\n', 'application/x-ndjson; charset=utf-8')
+      await post(`/send?topic=${topic}`, 'data: é\n\n', 'text/event-stream;charset=utf8')
+      await reader.gets(...Array(types.length + 2).fill('é'))
+    })
+
+    it('are delivered from JSON with a byte order mark; plain text keeps its mark', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}`)
+      for (const body of ['{"data":"1"}', '[{"data":{"n":2}}]'])
+        expect((await post(`/send?topic=${topic}`, `\ufeff${body}`, 'application/json')).status).toBe(200)
+      await post(`/send?topic=${topic}`, '\ufeff{"data":"3"}', 'application/x-ndjson')
+      await post(`/send?topic=${topic}`, '\ufeff4', 'text/plain')
+      await reader.gets('1', '{"n":2}', '3', '\ufeff4')
     })
 
     it('deliver data of exactly 60 KiB', async () => {
@@ -1683,6 +1719,26 @@ function formOf<Form extends FormData | URLSearchParams>(type: new () => Form, v
   form.append('message', `one of ${values}`)
   for (let i = 1; i < values; i++) form.append('f', 'x')
   return form
+}
+
+/** Bodies in ISO-8859-1, whose bytes are read as UTF-8 by nobody who looks at the declared charset. */
+const DECLARED_AS_LATIN1: [kind: string, type: string, body: string][] = [
+  ['JSON', 'application/json; charset=iso-8859-1', '{"data":"Gr\\u00fc\xdfe"}'],
+  ['plain text', 'text/plain; charset="ISO-8859-1"', 'Gruesse'],
+  ['plain text in a second declaration', 'text/plain; charset=utf-8; x="; charset=utf-8"; CHARSET=utf-16', 'Gruesse'],
+  ['a url-encoded form', 'application/x-www-form-urlencoded;charset=windows-1252', 'data=Gruesse'],
+  ['a multipart form', 'multipart/form-data; boundary=x; charset=latin1', multipart('x')],
+  [
+    'a part of a multipart form',
+    'multipart/form-data; boundary=x',
+    multipart('x').replace('\r\n\r\n', '\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\n'),
+  ],
+  ['NDJSON', 'application/x-ndjson; charset=iso-8859-1', '{"data":"Gruesse"}\n'],
+  ['an event stream', 'text/event-stream; charset=iso-8859-1', 'data: Gruesse\n\n'],
+]
+
+function latin1(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0))
 }
 
 function multipart(boundary: string): string {
