@@ -3,6 +3,7 @@ import { AppError, type Code, quote } from '../errors.ts'
 import { type Message, makeMessage } from '../log/log.ts'
 import type { Body } from './body.ts'
 import { isObject } from './json.ts'
+import { meantBy } from './names.ts'
 import { repeated } from './query.ts'
 import { described } from './schema.ts'
 import { messageAsWritten, messagesAsWritten } from './written.ts'
@@ -39,6 +40,8 @@ const fieldCodes: Readonly<Record<string, Code>> = {
   key: 'key_invalid',
   close: 'body_invalid',
 }
+
+export const fieldNames: readonly string[] = Object.keys(fieldCodes)
 
 /** Whether a body holds a list of messages. */
 export function isBatch(body: Body): boolean {
@@ -123,6 +126,8 @@ function invalidField(issue: v.BaseIssue<unknown>, given: Record<string, unknown
   if (code !== undefined)
     return new AppError(code, `Cannot use ${quote(issue.received)} as ${field}: expected ${issue.message}`)
   if (field === 'message') return missingData(given)
+  const meant = meantBy(field, fieldNames)
+  if (meant !== undefined) return new AppError('field_unknown', `Cannot publish ${quote(field)}: expected ${meant}`)
   const isForm = Object.keys(given).length === 1 && given[field] === ''
   const hint = isForm ? '; for plain text say so (curl: -H "content-type: text/plain")' : ''
   const fields = 'data, and optionally topic, event, retry, key, close'

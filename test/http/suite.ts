@@ -606,6 +606,62 @@ export function httpSuite(target: Target): void {
         expect(JSON.stringify(problem).length).toBeLessThan(1000)
       })
 
+    const misspelt: [string, () => Promise<Response>, code: string, meant: string][] = [
+      ['topics in the query', () => post('/send?topics=a', 'x', 'text/plain'), 'parameter_unknown', 'topic'],
+      ['Topic beside a message', () => fetch('/send?Topic=a&message=x'), 'parameter_unknown', 'topic'],
+      ['mesage in the query', () => fetch('/send?mesage=x'), 'parameter_unknown', 'message'],
+      ['topc beside a topic', () => postJson('/send?topic=a&topc=b', { data: 'x' }), 'parameter_unknown', 'topic'],
+      [
+        'a field in the query',
+        () => post('/send?topic=a&Event=e', 'x', 'text/plain'),
+        'parameter_unknown',
+        'put event in',
+      ],
+      ['topics in JSON', () => postJson('/send', { topics: 'a', message: 'x' }), 'field_unknown', 'topic'],
+      ['Message in a form', () => post('/send', new URLSearchParams('Message=x')), 'field_unknown', 'message'],
+      ['Data in a message', () => postJson('/send?topic=a', { Data: 'x' }), 'field_unknown', 'expected data'],
+      [
+        'events in a message',
+        () => postJson('/send?topic=a', { data: 'x', events: 'e' }),
+        'field_unknown',
+        'expected event',
+      ],
+      ['kee in a list', () => postJson('/send?topic=a', [{ data: 'x', kee: '1' }]), 'field_unknown', 'expected key'],
+      [
+        're-try in a form',
+        () => post('/send?topic=a', new URLSearchParams('data=x&re-try=1000')),
+        'field_unknown',
+        'expected retry',
+      ],
+      [
+        'colse in NDJSON',
+        () => post('/send?topic=a', '{"data":"x","colse":true}', 'application/x-ndjson'),
+        'field_unknown',
+        'expected close',
+      ],
+    ]
+    for (const [what, send, code, meant] of misspelt)
+      it(`refuses a misspelt name and says the right one: ${what}`, async () => {
+        await fetch('/send?message=untouched')
+        expect((await expectProblem(await send(), 400, code)).detail).toContain(meant)
+        expect(await current()).toBe('untouched')
+      })
+
+    it('echoes names that resemble none of ours, and publishes beside them', async () => {
+      const query = {
+        message: 'x',
+        ...Object.fromEntries(CACHE_BREAKERS.map((name) => [name, '1'])),
+        text: 'y',
+        test: 'z',
+      }
+      const answer = await json(await fetch(`/send?${new URLSearchParams(query)}`))
+      expect(answer.query).toEqual(query)
+      const { message: _, ...others } = query
+      expect((await post(`/send?${new URLSearchParams({ topic: 'a', ...others })}`, 'x', 'text/plain')).status).toBe(
+        200,
+      )
+    })
+
     it('refuses HEAD with 405 and changes nothing', async () => {
       await fetch('/send?message=untouched')
       const response = await fetch('/send?message=x', { method: 'HEAD' })
@@ -1095,6 +1151,63 @@ export function httpSuite(target: Target): void {
       it(`refuse ${what}: 400 ${code}`, async () => {
         await expectProblem(await fetch(`/event?${query}`), 400, code)
       })
+  })
+
+  describe(`over ${target.name}, the parameters of /event`, () => {
+    const status = async (query: string) => (await fetch(`/event?${query}`, { method: 'HEAD' })).status
+    const misspelt = [
+      ['lastEventID', 'lastEventId'],
+      ['Last-Event-ID', 'lastEventId'],
+      ['LAST_EVENT_ID', 'lastEventId'],
+      ['lastEvent', 'lastEventId'],
+      ['topics', 'topic'],
+      ['Topic', 'topic'],
+      ['topc', 'topic'],
+      ['tpoic', 'topic'],
+      ['tickt', 'ticket'],
+      ['form', 'from'],
+      ['lats', 'last'],
+      ['Since', 'since'],
+      ['latset', 'latest'],
+      ['gap', 'gaps'],
+      ['repeats', 'repeat'],
+      ['wiat', 'wait'],
+    ] as const
+    it('that are misspelt are refused with the right name, on the demo stream and beside a topic, in a query and in a form', async () => {
+      for (const [name, meant] of misspelt) {
+        const asks = [
+          fetch(`/event?${name}=1`),
+          fetch(`/event?topic=a&${name}=1`),
+          post('/event', new URLSearchParams({ [name]: '1' })),
+          post('/event?topic=a', new URLSearchParams({ [name]: '1' })),
+        ]
+        for (const response of await Promise.all(asks)) {
+          const { detail } = await expectProblem(response, 400, 'parameter_unknown')
+          expect(detail).toBe(`Cannot use "${name}" as a parameter: expected ${meant}`)
+        }
+      }
+    })
+
+    it('that only make a URL unique are accepted everywhere', async () => {
+      for (const name of [...CACHE_BREAKERS, `${Date.now()}`]) {
+        expect([name, await status(`${name}=${Date.now()}`)]).toEqual([name, 200])
+        expect([name, await status(`topic=a&${name}=0.${Date.now()}`)]).toEqual([name, 200])
+      }
+    })
+
+    it('that are unknown and resemble none of ours are refused beside a topic, and accepted on the demo stream', async () => {
+      for (const name of ['id', 'filter', 'test', 'token', 'eventId', 'data', '__proto__', 'constructor']) {
+        expect([name, await status(`${name}=1`)]).toEqual([name, 200])
+        const { detail } = await expectProblem(await fetch(`/event?topic=a&${name}=1`), 400, 'parameter_unknown')
+        expect(detail).toContain('expected topic, ticket, lastEventId,')
+      }
+    })
+
+    it('have at most 100 different names', async () => {
+      const query = (count: number) => Array.from({ length: count }, (_, i) => `${i}=x`).join('&')
+      expect(await status(query(100))).toBe(200)
+      await expectProblem(await fetch(`/event?${query(101)}`), 413, 'too_many_fields')
+    })
   })
 
   describe(`over ${target.name}, a streamed body`, () => {
@@ -1720,6 +1833,22 @@ function formOf<Form extends FormData | URLSearchParams>(type: new () => Form, v
   for (let i = 1; i < values; i++) form.append('f', 'x')
   return form
 }
+
+/** Names that clients and polyfills add so that no cache answers. */
+const CACHE_BREAKERS = [
+  '_',
+  't',
+  'ts',
+  'r',
+  'cb',
+  'v',
+  'rand',
+  'random',
+  'nocache',
+  'no-cache',
+  'cache_buster',
+  'timestamp',
+]
 
 /** Bodies in ISO-8859-1, whose bytes are read as UTF-8 by nobody who looks at the declared charset. */
 const DECLARED_AS_LATIN1: [kind: string, type: string, body: string][] = [
