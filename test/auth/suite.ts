@@ -262,7 +262,10 @@ export function authSuite({ name, start, stop }: Runs): void {
       ['an exp too far away', () => token(good, { exp: now() + 25 * 3600 })],
       ['an exp that is a text', () => signed(huge('"9999999999"'))],
       ['an infinite exp', () => signed(huge('1e400'))],
-      ['an exp that is not a whole number', () => signed(huge(`${now() + 60}.5`))],
+      ['a fractional exp in the past', () => token(good, { exp: now() - 59.5 })],
+      ['a fractional nbf in the future', () => token(good, { nbf: now() + 600.5 })],
+      ['an iat that is a text', () => token(good, { iat: `${now()}` as never })],
+      ['an iat that no date has', () => signed(body({ iat: 0 }).replace('"iat":0', '"iat":1e308'))],
       ['an nbf in the future', () => token(good, { nbf: now() + 600 })],
       ['a missing claim', () => token(undefined)],
       ['a claim that is a list', () => token(['public/a'] as never)],
@@ -310,6 +313,16 @@ export function authSuite({ name, start, stop }: Runs): void {
         ['authorization', `Bearer ${mine}`],
       ])
       expect(await codeOf(await fetch('/topics', { headers: twice }))).toEqual([401, 'token_invalid'])
+    })
+
+    test('a good token may have fractional times (RFC 7519, 2)', async () => {
+      const times = { exp: now() + 60.5, iat: now() - 0.25, nbf: now() - 5.125 }
+      const headers = bearer(await token(good, { ...times, sub: 'fractional' }))
+      expect((await fetch('/event?topic=public/a', { method: 'HEAD', headers })).status).toBe(200)
+      const { expiresAt } = (await (await post('/login', undefined, headers)).json()) as { expiresAt: string }
+      expect(Date.parse(expiresAt)).toBe(1000 * times.exp)
+      const { ticket } = (await (await post('/ticket', undefined, headers)).json()) as { ticket: string }
+      expect((await stream(`topic=public/a&ticket=${ticket}`)).response.status).toBe(200)
     })
 
     test('a good token passes with either key, and with the scheme in any case', async () => {
