@@ -3,7 +3,7 @@ import type { Hub } from '../hub/hub.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { authorize, type Grant, isWithin, openGrant } from './authorize.ts'
-import { bearerOf, type Cookies, cookieOf, cookiesOf, isEqual, sha256 } from './credentials.ts'
+import { bearerOf, type Cookies, cookieOf, cookiesOf, isEqual, notBearer, sha256 } from './credentials.ts'
 import { type ApiKey, type AuthOptions, hasKeys } from './options.ts'
 import { Readers } from './readers.ts'
 import { Revocations, type Revoked } from './revocations.ts'
@@ -67,7 +67,8 @@ export class Auth {
   }
 
   /**
-   * Returns what a request may do. Presented credentials are verified or rejected; there is no fallback to anonymous.
+   * Returns what a request may do. Presented credentials are verified or rejected; there is no fallback to anonymous. Basic credentials
+   * are those of a proxy.
    *
    * @throws AppError `token_invalid`, `keys_unavailable`
    */
@@ -77,11 +78,19 @@ export class Auth {
 
   async #grantOf(header: HeaderOf): Promise<Grant> {
     await this.#reloadIfStale()
-    const bearer = bearerOf(header('authorization'))
+    const authorization = header('authorization')
+    const bearer = bearerOf(authorization)
     const token = bearer ?? cookieOf(header('cookie'), this.cookies.login)
-    if (token === undefined) return this.#options.anonymous
+    if (token === undefined) return this.#anonymous(authorization)
     const apiKey = bearer === undefined ? undefined : await this.#apiKeyOf(bearer)
     return this.#unrevoked(apiKey ?? (await this.#tokens.verify(token)))
+  }
+
+  /** Returns what clients without credentials may do. If that is nothing, Basic credentials get an error that names ours. */
+  #anonymous(basic: string | undefined): Grant {
+    const { anonymous } = this.#options
+    if (basic !== undefined && anonymous.publish.length + anonymous.subscribe.length === 0) throw notBearer()
+    return anonymous
   }
 
   /**

@@ -14,13 +14,24 @@ export function cookiesOf(name: string): Cookies {
 }
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
+const BASIC = /^Basic +[A-Za-z0-9._~+/-]+=*$/i
 
-/** Parses `Authorization: Bearer <token>` (RFC 6750, 2.1). @throws AppError `token_invalid` for anything else */
+/**
+ * Parses `Authorization: Bearer <token>` (RFC 6750, 2.1). Basic credentials (RFC 7617) are those of a proxy in front of the hub, which
+ * passes them on: they count as none.
+ *
+ * @throws AppError `token_invalid` for anything else
+ */
 export function bearerOf(header: string | undefined): string | undefined {
-  if (header === undefined) return
+  if (header === undefined || BASIC.test(header)) return
   const token = BEARER.exec(header)?.[1]
-  if (token !== undefined) return token
-  throw new AppError('token_invalid', 'Cannot read Authorization: expected Bearer, a space and one token')
+  if (token === undefined) throw notBearer()
+  return token
+}
+
+/** The error of an `Authorization` header that is not ours. */
+export function notBearer(): AppError {
+  return new AppError('token_invalid', 'Cannot read Authorization: expected Bearer, a space and one token')
 }
 
 /** Returns the value of a cookie by its exact name; undefined if it occurs twice. */

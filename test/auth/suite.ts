@@ -297,7 +297,8 @@ export function authSuite({ name, start, stop }: Runs): void {
     test('is refused for another scheme, a list of tokens, or two headers', async () => {
       const mine = await token(good)
       for (const authorization of [
-        `Basic ${mine}`,
+        `Basic ${mine}, Bearer ${mine}`,
+        `Digest ${mine}`,
         mine,
         `Bearer ${mine}, Bearer ${mine}`,
         `Bearer  `,
@@ -336,6 +337,37 @@ export function authSuite({ name, start, stop }: Runs): void {
             (await fetch('/event?topic=public/a', { method: 'HEAD', headers: { authorization: `${scheme} ${text}` } }))
               .status,
           ).toBe(200)
+    })
+  })
+
+  describe(`over ${name}, the Basic credentials of a proxy`, () => {
+    const basic = { authorization: `Basic ${btoa('proxy:password')}` }
+
+    test('do not replace the login cookie', async () => {
+      const login = await post('/login', undefined, bearer(await token({ subscribe: ['room'] }, { sub: 'me' })))
+      const headers = { ...basic, cookie: login.headers.get('set-cookie')!.split(';')[0]! }
+      expect((await fetch('/event?topic=room', { method: 'HEAD', headers })).status).toBe(200)
+      expect((await fetch('/event?topic=other', { method: 'HEAD', headers })).status).toBe(403)
+      expect(
+        (await fetch('/event?topic=room', { method: 'HEAD', headers: { ...headers, cookie: `${headers.cookie}x` } }))
+          .status,
+      ).toBe(401)
+    })
+
+    test('do not replace a ticket', async () => {
+      const response = await post('/ticket', undefined, bearer(await token({ subscribe: ['room'] }, { sub: 'me' })))
+      const { ticket } = (await response.json()) as { ticket: string }
+      expect((await stream(`topic=room&ticket=${ticket}`, basic)).response.status).toBe(200)
+      expect(await codeOf((await stream(`topic=room&ticket=${ticket}`, basic)).response)).toEqual([
+        401,
+        'ticket_invalid',
+      ])
+    })
+
+    test('do not replace what clients without credentials may do', async () => {
+      expect((await stream('topic=public/*', basic)).response.status).toBe(200)
+      expect(await codeOf(await fetch('/event?topic=room', { headers: basic }))).toEqual([401, 'token_missing'])
+      expect(await codeOf(await post('/login', undefined, basic))).toEqual([401, 'token_missing'])
     })
   })
 
