@@ -87,16 +87,17 @@ function renew(door: Door): Handler {
 const revocation = v.pipe(
   v.union([
     v.strictObject({ jti: revocable('The jti of a token') }),
-    v.strictObject({ sub: revocable('A sub: everything issued to it until now') }),
+    v.strictObject({ sub: revocable('A sub: all tokens issued to it until now, and all without iat') }),
+    v.strictObject({ key: revocable('The name of an API key') }),
   ]),
-  v.description('Revokes one token, or everything issued to a sub until now'),
+  v.description('Revokes one token, all tokens issued to a sub until now, or an API key'),
 )
 
 function revocable(description: string) {
   return described(v.pipe(v.string(), v.minLength(1), v.maxLength(200)), description)
 }
 
-/** `POST /revoke` revokes a token by its `jti`, or all tokens of a `sub`; the grant must allow to publish to `$revoked`. */
+/** `POST /revoke` revokes a token, all tokens of a `sub`, or an API key; the grant must allow to publish to `$revoked`. */
 function revoke(door: Door): Handler {
   return async (c) => {
     const grant = await door.grantOf(c)
@@ -212,9 +213,9 @@ function describeRevoke(): Description {
         post: {
           operationId: 'revoke',
           tags,
-          summary: 'Revoke tokens',
+          summary: 'Revoke tokens or an API key',
           description:
-            'Revokes a token by its jti, or everything issued to a sub until now. The grant must allow to publish to `$revoked`. The streams of revoked tokens end within seconds.',
+            'Revokes a token by its jti, all tokens issued to a sub until now, or an API key by its name. Tokens of a revoked sub need an iat from then on. The grant must allow to publish to `$revoked`. The streams of revoked credentials end within seconds.',
           requestBody: {
             content: { 'application/json': { schema: schemaOf(revocation), example: { jti: 'token-1' } } },
           },

@@ -14,6 +14,7 @@ export interface Runs {
 
 export const SECRET = 'a secret of these tests, of more than 32 bytes'
 const API_KEY = 'an-api-key-of-these-tests'
+const DEPLOY_KEY = 'another-api-key-of-these-tests'
 const RSA = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const PEM = RSA.publicKey.export({ type: 'spki', format: 'pem' }) as string
 const ISSUER = 'https://issuer.example'
@@ -37,6 +38,10 @@ export async function token(
   return new SignJWT(payload).setProtectedHeader({ alg, ...header }).sign(key as never)
 }
 
+function hashOf(key: string): string {
+  return createHash('sha256').update(key).digest('hex')
+}
+
 /** A token from parts that no honest library would sign. */
 function forged(header: unknown, payload: string, signature = 'AAAA'): string {
   return [JSON.stringify(header), payload]
@@ -54,7 +59,7 @@ export function authSuite({ name, start, stop }: Runs): void {
     AUTH_PUBLIC_KEY: PEM,
     AUTH_ISSUER: ISSUER,
     AUTH_AUDIENCE: AUDIENCE,
-    API_KEYS: `script:${createHash('sha256').update(API_KEY).digest('hex')}:news/**,$store:news/*`,
+    API_KEYS: `script:${hashOf(API_KEY)}:news/**,$store:news/*\ndeploy:${hashOf(DEPLOY_KEY)}:news/**:news/*`,
     ANONYMOUS_SUBSCRIBE: 'public/*,$store',
     MAX_READERS_PER_TOKEN: '3',
     HEARTBEAT: '500ms',
@@ -579,6 +584,38 @@ export function authSuite({ name, start, stop }: Runs): void {
           'token_invalid',
         ])
       expect((await fetch('/event?topic=room', { method: 'HEAD', headers: bearer(other) })).status).toBe(200)
+    })
+
+    test('of an API key survives the revocation of a sub of that name, and ends when the key is revoked', async () => {
+      const deploy = bearer(DEPLOY_KEY)
+      const namesake = bearer(await token({ subscribe: ['news/a'] }, { sub: 'deploy' }))
+      const ofKey = await stream('topic=news/a', deploy)
+      const ofToken = await stream('topic=news/a', namesake)
+      for (const { reader } of [ofKey, ofToken]) await expect.poll(() => reader.control('open').length).toBe(1)
+      expect((await post('/revoke', { sub: 'deploy' }, bearer(await all()))).status).toBe(204)
+      await expect.poll(() => ofToken.reader.ended, { timeout: 5000 }).toBe(true)
+      expect(await codeOf(await fetch('/event?topic=news/a', { headers: namesake }))).toEqual([401, 'token_invalid'])
+      expect((await post('/send?topic=news/a', { data: 'still here' }, deploy)).status).toBe(200)
+      await ofKey.reader.gets('still here')
+      expect((await post('/revoke', { key: 'deploy' }, bearer(await all()))).status).toBe(204)
+      await expect.poll(() => ofKey.reader.ended, { timeout: 5000 }).toBe(true)
+      expect(await codeOf(await post('/send?topic=news/a', { data: 'x' }, deploy))).toEqual([401, 'token_invalid'])
+    })
+
+    test('of a revoked sub opens for a token that was issued later; a token without iat is refused with the reason', async () => {
+      const named = (more: object) => token({ subscribe: ['room'] }, { sub: 'undated', ...more })
+      const head = async (text: string) =>
+        (await fetch('/event?topic=room', { method: 'HEAD', headers: bearer(text) })).status
+      const undated = await named({ iat: undefined })
+      expect(await head(undated)).toBe(200)
+      expect((await post('/revoke', { sub: 'undated' }, bearer(await all()))).status).toBe(204)
+      const refused = await fetch('/event?topic=room', { headers: bearer(undated) })
+      expect([refused.status, ((await refused.json()) as { detail: string }).detail]).toEqual([
+        401,
+        'Cannot accept this token: its sub was revoked, and without iat it may be older than that; issue tokens with iat',
+      ])
+      expect(await head(await named({ iat: (Date.now() - 1) / 1000 - 1 }))).toBe(401)
+      expect(await head(await named({ iat: (Date.now() + 1) / 1000 + 1 }))).toBe(200)
     })
 
     test('of an API key cannot be renewed by a token whose subject has the same name, and counts separately', async () => {
