@@ -8,7 +8,7 @@ import { type AuthOptions, hasKeys } from './options.ts'
 import { isOfApiKey, ownerOf, sourceOf } from './owner.ts'
 import { Readers } from './readers.ts'
 import { Revocations, type Revoked } from './revocations.ts'
-import { Streams } from './streams.ts'
+import { type Stream, Streams } from './streams.ts'
 import { Tickets } from './tickets.ts'
 import { CLOCK_TOLERANCE_S, invalid, Tokens } from './tokens.ts'
 
@@ -55,7 +55,7 @@ export class Auth {
     this.#revocations = new Revocations(hub, options.maxTokenMs, (key) =>
       this.#options.apiKeys.some(({ name }) => name === key),
     )
-    this.#revocations.onRevoked = () => void this.#closeRevoked()
+    this.#revocations.onRevoked = (name) => this.#closeRevoked(name)
     this.#maxStreamsOf = options.maxStreamsPerToken
   }
 
@@ -157,6 +157,11 @@ export class Auth {
     if (isRevoked || !(await this.#isStillValid(grant))) subscription.finish('revoked', RECONNECT_MS, true)
   }
 
+  /** Records another filter and grant of an open stream. */
+  change(stream: Stream, changes: Pick<Stream, 'filter' | 'grant'>): void {
+    this.#streams.change(stream, changes)
+  }
+
   /** Forgets a stream that has ended. */
   unwatch(subscription: Subscription): void {
     const ended = this.#streams.delete(subscription)
@@ -210,9 +215,9 @@ export class Auth {
     return apiKey !== undefined && isWithin(grant, apiKey)
   }
 
-  async #closeRevoked(): Promise<void> {
-    for (const { subscription, grant } of this.#streams)
-      if ((await this.#revocations.reasonFor(grant)) !== undefined) subscription.finish('revoked', RECONNECT_MS, true)
+  #closeRevoked(name: string): void {
+    for (const { subscription, grant } of this.#streams.revocableAs(name))
+      if (this.#revocations.knownReasonFor(grant) !== undefined) subscription.finish('revoked', RECONNECT_MS, true)
   }
 
   async #redeem(ticket: string, cookie: string | undefined): Promise<Granted> {

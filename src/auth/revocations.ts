@@ -21,8 +21,8 @@ export class Revocations {
   /** By `nameOf`. */
   readonly #all = new Map<string, Revocation>()
   #loading: Promise<void> | undefined
-  /** Called after each revocation, and for the existing ones when they are loaded. */
-  onRevoked: () => void = () => {}
+  /** Called with a name of `revocableNames` after each revocation, and for the existing ones when they are loaded. */
+  onRevoked: (name: string) => void = () => {}
 
   /** @param isKey whether there is an API key of a name: while there is, its revocation is kept */
   constructor(hub: Hub, maxTokenMs: number, isKey: (name: string) => boolean) {
@@ -45,6 +45,11 @@ export class Revocations {
    */
   async reasonFor(grant: Grant): Promise<string | undefined> {
     await this.#load()
+    return this.knownReasonFor(grant)
+  }
+
+  /** Like `reasonFor`, at once: by the revocations that have been loaded. */
+  knownReasonFor(grant: Grant): string | undefined {
     for (const name of revocableNames(grant)) {
       const revocation = this.#all.get(name)
       if (!revocation) continue
@@ -70,7 +75,7 @@ export class Revocations {
     const name = nameOf(revocation)
     const at = Math.max(revocation.at, this.#all.get(name)?.at ?? 0) // the clocks of nodes differ
     this.#all.set(name, { ...revocation, at })
-    this.onRevoked()
+    this.onRevoked(name)
   }
 
   async #prune(): Promise<void> {

@@ -68,7 +68,7 @@ function renew(door: Door): Handler {
     // before the stream continues: if it is revoked meanwhile, the stream ends.
     await inOrder(stream, async () => {
       subscription.renew(grant.expiresAt)
-      Object.assign(stream, { grant, filter })
+      auth.change(stream, { grant, filter })
       if (topics) await hub.change(subscription, filter!)
     })
     await auth.endIfInvalid(subscription, grant)
