@@ -1,7 +1,10 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { createApp } from '../../src/app.ts'
 import { Auth } from '../../src/auth/auth.ts'
 import type { Grant } from '../../src/auth/authorize.ts'
 import { parseConfig } from '../../src/config/config.ts'
+import { AppError } from '../../src/errors.ts'
+import type { EndReason } from '../../src/hub/events.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import type { Subscription } from '../../src/hub/subscription.ts'
 import { memoryLog } from '../../src/log/memory.ts'
@@ -91,4 +94,21 @@ test('a stream that has ended is not looked at by a later revocation, and is not
   auth.change(stream, { filter, grant }) // a renewal that was under way
   for (const revoked of [{ jti: 'mine' }, { sub: 'me' }])
     expect(await looksAt(() => auth.revoke(admin, revoked))).toBe(0)
+})
+
+test('a stream whose credentials cannot be watched is closed, and counts no longer', async () => {
+  const { hub } = open()
+  const ended: EndReason[] = []
+  await hub.use(memoryLog(), { events: { ended: (_, why) => ended.push(why) } })
+  const config = parseConfig({ AUTH_SECRET: SECRET, MAX_READERS_PER_TOKEN: '1' })
+  const auth = new Auth(hub, config.auth)
+  const watch = vi.spyOn(auth, 'watch').mockRejectedValueOnce(new AppError('log_unavailable', 'Cannot read the log'))
+  const app = createApp({ hub, config, auth })
+  const text = await token({ subscribe: ['room'] }, { iss: undefined, aud: undefined, sub: 'me' })
+  const ask = () => app.request('/event?topic=room', { headers: { authorization: `Bearer ${text}` } })
+  expect((await ask()).status).toBe(503)
+  expect([watch.mock.calls.length, hub.readers, ended]).toEqual([1, 0, ['failed']])
+  const next = await ask()
+  expect([next.status, hub.readers]).toEqual([200, 1])
+  await next.body!.cancel()
 })
