@@ -151,7 +151,7 @@ export const settings = {
     optional(wholeNumber(1)),
   ),
   PUBLISH_RATE: setting(
-    'Limit the messages that one client address publishes per second; 1000 with OPEN=true',
+    'Limit the messages, deletions and lists of topics of one client address per second; 1000 with OPEN=true',
     'none',
     optional(wholeNumber(1)),
   ),
