@@ -58,8 +58,31 @@ export function isEqual(a: string, b: string): boolean {
   return difference === 0
 }
 
-/** Formats a cookie that scripts cannot read, and that browsers send over TLS or to localhost only, never with requests of other sites. */
+/** Browsers drop a cookie if its name and its value have more bytes together (RFC 6265bis, 5.6; Chromium and Firefox do). */
+const MAX_COOKIE_BYTES = 4096
+
+/**
+ * Throws if browsers would drop a cookie: without it, their next request would be refused for a reason that nobody could guess. Names and
+ * values are ASCII.
+ *
+ * @throws AppError `cookie_too_large`
+ */
+export function refuseLargeCookie(name: string, value: string): void {
+  const bytes = name.length + value.length
+  if (bytes > MAX_COOKIE_BYTES)
+    throw new AppError(
+      'cookie_too_large',
+      `Cannot put this token into a cookie: it would have ${bytes} bytes, and browsers drop cookies of more than ${MAX_COOKIE_BYTES}; use a shorter token, with patterns in place of many topics`,
+    )
+}
+
+/**
+ * Formats a cookie that scripts cannot read, and that browsers send over TLS or to localhost only, never with requests of other sites.
+ *
+ * @throws AppError `cookie_too_large`
+ */
 export function setCookie(name: string, value: string, path: string, expiresAt: number): string {
+  refuseLargeCookie(name, value)
   const seconds = Math.max(0, Math.ceil((expiresAt - Date.now()) / 1000)) // the token inside holds its own expiry
   return `${name}=${value}; Path=${path}; Max-Age=${seconds}; HttpOnly; Secure; SameSite=Strict`
 }

@@ -165,8 +165,8 @@ function describe(): Description {
   }
   const codes = [
     ...[...codesOf.query, ...codesOf.grant, ...codesOf.topic],
-    ...(['draining', 'pattern_invalid', 'ticket_invalid', 'too_many_readers', 'too_many_replays'] as const),
-    ...(['parameter_unknown', 'too_many_fields', 'too_many_topics', 'topic_missing'] as const),
+    ...(['cookie_too_large', 'draining', 'parameter_unknown', 'pattern_invalid', 'ticket_invalid'] as const),
+    ...(['too_many_fields', 'too_many_readers', 'too_many_replays', 'too_many_topics', 'topic_missing'] as const),
   ]
   return {
     paths: {

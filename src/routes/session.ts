@@ -1,6 +1,6 @@
 import type { Context, Handler } from 'hono'
 import * as v from 'valibot'
-import { setCookie } from '../auth/credentials.ts'
+import { refuseLargeCookie, setCookie } from '../auth/credentials.ts'
 import { inOrder } from '../auth/streams.ts'
 import { AppError } from '../errors.ts'
 import { Filter, STORE } from '../topic.ts'
@@ -41,7 +41,10 @@ function ticket(door: Door): Handler {
     const grant = await door.grantOf(c)
     if (grant.source === undefined || grant.expiresAt === undefined)
       throw new AppError('token_missing', 'Cannot make a ticket without a token: send it as Authorization: Bearer')
-    const made = await door.auth.tickets.issue(grant)
+    const { cookies, tickets } = door.auth
+    // The ticket's stream sets this cookie, by which a browser reconnects. A refusal there would be invisible to the page.
+    refuseLargeCookie(cookies.event, await tickets.cookieValue(grant))
+    const made = await tickets.issue(grant)
     return c.json({ ticket: made.ticket, expiresAt: timeOf(made.expiresAt) }, 200, headers)
   }
 }
@@ -136,7 +139,7 @@ function describeLogin(): Description {
           summary: 'Log a page in',
           description: 'Puts a token into a cookie that scripts cannot read, until the token expires.',
           responses: { 200: json('When the cookie expires', object({ expiresAt: ref('Time') }, ['expiresAt'])) },
-          codes: [...codesOf.grant, 'cross_site'],
+          codes: [...codesOf.grant, 'cookie_too_large', 'cross_site'],
         },
         delete: {
           operationId: 'logout',
@@ -163,7 +166,7 @@ function describeTicket(): Description {
           description:
             'Exchanges a token for a string for `GET /event?ticket=…`: it opens one stream within a minute, of what the token may subscribe to, until the token expires.',
           responses: { 200: json('The ticket', made) },
-          codes: [...codesOf.grant, 'cross_site', 'outcome_unknown', 'overloaded'],
+          codes: [...codesOf.grant, 'cookie_too_large', 'cross_site', 'outcome_unknown', 'overloaded'],
         },
       },
     },

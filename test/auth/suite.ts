@@ -394,6 +394,51 @@ export function authSuite({ name, start, stop }: Runs): void {
     })
   })
 
+  describe(`over ${name}, a cookie`, () => {
+    const refusal = async (response: Response) => {
+      const { code, detail } = (await response.json()) as { code: string; detail: string }
+      return [response.status, code, detail]
+    }
+    /** A token of this length, by the name of a topic. */
+    const tokenOf = async (length: number) => {
+      const make = (letters: number) => token({ subscribe: ['room'] }, { sub: 'me', pad: 'x'.repeat(letters) })
+      const base = (await make(0)).length
+      for (let letters = Math.floor(((length - base) * 3) / 4) - 3; ; letters++) {
+        const made = await make(letters)
+        if (made.length >= length) return made
+      }
+    }
+
+    test('of 4,096 bytes is set, a larger one is refused with what to do, because browsers drop it', async () => {
+      const login = '__Host-tidings'
+      const fits = await tokenOf(4090 - login.length)
+      expect(fits.length).toBeLessThanOrEqual(4096 - login.length)
+      const set = await post('/login', undefined, bearer(fits))
+      expect([set.status, set.headers.get('set-cookie')!.split(';')[0]]).toEqual([200, `${login}=${fits}`])
+      const large = await tokenOf(4097 - login.length)
+      const response = await post('/login', undefined, bearer(large))
+      expect(response.headers.get('set-cookie')).toBeNull()
+      expect(await refusal(response)).toEqual([
+        ...[413, 'cookie_too_large'],
+        `Cannot put this token into a cookie: it would have ${large.length + login.length} bytes, and browsers drop cookies of more than 4096; use a shorter token, with patterns in place of many topics`,
+      ])
+      expect((await fetch('/event?topic=room', { method: 'HEAD', headers: bearer(large) })).status).toBe(200)
+    })
+
+    test('of a ticket is refused before there is a ticket, because its stream could not reconnect', async () => {
+      const grant = (topics: number) =>
+        token({ subscribe: Array.from({ length: topics }, (_, i) => `${'room/'.repeat(9)}${i}`) }, { sub: 'me' })
+      const small = await post('/ticket', undefined, bearer(await grant(40)))
+      const { ticket } = (await small.json()) as { ticket: string }
+      const opened = await stream(`topic=${'room/'.repeat(9)}1&ticket=${ticket}`)
+      const [pair] = opened.response.headers.get('set-cookie')!.split(';')
+      expect(pair!.length).toBeLessThanOrEqual(4097)
+      const [status, code, detail] = await refusal(await post('/ticket', undefined, bearer(await grant(80))))
+      expect([status, code]).toEqual([413, 'cookie_too_large'])
+      expect(detail).toMatch(/would have \d{4} bytes, and browsers drop cookies of more than 4096; use a shorter token/)
+    })
+  })
+
   describe(`over ${name}, a streamed body`, () => {
     /** Sends lines one by one, and has the answer. */
     const sender = (text: string) => {
