@@ -3,6 +3,7 @@ import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { importJWK, importPKCS8, SignJWT } from 'jose'
 import { sha256 } from '../auth/credentials.ts'
+import { withoutLineEnd } from '../auth/options.ts'
 
 const help = `Makes a token to try a hub that has keys. Whoever runs one lets its own login make them: the hub itself makes none.
 
@@ -78,7 +79,7 @@ function secret(): Uint8Array {
   const { AUTH_SECRET } = process.env
   if (!AUTH_SECRET)
     throw new Error('Cannot sign: set AUTH_SECRET to what the hub has, or give a private key with --key')
-  return new TextEncoder().encode(AUTH_SECRET)
+  return new TextEncoder().encode(withoutLineEnd(AUTH_SECRET)) // as the hub reads it
 }
 
 async function privateKey(file: string, alg: string) {

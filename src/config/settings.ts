@@ -9,6 +9,7 @@ import {
   isLongSecret,
   isSecureUrl,
   KIB,
+  logUrl,
   MIB,
   optional,
   optionalText,
@@ -30,10 +31,7 @@ export const settings = {
   LOG: setting(
     'Store the log here: memory:, sqlite:PATH, or redis://HOST:PORT/HUB (rediss:// for TLS)',
     'sqlite:./data/tidings.db',
-    text(
-      /^(memory:|sqlite:.+|rediss?:\/\/[^/]+(\/[\w.~-]{1,100})?)$/,
-      'memory:, sqlite:PATH, redis://HOST:PORT/HUB or rediss://HOST:PORT/HUB, with USER:PASSWORD@ before the host where the server requires them',
-    ),
+    logUrl(),
   ),
   BASE_PATH: setting(
     'Make URLs for clients begin with this path, which a proxy strips; without it, trusted proxies may send X-Forwarded-Prefix',
@@ -188,6 +186,9 @@ export type Setting = keyof typeof settings
 
 /** Settings whose values are shown nowhere, not even in errors. */
 export const secrets: readonly Setting[] = ['AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS']
+
+/** Settings that hold secrets: `LOG` may have a password. */
+export const withSecrets: readonly Setting[] = [...secrets, 'LOG']
 
 /** Defaults for LOG=memory:, whose log takes less room than one on disk. */
 export const memoryDefaults: Partial<Record<Setting, string>> = { RETENTION_COUNT: '100000', RETENTION_BYTES: '64MiB' }

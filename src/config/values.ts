@@ -18,6 +18,28 @@ export function optionalText(isValid: (text: string) => boolean, expected: strin
   return v.union([none(), v.pipe(v.string(), v.check(isValid, expected))], expected)
 }
 
+/**
+ * The URL of a log. Without a name in a Redis URL, hubs that do not know of each other would share one; `sqlite://data/hub.db` is meant as
+ * a path, and would be one at the root.
+ */
+export function logUrl() {
+  return v.pipe(
+    v.string(),
+    v.check(
+      (url) => !/^rediss?:\/\/[^/]+\/?$/.test(url),
+      'the name of a hub after the address of the server, as in redis://HOST:PORT/tidings',
+    ),
+    v.check(
+      (url) => !url.startsWith('sqlite://'),
+      'a path right after sqlite:, as in sqlite:./hub.db or sqlite:/data/hub.db',
+    ),
+    v.regex(
+      /^(memory:|sqlite:.+|rediss?:\/\/[^/]+\/[\w.~-]{1,100})$/,
+      'memory:, sqlite:PATH, redis://HOST:PORT/HUB or rediss://HOST:PORT/HUB, with USER:PASSWORD@ before the host where the server requires them',
+    ),
+  )
+}
+
 function none() {
   return v.pipe(
     v.literal('none'),
@@ -90,13 +112,18 @@ export function apiKeys() {
     'lines of name:sha256:publish:subscribe: a name of letters, digits and . _ -, a hash of 64 hex digits, and two lists of topics and patterns (without :), separated by commas'
   return v.pipe(
     v.string(),
-    v.check((text) => text === 'none' || linesOf(text).every(isApiKey), expected),
+    v.check((text) => text === 'none' || areApiKeys(linesOf(text)), expected),
     v.transform((text): readonly ApiKey[] => (text === 'none' ? [] : linesOf(text).map(apiKeyOf))),
   )
 }
 
 function linesOf(text: string): string[] {
   return text.split(/\s+/).filter((line) => line !== '')
+}
+
+/** An empty list is a mistake: it would make an open hub. */
+function areApiKeys(lines: readonly string[]): boolean {
+  return lines.length > 0 && lines.every(isApiKey)
 }
 
 function isApiKey(line: string): boolean {
