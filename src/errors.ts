@@ -6,6 +6,7 @@ export const statuses = {
   body_too_slow: 408,
   config_invalid: 500,
   content_type_unsupported: 415,
+  cookie_too_large: 413,
   cross_site: 403,
   data_missing: 400,
   draining: 503,

@@ -94,6 +94,35 @@ describe('the configuration', () => {
       expect(parse).toThrow(line)
   })
 
+  test('reads secrets without the line end and the byte order mark that shells and editors add, as from a file', () => {
+    const secret = ' a secret of more than 32 bytes, which begins and ends with a space '
+    const line = `script:${'0f'.repeat(32)}:news/*:`
+    const pem = '-----BEGIN PUBLIC KEY-----\nMCowBQ==\n-----END PUBLIC KEY-----'
+    for (const [before, after] of [
+      ['', '\n'],
+      ['', '\r\n'],
+      ['\ufeff', ''],
+      ['\ufeff', '\r\n\r\n'],
+      ['', '\n\ufeff'],
+    ] as const) {
+      const around = (text: string) => before + text + after
+      const { auth, log } = parseConfig({
+        AUTH_SECRET: around(secret),
+        AUTH_PUBLIC_KEY: around(pem),
+        API_KEYS: around(line),
+        LOG: around('redis://:password@redis:6379/hub'),
+      })
+      expect([auth.secret, auth.publicKey, log]).toEqual([secret, pem, 'redis://:password@redis:6379/hub'])
+      expect(auth.apiKeys).toEqual(parseConfig({ API_KEYS: line }).auth.apiKeys)
+    }
+  })
+
+  test('does not take a secret that holds nothing for no secret, which would make an open hub', () => {
+    for (const name of ['AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS'])
+      for (const text of ['\n', '\ufeff', ' '])
+        expect(() => parseConfig({ [name]: text }), name).toThrow(`${name}: expected`)
+  })
+
   test('rejects a KEY_AGE and a KEY_COUNT with which a ticket could be used twice', () => {
     expect(() => parseConfig({ KEY_AGE: '60s' })).toThrow(/KEY_AGE/)
     expect(() => parseConfig({ KEY_COUNT: '9999' })).toThrow(/KEY_COUNT/)

@@ -6,6 +6,7 @@ export type Trusted = readonly (readonly [ipaddr.IPv4 | ipaddr.IPv6, number])[]
 /** @throws if an element is neither an address nor a CIDR range */
 export function parseTrusted(list: readonly string[]): Trusted {
   return list.map((range) => {
+    if (!isAddress(range.split('/', 1)[0]!)) throw new Error(`Cannot use ${range} as an address or a CIDR range`)
     if (range.includes('/')) return canonical(ipaddr.parseCIDR(range))
     const address = ipaddr.process(range)
     return [address, address.kind() === 'ipv4' ? 32 : 128]
@@ -46,12 +47,17 @@ export function isTrustedPeer(peer: string | undefined, trusted: Trusted): boole
   return address !== undefined && isTrusted(address, trusted)
 }
 
-/** Parses an address, also in brackets or with a port, as some proxies write it. The short forms of C (`7`, `0x7f.1`) are invalid. */
+/** Whether a text is an address. The short forms of C (`7`, `0x7f.1`, `10` in `10/8`) are none: few people know which address they mean. */
+function isAddress(text: string): boolean {
+  return ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)
+}
+
+/** Parses an address, also in brackets or with a port, as some proxies write it. */
 function parse(text: string | undefined): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
   if (text === undefined) return
   const [, inBrackets, beforePort] = /^\[(.*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text) ?? []
   const bare = (inBrackets ?? beforePort ?? text).replace(/%.*$/, '')
-  if (ipaddr.IPv4.isValidFourPartDecimal(bare) || ipaddr.IPv6.isValid(bare)) return ipaddr.process(bare)
+  if (isAddress(bare)) return ipaddr.process(bare)
 }
 
 function isTrusted(address: ipaddr.IPv4 | ipaddr.IPv6, trusted: Trusted): boolean {

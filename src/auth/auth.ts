@@ -3,19 +3,17 @@ import type { Hub } from '../hub/hub.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { authorize, type Grant, isWithin, openGrant } from './authorize.ts'
-import { bearerOf, type Cookies, cookieOf, cookiesOf, isEqual, sha256 } from './credentials.ts'
-import { type ApiKey, type AuthOptions, hasKeys } from './options.ts'
+import { bearerOf, type Cookies, cookieOf, cookiesOf, isEqual, notBearer, sha256 } from './credentials.ts'
+import { type AuthOptions, hasKeys } from './options.ts'
+import { isOfApiKey, ownerOf, sourceOf } from './owner.ts'
 import { Readers } from './readers.ts'
 import { Revocations, type Revoked } from './revocations.ts'
-import { Streams } from './streams.ts'
+import { type Stream, Streams } from './streams.ts'
 import { Tickets } from './tickets.ts'
 import { CLOCK_TOLERANCE_S, invalid, Tokens } from './tokens.ts'
 
 /** Readers of a revoked stream reconnect after this time, and their new request is refused with the reason. */
 const RECONNECT_MS = 1000
-
-/** Prefix of a grant's `source` that is an API key. */
-const API = 'api:'
 
 /** Returns a request's header by its name in lower case. */
 type HeaderOf = (name: string) => string | undefined
@@ -54,10 +52,10 @@ export class Auth {
     this.#read = read
     this.#tokens = new Tokens(options)
     this.tickets = new Tickets(hub)
-    this.#revocations = new Revocations(hub, options.maxTokenMs, (sub) =>
-      this.#options.apiKeys.some(({ name }) => name === sub),
+    this.#revocations = new Revocations(hub, options.maxTokenMs, (key) =>
+      this.#options.apiKeys.some(({ name }) => name === key),
     )
-    this.#revocations.onRevoked = () => void this.#closeRevoked()
+    this.#revocations.onRevoked = (name) => this.#closeRevoked(name)
     this.#maxStreamsOf = options.maxStreamsPerToken
   }
 
@@ -67,7 +65,8 @@ export class Auth {
   }
 
   /**
-   * Returns what a request may do. Presented credentials are verified or rejected; there is no fallback to anonymous.
+   * Returns what a request may do. Presented credentials are verified or rejected; there is no fallback to anonymous. Basic credentials
+   * are those of a proxy.
    *
    * @throws AppError `token_invalid`, `keys_unavailable`
    */
@@ -77,11 +76,19 @@ export class Auth {
 
   async #grantOf(header: HeaderOf): Promise<Grant> {
     await this.#reloadIfStale()
-    const bearer = bearerOf(header('authorization'))
+    const authorization = header('authorization')
+    const bearer = bearerOf(authorization)
     const token = bearer ?? cookieOf(header('cookie'), this.cookies.login)
-    if (token === undefined) return this.#options.anonymous
+    if (token === undefined) return this.#anonymous(authorization)
     const apiKey = bearer === undefined ? undefined : await this.#apiKeyOf(bearer)
     return this.#unrevoked(apiKey ?? (await this.#tokens.verify(token)))
+  }
+
+  /** Returns what clients without credentials may do. If that is nothing, Basic credentials get an error that names ours. */
+  #anonymous(basic: string | undefined): Grant {
+    const { anonymous } = this.#options
+    if (basic !== undefined && anonymous.publish.length + anonymous.subscribe.length === 0) throw notBearer()
+    return anonymous
   }
 
   /**
@@ -146,8 +153,13 @@ export class Auth {
   /** Ends a stream if its grant has become invalid. */
   async endIfInvalid(subscription: Subscription, grant: Grant): Promise<void> {
     if (grant.source === undefined) return
-    const isInvalid = (await this.#revocations.isRevoked(grant)) || !(await this.#isStillValid(grant))
-    if (isInvalid) subscription.finish('revoked', RECONNECT_MS, true)
+    const isRevoked = (await this.#revocations.reasonFor(grant)) !== undefined
+    if (isRevoked || !(await this.#isStillValid(grant))) subscription.finish('revoked', RECONNECT_MS, true)
+  }
+
+  /** Records another filter and grant of an open stream. */
+  change(stream: Stream, changes: Pick<Stream, 'filter' | 'grant'>): void {
+    this.#streams.change(stream, changes)
   }
 
   /** Forgets a stream that has ended. */
@@ -198,14 +210,14 @@ export class Auth {
 
   /** Whether the key that verified a grant still exists, and if it is an API key, still allows all of the grant. */
   async #isStillValid(grant: Grant): Promise<boolean> {
-    if (!grant.source!.startsWith(API)) return this.#tokens.hasKey(grant.source!)
+    if (!isOfApiKey(grant)) return this.#tokens.hasKey(grant.source!)
     const apiKey = this.#options.apiKeys.find((key) => grant.source === sourceOf(key))
     return apiKey !== undefined && isWithin(grant, apiKey)
   }
 
-  async #closeRevoked(): Promise<void> {
-    for (const { subscription, grant } of this.#streams)
-      if (await this.#revocations.isRevoked(grant)) subscription.finish('revoked', RECONNECT_MS, true)
+  #closeRevoked(name: string): void {
+    for (const { subscription, grant } of this.#streams.revocableAs(name))
+      if (this.#revocations.knownReasonFor(grant) !== undefined) subscription.finish('revoked', RECONNECT_MS, true)
   }
 
   async #redeem(ticket: string, cookie: string | undefined): Promise<Granted> {
@@ -221,8 +233,9 @@ export class Auth {
   }
 
   async #unrevoked(grant: Grant): Promise<Grant> {
-    if (!(await this.#revocations.isRevoked(grant))) return grant
-    throw invalid('it has been revoked')
+    const reason = await this.#revocations.reasonFor(grant)
+    if (reason === undefined) return grant
+    throw invalid(reason)
   }
 
   /** Compares the hash with that of every API key, so that the time reveals nothing. */
@@ -236,14 +249,4 @@ export class Auth {
     }
     return found
   }
-}
-
-/** Names the owner of a stream. A token's subject with the name of an API key is another owner. */
-function ownerOf({ subject = '', source }: Grant): string {
-  if (source === undefined) return 'nobody'
-  return `${source.startsWith(API) ? 'key' : 'token'} ${subject}`
-}
-
-function sourceOf({ name, sha256 }: ApiKey): string {
-  return `${API}${name}:${sha256}`
 }

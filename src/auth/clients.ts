@@ -79,7 +79,7 @@ export class Clients {
     if (waitMs > 0)
       throw new AppError(
         'rate_limited',
-        `Cannot publish now: one address may publish at most ${this.#limits.publishRate} messages a second`,
+        `Cannot do this now: one address may publish, delete and list at most ${this.#limits.publishRate} times a second`,
         { retryAfterS: Math.ceil(waitMs / 1000) },
       )
   }

@@ -14,13 +14,24 @@ export function cookiesOf(name: string): Cookies {
 }
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
+const BASIC = /^Basic +[A-Za-z0-9._~+/-]+=*$/i
 
-/** Parses `Authorization: Bearer <token>` (RFC 6750, 2.1). @throws AppError `token_invalid` for anything else */
+/**
+ * Parses `Authorization: Bearer <token>` (RFC 6750, 2.1). Basic credentials (RFC 7617) are those of a proxy in front of the hub, which
+ * passes them on: they count as none.
+ *
+ * @throws AppError `token_invalid` for anything else
+ */
 export function bearerOf(header: string | undefined): string | undefined {
-  if (header === undefined) return
+  if (header === undefined || BASIC.test(header)) return
   const token = BEARER.exec(header)?.[1]
-  if (token !== undefined) return token
-  throw new AppError('token_invalid', 'Cannot read Authorization: expected Bearer, a space and one token')
+  if (token === undefined) throw notBearer()
+  return token
+}
+
+/** The error of an `Authorization` header that is not ours. */
+export function notBearer(): AppError {
+  return new AppError('token_invalid', 'Cannot read Authorization: expected Bearer, a space and one token')
 }
 
 /** Returns the value of a cookie by its exact name; undefined if it occurs twice. */
@@ -47,8 +58,31 @@ export function isEqual(a: string, b: string): boolean {
   return difference === 0
 }
 
-/** Formats a cookie that scripts cannot read, and that browsers send over TLS or to localhost only, never with requests of other sites. */
+/** Browsers drop a cookie if its name and its value have more bytes together (RFC 6265bis, 5.6; Chromium and Firefox do). */
+const MAX_COOKIE_BYTES = 4096
+
+/**
+ * Throws if browsers would drop a cookie: without it, their next request would be refused for a reason that nobody could guess. Names and
+ * values are ASCII.
+ *
+ * @throws AppError `cookie_too_large`
+ */
+export function refuseLargeCookie(name: string, value: string): void {
+  const bytes = name.length + value.length
+  if (bytes > MAX_COOKIE_BYTES)
+    throw new AppError(
+      'cookie_too_large',
+      `Cannot put this token into a cookie: it would have ${bytes} bytes, and browsers drop cookies of more than ${MAX_COOKIE_BYTES}; use a shorter token, with patterns in place of many topics`,
+    )
+}
+
+/**
+ * Formats a cookie that scripts cannot read, and that browsers send over TLS or to localhost only, never with requests of other sites.
+ *
+ * @throws AppError `cookie_too_large`
+ */
 export function setCookie(name: string, value: string, path: string, expiresAt: number): string {
+  refuseLargeCookie(name, value)
   const seconds = Math.max(0, Math.ceil((expiresAt - Date.now()) / 1000)) // the token inside holds its own expiry
   return `${name}=${value}; Path=${path}; Max-Age=${seconds}; HttpOnly; Secure; SameSite=Strict`
 }

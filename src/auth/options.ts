@@ -38,6 +38,11 @@ export const defaultAuthOptions: AuthOptions = {
   anonymous: { publish: [], subscribe: [] },
 }
 
+/** Returns a secret without a byte order mark, and without CR and LF at its end: editors and shells add them, and nobody sees them. */
+export function withoutLineEnd(secret: string): string {
+  return secret.replace(/^\ufeff/, '').replace(/[\r\n\ufeff]+$/, '')
+}
+
 /** Whether there is any key to verify credentials with. */
 export function hasKeys({ secret, publicKey, jwksUrl, apiKeys }: AuthOptions): boolean {
   return secret !== undefined || publicKey !== undefined || jwksUrl !== undefined || apiKeys.length > 0

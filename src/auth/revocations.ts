@@ -2,32 +2,33 @@ import type { Hub } from '../hub/hub.ts'
 import type { Entry } from '../log/log.ts'
 import type { Grant } from './authorize.ts'
 import { sha256 } from './credentials.ts'
+import { isOfApiKey } from './owner.ts'
 
 const PREFIX = '$revoked/'
 /** This many revocations are always kept. More are deleted once every token that they concern has expired. */
 const MAX_KEPT = 10_000
 
-/** One token by its `jti`, or all credentials issued to a `sub` until now. */
-export type Revoked = { readonly jti: string } | { readonly sub: string }
+/** One token by its `jti`, all tokens issued to a `sub` until now, or the API keys of a name. No kind of name stands for another. */
+export type Revoked = { readonly jti: string } | { readonly sub: string } | { readonly key: string }
 
 type Revocation = Revoked & { readonly at: number }
 
-/** Revoked tokens. The log keeps each revocation in a topic of its own, for other nodes and for restarts. */
+/** Revoked tokens and API keys. The log keeps each revocation in a topic of its own, for other nodes and for restarts. */
 export class Revocations {
   readonly #hub: Hub
   readonly #maxTokenMs: number
-  readonly #neverExpires: (sub: string) => boolean
-  readonly #tokens = new Map<string, number>()
-  readonly #subjects = new Map<string, number>()
+  readonly #isKey: (name: string) => boolean
+  /** By `nameOf`. */
+  readonly #all = new Map<string, Revocation>()
   #loading: Promise<void> | undefined
-  /** Called after each revocation, and for the existing ones when they are loaded. */
-  onRevoked: () => void = () => {}
+  /** Called with a name of `revocableNames` after each revocation, and for the existing ones when they are loaded. */
+  onRevoked: (name: string) => void = () => {}
 
-  /** @param neverExpires whether a subject's credentials last until their key is removed */
-  constructor(hub: Hub, maxTokenMs: number, neverExpires: (sub: string) => boolean) {
+  /** @param isKey whether there is an API key of a name: while there is, its revocation is kept */
+  constructor(hub: Hub, maxTokenMs: number, isKey: (name: string) => boolean) {
     this.#hub = hub
     this.#maxTokenMs = maxTokenMs
-    this.#neverExpires = neverExpires
+    this.#isKey = isKey
   }
 
   /** Resolves when the log has the revocation. */
@@ -38,10 +39,26 @@ export class Revocations {
     await this.#prune()
   }
 
-  async isRevoked({ id, subject, issuedAt = 0 }: Grant): Promise<boolean> {
+  /**
+   * Returns why the credentials of a grant are refused, if they are revoked. Once a `sub` is revoked, its tokens need an `iat`: without one
+   * the hub cannot tell a token that was issued before from one that was issued after.
+   */
+  async reasonFor(grant: Grant): Promise<string | undefined> {
     await this.#load()
-    const bySubject = subject === undefined ? undefined : this.#subjects.get(subject)
-    return (id !== undefined && this.#tokens.has(id)) || (bySubject !== undefined && issuedAt <= bySubject)
+    return this.knownReasonFor(grant)
+  }
+
+  /** Like `reasonFor`, at once: by the revocations that have been loaded. */
+  knownReasonFor(grant: Grant): string | undefined {
+    for (const name of revocableNames(grant)) {
+      const revocation = this.#all.get(name)
+      if (!revocation) continue
+      if (!('sub' in revocation)) return 'it has been revoked'
+      if (grant.issuedAt === undefined)
+        return 'its sub was revoked, and without iat it may be older than that; issue tokens with iat'
+      if (grant.issuedAt <= revocation.at) return 'it has been revoked'
+    }
+    return
   }
 
   /** Loads the revocations of the log, once, and follows the log. */
@@ -55,29 +72,48 @@ export class Revocations {
 
   #add({ data }: Entry): void {
     const revocation = JSON.parse(data!) as Revocation
-    const [all, name] = 'jti' in revocation ? [this.#tokens, revocation.jti] : [this.#subjects, revocation.sub]
-    all.set(name, Math.max(revocation.at, all.get(name) ?? 0)) // the clocks of nodes differ
-    this.onRevoked()
+    const name = nameOf(revocation)
+    const at = Math.max(revocation.at, this.#all.get(name)?.at ?? 0) // the clocks of nodes differ
+    this.#all.set(name, { ...revocation, at })
+    this.onRevoked(name)
   }
 
   async #prune(): Promise<void> {
-    const excess = this.#tokens.size + this.#subjects.size - MAX_KEPT
+    const excess = this.#all.size - MAX_KEPT
     if (excess <= 0) return
     const allExpiredBefore = Date.now() - this.#maxTokenMs - 60_000
-    const all: Revocation[] = [
-      ...Array.from(this.#tokens, ([jti, at]) => ({ jti, at })),
-      ...Array.from(this.#subjects, ([sub, at]) => ({ sub, at })).filter(({ sub }) => !this.#neverExpires(sub)),
-    ]
-    const oldest = all.filter(({ at }) => at < allExpiredBefore).sort((one, other) => one.at - other.at)
+    const oldest = [...this.#all.values()]
+      .filter((revocation) => revocation.at < allExpiredBefore && !('key' in revocation && this.#isKey(revocation.key)))
+      .sort((one, other) => one.at - other.at)
     for (const revocation of oldest.slice(0, excess)) {
-      if ('jti' in revocation) this.#tokens.delete(revocation.jti)
-      else this.#subjects.delete(revocation.sub)
+      this.#all.delete(nameOf(revocation))
       await this.#hub.internal.forget(`${PREFIX}${await segmentsOf(revocation)}`)
     }
   }
 }
 
+/** Returns the names under which the credentials of a grant can be revoked, as `nameOf` makes them. */
+export function revocableNames(grant: Grant): readonly string[] {
+  const { id, subject } = grant
+  if (isOfApiKey(grant)) return [nameOf({ key: subject! })]
+  const names: string[] = []
+  if (id !== undefined) names.push(nameOf({ jti: id }))
+  if (subject !== undefined) names.push(nameOf({ sub: subject }))
+  return names
+}
+
+/** Names what a revocation revokes. */
+function nameOf(revoked: Revoked): string {
+  return partsOf(revoked).join(' ')
+}
+
 /** Names a revocation by the segments of a topic, for which any text is hashed. */
 async function segmentsOf(revoked: Revoked): Promise<string> {
-  return 'jti' in revoked ? `jti/${await sha256(revoked.jti)}` : `sub/${await sha256(revoked.sub)}`
+  const [kind, name] = partsOf(revoked)
+  return `${kind}/${await sha256(name)}`
+}
+
+function partsOf(revoked: Revoked): readonly [kind: 'jti' | 'sub' | 'key', name: string] {
+  if ('jti' in revoked) return ['jti', revoked.jti]
+  return 'sub' in revoked ? ['sub', revoked.sub] : ['key', revoked.key]
 }

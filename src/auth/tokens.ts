@@ -59,9 +59,8 @@ export class Tokens {
     const { payload, source } = await this.#verified(token)
     const { exp, iat, nbf, sub, jti } = payload
     for (const [name, time] of Object.entries({ exp, iat, nbf }))
-      if (time !== undefined && !Number.isSafeInteger(time))
-        throw invalid(`its ${name} is not a whole number of seconds`)
-    const expiresAt = 1000 * exp!
+      if (time !== undefined && !isTime(time)) throw invalid(`its ${name} is not a number of seconds since 1970`)
+    const expiresAt = msOf(exp!)
     const { maxTokenMs } = this.#options
     if (expiresAt - Date.now() > maxTokenMs + 1000 * CLOCK_TOLERANCE_S)
       throw invalid(`it is valid for longer than ${maxTokenMs / 1000} s`)
@@ -77,7 +76,7 @@ export class Tokens {
       ...parsed.output,
       ...(sub !== undefined && { subject: sub }),
       ...(jti !== undefined && { id: jti }),
-      ...(iat !== undefined && { issuedAt: 1000 * iat }),
+      ...(iat !== undefined && { issuedAt: msOf(iat) }),
       expiresAt,
       source,
     }
@@ -157,6 +156,19 @@ function reasonOf(error: unknown): string {
       retryAfterS: 5,
     })
   return 'it is not a JSON Web Token signed with a key of this hub'
+}
+
+/** A `Date` holds no time that is further from 1970. */
+const MAX_TIME_S = 8.64e12
+
+/** Whether a claim is a NumericDate, which may be fractional (RFC 7519, 2). */
+function isTime(claim: unknown): claim is number {
+  return typeof claim === 'number' && Math.abs(claim) <= MAX_TIME_S
+}
+
+/** Rounds down: a token expires no later than it says, and counts as issued before a revocation of the same ms. */
+function msOf(seconds: number): number {
+  return Math.floor(1000 * seconds)
 }
 
 /** The error of a rejected token. */

@@ -3,6 +3,7 @@ import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { importJWK, importPKCS8, SignJWT } from 'jose'
 import { sha256 } from '../auth/credentials.ts'
+import { withoutLineEnd } from '../auth/options.ts'
 
 const help = `Makes a token to try a hub that has keys. In production the login of your site makes them: the hub makes none.
 
@@ -78,7 +79,7 @@ function secret(): Uint8Array {
   const { AUTH_SECRET } = process.env
   if (!AUTH_SECRET)
     throw new Error('Cannot sign: set AUTH_SECRET to the secret of the hub, or name a private key with --key')
-  return new TextEncoder().encode(AUTH_SECRET)
+  return new TextEncoder().encode(withoutLineEnd(AUTH_SECRET)) // as the hub reads it
 }
 
 async function privateKey(file: string, alg: string) {

@@ -1,11 +1,11 @@
 import * as v from 'valibot'
 import type { ClientLimits } from '../auth/clients.ts'
-import { type AuthOptions, hasKeys } from '../auth/options.ts'
+import { type AuthOptions, hasKeys, withoutLineEnd } from '../auth/options.ts'
 import { AppError, quote } from '../errors.ts'
 import { defaultHubOptions, type HubOptions } from '../hub/options.ts'
 import { defaultLogOptions, type LogOptions } from '../log/log.ts'
 import { isLoopback } from './loopback.ts'
-import { memoryDefaults, openDefaults, type Setting, secrets, settings } from './settings.ts'
+import { memoryDefaults, openDefaults, type Setting, secrets, settings, withSecrets } from './settings.ts'
 import { type LogUrls, logUrl } from './values.ts'
 
 /** The parsed settings. */
@@ -45,7 +45,8 @@ export interface Config {
  * @param logs kinds of logs that `LOG` may name; without them `LOG` is not checked
  * @throws AppError `config_invalid`: lists every mistake, with the expected value
  */
-export function parseConfig(env: Readonly<Record<string, string | undefined>> = {}, logs?: LogUrls): Config {
+export function parseConfig(given: Environment = {}, logs?: LogUrls): Config {
+  const env = { ...given, ...secretsOf(given) }
   const mistakes: string[] = []
   const get = <Name extends Setting>(name: Name): v.InferOutput<(typeof settings)[Name]['schema']> => {
     const { defaultText } = settings[name]
@@ -142,6 +143,13 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>> = 
       `Cannot start: ${mistakes.length === 1 ? 'a setting is' : `${mistakes.length} settings are`} wrong\n  ${mistakes.join('\n  ')}`,
     )
   return config
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Returns the secrets without a line end, as they are read from files. A secret that is nothing else stays, and is a mistake. */
+function secretsOf(env: Environment): Environment {
+  return Object.fromEntries(withSecrets.map((name) => [name, env[name] && (withoutLineEnd(env[name]) || env[name])]))
 }
 
 /** Describes settings that contradict each other. */

@@ -165,7 +165,7 @@ export const settings = {
     optional(wholeNumber(1)),
   ),
   PUBLISH_RATE: setting(
-    'Limit the messages that one client address publishes per second; 1000 with OPEN=true',
+    'Limit the messages, deletions and lists of topics of one client address per second; 1000 with OPEN=true',
     'none',
     optional(wholeNumber(1)),
   ),
@@ -202,6 +202,9 @@ export type Setting = keyof typeof settings
 
 /** Settings whose values are shown nowhere, not even in errors. */
 export const secrets: readonly Setting[] = ['AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS']
+
+/** Settings that hold secrets: `LOG` may have a password. */
+export const withSecrets: readonly Setting[] = [...secrets, 'LOG']
 
 /** Defaults for LOG=memory:, whose log takes less room than one on disk. */
 export const memoryDefaults: Partial<Record<Setting, string>> = { RETENTION_COUNT: '100000', RETENTION_BYTES: '64MiB' }

@@ -128,13 +128,18 @@ export function apiKeys() {
     'lines of name:sha256:publish:subscribe: a name of letters, digits and . _ -, a hash of 64 hex digits, and two lists of topics and patterns (without :), separated by commas'
   return v.pipe(
     v.string(),
-    v.check((text) => text === 'none' || linesOf(text).every(isApiKey), expected),
+    v.check((text) => text === 'none' || areApiKeys(linesOf(text)), expected),
     v.transform((text): readonly ApiKey[] => (text === 'none' ? [] : linesOf(text).map(apiKeyOf))),
   )
 }
 
 function linesOf(text: string): string[] {
   return text.split(/\s+/).filter((line) => line !== '')
+}
+
+/** An empty list is a mistake: it would make an open hub. */
+function areApiKeys(lines: readonly string[]): boolean {
+  return lines.length > 0 && lines.every(isApiKey)
 }
 
 function isApiKey(line: string): boolean {

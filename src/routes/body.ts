@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 import { AppError, quote } from '../errors.ts'
 import { type BodyLimits, readBytes } from './bytes.ts'
 import { parseJson } from './json.ts'
+import { boundaryOf, essenceOf, refuseCharset } from './media-type.ts'
 import { toFields } from './query.ts'
 
 /** A request's body, by its content type. */
@@ -9,7 +10,7 @@ export type Body =
   | { readonly kind: 'none' }
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'form'; readonly fields: Record<string, string | string[]> }
-  | { readonly kind: 'json'; readonly value: unknown }
+  | { readonly kind: 'json'; readonly value: unknown; readonly text: string }
 
 /**
  * Reads a request's body, and parses it by its content type.
@@ -20,9 +21,12 @@ export async function readBody(c: Context, limits: BodyLimits): Promise<Body> {
   const bytes = await readBytes(c, limits)
   if (bytes.byteLength === 0) return { kind: 'none' }
   const type = c.req.raw.headers.get('content-type') ?? ''
+  refuseCharset(type)
   switch (essenceOf(type)) {
-    case 'application/json':
-      return { kind: 'json', value: parseJson(decode(bytes)) }
+    case 'application/json': {
+      const text = decode(bytes).replace(/^\ufeff/, '') // RFC 8259, 8.1: a parser may ignore the mark
+      return { kind: 'json', value: parseJson(text), text }
+    }
     case 'text/plain':
       return { kind: 'text', text: decode(bytes) }
     case 'application/x-www-form-urlencoded':
@@ -34,12 +38,6 @@ export async function readBody(c: Context, limits: BodyLimits): Promise<Body> {
     'content_type_unsupported',
     `Cannot read a body of type ${quote(type)}: expected application/json, application/x-www-form-urlencoded, multipart/form-data, text/plain, application/x-ndjson or text/event-stream`,
   )
-}
-
-/** Returns a content type without its parameters, in lower case: the essence of a MIME type. */
-export function essenceOf(type: string): string {
-  const end = type.indexOf(';')
-  return (end < 0 ? type : type.slice(0, end)).trim().toLowerCase()
 }
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -73,9 +71,10 @@ async function parseMultipart(
   type: string,
   { maxFormValues }: BodyLimits,
 ): Promise<Record<string, string | string[]>> {
-  const text = new TextDecoder('latin1').decode(bytes)
-  const delimiters = countOf(`\n${text}`, `\n--${boundaryOf(type)}`)
-  if (delimiters > maxFormValues + 1) throw tooManyValues(maxFormValues) // the last delimiter ends the form
+  const text = `\n${new TextDecoder('latin1').decode(bytes)}`
+  const delimiter = `\n--${boundaryOf(type)}`
+  if (countOf(text, delimiter) > maxFormValues + 1) throw tooManyValues(maxFormValues) // the last delimiter ends the form
+  for (const part of text.split(delimiter).slice(1)) refuseCharset(typeOfPart(part))
   let form: FormData
   try {
     form = await new Response(bytes, { headers: { 'content-type': type } }).formData()
@@ -88,7 +87,14 @@ async function parseMultipart(
       throw new AppError('body_invalid', `Cannot use file ${quote(name)}: a field holds text`)
     pairs.push([name, value])
   }
+  decode(bytes) // the parser puts replacement characters for bytes that are not UTF-8
   return toFields(pairs)
+}
+
+/** Returns the content type of a part of a multipart body. */
+function typeOfPart(part: string): string {
+  const end = part.search(/\r?\n\r?\n/)
+  return /^content-type:(.*)$/im.exec(part.slice(0, Math.max(0, end)))?.[1] ?? ''
 }
 
 function countOf(text: string, separator: string): number {
@@ -99,17 +105,4 @@ function countOf(text: string, separator: string): number {
 
 function tooManyValues(maxFormValues: number): AppError {
   return new AppError('too_many_fields', `Cannot read a form of more than ${maxFormValues} values`)
-}
-
-/**
- * Returns the boundary of a multipart type: 1 to 70 characters (RFC 2046, 5.1.1). A type with two boundaries, or one that needs
- * unescaping, is refused: another parser could choose another boundary.
- *
- * @throws AppError `body_invalid`
- */
-function boundaryOf(type: string): string {
-  const found = /;\s*boundary=(?:"([^"\\]{1,70})"|([^\s";]{1,70}))\s*(?:;|$)/i.exec(type)
-  const boundary = found?.[1] ?? found?.[2]
-  if (boundary !== undefined && type.split(/boundary=/i).length === 2) return boundary
-  throw new AppError('body_invalid', 'Cannot read the body: expected multipart/form-data with one boundary')
 }

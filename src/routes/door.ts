@@ -88,7 +88,7 @@ export interface Door {
   readBody(c: Context): Promise<Body>
   /** Reads the items of an NDJSON or event stream body while it arrives; undefined for other content types. @throws AppError of `readItems` */
   readItems(c: Context): Items | undefined
-  /** Takes messages out of the rate of the client's address. @throws AppError `rate_limited` */
+  /** Takes messages, or so many other things that cost as much, out of the rate of the client's address. @throws AppError `rate_limited` */
   spend(c: Context, messages: number): void | Promise<void>
   /** Waits until the rate of the client's address has room for messages, and takes them out. */
   pace(c: Context, messages: number): Promise<void>

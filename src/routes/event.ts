@@ -4,8 +4,9 @@ import { AppError } from '../errors.ts'
 import { Filter } from '../topic.ts'
 import { codesOf, header, ID, parametersOf, querySchema, ref } from './describe.ts'
 import type { Description, Door, Routes } from './door.ts'
+import { refuseUnknown } from './names.ts'
 import { pollSchemas } from './poll.ts'
-import { parseParameters, parseQuery } from './query.ts'
+import { namesOf, parseParameters, parseQuery } from './query.ts'
 import { described, flag, whole } from './schema.ts'
 import type { StreamRequest } from './stream.ts'
 
@@ -59,7 +60,9 @@ const query = v.object({
 type Parameters = v.InferOutput<typeof query>
 
 async function requestOf(c: Context, door: Door): Promise<StreamRequest> {
-  const parameters = parseParameters(query, await queryOf(c, door))
+  const given = await queryOf(c, door)
+  refuseUnknown(namesOf(given), Object.keys(query.entries), given.has('topic'))
+  const parameters = parseParameters(query, given)
   const filter = parameters.topic ? Filter.parse(parameters.topic, door.limits.topics) : undefined
   refuseCombinations(parameters, filter !== undefined)
   const from = beginningOf(parameters)
@@ -162,8 +165,8 @@ function describe(): Description {
   }
   const codes = [
     ...[...codesOf.query, ...codesOf.grant, ...codesOf.topic],
-    ...(['draining', 'pattern_invalid', 'ticket_invalid', 'too_many_readers', 'too_many_replays'] as const),
-    ...(['too_many_topics', 'topic_missing'] as const),
+    ...(['cookie_too_large', 'draining', 'parameter_unknown', 'pattern_invalid', 'ticket_invalid'] as const),
+    ...(['too_many_fields', 'too_many_readers', 'too_many_replays', 'too_many_topics', 'topic_missing'] as const),
   ]
   return {
     paths: {
@@ -171,7 +174,8 @@ function describe(): Description {
         get: {
           operationId: 'subscribe',
           summary: 'Subscribe',
-          description: 'Streams the events of topics and patterns, from any position.',
+          description:
+            'Streams the events of topics and patterns, from any position. Beside a topic, unknown parameters are refused, except those that clients add against caches (`_`, `t`, `ts`, `r`, `cb`, `rand`, `nocache` and the like); without one, only misspelt ones are.',
           ...subscribing,
           codes,
         },

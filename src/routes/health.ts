@@ -1,5 +1,5 @@
 import type { Handler } from 'hono'
-import { AppError } from '../errors.ts'
+import { AppError, type Code } from '../errors.ts'
 import { json, object, ref } from './describe.ts'
 import type { Description, Door, Routes } from './door.ts'
 
@@ -11,6 +11,12 @@ export const health: Routes = (door) => {
     '/ready': { methods: { GET: readiness, HEAD: readiness }, describe: describeReady },
   }
 }
+
+/** Why a hub is not ready. Any other error of its log means that the log is unusable. */
+const reasons: readonly Code[] = [
+  ...(['draining', 'log_locked', 'log_unavailable', 'log_unusable'] as const),
+  ...(['outcome_unknown', 'overloaded'] as const),
+]
 
 /** `/health`: the process answers. */
 const alive: Handler = (c) => c.json({ status: 'ok' }, 200, { 'Cache-Control': 'no-store' })
@@ -34,7 +40,8 @@ function ready({ hub, auth }: Door): Handler {
       })
     } catch (cause) {
       if (!(cause instanceof AppError)) throw cause
-      return c.json({ status: cause.code, detail: cause.message }, 503)
+      const status = reasons.includes(cause.code) ? cause.code : 'log_unusable'
+      return c.json({ status, detail: cause.message }, 503)
     }
   }
 }
@@ -84,10 +91,7 @@ function describeReady(): Description {
         },
         ['status', 'durability'],
       ),
-      NotReady: object(
-        { status: { enum: ['draining', 'log_unavailable', 'log_unusable'] }, detail: { type: 'string' } },
-        ['status', 'detail'],
-      ),
+      NotReady: object({ status: { enum: reasons }, detail: { type: 'string' } }, ['status', 'detail']),
     },
   }
 }

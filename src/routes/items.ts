@@ -1,10 +1,11 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import type { Context } from 'hono'
 import { AppError } from '../errors.ts'
-import { essenceOf } from './body.ts'
 import { readChunks, type StreamLimits } from './bytes.ts'
 import { ChunkBuffer } from './chunks.ts'
 import { isTruncatedJson, parseJson } from './json.ts'
+import { essenceOf, refuseCharset } from './media-type.ts'
+import { messageAsWritten } from './written.ts'
 
 /** Stands for an item that the end of the body cuts off. */
 export const INCOMPLETE = Symbol('incomplete')
@@ -18,11 +19,13 @@ export type Items = AsyncIterable<readonly unknown[]>
 /**
  * Reads the items of an NDJSON or event stream body while it arrives; undefined for other content types.
  *
- * @throws AppError of `readChunks`; the items may hold `body_invalid`, `body_too_large`, `encoding_invalid` and `stream_too_long`
+ * @throws AppError of `readChunks` and `refuseCharset`; the items may hold `body_invalid`, `body_too_large`, `encoding_invalid` and `stream_too_long`
  */
 export function readItems(c: Context, limits: StreamLimits & { readonly maxItemBytes: number }): Items | undefined {
-  const type = essenceOf(c.req.raw.headers.get('content-type') ?? '')
+  const contentType = c.req.raw.headers.get('content-type') ?? ''
+  const type = essenceOf(contentType)
   const parse = type === 'application/x-ndjson' ? parseLines : type === 'text/event-stream' ? parseEvents : undefined
+  if (parse) refuseCharset(contentType)
   return parse && bounded(parse(readChunks(c, limits), limits.maxItemBytes), limits.maxStreamItems)
 }
 
@@ -52,7 +55,7 @@ async function* parseLines(chunks: AsyncIterable<Uint8Array>, maxItemBytes: numb
     if (line.byteLength > maxItemBytes) return tooLarge(maxItemBytes)
     try {
       const text = decoder.decode(line)
-      return text.trim() === '' ? undefined : parseJson(text)
+      return text.trim() === '' ? undefined : messageAsWritten(parseJson(text), text)
     } catch (error) {
       if (error instanceof AppError) return error
       return new AppError('encoding_invalid', 'Cannot read the line: it is not UTF-8', { cause: error })

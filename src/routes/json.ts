@@ -3,6 +3,10 @@ import { AppError } from '../errors.ts'
 /** Deepest nesting of JSON. */
 const MAX_DEPTH = 32
 
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 /** Parses JSON. @throws AppError `body_invalid` (malformed, nested deeper than 32, or with a number that no double holds) */
 export function parseJson(text: string): unknown {
   let value: unknown

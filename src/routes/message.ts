@@ -2,14 +2,23 @@ import * as v from 'valibot'
 import { AppError, type Code, quote } from '../errors.ts'
 import { type Message, makeMessage } from '../log/log.ts'
 import type { Body } from './body.ts'
+import { isObject } from './json.ts'
+import { meantBy } from './names.ts'
 import { repeated } from './query.ts'
 import { described } from './schema.ts'
+import { messageAsWritten, messagesAsWritten } from './written.ts'
 
 /** One message of a body: the fields that a client gives. */
 export const messageSchema = v.pipe(
   v.strictObject({
     topic: v.optional(described(v.string('a string'), 'The topic, unless the query names it', 'chat/room-1')),
-    data: v.optional(described(v.any(), 'A string, or any JSON value, which becomes compact JSON', { n: 1 })),
+    data: v.optional(
+      described(
+        v.any(),
+        'A string, or any JSON value, which is delivered as it was written, without insignificant whitespace',
+        { n: 1 },
+      ),
+    ),
     event: v.optional(described(v.string('a string'), 'The event name; `message` if left out', 'said')),
     retry: v.optional(described(v.number('a number'), 'Reconnection time of readers, in ms, 500 to 3600000', 2000)),
     key: v.optional(
@@ -32,6 +41,8 @@ const fieldCodes: Readonly<Record<string, Code>> = {
   close: 'body_invalid',
 }
 
+export const fieldNames: readonly string[] = Object.keys(fieldCodes)
+
 /** Whether a body holds a list of messages. */
 export function isBatch(body: Body): boolean {
   return body.kind === 'json' && Array.isArray(body.value)
@@ -48,14 +59,14 @@ export function messagesOf(body: Body, topic: string | undefined, maxBatch: numb
   if (body.kind === 'form') return [messageOf(valuesOf(body.fields), topic)]
   if (body.kind === 'none')
     throw new AppError('data_missing', 'Cannot publish without a body: send text/plain, or JSON with data')
-  if (!Array.isArray(body.value)) return [messageOf(body.value, topic)]
+  if (!Array.isArray(body.value)) return [messageOf(messageAsWritten(body.value, body.text), topic)]
   if (body.value.length === 0) throw new AppError('data_missing', 'Cannot publish an empty list: add messages')
   if (body.value.length > maxBatch)
     throw new AppError(
       'batch_too_long',
       `Cannot publish ${body.value.length} messages at once: a list holds at most ${maxBatch}; stream them as application/x-ndjson`,
     )
-  return body.value.map((given, i) => {
+  return messagesAsWritten(body.value, body.text).map((given, i) => {
     try {
       return messageOf(given, topic)
     } catch (error) {
@@ -67,6 +78,7 @@ export function messagesOf(body: Body, topic: string | undefined, maxBatch: numb
 /**
  * Makes a message of a value that a client gives.
  *
+ * @param given its `data` is the text to publish: see `messageAsWritten`
  * @param topic the topic of the query
  * @throws AppError `body_invalid`, `field_unknown`, `data_missing`, `topic_missing`, `topic_conflict` and those of `fieldCodes`
  */
@@ -76,8 +88,7 @@ export function messageOf(given: unknown, topic: string | undefined): Message {
   if (!found.success) throw invalidField(found.issues[0], given)
   const { data, event, retry, key, close } = found.output
   if (data === undefined && !close) throw missingData(given)
-  const text = data === undefined ? undefined : textOf(data)
-  return makeMessage(oneTopic(topic, found.output.topic), { data: text, event, retry, key, close })
+  return makeMessage(oneTopic(topic, found.output.topic), { data, event, retry, key, close })
 }
 
 function oneTopic(inQuery: string | undefined, inBody: string | undefined): string {
@@ -109,21 +120,14 @@ function valuesOf(fields: Readonly<Record<string, string | string[]>>): Record<s
   return values
 }
 
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** The data of an event is text: any other value becomes compact JSON. */
-function textOf(data: unknown): string {
-  return typeof data === 'string' ? data : JSON.stringify(data)
-}
-
 function invalidField(issue: v.BaseIssue<unknown>, given: Record<string, unknown>): AppError {
   const field = String(issue.path?.[0]?.key)
   const code = Object.hasOwn(fieldCodes, field) ? fieldCodes[field] : undefined
   if (code !== undefined)
     return new AppError(code, `Cannot use ${quote(issue.received)} as ${field}: expected ${issue.message}`)
   if (field === 'message') return missingData(given)
+  const meant = meantBy(field, fieldNames)
+  if (meant !== undefined) return new AppError('field_unknown', `Cannot publish ${quote(field)}: expected ${meant}`)
   const isForm = Object.keys(given).length === 1 && given[field] === ''
   const hint = isForm ? '; for plain text say so (curl: -H "content-type: text/plain")' : ''
   const fields = 'data, and optionally topic, event, retry, key, close'

@@ -70,19 +70,29 @@ function isList(schema: v.GenericSchema): boolean {
   return inner.type === 'array'
 }
 
-/** Most names of a form or query that is echoed whole: building an object of thousands takes milliseconds (measured). */
-const MAX_FIELDS = 100
+/** Most different names of a form or a query: comparing thousands, or building an object of them, takes milliseconds (measured). */
+export const MAX_FIELDS = 100
+
+/** Returns the different names of a query. @throws AppError `too_many_fields` (more than 100) */
+export function namesOf(query: URLSearchParams): ReadonlySet<string> {
+  const names = new Set<string>()
+  for (const name of query.keys()) if (names.add(name).size > MAX_FIELDS) throw tooManyFields()
+  return names
+}
 
 /** Collects names and values; a repeated name has a list. @throws AppError `too_many_fields` (more than 100 names) */
 export function toFields(pairs: Iterable<[string, string]>): Record<string, string | string[]> {
   const fields = new Map<string, string | string[]>()
   for (const [name, value] of pairs) {
     const known = fields.get(name)
-    if (known === undefined && fields.size === MAX_FIELDS)
-      throw new AppError('too_many_fields', `Cannot use more than ${MAX_FIELDS} different fields`)
+    if (known === undefined && fields.size === MAX_FIELDS) throw tooManyFields()
     if (known === undefined) fields.set(name, value)
     else if (typeof known === 'string') fields.set(name, [known, value])
     else known.push(value)
   }
   return Object.fromEntries(fields)
+}
+
+function tooManyFields(): AppError {
+  return new AppError('too_many_fields', `Cannot use more than ${MAX_FIELDS} different fields`)
 }

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import * as v from 'valibot'
 import type { Grant } from '../auth/authorize.ts'
-import { AppError } from '../errors.ts'
+import { AppError, quote } from '../errors.ts'
 import type { Message } from '../log/log.ts'
 import { STORE } from '../topic.ts'
 import type { Body } from './body.ts'
@@ -10,8 +10,10 @@ import { codesOf, header, json, object, parametersOf, ref, schemaOf } from './de
 import type { Description, Door, Routes } from './door.ts'
 import { authorizePublish, ingest } from './ingest.ts'
 import type { Items } from './items.ts'
-import { isBatch, isObject, messageSchema, messagesOf, withKey } from './message.ts'
-import { parseQuery, single, toFields } from './query.ts'
+import { isObject } from './json.ts'
+import { fieldNames, isBatch, messageSchema, messagesOf, withKey } from './message.ts'
+import { meantBy, refuseUnknown } from './names.ts'
+import { MAX_FIELDS, namesOf, parseQuery, single, toFields } from './query.ts'
 import { described } from './schema.ts'
 
 /** `/send`: without a topic sets the store of the demo, else publishes to the topic. */
@@ -37,6 +39,8 @@ const query = v.object({
   message: v.optional(described(v.string(), 'Without a topic: the message to set the store to')),
 })
 
+const parameterNames = Object.keys(query.entries)
+
 /** The body that sets the store: it is echoed, whatever else it holds. */
 const demoBody = v.pipe(
   v.looseObject({
@@ -52,8 +56,10 @@ async function set(
   query: URLSearchParams,
   body: Body,
 ): Promise<Response> {
-  authorize(grant, 'publish', STORE)
+  refuseUnknown(namesOf(query), parameterNames)
   const fields = fieldsOf(body)
+  refuseMisspelt(fields)
+  authorize(grant, 'publish', STORE)
   const text = single(query, 'message') ?? storeMessageOf(fields)
   if (text === undefined)
     throw new AppError(
@@ -64,6 +70,20 @@ async function set(
   await spend(c, 1)
   const { id } = await hub.set(text, keyOf(c))
   return c.json({ query: given, body: fields, pathname: new URL(c.req.url).pathname, id })
+}
+
+/**
+ * Refuses a field that resembles `topic` or `message`, if it is among the first 100: a misspelt topic must not set the store. Others are
+ * echoed.
+ *
+ * @throws AppError `field_unknown`
+ */
+function refuseMisspelt(fields: Record<string, unknown>): void {
+  for (const name of Object.keys(fields).slice(0, MAX_FIELDS)) {
+    const meant = parameterNames.includes(name) ? undefined : meantBy(name, parameterNames)
+    if (meant !== undefined)
+      throw new AppError('field_unknown', `Cannot use ${quote(name)} as a field: expected ${meant}`)
+  }
 }
 
 function fieldsOf(body: Body): Record<string, unknown> {
@@ -150,11 +170,19 @@ function namesTopic(body: Body): boolean {
   return isObject(first) && Object.hasOwn(first, 'topic')
 }
 
-/** Fields belong in the body: in the query they would be ignored. */
-function refuseFields(query: URLSearchParams): void {
-  for (const name of ['data', 'event', 'retry', 'key', 'close'])
-    if (query.has(name))
-      throw new AppError('parameter_unknown', `Cannot use ${name} in the query: put it in the body, as JSON or a form`)
+/** Refuses the fields of a message in the query, where they would be ignored, and misspelt parameters. @throws AppError `parameter_unknown` */
+function refuseFields(parameters: URLSearchParams): void {
+  const names = namesOf(parameters)
+  refuseUnknown(names, parameterNames)
+  for (const name of names) {
+    if (parameterNames.includes(name)) continue
+    const field = fieldNames.includes(name) ? name : meantBy(name, fieldNames)
+    if (field !== undefined)
+      throw new AppError(
+        'parameter_unknown',
+        `Cannot use ${quote(name)} in the query: put ${field} in the body, as JSON or a form`,
+      )
+  }
 }
 
 function describe(): Description {
@@ -184,7 +212,7 @@ function describe(): Description {
   }
   const codes = [
     ...[...codesOf.query, ...codesOf.grant, ...codesOf.append],
-    ...(['cross_site', 'message_missing', 'too_many_fields'] as const),
+    ...(['cross_site', 'message_missing', 'parameter_unknown', 'too_many_fields'] as const),
   ]
   return {
     paths: {
@@ -224,7 +252,7 @@ function describe(): Description {
           },
           codes: [
             ...[...codes, ...codesOf.body, ...codesOf.topic],
-            ...(['batch_too_long', 'data_missing', 'event_invalid', 'field_unknown', 'parameter_unknown'] as const),
+            ...(['batch_too_long', 'data_missing', 'event_invalid', 'field_unknown'] as const),
             ...(['retry_invalid', 'stream_idle', 'stream_too_long', 'stream_too_slow'] as const),
             ...(['topic_closed', 'topic_conflict', 'topic_missing'] as const),
           ],

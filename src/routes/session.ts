@@ -1,6 +1,6 @@
 import type { Context, Handler } from 'hono'
 import * as v from 'valibot'
-import { setCookie } from '../auth/credentials.ts'
+import { refuseLargeCookie, setCookie } from '../auth/credentials.ts'
 import { inOrder } from '../auth/streams.ts'
 import { AppError } from '../errors.ts'
 import { Filter, STORE } from '../topic.ts'
@@ -41,7 +41,10 @@ function ticket(door: Door): Handler {
     const grant = await door.grantOf(c)
     if (grant.source === undefined || grant.expiresAt === undefined)
       throw new AppError('token_missing', 'Cannot make a ticket without a token: send it as Authorization: Bearer')
-    const made = await door.auth.tickets.issue(grant)
+    const { cookies, tickets } = door.auth
+    // The ticket's stream sets this cookie, by which a browser reconnects. A refusal there would be invisible to the page.
+    refuseLargeCookie(cookies.event, await tickets.cookieValue(grant))
+    const made = await tickets.issue(grant)
     return c.json({ ticket: made.ticket, expiresAt: timeOf(made.expiresAt) }, 200, headers)
   }
 }
@@ -68,7 +71,7 @@ function renew(door: Door): Handler {
     // before the stream continues: if it is revoked meanwhile, the stream ends.
     await inOrder(stream, async () => {
       subscription.renew(grant.expiresAt)
-      Object.assign(stream, { grant, filter })
+      auth.change(stream, { grant, filter })
       if (topics) await hub.change(subscription, filter!)
     })
     await auth.endIfInvalid(subscription, grant)
@@ -87,16 +90,17 @@ function renew(door: Door): Handler {
 const revocation = v.pipe(
   v.union([
     v.strictObject({ jti: revocable('The jti of a token') }),
-    v.strictObject({ sub: revocable('A sub: everything issued to it until now') }),
+    v.strictObject({ sub: revocable('A sub: all tokens issued to it until now, and all without iat') }),
+    v.strictObject({ key: revocable('The name of an API key') }),
   ]),
-  v.description('Revokes one token, or everything issued to a sub until now'),
+  v.description('Revokes one token, all tokens issued to a sub until now, or an API key'),
 )
 
 function revocable(description: string) {
   return described(v.pipe(v.string(), v.minLength(1), v.maxLength(200)), description)
 }
 
-/** `POST /revoke` revokes a token by its `jti`, or all tokens of a `sub`; the grant must allow to publish to `$revoked`. */
+/** `POST /revoke` revokes a token, all tokens of a `sub`, or an API key; the grant must allow to publish to `$revoked`. */
 function revoke(door: Door): Handler {
   return async (c) => {
     const grant = await door.grantOf(c)
@@ -135,7 +139,7 @@ function describeLogin(): Description {
           summary: 'Log a page in',
           description: 'Puts a token into a cookie that scripts cannot read, until the token expires.',
           responses: { 200: json('When the cookie expires', object({ expiresAt: ref('Time') }, ['expiresAt'])) },
-          codes: [...codesOf.grant, 'cross_site'],
+          codes: [...codesOf.grant, 'cookie_too_large', 'cross_site'],
         },
         delete: {
           operationId: 'logout',
@@ -162,7 +166,7 @@ function describeTicket(): Description {
           description:
             'Exchanges a token for a string for `GET /event?ticket=…`: it opens one stream within a minute, of what the token may subscribe to, until the token expires.',
           responses: { 200: json('The ticket', made) },
-          codes: [...codesOf.grant, 'cross_site', 'outcome_unknown', 'overloaded'],
+          codes: [...codesOf.grant, 'cookie_too_large', 'cross_site', 'outcome_unknown', 'overloaded'],
         },
       },
     },
@@ -212,9 +216,9 @@ function describeRevoke(): Description {
         post: {
           operationId: 'revoke',
           tags,
-          summary: 'Revoke tokens',
+          summary: 'Revoke tokens or an API key',
           description:
-            'Revokes a token by its jti, or everything issued to a sub until now. The grant must allow to publish to `$revoked`. The streams of revoked tokens end within seconds.',
+            'Revokes a token by its jti, all tokens issued to a sub until now, or an API key by its name. Tokens of a revoked sub need an iat from then on. The grant must allow to publish to `$revoked`. The streams of revoked credentials end within seconds.',
           requestBody: {
             content: { 'application/json': { schema: schemaOf(revocation), example: { jti: 'token-1' } } },
           },

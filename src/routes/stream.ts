@@ -110,13 +110,18 @@ async function subscribe(
     release()
     auth.unwatch(subscription)
   }
+  const watch = (subscription: Subscription) =>
+    auth.watch(subscription, filter, grant).catch((cause) => {
+      subscription.close('failed') // nobody would read it
+      throw cause
+    })
   try {
     counts.push(clients.countStream(c))
     counts.push(auth.countStream(grant))
     const subscription = await (filter
       ? hub.subscribe(filter, { ...options, onEnd })
       : hub.watch({ ...options, onEnd }))
-    if (subscription) await auth.watch(subscription, filter, grant)
+    if (subscription) await watch(subscription)
     else release()
     return subscription
   } catch (cause) {

@@ -35,7 +35,7 @@ const query = v.object({
   limit: v.optional(whole('Most topics of the page; 100 if left out', 1, MAX_PAGE, 100)),
 })
 
-/** `GET /topics` lists topics by name, a page at a time. */
+/** `GET /topics` lists topics by name, a page at a time. A page is taken out of the rate of the address, as a message is. */
 function list(door: Door): Handler {
   return async (c) => {
     const grant = await door.grantOf(c)
@@ -47,6 +47,7 @@ function list(door: Door): Handler {
     const isRequested = (name: string) => (filter ? filter.matches(name) : prefix?.startsWith('$') || !isOwn(name))
     const isShown = (name: string) => isRequested(name) && isAllowed(grant, 'subscribe', name)
     const prefixes = prefixesOf(grant, prefix ?? filter?.prefix ?? '')
+    await door.spend(c, 1)
     const { signal } = c.req.raw
     const topics = await door.hub.directory.list({ prefixes, isShown, after, limit, signal })
     const next = topics.length === limit ? topics.at(-1)!.topic : undefined
@@ -76,6 +77,7 @@ function erase(door: Door): Handler {
     const id = slash > 0 && (await hub.isId(last)) ? last : undefined
     const topic = parseTopic(id === undefined ? path : path.slice(0, slash), limits.topics)
     if (!isOwn(topic)) door.authorize(grant, 'publish', `$topics/${topic}`)
+    await door.spend(c, 1)
     const erased = await hub.directory.erase(topic, id)
     return c.json({ topic, ...(id !== undefined && { id }), erased }, 200, headers)
   }
@@ -113,7 +115,7 @@ function describeList(): Description {
           description: 'Lists topics that have kept events or are closed, by name.',
           parameters: parametersOf(query),
           responses: { 200: json('A page', ref('Topics')) },
-          codes: [...codesOf.query, ...codesOf.grant, ...codesOf.topic, 'pattern_invalid'],
+          codes: [...codesOf.query, ...codesOf.grant, ...codesOf.topic, 'pattern_invalid', 'rate_limited'],
         },
       },
     },
@@ -134,7 +136,7 @@ function describeTopic(): Description {
   }
   const tags = ['topics']
   const showing = [...codesOf.grant, ...codesOf.topic, 'encoding_invalid'] as const
-  const deleting = [...showing, 'cross_site', 'nothing_to_delete', 'outcome_unknown'] as const
+  const deleting = [...showing, 'cross_site', 'nothing_to_delete', 'outcome_unknown', 'rate_limited'] as const
   return {
     paths: {
       '/topics/{topic}': {

@@ -140,8 +140,20 @@ describe('TRUSTED_PROXIES', () => {
   test('accepts addresses and CIDR ranges, and nothing else', () => {
     const parsed = parseConfig({ TRUSTED_PROXIES: '10.0.0.0/8, 192.0.2.7,2001:db8::/32 , ::1' })
     expect(parsed.clients.trustedProxies).toEqual(['10.0.0.0/8', '192.0.2.7', '2001:db8::/32', '::1'])
-    for (const bad of ['proxy.example', '10.0.0.0/33', '2001:db8::/129', '10.0.0.0/-1', '10.0.0.0/', '*', '10.0.0.1,'])
-      expect(() => parseConfig({ TRUSTED_PROXIES: bad }), bad).toThrow(/TRUSTED_PROXIES=.*addresses or CIDR ranges/)
+    const short = ['10/8', '10', '192.168/16', '10.1/16', '0x0a.0.0.0/8', '010.0.0.1', '167772160/8', '10.0.0.0/8/8']
+    for (const bad of [
+      ...short,
+      'proxy.example',
+      '10.0.0.0/33',
+      '2001:db8::/129',
+      '10.0.0.0/-1',
+      '10.0.0.0/',
+      '*',
+      '10.0.0.1,',
+    ])
+      expect(() => parseConfig({ TRUSTED_PROXIES: bad }), bad).toThrow(
+        /TRUSTED_PROXIES=.*addresses or CIDR ranges like 10\.0\.0\.0\/8/,
+      )
   })
 })
 

@@ -14,6 +14,7 @@ export interface Runs {
 
 export const SECRET = 'a secret of these tests, of more than 32 bytes'
 const API_KEY = 'an-api-key-of-these-tests'
+const DEPLOY_KEY = 'another-api-key-of-these-tests'
 const RSA = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const PEM = RSA.publicKey.export({ type: 'spki', format: 'pem' }) as string
 const ISSUER = 'https://issuer.example'
@@ -37,6 +38,10 @@ export async function token(
   return new SignJWT(payload).setProtectedHeader({ alg, ...header }).sign(key as never)
 }
 
+function hashOf(key: string): string {
+  return createHash('sha256').update(key).digest('hex')
+}
+
 /** A token from parts that no honest library would sign. */
 function forged(header: unknown, payload: string, signature = 'AAAA'): string {
   return [JSON.stringify(header), payload]
@@ -54,7 +59,7 @@ export function authSuite({ name, start, stop }: Runs): void {
     AUTH_PUBLIC_KEY: PEM,
     AUTH_ISSUER: ISSUER,
     AUTH_AUDIENCE: AUDIENCE,
-    API_KEYS: `script:${createHash('sha256').update(API_KEY).digest('hex')}:news/**,$store:news/*`,
+    API_KEYS: `script:${hashOf(API_KEY)}:news/**,$store:news/*\ndeploy:${hashOf(DEPLOY_KEY)}:news/**:news/*`,
     ANONYMOUS_SUBSCRIBE: 'public/*,$store',
     MAX_READERS_PER_TOKEN: '3',
     HEARTBEAT: '500ms',
@@ -262,7 +267,10 @@ export function authSuite({ name, start, stop }: Runs): void {
       ['an exp too far away', () => token(good, { exp: now() + 25 * 3600 })],
       ['an exp that is a text', () => signed(huge('"9999999999"'))],
       ['an infinite exp', () => signed(huge('1e400'))],
-      ['an exp that is not a whole number', () => signed(huge(`${now() + 60}.5`))],
+      ['a fractional exp in the past', () => token(good, { exp: now() - 59.5 })],
+      ['a fractional nbf in the future', () => token(good, { nbf: now() + 600.5 })],
+      ['an iat that is a text', () => token(good, { iat: `${now()}` as never })],
+      ['an iat that no date has', () => signed(body({ iat: 0 }).replace('"iat":0', '"iat":1e308'))],
       ['an nbf in the future', () => token(good, { nbf: now() + 600 })],
       ['a missing claim', () => token(undefined)],
       ['a claim that is a list', () => token(['public/a'] as never)],
@@ -294,7 +302,8 @@ export function authSuite({ name, start, stop }: Runs): void {
     test('is refused for another scheme, a list of tokens, or two headers', async () => {
       const mine = await token(good)
       for (const authorization of [
-        `Basic ${mine}`,
+        `Basic ${mine}, Bearer ${mine}`,
+        `Digest ${mine}`,
         mine,
         `Bearer ${mine}, Bearer ${mine}`,
         `Bearer  `,
@@ -312,6 +321,16 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect(await codeOf(await fetch('/topics', { headers: twice }))).toEqual([401, 'token_invalid'])
     })
 
+    test('a good token may have fractional times (RFC 7519, 2)', async () => {
+      const times = { exp: now() + 60.5, iat: now() - 0.25, nbf: now() - 5.125 }
+      const headers = bearer(await token(good, { ...times, sub: 'fractional' }))
+      expect((await fetch('/event?topic=public/a', { method: 'HEAD', headers })).status).toBe(200)
+      const { expiresAt } = (await (await post('/login', undefined, headers)).json()) as { expiresAt: string }
+      expect(Date.parse(expiresAt)).toBe(1000 * times.exp)
+      const { ticket } = (await (await post('/ticket', undefined, headers)).json()) as { ticket: string }
+      expect((await stream(`topic=public/a&ticket=${ticket}`)).response.status).toBe(200)
+    })
+
     test('a good token passes with either key, and with the scheme in any case', async () => {
       for (const text of [
         await token(good, {}, RSA.privateKey),
@@ -323,6 +342,37 @@ export function authSuite({ name, start, stop }: Runs): void {
             (await fetch('/event?topic=public/a', { method: 'HEAD', headers: { authorization: `${scheme} ${text}` } }))
               .status,
           ).toBe(200)
+    })
+  })
+
+  describe(`over ${name}, the Basic credentials of a proxy`, () => {
+    const basic = { authorization: `Basic ${btoa('proxy:password')}` }
+
+    test('do not replace the login cookie', async () => {
+      const login = await post('/login', undefined, bearer(await token({ subscribe: ['room'] }, { sub: 'me' })))
+      const headers = { ...basic, cookie: login.headers.get('set-cookie')!.split(';')[0]! }
+      expect((await fetch('/event?topic=room', { method: 'HEAD', headers })).status).toBe(200)
+      expect((await fetch('/event?topic=other', { method: 'HEAD', headers })).status).toBe(403)
+      expect(
+        (await fetch('/event?topic=room', { method: 'HEAD', headers: { ...headers, cookie: `${headers.cookie}x` } }))
+          .status,
+      ).toBe(401)
+    })
+
+    test('do not replace a ticket', async () => {
+      const response = await post('/ticket', undefined, bearer(await token({ subscribe: ['room'] }, { sub: 'me' })))
+      const { ticket } = (await response.json()) as { ticket: string }
+      expect((await stream(`topic=room&ticket=${ticket}`, basic)).response.status).toBe(200)
+      expect(await codeOf((await stream(`topic=room&ticket=${ticket}`, basic)).response)).toEqual([
+        401,
+        'ticket_invalid',
+      ])
+    })
+
+    test('do not replace what clients without credentials may do', async () => {
+      expect((await stream('topic=public/*', basic)).response.status).toBe(200)
+      expect(await codeOf(await fetch('/event?topic=room', { headers: basic }))).toEqual([401, 'token_missing'])
+      expect(await codeOf(await post('/login', undefined, basic))).toEqual([401, 'token_missing'])
     })
   })
 
@@ -341,6 +391,51 @@ export function authSuite({ name, start, stop }: Runs): void {
       const out = await fetch('/login', { method: 'DELETE' })
       expect(out.headers.get('set-cookie')).toMatch(/^__Host-tidings=; Path=\/; Max-Age=0;/)
       expect(await codeOf(await post('/login', undefined, { cookie: pair! }))).toEqual([401, 'token_missing'])
+    })
+  })
+
+  describe(`over ${name}, a cookie`, () => {
+    const refusal = async (response: Response) => {
+      const { code, detail } = (await response.json()) as { code: string; detail: string }
+      return [response.status, code, detail]
+    }
+    /** A token of this length, by the name of a topic. */
+    const tokenOf = async (length: number) => {
+      const make = (letters: number) => token({ subscribe: ['room'] }, { sub: 'me', pad: 'x'.repeat(letters) })
+      const base = (await make(0)).length
+      for (let letters = Math.floor(((length - base) * 3) / 4) - 3; ; letters++) {
+        const made = await make(letters)
+        if (made.length >= length) return made
+      }
+    }
+
+    test('of 4,096 bytes is set, a larger one is refused with what to do, because browsers drop it', async () => {
+      const login = '__Host-tidings'
+      const fits = await tokenOf(4090 - login.length)
+      expect(fits.length).toBeLessThanOrEqual(4096 - login.length)
+      const set = await post('/login', undefined, bearer(fits))
+      expect([set.status, set.headers.get('set-cookie')!.split(';')[0]]).toEqual([200, `${login}=${fits}`])
+      const large = await tokenOf(4097 - login.length)
+      const response = await post('/login', undefined, bearer(large))
+      expect(response.headers.get('set-cookie')).toBeNull()
+      expect(await refusal(response)).toEqual([
+        ...[413, 'cookie_too_large'],
+        `Cannot put this token into a cookie: it would have ${large.length + login.length} bytes, and browsers drop cookies of more than 4096; use a shorter token, with patterns in place of many topics`,
+      ])
+      expect((await fetch('/event?topic=room', { method: 'HEAD', headers: bearer(large) })).status).toBe(200)
+    })
+
+    test('of a ticket is refused before there is a ticket, because its stream could not reconnect', async () => {
+      const grant = (topics: number) =>
+        token({ subscribe: Array.from({ length: topics }, (_, i) => `${'room/'.repeat(9)}${i}`) }, { sub: 'me' })
+      const small = await post('/ticket', undefined, bearer(await grant(40)))
+      const { ticket } = (await small.json()) as { ticket: string }
+      const opened = await stream(`topic=${'room/'.repeat(9)}1&ticket=${ticket}`)
+      const [pair] = opened.response.headers.get('set-cookie')!.split(';')
+      expect(pair!.length).toBeLessThanOrEqual(4097)
+      const [status, code, detail] = await refusal(await post('/ticket', undefined, bearer(await grant(80))))
+      expect([status, code]).toEqual([413, 'cookie_too_large'])
+      expect(detail).toMatch(/would have \d{4} bytes, and browsers drop cookies of more than 4096; use a shorter token/)
     })
   })
 
@@ -534,6 +629,38 @@ export function authSuite({ name, start, stop }: Runs): void {
           'token_invalid',
         ])
       expect((await fetch('/event?topic=room', { method: 'HEAD', headers: bearer(other) })).status).toBe(200)
+    })
+
+    test('of an API key survives the revocation of a sub of that name, and ends when the key is revoked', async () => {
+      const deploy = bearer(DEPLOY_KEY)
+      const namesake = bearer(await token({ subscribe: ['news/a'] }, { sub: 'deploy' }))
+      const ofKey = await stream('topic=news/a', deploy)
+      const ofToken = await stream('topic=news/a', namesake)
+      for (const { reader } of [ofKey, ofToken]) await expect.poll(() => reader.control('open').length).toBe(1)
+      expect((await post('/revoke', { sub: 'deploy' }, bearer(await all()))).status).toBe(204)
+      await expect.poll(() => ofToken.reader.ended, { timeout: 5000 }).toBe(true)
+      expect(await codeOf(await fetch('/event?topic=news/a', { headers: namesake }))).toEqual([401, 'token_invalid'])
+      expect((await post('/send?topic=news/a', { data: 'still here' }, deploy)).status).toBe(200)
+      await ofKey.reader.gets('still here')
+      expect((await post('/revoke', { key: 'deploy' }, bearer(await all()))).status).toBe(204)
+      await expect.poll(() => ofKey.reader.ended, { timeout: 5000 }).toBe(true)
+      expect(await codeOf(await post('/send?topic=news/a', { data: 'x' }, deploy))).toEqual([401, 'token_invalid'])
+    })
+
+    test('of a revoked sub opens for a token that was issued later; a token without iat is refused with the reason', async () => {
+      const named = (more: object) => token({ subscribe: ['room'] }, { sub: 'undated', ...more })
+      const head = async (text: string) =>
+        (await fetch('/event?topic=room', { method: 'HEAD', headers: bearer(text) })).status
+      const undated = await named({ iat: undefined })
+      expect(await head(undated)).toBe(200)
+      expect((await post('/revoke', { sub: 'undated' }, bearer(await all()))).status).toBe(204)
+      const refused = await fetch('/event?topic=room', { headers: bearer(undated) })
+      expect([refused.status, ((await refused.json()) as { detail: string }).detail]).toEqual([
+        401,
+        'Cannot accept this token: its sub was revoked, and without iat it may be older than that; issue tokens with iat',
+      ])
+      expect(await head(await named({ iat: (Date.now() - 1) / 1000 - 1 }))).toBe(401)
+      expect(await head(await named({ iat: (Date.now() + 1) / 1000 + 1 }))).toBe(200)
     })
 
     test('of an API key cannot be renewed by a token whose subject has the same name, and counts separately', async () => {

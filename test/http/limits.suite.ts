@@ -231,6 +231,32 @@ export function limitsSuite({ name, start, stop }: Runs): void {
     })
   })
 
+  describe(`over ${name}, the limits of lists and deletions`, () => {
+    with_({ PUBLISH_RATE: '5' })
+
+    test('PUBLISH_RATE bounds the lists and deletions of one address, beside its messages; showing a topic is free', async () => {
+      const asks: [string, RequestInit][] = [
+        ['/topics', {}],
+        ['/topics?prefix=a', { method: 'HEAD' }],
+        ['/topics/rate/a', { method: 'DELETE' }],
+        ['/send?topic=rate/b', json({ data: 'x' })],
+      ]
+      const began = performance.now()
+      let taken = 0
+      for (const [path, init] of asks) {
+        const answers = await Promise.all(Array.from({ length: 40 }, () => fetch(path, init)))
+        const refused = answers.filter(({ status }) => status === 429)
+        taken += answers.length - refused.length
+        expect([path, refused.length > 0]).toEqual([path, true])
+        if (init.method !== 'HEAD') expect(await codeOf(refused[0]!)).toEqual([429, 'rate_limited'])
+        expect(Number(refused[0]!.headers.get('retry-after'))).toBeGreaterThan(0)
+      }
+      expect(taken).toBeGreaterThanOrEqual(5)
+      expect(taken).toBeLessThanOrEqual(5 + Math.ceil((performance.now() - began) / 200)) // they share one bucket
+      for (let i = 0; i < 20; i++) expect((await fetch('/topics/rate/b')).status).toBe(200)
+    })
+  })
+
   describe(`over ${name}, the limits of history`, () => {
     with_({ MAX_REPLAYS: '1', REPLAY_RATE: '100', WINDOW_COUNT: '1' })
 

@@ -315,6 +315,22 @@ export function httpSuite(target: Target): void {
         400,
         'message_invalid',
       ],
+      [
+        'a multipart form that is not UTF-8',
+        () =>
+          post('/send', latin1(multipart('x').replace('in parts', 'Gr\xfc\xdfe')), 'multipart/form-data; boundary=x'),
+        400,
+        'encoding_invalid',
+      ],
+      ...DECLARED_AS_LATIN1.map(
+        ([kind, type, body]) =>
+          [
+            `${kind} that declares another charset than UTF-8`,
+            () => post(kind === 'a multipart form' ? '/send' : '/send?topic=a', latin1(body), type),
+            415,
+            'content_type_unsupported',
+          ] as (typeof refused)[number],
+      ),
       ['plain text without a topic', () => post('/send', 'x', 'text/plain'), 415, 'content_type_unsupported'],
       ['XML', () => post('/send', '<x/>', 'application/xml'), 415, 'content_type_unsupported'],
       [
@@ -590,6 +606,62 @@ export function httpSuite(target: Target): void {
         expect(JSON.stringify(problem).length).toBeLessThan(1000)
       })
 
+    const misspelt: [string, () => Promise<Response>, code: string, meant: string][] = [
+      ['topics in the query', () => post('/send?topics=a', 'x', 'text/plain'), 'parameter_unknown', 'topic'],
+      ['Topic beside a message', () => fetch('/send?Topic=a&message=x'), 'parameter_unknown', 'topic'],
+      ['mesage in the query', () => fetch('/send?mesage=x'), 'parameter_unknown', 'message'],
+      ['topc beside a topic', () => postJson('/send?topic=a&topc=b', { data: 'x' }), 'parameter_unknown', 'topic'],
+      [
+        'a field in the query',
+        () => post('/send?topic=a&Event=e', 'x', 'text/plain'),
+        'parameter_unknown',
+        'put event in',
+      ],
+      ['topics in JSON', () => postJson('/send', { topics: 'a', message: 'x' }), 'field_unknown', 'topic'],
+      ['Message in a form', () => post('/send', new URLSearchParams('Message=x')), 'field_unknown', 'message'],
+      ['Data in a message', () => postJson('/send?topic=a', { Data: 'x' }), 'field_unknown', 'expected data'],
+      [
+        'events in a message',
+        () => postJson('/send?topic=a', { data: 'x', events: 'e' }),
+        'field_unknown',
+        'expected event',
+      ],
+      ['kee in a list', () => postJson('/send?topic=a', [{ data: 'x', kee: '1' }]), 'field_unknown', 'expected key'],
+      [
+        're-try in a form',
+        () => post('/send?topic=a', new URLSearchParams('data=x&re-try=1000')),
+        'field_unknown',
+        'expected retry',
+      ],
+      [
+        'colse in NDJSON',
+        () => post('/send?topic=a', '{"data":"x","colse":true}', 'application/x-ndjson'),
+        'field_unknown',
+        'expected close',
+      ],
+    ]
+    for (const [what, send, code, meant] of misspelt)
+      it(`refuses a misspelt name and says the right one: ${what}`, async () => {
+        await fetch('/send?message=untouched')
+        expect((await expectProblem(await send(), 400, code)).detail).toContain(meant)
+        expect(await current()).toBe('untouched')
+      })
+
+    it('echoes names that resemble none of ours, and publishes beside them', async () => {
+      const query = {
+        message: 'x',
+        ...Object.fromEntries(CACHE_BREAKERS.map((name) => [name, '1'])),
+        text: 'y',
+        test: 'z',
+      }
+      const answer = await json(await fetch(`/send?${new URLSearchParams(query)}`))
+      expect(answer.query).toEqual(query)
+      const { message: _, ...others } = query
+      expect((await post(`/send?${new URLSearchParams({ topic: 'a', ...others })}`, 'x', 'text/plain')).status).toBe(
+        200,
+      )
+    })
+
     it('refuses HEAD with 405 and changes nothing', async () => {
       await fetch('/send?message=untouched')
       const response = await fetch('/send?message=x', { method: 'HEAD' })
@@ -633,6 +705,26 @@ export function httpSuite(target: Target): void {
       await reader.gets(' two\nlines ', '')
     })
 
+    it('are delivered under every name of UTF-8, and of ASCII, which is a part of it', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}`)
+      const types = ['utf-8', '"utf-8"', 'UTF-8; format=flowed', 'utf8', 'UTF8', 'us-ascii', '"US-ASCII"']
+      for (const charset of types) await post(`/send?topic=${topic}`, 'é', `text/plain; charset=${charset}`)
+      await post(`/send?topic=${topic}`, '{"data":"é"}\n', 'application/x-ndjson; charset=utf-8')
+      await post(`/send?topic=${topic}`, 'data: é\n\n', 'text/event-stream;charset=utf8')
+      await reader.gets(...Array(types.length + 2).fill('é'))
+    })
+
+    it('are delivered from JSON with a byte order mark; plain text keeps its mark', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}`)
+      for (const body of ['{"data":"1"}', '[{"data":{"n":2}}]'])
+        expect((await post(`/send?topic=${topic}`, `\ufeff${body}`, 'application/json')).status).toBe(200)
+      await post(`/send?topic=${topic}`, '\ufeff{"data":"3"}', 'application/x-ndjson')
+      await post(`/send?topic=${topic}`, '\ufeff4', 'text/plain')
+      await reader.gets('1', '{"n":2}', '3', '\ufeff4')
+    })
+
     it('deliver data of exactly 60 KiB', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
@@ -653,12 +745,52 @@ export function httpSuite(target: Target): void {
       })
     })
 
-    it('deliver any JSON value as compact JSON', async () => {
+    const DATA_AS_WRITTEN: [string, string][] = [
+      ['{ "a" : [ 1, null ,"x y" ]\t}', '{"a":[1,null,"x y"]}'],
+      ['[]', '[]'],
+      ['[ ]', '[]'],
+      ['5', '5'],
+      ['true', 'true'],
+      ['null', 'null'],
+      ['"{\\"a\\": 1}"', '{"a": 1}'],
+      ['"\\u0041\\n"', 'A\n'],
+      ['154284075601887489', '154284075601887489'],
+      [
+        '{"id":154284075601887489,"price":1.0,"tiny":-0,"exp":1E+2}',
+        '{"id":154284075601887489,"price":1.0,"tiny":-0,"exp":1E+2}',
+      ],
+      ['{"b":1,"2":2,"a":3,"1":4,"b":5}', '{"b":1,"2":2,"a":3,"1":4,"b":5}'],
+      ['["\\u0041\\/\\ud83d\\ude00", " \\" : \\\\", "é😀"]', '["\\u0041\\/\\ud83d\\ude00"," \\" : \\\\","é😀"]'],
+    ]
+    const asData = (data: string, i: number) =>
+      [`{"data":${data}}`, `\r\n { "data": "no", "d\\u0061ta" :\n${data} }`][i % 2]!
+
+    it('deliver any JSON value as it was written, without insignificant whitespace', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
-      const values = [{ a: [1, null, 'x'] }, [], 5, true, null, '{"a": 1}']
-      for (const data of values) expect((await postJson(`/send?topic=${topic}`, { data })).status).toBe(200)
-      await reader.gets('{"a":[1,null,"x"]}', '[]', '5', 'true', 'null', '{"a": 1}')
+      for (const [i, [data]] of DATA_AS_WRITTEN.entries())
+        expect((await post(`/send?topic=${topic}`, asData(data, i), 'application/json')).status).toBe(200)
+      await reader.gets(...DATA_AS_WRITTEN.map(([, written]) => written))
+    })
+
+    it('deliver the JSON values of a list and of NDJSON as they were written', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}/*`)
+      const messages = DATA_AS_WRITTEN.map(([data], i) => asData(data, i).replaceAll(/[\r\n]/g, ' '))
+      expect((await post(`/send?topic=${topic}/list`, `[${messages.join(' , ')}]`, 'application/json')).status).toBe(
+        200,
+      )
+      expect((await post(`/send?topic=${topic}/lines`, messages.join('\n'), 'application/x-ndjson')).status).toBe(200)
+      const written = DATA_AS_WRITTEN.map(([, text]) => text)
+      await reader.gets(...written, ...written)
+    })
+
+    it('take the same JSON value written in two ways as two messages under one key', async () => {
+      const topic = freshTopic()
+      const send = (data: string) => post(`/send?topic=${topic}`, `{"key":"k","data":${data}}`, 'application/json')
+      const { id } = await json(await send('{"n":1.0}'))
+      expect(await json(await send('{ "n" : 1.0 }'))).toMatchObject({ id, duplicate: true })
+      await expectProblem(await send('{"n":1}'), 409, 'key_conflict')
     })
 
     const formData = new FormData()
@@ -1019,6 +1151,63 @@ export function httpSuite(target: Target): void {
       it(`refuse ${what}: 400 ${code}`, async () => {
         await expectProblem(await fetch(`/event?${query}`), 400, code)
       })
+  })
+
+  describe(`over ${target.name}, the parameters of /event`, () => {
+    const status = async (query: string) => (await fetch(`/event?${query}`, { method: 'HEAD' })).status
+    const misspelt = [
+      ['lastEventID', 'lastEventId'],
+      ['Last-Event-ID', 'lastEventId'],
+      ['LAST_EVENT_ID', 'lastEventId'],
+      ['lastEvent', 'lastEventId'],
+      ['topics', 'topic'],
+      ['Topic', 'topic'],
+      ['topc', 'topic'],
+      ['tpoic', 'topic'],
+      ['tickt', 'ticket'],
+      ['form', 'from'],
+      ['lats', 'last'],
+      ['Since', 'since'],
+      ['latset', 'latest'],
+      ['gap', 'gaps'],
+      ['repeats', 'repeat'],
+      ['wiat', 'wait'],
+    ] as const
+    it('that are misspelt are refused with the right name, on the demo stream and beside a topic, in a query and in a form', async () => {
+      for (const [name, meant] of misspelt) {
+        const asks = [
+          fetch(`/event?${name}=1`),
+          fetch(`/event?topic=a&${name}=1`),
+          post('/event', new URLSearchParams({ [name]: '1' })),
+          post('/event?topic=a', new URLSearchParams({ [name]: '1' })),
+        ]
+        for (const response of await Promise.all(asks)) {
+          const { detail } = await expectProblem(response, 400, 'parameter_unknown')
+          expect(detail).toBe(`Cannot use "${name}" as a parameter: expected ${meant}`)
+        }
+      }
+    })
+
+    it('that only make a URL unique are accepted everywhere', async () => {
+      for (const name of [...CACHE_BREAKERS, `${Date.now()}`]) {
+        expect([name, await status(`${name}=${Date.now()}`)]).toEqual([name, 200])
+        expect([name, await status(`topic=a&${name}=0.${Date.now()}`)]).toEqual([name, 200])
+      }
+    })
+
+    it('that are unknown and resemble none of ours are refused beside a topic, and accepted on the demo stream', async () => {
+      for (const name of ['id', 'filter', 'test', 'token', 'eventId', 'data', '__proto__', 'constructor']) {
+        expect([name, await status(`${name}=1`)]).toEqual([name, 200])
+        const { detail } = await expectProblem(await fetch(`/event?topic=a&${name}=1`), 400, 'parameter_unknown')
+        expect(detail).toContain('expected topic, ticket, lastEventId,')
+      }
+    })
+
+    it('have at most 100 different names', async () => {
+      const query = (count: number) => Array.from({ length: count }, (_, i) => `${i}=x`).join('&')
+      expect(await status(query(100))).toBe(200)
+      await expectProblem(await fetch(`/event?${query(101)}`), 413, 'too_many_fields')
+    })
   })
 
   describe(`over ${target.name}, a streamed body`, () => {
@@ -1643,6 +1832,42 @@ function formOf<Form extends FormData | URLSearchParams>(type: new () => Form, v
   form.append('message', `one of ${values}`)
   for (let i = 1; i < values; i++) form.append('f', 'x')
   return form
+}
+
+/** Names that clients and polyfills add so that no cache answers. */
+const CACHE_BREAKERS = [
+  '_',
+  't',
+  'ts',
+  'r',
+  'cb',
+  'v',
+  'rand',
+  'random',
+  'nocache',
+  'no-cache',
+  'cache_buster',
+  'timestamp',
+]
+
+/** Bodies in ISO-8859-1, whose bytes are read as UTF-8 by nobody who looks at the declared charset. */
+const DECLARED_AS_LATIN1: [kind: string, type: string, body: string][] = [
+  ['JSON', 'application/json; charset=iso-8859-1', '{"data":"Gr\\u00fc\xdfe"}'],
+  ['plain text', 'text/plain; charset="ISO-8859-1"', 'Gruesse'],
+  ['plain text in a second declaration', 'text/plain; charset=utf-8; x="; charset=utf-8"; CHARSET=utf-16', 'Gruesse'],
+  ['a url-encoded form', 'application/x-www-form-urlencoded;charset=windows-1252', 'data=Gruesse'],
+  ['a multipart form', 'multipart/form-data; boundary=x; charset=latin1', multipart('x')],
+  [
+    'a part of a multipart form',
+    'multipart/form-data; boundary=x',
+    multipart('x').replace('\r\n\r\n', '\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\n'),
+  ],
+  ['NDJSON', 'application/x-ndjson; charset=iso-8859-1', '{"data":"Gruesse"}\n'],
+  ['an event stream', 'text/event-stream; charset=iso-8859-1', 'data: Gruesse\n\n'],
+]
+
+function latin1(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0))
 }
 
 function multipart(boundary: string): string {

@@ -1,0 +1,41 @@
+import { AppError, quote } from '../errors.ts'
+
+// A body's `Content-Type` (RFC 9110, 8.3): its essence, and the two parameters that change what the bytes mean.
+
+/** Returns a content type without its parameters, in lower case: the essence of a MIME type. */
+export function essenceOf(type: string): string {
+  const end = type.indexOf(';')
+  return (end < 0 ? type : type.slice(0, end)).trim().toLowerCase()
+}
+
+/** Names of UTF-8, and of ASCII, whose texts are UTF-8 too. */
+const UTF_8 = ['utf-8', 'utf8', 'us-ascii']
+
+/**
+ * Throws if a content type declares another charset than UTF-8. Decoding as UTF-8 would make other characters of its bytes.
+ *
+ * @throws AppError `content_type_unsupported`
+ */
+export function refuseCharset(type: string): void {
+  for (const [, name, value = ''] of type.matchAll(/;\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;]*)/g)) {
+    const charset = value.replace(/^"(.*)"$/, '$1')
+    if (name!.toLowerCase() === 'charset' && !UTF_8.includes(charset.toLowerCase()))
+      throw new AppError(
+        'content_type_unsupported',
+        `Cannot read a body in charset ${quote(charset)}: send it as UTF-8, with charset=utf-8 or without a charset`,
+      )
+  }
+}
+
+/**
+ * Returns the boundary of a multipart type: 1 to 70 characters (RFC 2046, 5.1.1). A type with two boundaries, or one that needs
+ * unescaping, is refused: another parser could choose another boundary.
+ *
+ * @throws AppError `body_invalid`
+ */
+export function boundaryOf(type: string): string {
+  const found = /;\s*boundary=(?:"([^"\\]{1,70})"|([^\s";]{1,70}))\s*(?:;|$)/i.exec(type)
+  const boundary = found?.[1] ?? found?.[2]
+  if (boundary !== undefined && type.split(/boundary=/i).length === 2) return boundary
+  throw new AppError('body_invalid', 'Cannot read the body: expected multipart/form-data with one boundary')
+}
