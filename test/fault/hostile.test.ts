@@ -136,8 +136,8 @@ for (const runtime of runtimes) {
     test('patterns and topics that are expensive to match', async () => {
       const scene = await open()
       const patterns = scene.attacker<Patterns>('patterns.ts')
-      const depth = await patterns.ask('prepare')
-      await scene.withstands(`${STREAMS} streams of 100 patterns of ${depth} segments`, {
+      const size = await patterns.ask('prepare')
+      await scene.withstands(`${STREAMS} streams of ${size}`, {
         prepare: () => patterns.ask('begin', STREAMS),
         make: () => patterns.ask('publish', 20, runs(1000, 5000)),
         end: () => patterns.ask('end'),
@@ -147,9 +147,9 @@ for (const runtime of runtimes) {
     test('requests for history by such patterns', async () => {
       const scene = await open()
       const patterns = scene.attacker<Patterns>('patterns.ts')
-      const depth = await patterns.ask('prepare')
+      const size = await patterns.ask('prepare')
       await patterns.ask('fill', limits.entries)
-      await scene.withstands(`requests for history by 100 patterns of ${depth} segments`, {
+      await scene.withstands(`requests for history by ${size}`, {
         make: () => patterns.ask('resume', limits.entries - 1000, runs(1000, 5000)),
       })
     })

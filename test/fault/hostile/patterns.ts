@@ -6,12 +6,14 @@ import { attacks } from './answers.ts'
 
 /** As many segments as fit into a topic of 200 bytes, and fewer for hubs that refuse so many. */
 const DEPTHS = [100, 50, 20, 10, 5]
-const PATTERNS = 100
+/** Patterns of one stream, and fewer for hubs that refuse so many segments together. */
+const COUNTS = [100, 60, 30, 10, 5]
 const PATIENCE_MS = 500
 
 const port = Number(process.argv[2])
 const numbers = random(11)
 let depth = 0
+let count = 0
 let streams: Stream[] = []
 
 /** A pattern in which each segment matches the deep topic in two ways, so that all patterns are compared to their ends, where some fail. */
@@ -20,7 +22,7 @@ function pattern(ends: readonly string[]): string {
   return [...segments, numbers.pick(ends)].join('/')
 }
 
-function query(ends: readonly string[], patterns = PATTERNS): string {
+function query(ends: readonly string[], patterns = count): string {
   return Array.from({ length: patterns }, () => `topic=${pattern(ends)}`).join('&')
 }
 
@@ -59,13 +61,14 @@ async function publish(messages: readonly unknown[]): Promise<string> {
 }
 
 const calls = {
-  /** Finds out how many segments the hub allows. */
-  async prepare(): Promise<number> {
+  /** Finds out how many segments, and patterns of that many, the hub allows. */
+  async prepare(): Promise<string> {
     for (depth of DEPTHS) {
       const said = await ask('GET', `/event?${query(['b'], 1)}`)
       if (said.status === 200 && (await ask('POST', `/send?topic=${topic(0)}`, '{"data":"x"}')).status === 200) break
     }
-    return depth
+    for (count of COUNTS) if ((await ask('GET', `/event?${query(['b'])}`)).status === 200) break
+    return `${count} patterns of ${depth} segments`
   },
   /** Opens streams, each with as many patterns as allowed. */
   async begin(count: number) {
