@@ -14,7 +14,7 @@ import { core } from './routes/core.ts'
 import { makeDoor, type Route, type Routes } from './routes/door.ts'
 import { openapi } from './routes/openapi.ts'
 import { type Files, notFound, pages } from './routes/page.ts'
-import { joinTables } from './routes/tables.ts'
+import { joinTables } from './routes/route-tables.ts'
 
 export interface AppOptions {
   readonly hub: Hub
@@ -140,7 +140,7 @@ function problem(error: unknown, c: Context): Response {
   const known =
     error instanceof AppError ? error : new AppError('internal', 'Cannot answer: internal error', { cause: error })
   // Temporary errors are left to the request log: any client can cause them, again and again.
-  if (known.status >= 500 && !temporary.includes(known.code)) console.error(errorLine(error))
+  if (known.status >= 500 && !known.isTemporary) console.error(errorLine(error))
   const { status, code, message, more, retryAfterS = status === 503 ? 5 : undefined } = known
   c.header('Cache-Control', 'no-store')
   if (retryAfterS !== undefined) c.header('Retry-After', `${retryAfterS}`)
@@ -152,8 +152,6 @@ function problem(error: unknown, c: Context): Response {
     'X-Content-Type-Options': 'nosniff',
   })
 }
-
-const temporary: readonly Code[] = ['draining', 'keys_unavailable', 'log_unavailable', 'log_unusable', 'overloaded']
 
 /** The `WWW-Authenticate` challenge of an error that other credentials would avoid (RFC 6750, 3). */
 const challenges: Partial<Record<Code, string>> = {

@@ -56,6 +56,11 @@ export const statuses = {
 /** A stable name of an error: `code` in a problem answer (RFC 9457). */
 export type Code = keyof typeof statuses
 
+const temporary: readonly Code[] = [
+  ...(['draining', 'keys_unavailable', 'log_unavailable', 'log_unusable', 'overloaded'] as const),
+  ...(['too_many_readers', 'too_many_replays'] as const),
+]
+
 interface AppErrorOptions {
   cause?: unknown
   retryAfterS?: number
@@ -89,6 +94,11 @@ export class AppError extends Error {
       ...(retryAfterS !== undefined && { retryAfterS }),
       ...(more && { more }),
     })
+  }
+
+  /** Whether the error passes without anybody's doing, so that a client should retry. */
+  get isTemporary(): boolean {
+    return temporary.includes(this.code)
   }
 
   /** The HTTP status of the code. */

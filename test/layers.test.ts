@@ -8,7 +8,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/topic.ts': ['src/errors.ts'],
   'src/prefix.ts': [],
   'src/turn.ts': [],
-  'src/gone.ts': [],
+  'src/client-gone.ts': [],
   'src/sequence.ts': [],
   'src/log': ['src/log'],
   'src/hub': ['src/hub', 'src/log/log.ts'],
@@ -53,7 +53,14 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
-const forAll = ['src/errors.ts', 'src/topic.ts', 'src/prefix.ts', 'src/turn.ts', 'src/gone.ts', 'src/sequence.ts']
+const forAll = [
+  'src/errors.ts',
+  'src/topic.ts',
+  'src/prefix.ts',
+  'src/turn.ts',
+  'src/client-gone.ts',
+  'src/sequence.ts',
+]
 
 const packages: Readonly<Record<string, readonly string[]>> = {
   hono: ['src/app.ts', 'src/requests.ts', 'src/routes', 'src/auth', 'src/adapters'],

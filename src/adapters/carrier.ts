@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { whenGone } from '../gone.ts'
+import { whenGone } from '../client-gone.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import { type Connection, type ConnectionEnv, envOf } from '../routes/connection.ts'
 

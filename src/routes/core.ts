@@ -1,15 +1,10 @@
 import type { Routes } from './door.ts'
 import { event } from './event.ts'
 import { health } from './health.ts'
+import { joinTables } from './route-tables.ts'
 import { send } from './send.ts'
 import { session } from './session.ts'
 import { topics } from './topics.ts'
 
 /** The hub's own routes. */
-export const core: Routes = (door) => ({
-  ...send(door),
-  ...event(door),
-  ...topics(door),
-  ...session(door),
-  ...health(door),
-})
+export const core: Routes = (door) => joinTables([send(door), event(door), topics(door), session(door), health(door)])

@@ -1,7 +1,7 @@
 import { createParser } from 'eventsource-parser'
 import type { Context } from 'hono'
+import { whenGone } from '../client-gone.ts'
 import { AppError } from '../errors.ts'
-import { whenGone } from '../gone.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { object, ref } from './describe.ts'

@@ -4,8 +4,8 @@ import type { Auth } from '../auth/auth.ts'
 import { authorize, type Grant } from '../auth/authorize.ts'
 import type { Clients } from '../auth/clients.ts'
 import { setCookie } from '../auth/credentials.ts'
-import { AppError, type Code } from '../errors.ts'
-import { whenGone } from '../gone.ts'
+import { whenGone } from '../client-gone.ts'
+import { AppError } from '../errors.ts'
 import { encodeEnding } from '../hub/frame.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { SubscribeOptions } from '../hub/options.ts'
@@ -41,12 +41,6 @@ const headers = {
   'Referrer-Policy': 'no-referrer',
   Vary: 'Accept',
 }
-
-/** Errors that pass without anybody's doing: the client should retry. */
-const temporary: readonly Code[] = [
-  ...(['draining', 'keys_unavailable', 'log_unavailable', 'log_unusable', 'overloaded'] as const),
-  ...(['too_many_readers', 'too_many_replays'] as const),
-]
 
 /**
  * Answers a request with a stream of topics, or of the demo: 200 with events, 204 if every topic is closed and the position is past
@@ -132,7 +126,7 @@ async function subscribe(
 
 /** Any status but 200 ends a browser's EventSource for good, so a temporary error is a stream that ends with a reconnection time. */
 function retryLater(c: Context, cause: unknown): Response {
-  if (!(cause instanceof AppError) || !temporary.includes(cause.code)) throw cause
+  if (!(cause instanceof AppError) || !cause.isTemporary) throw cause
   if (!c.req.header('accept')?.includes('text/event-stream')) throw cause
   return c.body(encodeEnding(jitter(6000)) as Uint8Array<ArrayBuffer>, 200, headers)
 }
