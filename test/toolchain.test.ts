@@ -1,8 +1,9 @@
 import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { existsSync, readFileSync, symlinkSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { linkModules } from './server/modules.ts'
 import { cleanUp, folder, freePort } from './server/server.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -22,13 +23,7 @@ afterEach(cleanUp)
 function clone({ hasNode }: { hasNode: boolean }): string {
   const made = folder()
   for (const name of ['package.json', 'src', 'public', 'test']) symlinkSync(join(root, name), join(made, name))
-  const modules = join(root, 'node_modules')
-  mkdirSync(join(made, 'node_modules', '.bin'), { recursive: true })
-  for (const name of readdirSync(modules))
-    if (!name.startsWith('.') && (hasNode || !/^node-(bin-)?(linux|darwin)-/.test(name)))
-      symlinkSync(join(modules, name), join(made, 'node_modules', name))
-  for (const name of readdirSync(join(modules, '.bin')))
-    if (name !== 'node') symlinkSync(join(modules, '.bin', name), join(made, 'node_modules', '.bin', name))
+  linkModules(made, (path) => path !== '.bin/node' && (hasNode || !/^node-(bin-)?(linux|darwin)-/.test(path)))
   return made
 }
 
