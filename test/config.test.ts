@@ -151,9 +151,12 @@ describe('the configuration', () => {
       expect([host, isLoopback(host)]).toEqual([host, false])
   })
 
-  test('is documented in the README: every setting with its default', () => {
-    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-    for (const [name, { defaultText, description }] of Object.entries(settings))
-      expect(readme).toContain(`| \`${name}\` | \`${defaultText}\` | ${description} |`)
+  test('is documented in its guide: a table of all settings with their defaults, in this order', () => {
+    const guide = readFileSync(new URL('../src/README.md', import.meta.url), 'utf8')
+    const [table] = /^\| `PORT` .*?\n\n/ms.exec(guide) ?? []
+    const rows = Object.entries(settings).map(
+      ([name, { defaultText, description }]) => `| \`${name}\` | \`${defaultText}\` | ${description} |`,
+    )
+    expect(table).toBe(`${rows.join('\n')}\n\n`)
   })
 })

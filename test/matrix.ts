@@ -4,7 +4,7 @@ import type { Reporter, TestCase, TestModule } from 'vitest/node'
 const OF_THE_SUITE =
   /(?:^| > )over ((?!Redis > ).+?), (?:the demo|\/send|topics|a streamed body|a long poll|\/topics|a stream|the rest) > /
 
-/** Prints after a run how the cases of the http suite went on each runtime: the table of the README. */
+/** Prints after a run how the cases of the http suite went on each runtime: the table of the guide to the runtimes. */
 export default class Matrix implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const rows = modules

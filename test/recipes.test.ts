@@ -1,73 +1,168 @@
-import { spawn, spawnSync } from 'node:child_process'
-import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
-import { dirname } from 'node:path'
-import process from 'node:process'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Reader } from './reader.ts'
-import { cleanUp, freePort, type Server, start } from './server/server.ts'
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { chromium } from './browser/chromium.ts'
+import { Clone } from './recipes/clone.ts'
+import { type Block, blocksOf, fileOf, guides, root } from './recipes/guide.ts'
+import { programs } from './recipes/programs.ts'
+import { type Step, steps } from './recipes/steps.ts'
+import { Terminals } from './recipes/terminal.ts'
+import { cleanUp } from './server/server.ts'
 
-const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-const recipes = [...readme.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, text]) => text!)
-const without = ['bash', 'curl', 'sed', 'seq'].find((name) => spawnSync(name, ['--version']).error)
+const missing = ['bash', 'curl', 'sed', 'seq', 'openssl'].filter((name) => spawnSync(name, ['--help']).error)
+const without = missing.length > 0 ? `needs ${missing.join(', ')}, which this machine does not have` : ''
 
-let server: Server
-
-beforeAll(async () => {
-  server = await start()
-})
 afterAll(cleanUp)
 
-/** Runs a recipe of the README unchanged except for its ports, and ends what it leaves running. */
-async function follow(recipe: string): Promise<string> {
-  const text = recipe.replaceAll('localhost:3000', `127.0.0.1:${server.port}`).replaceAll('8000', `${await freePort()}`)
-  const shell = spawn('bash', ['-c', text], {
-    env: { PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    detached: true,
-  })
-  let said = ''
-  for (const pipe of [shell.stdout, shell.stderr]) pipe.setEncoding('utf8').on('data', (part) => (said += part))
-  const [code] = await once(shell, 'exit')
-  try {
-    process.kill(-shell.pid!, 'SIGTERM')
-  } catch {
-    // Nothing is left running.
-  }
-  expect([code, said]).toEqual([0, said])
-  return said
-}
+const blocksIn = (guide: string, language: string) => blocksOf(guide).filter((block) => block.language === language)
 
-const recipeWith = (text: string) => recipes.find((recipe) => recipe.includes(text))!
-
-describe('a recipe of the README', () => {
-  test.skipIf(without)(
-    `pipes an event stream into a topic that others watch${without ? `: needs ${without}` : ''}`,
-    async () => {
-      const response = await fetch(`${server.url}/event?topic=ai/*`)
-      const reader = new Reader().follow(response.body!)
-      // The stand-in needs a moment until it listens, which a person spends typing.
-      await follow(recipeWith('ai/answer-1').replace('\ncurl -sN', '\nsleep 1\ncurl -sN'))
-      await expect.poll(() => reader.control('closed')).toEqual([{ topic: 'ai/answer-1' }])
-      const words = 'Every word arrives as it is said'.split(' ')
-      expect(reader.data).toEqual([...words.map((token) => JSON.stringify({ token })), '[DONE]'])
-      await response.body!.cancel().catch(() => {})
+describe.skipIf(without)(`the commands of a guide${without && ` (skipped: ${without})`}`, { concurrent: true }, () => {
+  test.for(Object.keys(steps))(
+    '%s, pasted block after block, show what the guide says',
+    {
+      timeout: 180_000,
+    },
+    async (guide, { onTestFinished }) => {
+      const clone = await Clone.make()
+      const terminals = new Terminals(clone)
+      onTestFinished(() => terminals.close())
+      for (const [i, block] of blocksIn(guide, 'sh').entries()) {
+        const step = steps[guide]![i]!
+        const where = `${guide}:${block.line}`
+        expect(block.text, where).toContain(step.block)
+        if (step.unless) {
+          console.log(`${where} is not run: ${step.unless}`)
+          continue
+        }
+        if (step.alone) await terminals.close()
+        const text = clone.withFreePorts(block.text)
+        if (step.stays) await terminals.open().leave(text, whatShows(step))
+        else expect(await terminals.current().paste(text), where).toMatch(whatShows(step))
+      }
     },
   )
+})
 
-  test.skipIf(without)(`publishes 100,000 lines, none twice${without ? `: needs ${without}` : ''}`, async () => {
-    const recipe = recipeWith('seq 100000')
-    const taken = JSON.parse(await follow(recipe))
-    expect(taken).toMatchObject({ taken: 100_000, topic: 'numbers' })
-    expect(JSON.parse(await follow(recipe))).toEqual({ ...taken, duplicates: 100_000 })
+test('every block of commands has a step', () => {
+  for (const guide of guides) {
+    const listed = steps[guide] ?? []
+    const blocks = blocksIn(guide, 'sh').map(({ text }, i) =>
+      text.includes(listed[i]?.block ?? '\0') ? listed[i]!.block : text,
+    )
+    expect([guide, blocks]).toEqual([guide, listed.map(({ block }) => block)])
+  }
+})
+
+test('commands can be pasted into bash, and into the zsh of macOS, which takes no comments and expands ? and * outside of quotes', () => {
+  for (const guide of guides)
+    for (const { text, line } of blocksIn(guide, 'sh'))
+      for (const command of text.replace(/'[^']*'|"[^"]*"/g, '').split('\n'))
+        expect([guide, line, command]).toEqual([guide, line, expect.not.stringMatching(/(^|\s)#|localhost\S*[?*]/)])
+})
+
+describe('the programs of the guides', () => {
+  let clone: Clone
+  const names = guides.flatMap((guide) => blocksIn(guide, 'ts').map(fileOf))
+
+  beforeAll(async () => {
+    clone = await Clone.make()
+    for (const guide of guides) for (const block of blocksIn(guide, 'ts')) save(block, clone)
   })
 
-  test.skipIf(without)(`publishes, polls, lists and deletes${without ? `: needs ${without}` : ''}`, async () => {
-    const publish = recipeWith('"key":"m-1"').split('\n').slice(1).join('\n')
-    expect(await follow(publish)).toContain('"ids"')
-    expect(await follow(recipeWith('wait=30'))).toContain('"data":"plain text"')
-    const { lastId } = (await (await fetch(`${server.url}/topics/chat/room-1`)).json()) as { lastId: string }
-    const said = await follow(`ID=${lastId}\n${recipeWith('-X DELETE')}`)
-    expect(said).toContain('"topic":"chat/room-1","erased":1}')
+  test('have names, and each is run', () => {
+    expect(names.sort()).toEqual([...Object.keys(programs), 'server.ts'].sort())
+  })
+
+  test('are type-checked', () => {
+    writeFileSync(join(clone.path, 'guides.json'), '{"extends":"./tsconfig.json","include":["*.ts"]}')
+    const tsc = join(root, 'node_modules', '.bin', 'tsc')
+    const { stdout, status } = spawnSync(tsc, ['-p', 'guides.json'], { cwd: clone.path, encoding: 'utf8' })
+    expect([stdout, status]).toEqual(['', 0])
+  })
+
+  test.each(Object.keys(programs))('%s does what the guide says', (name) => {
+    const { check, shows } = programs[name]!
+    const args = ['--input-type=module', '--eval', check]
+    const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: clone.path, env: clone.env, encoding: 'utf8' })
+    expect([stdout, stderr]).toEqual([shows, ''])
+  })
+
+  test('npm install makes the folder importable in another project', async () => {
+    const terminals = new Terminals(clone)
+    const printed = await terminals.current().paste(`mkdir ../my-app
+cd ../my-app
+npm init -y > /dev/null
+npm pkg set type=module
+npm install ../tidings
+echo "import { Hub } from 'tidings'; import { openSqlite } from 'tidings/sqlite'; console.log(typeof Hub, typeof openSqlite)" > app.ts
+${process.execPath} app.ts`)
+    await terminals.close()
+    expect(printed).toContain('function function')
+  })
+
+  describe.skipIf(chromium.missing)(`in a browser${chromium.missing && ` (skipped: ${chromium.missing})`}`, () => {
+    let terminals: Terminals
+
+    beforeEach(() => {
+      terminals = new Terminals(clone)
+    })
+    afterEach(() => Promise.all([terminals.close(), chromium.leave()]))
+    afterAll(() => chromium.quit())
+
+    test('the page of server.ts shows what a visitor says, again after a reload, and to others', async () => {
+      const terminal = terminals.current()
+      await terminal.paste(
+        clone.withFreePorts(
+          'npm run node server.ts &\ncurl -s --retry 20 --retry-delay 1 --retry-connrefused localhost:3001',
+        ),
+      )
+      const url = clone.withFreePorts('http://localhost:3001')
+      const said = ['hello', 'a <b>second</b> message']
+      const [page, other] = [await chromium.newPage(), await chromium.newPage()]
+      await Promise.all([page.goto(url), other.goto(url)])
+      for (const text of said) {
+        await page.fill('input', text)
+        await page.keyboard.press('Enter')
+        await expect.poll(() => page.locator('li').allTextContents()).toContain(text)
+      }
+      await page.reload()
+      for (const each of [page, other]) await expect.poll(() => each.locator('li').allTextContents()).toEqual(said)
+    })
+
+    test('the script of a page logs what is published to its topics', async () => {
+      const terminal = terminals.current()
+      await terminal.paste('LOG=memory: npm start &')
+      await terminal.paste(
+        clone.withFreePorts('curl -s --retry 20 --retry-delay 1 --retry-connrefused localhost:3000/ready'),
+      )
+      const page = await chromium.newPage()
+      const logged: string[] = []
+      page.on('console', (message) => logged.push(message.text()))
+      await page.goto(clone.withFreePorts('http://localhost:3000'))
+      const [script] = blocksIn('src/routes/README.md', 'js')
+      await page.evaluate(script!.text)
+      const readers = async () =>
+        (await (await fetch(clone.withFreePorts('http://localhost:3000/ready'))).json()).readers
+      await expect.poll(readers).toBe(2) // that of the page itself, and that of the script
+      await terminal.paste(clone.withFreePorts(`curl -s --json '{"data":"a"}' 'localhost:3000/send?topic=chat/1'`))
+      await terminal.paste(
+        clone.withFreePorts(`curl -s --json '{"data":"b","event":"said"}' 'localhost:3000/send?topic=news'`),
+      )
+      await expect.poll(() => logged).toEqual([expect.stringMatching(/^\w+-1 a$/), 'said b'])
+    })
   })
 })
+
+/** A pattern for everything that a step shows, in this order. */
+function whatShows({ shows = [] }: Step): RegExp {
+  const parts = shows.map((part) =>
+    typeof part === 'string' ? part.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&') : part.source,
+  )
+  return new RegExp(parts.join('[^]*?'), 'm')
+}
+
+function save(block: Block, clone: Clone): void {
+  const name = fileOf(block)
+  if (name) writeFileSync(join(clone.path, name), clone.withFreePorts(block.text))
+}

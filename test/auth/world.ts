@@ -37,7 +37,7 @@ const KEPT = ['$secrets', '$tickets']
 export const ANONYMOUS = 'willow'
 
 /**
- * Whether a pattern or a topic matches a topic, as the README describes it and without code of src: `*` stands for one segment, a
+ * Whether a pattern or a topic matches a topic, as the guide of the routes describes it and without code of src: `*` stands for one segment, a
  * last `**` for one or more, and the hub's own topics match only by the name of their first segment.
  */
 export function matches(pattern: string, topic: string): boolean {

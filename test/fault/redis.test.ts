@@ -484,10 +484,10 @@ describe.skipIf(withoutRedis)(
       await log.close()
     })
 
-    test('needs no more rights on its server than the README lists', async () => {
+    test('needs no more rights on its server than the guide lists', async () => {
       const server = await serve()
       const [, rule] = /^ACL SETUSER (tidings .*)$/m.exec(
-        readFileSync(`${import.meta.dirname}/../../README.md`, 'utf8'),
+        readFileSync(`${import.meta.dirname}/../../src/log/README.md`, 'utf8'),
       )!
       await server.command([
         'ACL',

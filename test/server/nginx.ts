@@ -8,13 +8,13 @@ import { folder, freePort } from './server.ts'
 export const withoutNginx =
   spawnSync('nginx', ['-v']).status === 0 ? '' : 'needs nginx, which this machine does not have'
 
-/** Starts nginx with the README's configuration, in front of nodes on these ports of 127.0.0.1. */
+/** Starts nginx with the configuration of the guide, in front of nodes on these ports of 127.0.0.1. */
 export async function startNginx([one, other]: readonly number[]): Promise<{ port: number; stop(): Promise<void> }> {
   const port = await freePort()
   const place = folder()
-  const readme = readFileSync(join(import.meta.dirname, '..', '..', 'README.md'), 'utf8')
+  const guide = readFileSync(join(import.meta.dirname, '..', '..', 'src', 'adapters', 'README.md'), 'utf8')
   const here = /```nginx\n(.*?)```/s
-    .exec(readme)![1]!
+    .exec(guide)![1]!
     .replace('listen 80;', `listen 127.0.0.1:${port};`)
     .replace('node-1:3000', `127.0.0.1:${one}`)
     .replace('node-2:3000', `127.0.0.1:${other}`)

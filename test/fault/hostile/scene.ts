@@ -86,7 +86,7 @@ export class Scene {
   static async of(runtime: Runtime, readers: number): Promise<Scene> {
     const collect = pathToFileURL(`${import.meta.dirname}/collect.ts`)
     const log = { LOG: `sqlite:${folderInMemory()}/hub.db` }
-    // The README's setting against long pauses, and what `#memory` needs.
+    // The setting of the adapters' guide against long pauses, and what `#memory` needs.
     const collected = runtime === node && { NODE_OPTIONS: `--max-semi-space-size=8 --expose-gc --import=${collect}` }
     const scene = new Scene(runtime, await start({ ...settings, ...log, ...collected }, runtime))
     await scene.#warm(readers)
