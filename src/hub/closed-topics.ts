@@ -30,6 +30,11 @@ export class ClosedTopics {
     this.#filter = filter
   }
 
+  /** Whether a look has found a close that the reader has yet to be told of. */
+  get hasFound(): boolean {
+    return this.#found.size > 0
+  }
+
   /** Whether the reader has been told that all its topics are closed. Never with a pattern. */
   get isComplete(): boolean {
     return this.#filter.patterns.length === 0 && this.#reported.size === this.#filter.topics.size

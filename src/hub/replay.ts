@@ -62,6 +62,11 @@ export class Replay {
     this.#gapTo = 0
   }
 
+  /** Whether the reader is counted among those that receive history. */
+  get isCounted(): boolean {
+    return this.#isCounted
+  }
+
   /** Counts the reader among those that receive history, or no longer. */
   count(isBehind: boolean): void {
     if (this.#isCounted === isBehind) return

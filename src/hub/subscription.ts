@@ -77,7 +77,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#context.wheel.add(this, this.nextTick)
     const opened = this.#cursor.open(lookup, this.stream)
     if (opened) this.#begin(opened)
-    if (this.#isEndingAtOnce) this.#cursor.clearOwed()
+    if (this.#isEndingAtOnce()) this.#cursor.clearOwed()
     this.#replay.count(!opened)
   }
 
@@ -244,18 +244,18 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   #next(): Uint8Array | undefined {
     const cursor = this.#cursor
-    if (cursor.isOpen && !this.#isEndingAtOnce) cursor.oweCloses()
+    if (cursor.closed.hasFound && cursor.isOpen && !this.#isEndingAtOnce()) cursor.oweCloses()
     if (!cursor.owesNothing) return cursor.takeOwed()
     if (cursor.isOpen && cursor.closed.isComplete) return this.#endWith(encodeEnding(this.#context.retryMs))
-    if (this.#ending && (cursor.position >= this.#ending.head || this.#isBehind))
+    if (this.#ending && (cursor.position >= this.#ending.head || this.#isBehind()))
       return this.#endWith(this.#ending.bytes)
     if (this.#waitsForTurn) return
     const isReady = this.#replay.isReady
-    if (this.#isBehind && !isReady) return this.#startReplay()
+    if (this.#isBehind() && !isReady) return this.#startReplay()
     const chunk = isReady ? this.#replay.take() : this.#chunk()
     if (!chunk) return this.#rest()
     cursor.pass(chunk)
-    if (!this.#isBehind) this.#replay.count(false)
+    if (this.#replay.isCounted && !this.#isBehind()) this.#replay.count(false)
     const isEnough = chunk.full && !(this.#isLive && chunk.bytes)
     if (isEnough) this.#continueLater()
     if (chunk.bytes) return this.#hand(chunk, chunk.bytes)
@@ -273,7 +273,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   /** Whether only the log can tell what comes next. */
-  get #isBehind(): boolean {
+  #isBehind(): boolean {
     return !this.#cursor.isOpen || this.#cursor.position < this.#replay.floor
   }
 
@@ -331,7 +331,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   /** Whether the stream ends without anything more. */
-  get #isEndingAtOnce(): boolean {
+  #isEndingAtOnce(): boolean {
     return this.#ending?.head === 0
   }
 
@@ -368,7 +368,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     if (this.#replay.isLossNew(page) || cursor.mustLookAgain) await this.look()
     // After an erasure, or a change of topics, the page is read again.
     const isStale = edition !== this.#context.window.edition || selection.filter !== this.#group.selection.filter
-    if (this.#ended || this.#isEndingAtOnce || isStale) return
+    if (this.#ended || this.#isEndingAtOnce() || isStale) return
     if (!cursor.isOpen) {
       const opened = cursor.openFrom(page, this.stream)
       this.#begin(opened)
