@@ -3,9 +3,9 @@ import type { Hub } from '../hub/hub.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { authorize, type Grant, isWithin, openGrant } from './authorize.ts'
+import { OpenCounts } from './counts.ts'
 import { bearerOf, type Cookies, cookieOf, cookiesOf, isEqual, sha256 } from './credentials.ts'
 import { type ApiKey, type AuthOptions, hasKeys } from './options.ts'
-import { Readers } from './readers.ts'
 import { Revocations, type Revoked } from './revocations.ts'
 import { Streams } from './streams.ts'
 import { Tickets } from './tickets.ts'
@@ -34,7 +34,7 @@ export class Auth {
   readonly #tokens: Tokens
   readonly #revocations: Revocations
   readonly #streams = new Streams()
-  readonly #readers = new Readers()
+  readonly #readers = new OpenCounts('too_many_readers', 'open a stream')
   readonly #maxStreamsOf: number
   /** Open streams with a `source`: while there are any, keys are read again periodically. */
   #keyedStreams = 0
@@ -123,6 +123,11 @@ export class Auth {
     await this.#revocations.revoke(revoked)
   }
 
+  /** Names the subject of a token or the API key whose bounds a grant counts against; undefined without one. */
+  ownerOf(grant: Grant): string | undefined {
+    return grant.subject === undefined ? undefined : ownerOf(grant)
+  }
+
   /**
    * Counts a stream of a subject, before it is open.
    *
@@ -130,8 +135,8 @@ export class Auth {
    * @throws AppError `too_many_readers`
    */
   countStream(grant: Grant): () => void {
-    if (grant.subject === undefined) return () => {}
-    return this.#readers.add(ownerOf(grant), this.#maxStreamsOf, 'by this grant')
+    const owner = this.ownerOf(grant)
+    return owner === undefined ? () => {} : this.#readers.add(owner, this.#maxStreamsOf, 'by this grant')
   }
 
   /** Ends an open stream when its grant becomes invalid, at once if it became so while the stream was opened. */
