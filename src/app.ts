@@ -1,6 +1,7 @@
 import { type Context, type Handler, Hono } from 'hono'
 import { cors } from 'hono/cors'
 import { Auth } from './auth/auth.ts'
+import { Bodies } from './auth/bodies.ts'
 import { Clients } from './auth/clients.ts'
 import { type CheckRequest, guarded } from './auth/guard.ts'
 import { secured, secureHeaders, secureJson } from './auth/headers.ts'
@@ -54,7 +55,7 @@ export function createApp({
   const { hub: topics, body, stream, maxBatch, corsOrigins } = config
   const headers = secureHeaders(corsOrigins.length > 0)
   const door = makeDoor({
-    ...{ hub, auth, clients, limits: { topics, body, stream, maxBatch } },
+    ...{ hub, auth, clients, bodies: new Bodies(config.streamedBodies), limits: { topics, body, stream, maxBatch } },
     base: publicBase(config.basePath, (c) => clients.isFromProxy(c)),
     json: secureJson(headers),
   })

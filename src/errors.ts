@@ -47,6 +47,7 @@ export const statuses = {
   topic_invalid: 400,
   topic_missing: 400,
   topic_too_long: 413,
+  too_many_bodies: 429,
   too_many_fields: 413,
   too_many_readers: 429,
   too_many_replays: 429,

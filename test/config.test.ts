@@ -18,6 +18,7 @@ describe('the configuration', () => {
       body: { maxBodyBytes: 65_536, bodyTimeoutMs: 30_000, maxFormValues: 200 },
       maxBatch: 1000,
       stream: { maxStreamItems: 1_000_000, streamIdleMs: 60_000, maxStreamMs: 3_600_000 },
+      streamedBodies: { max: 1000, maxPerToken: 100 },
       clients: {},
       auth: defaultAuthOptions,
       corsOrigins: [],
@@ -44,6 +45,7 @@ describe('the configuration', () => {
     expect(parseConfig({ OPEN: 'true', PUBLISH_RATE: 'none', MAX_READERS_PER_ADDRESS: '5' }).clients).toEqual({
       maxReadersPerAddress: 5,
     })
+    expect(parseConfig({ OPEN: 'true' }).streamedBodies).toEqual({ max: 1000, maxPerToken: 100, maxPerAddress: 100 })
     expect(parseConfig({ PUBLISH_RATE: '7' }).clients).toEqual({ publishRate: 7 })
   })
 

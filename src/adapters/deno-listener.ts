@@ -10,7 +10,7 @@ interface DenoServer {
 }
 
 export interface DenoInfo {
-  readonly remoteAddr: { readonly hostname: string }
+  readonly remoteAddr: { readonly hostname: string; readonly port: number }
 }
 
 type Handler = (request: Request, info: DenoInfo) => Response | Promise<Response>

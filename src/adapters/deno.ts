@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts'
 import { type Connection, envOf } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { answerPulled } from './carrier.ts'
+import { closedPeers } from './closed-peers.ts'
 import { type DenoInfo, DenoListener } from './deno-listener.ts'
 import { readFile } from './files.ts'
 import { openAuth } from './keys.ts'
@@ -25,7 +26,11 @@ export async function serve(config: Config): Promise<Running> {
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, writeLine })
   const isNative = config.carrier === 'native'
   const listener = await listen(config, (request, { remoteAddr }) => {
-    const connection: Connection = { address: remoteAddr.hostname }
+    const connection: Connection = {
+      address: remoteAddr.hostname,
+      // The signal of a request whose body came after its headers fires only once the response is written.
+      whenClosed: (call) => closedPeers.watch(remoteAddr.hostname, remoteAddr.port, call),
+    }
     return isNative
       ? answerPulled(request, connection, (env) => app.fetch(request, env))
       : app.fetch(request, envOf(connection))

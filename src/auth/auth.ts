@@ -3,10 +3,10 @@ import type { Hub } from '../hub/hub.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { authorize, type Grant, isWithin, openGrant } from './authorize.ts'
+import { OpenCounts } from './counts.ts'
 import { bearerOf, type Cookies, cookieOf, cookiesOf, isEqual, notBearer, sha256 } from './credentials.ts'
 import { type AuthOptions, hasKeys } from './options.ts'
 import { isOfApiKey, ownerOf, sourceOf } from './owner.ts'
-import { Readers } from './readers.ts'
 import { Revocations, type Revoked } from './revocations.ts'
 import { type Stream, Streams } from './streams.ts'
 import { Tickets } from './tickets.ts'
@@ -32,7 +32,7 @@ export class Auth {
   readonly #tokens: Tokens
   readonly #revocations: Revocations
   readonly #streams = new Streams()
-  readonly #readers = new Readers()
+  readonly #readers = new OpenCounts('too_many_readers', 'open a stream')
   readonly #maxStreamsOf: number
   /** Open streams with a `source`: while there are any, keys are read again periodically. */
   #keyedStreams = 0
@@ -130,6 +130,11 @@ export class Auth {
     await this.#revocations.revoke(revoked)
   }
 
+  /** Names the subject of a token or the API key whose bounds a grant counts against; undefined without one. */
+  ownerOf(grant: Grant): string | undefined {
+    return grant.subject === undefined ? undefined : ownerOf(grant)
+  }
+
   /**
    * Counts a stream of a subject, before it is open.
    *
@@ -137,8 +142,8 @@ export class Auth {
    * @throws AppError `too_many_readers`
    */
   countStream(grant: Grant): () => void {
-    if (grant.subject === undefined) return () => {}
-    return this.#readers.add(ownerOf(grant), this.#maxStreamsOf, 'by this grant')
+    const owner = this.ownerOf(grant)
+    return owner === undefined ? () => {} : this.#readers.add(owner, this.#maxStreamsOf, 'by this grant')
   }
 
   /** Ends an open stream when its grant becomes invalid, at once if it became so while the stream was opened. */

@@ -1,7 +1,8 @@
 import type { Context } from 'hono'
 import { AppError } from '../errors.ts'
 import { clientOf, isTrustedPeer, parseTrusted, type Trusted } from './address.ts'
-import { Readers } from './readers.ts'
+import { OpenCounts } from './counts.ts'
+import { Queues, sleep } from './queues.ts'
 
 /** Limits of one client; a missing one is no limit. */
 export interface ClientLimits {
@@ -24,7 +25,9 @@ export class Clients {
   readonly #trusted: Trusted
   readonly #peerOf: (c: Context) => string | undefined
   readonly #sharedTake: Take
-  readonly #readers = new Readers()
+  readonly #readers = new OpenCounts('too_many_readers', 'open a stream')
+  /** Streamed bodies that wait for the bucket of their address. */
+  readonly #queues = new Queues()
   /** When the bucket of an address is full again, on the clock of `performance.now()`. */
   readonly #fullAt = new Map<string, number>()
   #sweepAt = 0
@@ -84,12 +87,22 @@ export class Clients {
       )
   }
 
-  /** Like `spend`, but waits until the bucket holds a message: for a body that is read as it arrives. */
-  async pace(c: Context, messages: number): Promise<void> {
+  /**
+   * Like `spend`, but waits until the bucket holds a message: for a body that is read as it arrives. The bodies of one address wait one
+   * behind the other, and only the first looks into the bucket: hundreds that look would keep the hub busy, or its Redis.
+   *
+   * @throws the reason of the signal, if it aborts before
+   */
+  async pace(c: Context, messages: number, signal?: AbortSignal): Promise<void> {
     const address = this.#limitedAddressOf(c)
-    const take = () => this.#tryTake(address, messages)
-    for (let waitMs = await take(); waitMs > 0; waitMs = await take())
-      await new Promise((resolve) => setTimeout(resolve, Math.ceil(waitMs)))
+    if (address === undefined) return
+    const leave = await this.#queues.enter(address, signal)
+    try {
+      const take = () => this.#tryTake(address, messages)
+      for (let waitMs = await take(); waitMs > 0; waitMs = await take()) await sleep(Math.ceil(waitMs), signal)
+    } finally {
+      leave()
+    }
   }
 
   /** Takes messages and returns 0, or returns how long to wait until the bucket holds a message. */

@@ -23,6 +23,8 @@ export interface Config {
   readonly maxBatch: number
   /** Limits of streamed bodies. */
   readonly stream: { readonly maxStreamItems: number; readonly streamIdleMs: number; readonly maxStreamMs: number }
+  /** Most streamed bodies at once. */
+  readonly streamedBodies: { readonly max: number; readonly maxPerAddress?: number; readonly maxPerToken: number }
   readonly clients: ClientLimits
   /** Origins whose pages may use this hub, as browsers send them. */
   readonly corsOrigins: readonly string[]
@@ -32,7 +34,7 @@ export interface Config {
   readonly carrier: 'native' | 'stream'
   /** Publish sample messages before listening, until the code that handles them is compiled. */
   readonly warmUp: boolean
-  /** Share of the heap, 0…1, above which new streams are refused. */
+  /** Share of the heap, 0…1, above which new streams and streamed bodies are refused. */
   readonly heapWatermark: number
   readonly auth: AuthOptions
   readonly hub: HubOptions
@@ -81,6 +83,11 @@ export function parseConfig(given: Environment = {}, logs?: LogUrls): Config {
       maxStreamItems: get('MAX_STREAM_ITEMS'),
       streamIdleMs: get('STREAM_IDLE'),
       maxStreamMs: get('MAX_STREAM_TIME'),
+    },
+    streamedBodies: {
+      max: get('MAX_STREAMED_BODIES'),
+      maxPerToken: get('MAX_STREAMED_BODIES_PER_TOKEN'),
+      ...defined({ maxPerAddress: get('MAX_STREAMED_BODIES_PER_ADDRESS') }),
     },
     auth: {
       ...defined({

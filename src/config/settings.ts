@@ -98,7 +98,7 @@ export const settings = {
     v.picklist(['all', 'refused', 'none'], 'all, refused or none'),
   ),
   HEAP_WATERMARK: setting(
-    'Refuse new streams above this percentage of the heap; Node and Deno only',
+    'Refuse new streams and new streamed bodies above this percentage of the heap; Node and Deno only',
     '85',
     wholeNumber(1, 100),
   ),
@@ -145,7 +145,26 @@ export const settings = {
   MAX_BATCH: setting('Reject lists of more messages than this', '1000', wholeNumber(1, 100_000)),
   MAX_STREAM_ITEMS: setting('Stop reading a streamed body after this many items', '1000000', wholeNumber(1)),
   STREAM_IDLE: setting('Stop reading a streamed body that sends nothing for this long', '60s', duration(100, DAY_MS)),
-  MAX_STREAM_TIME: setting('Stop reading a streamed body after this time', '1h', duration(100, DAY_MS)),
+  MAX_STREAM_TIME: setting(
+    'Stop reading a streamed body after this time, which includes its waits for PUBLISH_RATE',
+    '1h',
+    duration(100, DAY_MS),
+  ),
+  MAX_STREAMED_BODIES: setting(
+    'Limit the streamed bodies that are read at the same time; each may hold 400 KiB of memory, on Bun 2 MiB',
+    '1000',
+    wholeNumber(1),
+  ),
+  MAX_STREAMED_BODIES_PER_TOKEN: setting(
+    'Limit the streamed bodies of one token subject or API key that are read at the same time',
+    '100',
+    wholeNumber(1),
+  ),
+  MAX_STREAMED_BODIES_PER_ADDRESS: setting(
+    'Limit the streamed bodies of one client address that are read at the same time; 100 with OPEN=true',
+    'none',
+    optional(wholeNumber(1)),
+  ),
   MAX_TOPICS: setting(
     'Limit the topics and patterns of one stream; a form may hold 100 values more',
     '100',
@@ -210,7 +229,11 @@ export const withSecrets: readonly Setting[] = [...secrets, 'LOG']
 export const memoryDefaults: Partial<Record<Setting, string>> = { RETENTION_COUNT: '100000', RETENTION_BYTES: '64MiB' }
 
 /** Defaults for OPEN=true: limits for each client address. Without OPEN, on loopback or behind a proxy there, all clients share one. */
-export const openDefaults: Partial<Record<Setting, string>> = { MAX_READERS_PER_ADDRESS: '1000', PUBLISH_RATE: '1000' }
+export const openDefaults: Partial<Record<Setting, string>> = {
+  MAX_READERS_PER_ADDRESS: '1000',
+  MAX_STREAMED_BODIES_PER_ADDRESS: '100',
+  PUBLISH_RATE: '1000',
+}
 
 function setting<Schema extends v.GenericSchema<string, unknown>>(
   description: string,

@@ -40,15 +40,18 @@ export class Admission {
    */
   admit(readers: number): void {
     this.assertOpen()
-    const { maxReaders, isShort } = this.#options()
-    if (isShort?.())
-      throw new AppError('overloaded', 'Cannot open a stream: memory is short; come back in a moment', {
-        retryAfterS: 5,
-      })
+    this.assertMemory('open a stream')
+    const { maxReaders } = this.#options()
     if (readers >= maxReaders)
       throw new AppError('too_many_readers', `Cannot open a stream: ${maxReaders} are open, which is the most`, {
         retryAfterS: 5,
       })
+  }
+
+  /** @param purpose follows "Cannot" in the error. @throws AppError `overloaded` while memory is short */
+  assertMemory(purpose: string): void {
+    if (this.#options().isShort?.())
+      throw new AppError('overloaded', `Cannot ${purpose}: memory is short; come back in a moment`, { retryAfterS: 5 })
   }
 
   /** @throws AppError `too_many_replays` if a reader needs history from the log while too many receive theirs */

@@ -150,6 +150,11 @@ export class Hub {
     await this.#checking
   }
 
+  /** Throws while memory is short: for a request that would hold memory for long. @throws AppError `overloaded` */
+  assertMemory(): void {
+    this.#admission.assertMemory('read a streamed body')
+  }
+
   /** Refuses new streams and ends the open ones once what is due is sent. Readers are told to come back at different times. */
   drain(): void {
     this.#admission.drain()

@@ -21,7 +21,7 @@ export interface HubOptions extends MessageLimits, TopicLimits {
   readonly retryMs: number
   /** Most open streams. */
   readonly maxReaders: number
-  /** Whether memory is so short that no new stream is opened, where the runtime can tell. */
+  /** Whether memory is so short that no new stream is opened and no streamed body is read, where the runtime can tell. */
   readonly isShort?: () => boolean
   /** Most readers that receive history from the log at once. A reader that falls behind while it is open is never refused, but counts. */
   readonly maxReplays: number

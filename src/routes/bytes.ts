@@ -12,16 +12,6 @@ export interface BodyLimits {
   readonly bodyTimeoutMs: number
 }
 
-/** Limits of a body that is read while it arrives. */
-export interface StreamLimits {
-  /** Most items. */
-  readonly maxStreamItems: number
-  /** Longest silence. */
-  readonly streamIdleMs: number
-  /** Longest time for the whole body. */
-  readonly maxStreamMs: number
-}
-
 /**
  * Reads a request's whole body, and never more than `maxBodyBytes` into memory.
  *
@@ -60,50 +50,18 @@ export async function readBytes(
 }
 
 /**
- * Reads a request's body chunk by chunk while it arrives.
- *
- * @throws AppError `content_type_unsupported` (compressed); while it is read `stream_idle`, `stream_too_slow`, `body_invalid` (cut off)
- */
-export function readChunks(c: Context, limits: StreamLimits): AsyncIterable<Uint8Array> {
-  refuseCompressed(c.req.raw)
-  return timedChunks(c, limits)
-}
-
-async function* timedChunks(c: Context, { streamIdleMs, maxStreamMs }: StreamLimits): AsyncIterable<Uint8Array> {
-  const chunks = chunksOf(c)
-  if (!chunks) return
-  const endsAt = performance.now() + maxStreamMs
-  try {
-    for (;;) {
-      const left = endsAt - performance.now()
-      const timeoutError = () =>
-        left < streamIdleMs
-          ? new AppError(
-              'stream_too_slow',
-              `Cannot read a stream for more than ${maxStreamMs} ms: send the rest in another request`,
-            )
-          : new AppError('stream_idle', `Cannot wait for more of the stream: no data arrived for ${streamIdleMs} ms`)
-      const { done, value } = await withTimeout(chunks.next(), Math.min(left, streamIdleMs), timeoutError)
-      if (done) return
-      yield value
-    }
-  } finally {
-    chunks.return?.()
-  }
-}
-
-/**
  * The chunks of a request's body; undefined without a body. The unread rest of a web stream stays unread: cancelling the stream closes
  * the connection before the response is sent.
  */
-function chunksOf(c: Context): AsyncIterator<Uint8Array> | undefined {
+export function chunksOf(c: Context): AsyncIterator<Uint8Array> | undefined {
   const connection = connectionOf(c)
   if (connection?.body) return connection.body()
   const reader = c.req.raw.body?.getReader()
   return reader && { next: () => reader.read() as Promise<IteratorResult<Uint8Array>> }
 }
 
-function refuseCompressed(request: Request): void {
+/** @throws AppError `content_type_unsupported` */
+export function refuseCompressed(request: Request): void {
   const encoding = request.headers.get('content-encoding')
   if (!encoding || encoding === 'identity') return
   throw new AppError(
@@ -148,6 +106,12 @@ async function discardRest(chunks: AsyncIterator<Uint8Array>, timeoutError: () =
 /** Timeouts of bodies are handled one a turn: thousands of bodies that began together time out together. */
 const turns = new Turns()
 
+/** Calls `onTimeout` after `ms`, in a turn of its own. @returns a function that cancels the timeout, unless its turn has come */
+export function startTimeout(ms: number, onTimeout: () => void): () => void {
+  const timer = setTimeout(() => void turns.next().then(onTimeout), Math.max(0, ms))
+  return () => clearTimeout(timer)
+}
+
 /**
  * Waits for a read of a body.
  *
@@ -155,16 +119,21 @@ const turns = new Turns()
  */
 export function withTimeout<T>(read: Promise<T>, ms: number, timeoutError: () => AppError): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => void turns.next().then(() => reject(timeoutError())), Math.max(0, ms))
+    const cancelTimeout = startTimeout(ms, () => reject(timeoutError()))
     read.then(
       (value) => {
-        clearTimeout(timer)
+        cancelTimeout()
         resolve(value)
       },
       (cause: unknown) => {
-        clearTimeout(timer)
-        reject(new AppError('body_invalid', 'Cannot read the body: it was cut off', { cause }))
+        cancelTimeout()
+        reject(cutOff(cause))
       },
     )
   })
+}
+
+/** The error of a body whose sender has disconnected. */
+export function cutOff(cause: unknown): AppError {
+  return new AppError('body_invalid', 'Cannot read the body: it was cut off', { cause })
 }

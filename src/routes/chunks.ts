@@ -1,6 +1,8 @@
 /** A buffer holds this many chunks of any size, and more of them if they average a KiB: each costs a hundred bytes and more. */
 const MAX_SMALL_CHUNKS = 100
 const KIB = 1024
+/** A chunk that is a smaller part of its memory than this is copied: Deno reads every chunk into 64 KiB, however short it is. */
+const MIN_PART = 1 / 4
 
 /** Collects the chunks of a byte stream, however small they are. */
 export class ChunkBuffer {
@@ -15,7 +17,8 @@ export class ChunkBuffer {
   push(chunk: Uint8Array): void {
     const { length } = this.#chunks
     if (length >= MAX_SMALL_CHUNKS && length * KIB > this.#length) this.#chunks = [concat(this.#chunks, this.#length)]
-    this.#chunks.push(chunk)
+    const isSmallPart = chunk.byteLength < MIN_PART * chunk.buffer.byteLength
+    this.#chunks.push(isSmallPart ? chunk.slice() : chunk)
     this.#length += chunk.byteLength
   }
 

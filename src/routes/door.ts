@@ -1,15 +1,17 @@
 import type { Context, Handler } from 'hono'
 import type { Auth } from '../auth/auth.ts'
 import { type Action, authorize, type Grant } from '../auth/authorize.ts'
+import type { Bodies } from '../auth/bodies.ts'
 import type { Clients } from '../auth/clients.ts'
 import type { Code } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { TopicLimits } from '../topic.ts'
 import type { Base } from './base.ts'
 import { type Body, readBody } from './body.ts'
-import type { BodyLimits, StreamLimits } from './bytes.ts'
+import type { BodyLimits } from './bytes.ts'
 import { type Items, readItems } from './items.ts'
 import { openStream, type StreamRequest } from './stream.ts'
+import type { StreamLimits } from './streamed-body.ts'
 
 /**
  * A table of routes: paths, as Hono has them, and what each does. The tables of an app get the same door, and nothing else.
@@ -90,8 +92,15 @@ export interface Door {
   readItems(c: Context): Items | undefined
   /** Takes messages, or so many other things that cost as much, out of the rate of the client's address. @throws AppError `rate_limited` */
   spend(c: Context, messages: number): void | Promise<void>
-  /** Waits until the rate of the client's address has room for messages, and takes them out. */
-  pace(c: Context, messages: number): Promise<void>
+  /** Waits until the rate of the client's address has room for messages, and takes them out. @throws the reason of a signal that aborts */
+  pace(c: Context, messages: number, signal?: AbortSignal): Promise<void>
+  /**
+   * Counts a streamed body among those of its address, of its grant and of all, before it is read.
+   *
+   * @returns a function that removes it from the counts
+   * @throws AppError `too_many_bodies`, `overloaded`
+   */
+  countBody(c: Context, grant: Grant): () => void
   /** Makes a JSON response at less cost than `c.json`, and without headers that were set on `c`. */
   json(value: unknown): Response
   /** Answers with a stream, as far as the client's grant allows it, on the carrier of the runtime. See `openStream`. */
@@ -101,10 +110,11 @@ export interface Door {
 /** What a door is made of. */
 export interface DoorParts extends Pick<Door, 'hub' | 'auth' | 'limits' | 'base' | 'json'> {
   readonly clients: Clients
+  readonly bodies: Bodies
 }
 
 export function makeDoor(parts: DoorParts): Door {
-  const { hub, auth, limits, base, json, clients } = parts
+  const { hub, auth, limits, base, json, clients, bodies } = parts
   const itemLimits = { ...limits.stream, maxItemBytes: limits.body.maxBodyBytes }
   return {
     ...{ hub, auth, limits, base, json, authorize },
@@ -112,7 +122,11 @@ export function makeDoor(parts: DoorParts): Door {
     readBody: (c) => readBody(c, limits.body),
     readItems: (c) => readItems(c, itemLimits),
     spend: (c, messages) => clients.spend(c, messages),
-    pace: (c, messages) => clients.pace(c, messages),
+    pace: (c, messages, signal) => clients.pace(c, messages, signal),
+    countBody(c, grant) {
+      hub.assertMemory()
+      return bodies.add(clients.addressOf(c), auth.ownerOf(grant))
+    },
     openStream: (c, request) => openStream(c, request, parts),
   }
 }

@@ -37,11 +37,12 @@ export interface Ingested {
 }
 
 /**
- * Publishes the items of a stream while they arrive: items that arrived together are committed together. The stream is not read during
- * a commit, which slows its sender down to what the log can take.
+ * Publishes the items of a stream while they arrive: items that arrived together are committed together. No item is parsed before the
+ * group that it belongs to is committed next, so a sender is slowed down to the rate of its address and to what the log can take.
  *
- * @throws AppError of the first item that is refused, or that arrived after the grant had become invalid, with `taken` and `lastId`:
- *   all items before it are in the log
+ * @throws AppError of the first item that is refused, or that arrived after the grant had become invalid; `too_many_bodies`, `overloaded`,
+ *   `stream_idle`, `stream_too_slow`, and `body_invalid` if the client has disconnected. Each has `taken` and `lastId`: all items before
+ *   it are in the log
  */
 export async function ingest(door: Door, items: Items, producer: Producer): Promise<Ingested> {
   const { c, grant, topic } = producer
@@ -55,39 +56,40 @@ export async function ingest(door: Door, items: Items, producer: Producer): Prom
   }
   const publish = async (messages: readonly Message[]) => count(await door.hub.publish(messages))
   let size = GROUP.min
-  const publishInGroups = async (messages: readonly Message[]) => {
-    for (let i = 0; i < messages.length; ) {
-      const group = messages.slice(i, i + size)
-      i += group.length
-      await door.pace(c, group.length)
-      await door.auth.assertValid(grant)
-      const began = performance.now()
-      await publish(group).catch(async (error) => {
-        if (!isRefusal(error)) throw error
-        for (const message of group) await publish([message]) // up to the refused one
-      })
-      const isSlow = performance.now() - began > SLOW_COMMIT_MS
-      size = isSlow ? Math.min(2 * size, GROUP.max) : Math.max(size / 2, GROUP.min)
-    }
+  const publishGroup = async (group: readonly Message[]) => {
+    await door.pace(c, group.length, items.signal)
+    await door.auth.assertValid(grant)
+    items.signal.throwIfAborted()
+    const began = performance.now()
+    await publish(group).catch(async (error) => {
+      if (!isRefusal(error)) throw error
+      for (const message of group) await publish([message]) // up to the refused one
+    })
+    const isSlow = performance.now() - began > SLOW_COMMIT_MS
+    size = isSlow ? Math.min(2 * size, GROUP.max) : Math.max(size / 2, GROUP.min)
   }
+  let release = () => {}
   try {
     // Each item is authorized when it arrives. A client that may publish nothing at all is refused before it sends.
     if (topic !== undefined) authorizePublish(door, grant, topic)
     else if (grant.publish.length === 0) door.authorize(grant, 'publish', '**')
+    release = door.countBody(c, grant)
     let index = 0
+    const parse = (item: unknown) => toMessage(door, item, producer, index++)
     let isIncomplete = false
-    for await (const group of items) {
-      const messages: Message[] = []
-      isIncomplete = group.at(-1) === INCOMPLETE
-      const complete = isIncomplete ? group.slice(0, -1) : group
-      const refusal = firstRefusal(complete, (item) => messages.push(toMessage(door, item, producer, index++)))
-      await publishInGroups(messages)
+    for (let group = await nextGroup(items, size, parse); group; group = await nextGroup(items, size, parse)) {
+      const { messages, refusal } = group
+      isIncomplete = group.isIncomplete
+      if (messages.length > 0) await publishGroup(messages)
       if (refusal) throw refusal
     }
     return { taken, ...(duplicates > 0 && { duplicates }), ...(isIncomplete && { incomplete: true }), lastId }
   } catch (error) {
     if (!(error instanceof AppError)) throw error
     throw error.at(`item ${taken} of the stream`, { taken, lastId })
+  } finally {
+    items.close()
+    release()
   }
 }
 
@@ -96,14 +98,26 @@ export function authorizePublish(door: Door, grant: Grant, topic: string): void 
   if (!isOwn(parseTopic(topic))) door.authorize(grant, 'publish', topic)
 }
 
-/** Calls `use` with each item until it throws, and returns the error. */
-function firstRefusal<T>(items: readonly T[], use: (item: T) => void): unknown {
+interface Group {
+  readonly messages: readonly Message[]
+  /** The error of the first refused item; the items after it are not published. */
+  readonly refusal?: unknown
+  /** The body ended inside an item. */
+  readonly isIncomplete: boolean
+}
+
+/** Makes messages of the next items. Only the messages outlive this: parsed items can be many times as large as their text. */
+async function nextGroup(items: Items, size: number, parse: (item: unknown) => Message): Promise<Group | undefined> {
+  const group = await items.next(size)
+  if (!group) return
+  const isIncomplete = group.at(-1) === INCOMPLETE
+  const messages: Message[] = []
   try {
-    for (const item of items) use(item)
-  } catch (error) {
-    return error
+    for (const item of isIncomplete ? group.slice(0, -1) : group) messages.push(parse(item))
+    return { messages, isIncomplete }
+  } catch (refusal) {
+    return { messages, refusal, isIncomplete }
   }
-  return
 }
 
 function toMessage(door: Door, item: unknown, { grant, topic, key }: Producer, index: number): Message {

@@ -1,57 +1,126 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import type { Context } from 'hono'
 import { AppError } from '../errors.ts'
-import { readChunks, type StreamLimits } from './bytes.ts'
+import { TURN_MS, Turns } from '../turn.ts'
 import { ChunkBuffer } from './chunks.ts'
 import { isTruncatedJson, parseJson } from './json.ts'
 import { essenceOf, refuseCharset } from './media-type.ts'
-import { messageAsWritten } from './written.ts'
+import { StreamedBody, type StreamLimits } from './streamed-body.ts'
+import { copied, messageAsWritten } from './written.ts'
 
 /** Stands for an item that the end of the body cuts off. */
 export const INCOMPLETE = Symbol('incomplete')
 
-/**
- * The items of a body that streams, in groups that arrived together. The error of an unreadable item takes its place and is the last
- * item; `INCOMPLETE` is the last item of a body that ends inside an item.
- */
-export type Items = AsyncIterable<readonly unknown[]>
+/** The items of a body that streams. Only the items that a caller asks for are parsed; everything behind them stays bytes. */
+export interface Items {
+  /** Aborts when no further item may be published: the client has disconnected, or the time of the body is over. */
+  readonly signal: AbortSignal
+  /**
+   * Resolves with items that have arrived, at least one and at most `max`, or with nothing at the end. The error of an unreadable item
+   * takes its place and is the last item; `INCOMPLETE` is the last item of a body that ends inside an item.
+   *
+   * @throws AppError of `StreamedBody.take`
+   */
+  next(max: number): Promise<readonly unknown[] | undefined>
+  /** Stops reading the body. */
+  close(): void
+}
+
+/** Parses the items of one content type. Bytes of an item that is not complete yet are kept for the next call. */
+interface Parser {
+  /** How many of the bytes hold at most `max` items: all of them, or the bytes up to the end of an item. */
+  lengthOf(bytes: Uint8Array, max: number): number
+  /** Returns the items that end in these bytes. */
+  parse(bytes: Uint8Array): unknown[]
+  /** Returns the item that ends with the body, or `INCOMPLETE`, or nothing. */
+  end(): unknown
+}
 
 /**
  * Reads the items of an NDJSON or event stream body while it arrives; undefined for other content types.
  *
- * @throws AppError of `readChunks` and `refuseCharset`; the items may hold `body_invalid`, `body_too_large`, `encoding_invalid` and `stream_too_long`
+ * @throws AppError of `StreamedBody` and `refuseCharset`; the items may hold `body_invalid`, `body_too_large`, `encoding_invalid` and `stream_too_long`
  */
 export function readItems(c: Context, limits: StreamLimits & { readonly maxItemBytes: number }): Items | undefined {
   const contentType = c.req.raw.headers.get('content-type') ?? ''
   const type = essenceOf(contentType)
-  const parse = type === 'application/x-ndjson' ? parseLines : type === 'text/event-stream' ? parseEvents : undefined
-  if (parse) refuseCharset(contentType)
-  return parse && bounded(parse(readChunks(c, limits), limits.maxItemBytes), limits.maxStreamItems)
+  const makeParser =
+    type === 'application/x-ndjson' ? lineParser : type === 'text/event-stream' ? eventParser : undefined
+  if (makeParser) refuseCharset(contentType)
+  return (
+    makeParser && new ParsedItems(new StreamedBody(c, limits), makeParser(limits.maxItemBytes), limits.maxStreamItems)
+  )
 }
 
-async function* bounded(items: Items, maxItems: number): Items {
-  let count = 0
-  for await (const group of items) {
-    count += group.at(-1) === INCOMPLETE ? group.length - 1 : group.length
-    if (count <= maxItems) yield group
-    else {
-      const error = new AppError(
-        'stream_too_long',
-        `Cannot publish more than ${maxItems} items of one stream: send the rest in another request`,
-      )
-      yield [...group.slice(0, maxItems - count), error]
+/** Bodies that hold many bytes and few items share turns of the event loop. */
+const turns = new Turns()
+
+class ParsedItems implements Items {
+  readonly #body: StreamedBody
+  readonly #parser: Parser
+  readonly #maxItems: number
+  #left: number
+  #hasEnded = false
+
+  constructor(body: StreamedBody, parser: Parser, maxItems: number) {
+    this.#body = body
+    this.#parser = parser
+    this.#maxItems = this.#left = maxItems
+  }
+
+  get signal(): AbortSignal {
+    return this.#body.signal
+  }
+
+  async next(max: number): Promise<readonly unknown[] | undefined> {
+    const wanted = Math.min(max, this.#left + 1) // one more shows whether the body is too long
+    let began = performance.now()
+    while (!this.#hasEnded) {
+      const items = await this.#parseNext(wanted)
+      if (items.length > 0) return this.#bounded(items)
+      if (performance.now() - began < TURN_MS) continue
+      await turns.next()
+      began = performance.now()
     }
+    return
+  }
+
+  close(): void {
+    this.#body.close()
+  }
+
+  async #parseNext(max: number): Promise<unknown[]> {
+    const bytes = await this.#body.take((bytes) => this.#parser.lengthOf(bytes, max))
+    if (bytes) return this.#parser.parse(bytes)
+    this.#hasEnded = true
+    const last = this.#parser.end()
+    return last === undefined ? [] : [last]
+  }
+
+  #bounded(items: readonly unknown[]): readonly unknown[] {
+    const left = this.#left
+    this.#left -= items.at(-1) === INCOMPLETE ? items.length - 1 : items.length
+    if (this.#left >= 0) return items
+    const error = new AppError(
+      'stream_too_long',
+      `Cannot publish more than ${this.#maxItems} items of one stream: send the rest in another request`,
+    )
+    return [...items.slice(0, left), error]
   }
 }
 
+const LF = 10
+const CR = 13
+
 /**
- * Yields an item for each line (https://github.com/ndjson/ndjson-spec), and skips empty lines. The last line needs no line end if it
- * is complete JSON.
+ * Parses each line to an item (https://github.com/ndjson/ndjson-spec), and skips empty lines. The last line needs no line end if it is
+ * complete JSON.
  */
-async function* parseLines(chunks: AsyncIterable<Uint8Array>, maxItemBytes: number): Items {
+function lineParser(maxItemBytes: number): Parser {
   const decoder = new TextDecoder('utf-8', { fatal: true })
+  /** The line that has no line end yet. */
   const rest = new ChunkBuffer()
-  const parse = (line: Uint8Array): unknown => {
+  const parseLine = (line: Uint8Array): unknown => {
     if (line.byteLength > maxItemBytes) return tooLarge(maxItemBytes)
     try {
       const text = decoder.decode(line)
@@ -61,23 +130,40 @@ async function* parseLines(chunks: AsyncIterable<Uint8Array>, maxItemBytes: numb
       return new AppError('encoding_invalid', 'Cannot read the line: it is not UTF-8', { cause: error })
     }
   }
-  for await (const chunk of chunks) {
-    const items: unknown[] = []
-    let start = 0
-    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
-      rest.push(chunk.subarray(start, end))
-      const item = parse(rest.take())
-      start = end + 1
-      if (item !== undefined) items.push(item)
-      if (item instanceof AppError) break
-    }
-    if (start < chunk.byteLength) rest.push(chunk.subarray(start))
-    if (rest.length > maxItemBytes && !(items.at(-1) instanceof AppError)) items.push(tooLarge(maxItemBytes))
-    if (items.length > 0) yield items
+  /** Returns the line that ends with these bytes. */
+  const restOfLine = (end: Uint8Array): Uint8Array => {
+    if (rest.length === 0) return end
+    rest.push(end)
+    return rest.take()
   }
-  const last = rest.take()
-  const item = isTruncatedLine(last) ? INCOMPLETE : parse(last)
-  if (item !== undefined) yield [item]
+  return {
+    lengthOf(bytes, max) {
+      let end = 0
+      for (let lines = 0; lines < max; lines++) {
+        const lineEnd = bytes.indexOf(LF, end)
+        if (lineEnd < 0) return bytes.byteLength
+        end = lineEnd + 1
+      }
+      return end
+    },
+    parse(bytes) {
+      const items: unknown[] = []
+      let start = 0
+      for (let end = bytes.indexOf(LF); end >= 0; end = bytes.indexOf(LF, start)) {
+        const item = parseLine(restOfLine(bytes.subarray(start, end)))
+        start = end + 1
+        if (item !== undefined) items.push(item)
+        if (item instanceof AppError) return items
+      }
+      if (start < bytes.byteLength) rest.push(bytes.subarray(start))
+      if (rest.length > maxItemBytes) items.push(tooLarge(maxItemBytes))
+      return items
+    },
+    end() {
+      const last = rest.take()
+      return isTruncatedLine(last) ? INCOMPLETE : parseLine(last)
+    },
+  }
 }
 
 /** Whether a line without a line end stops inside its JSON or inside a character. Bytes that no UTF-8 begins with are invalid, not cut. */
@@ -109,11 +195,11 @@ function endsInCharacter(decoder: TextDecoder): boolean {
 }
 
 /**
- * Yields an item for each event (HTML, 9.2.6), without its id and its reconnection time, which belong to the stream it came from. The
+ * Parses each event to an item (HTML, 9.2.6), without its id and its reconnection time, which belong to the stream it came from. The
  * prefix `upstream.` marks event names that are reserved for the hub. An event without its blank line is incomplete if it has an id, a
  * name or data; a `retry` alone is how streams end.
  */
-async function* parseEvents(chunks: AsyncIterable<Uint8Array>, maxItemBytes: number): Items {
+function eventParser(maxItemBytes: number): Parser {
   const events: EventSourceMessage[] = []
   let failure: AppError | undefined
   /** The first character of the line that has no line end yet. */
@@ -126,22 +212,41 @@ async function* parseEvents(chunks: AsyncIterable<Uint8Array>, maxItemBytes: num
       if (type === 'max-buffer-size-exceeded') failure = tooLarge(maxItemBytes)
     },
   })
-  for await (const chunk of chunks) {
-    try {
-      const text = decoder.decode(chunk, { stream: true })
-      parser.feed(text)
-      unended = unendedLine(text, unended)
-    } catch (cause) {
-      failure ??= new AppError('encoding_invalid', 'Cannot read the stream: it is not UTF-8', { cause })
-    }
-    const items: unknown[] = events.splice(0).map(itemOf)
-    if (failure) items.push(failure)
-    if (items.length > 0) yield items
+  return {
+    lengthOf: lengthOfEvents,
+    parse(bytes) {
+      try {
+        const text = decoder.decode(bytes, { stream: true })
+        parser.feed(text)
+        unended = unendedLine(text, unended)
+      } catch (cause) {
+        failure ??= new AppError('encoding_invalid', 'Cannot read the stream: it is not UTF-8', { cause })
+      }
+      const items: unknown[] = events.splice(0).map(itemOf)
+      if (failure) items.push(failure)
+      return items
+    },
+    end() {
+      // One more `data` line and a blank line flush the parser: the resulting event, never published, shows whether one had begun.
+      parser.feed(unended === '' ? 'data\n\n' : '\ndata\n\n')
+      const isInLine = unended !== '' && unended !== ':'
+      return endsInCharacter(decoder) || isInLine || isBegun(events[0]) ? INCOMPLETE : undefined
+    },
   }
-  // One more `data` line and a blank line flush the parser: the resulting event, never published, shows whether one had begun.
-  parser.feed(unended === '' ? 'data\n\n' : '\ndata\n\n')
-  const isInLine = unended !== '' && unended !== ':'
-  if (endsInCharacter(decoder) || isInLine || isBegun(events[0])) yield [INCOMPLETE]
+}
+
+/** The bytes up to the blank line that ends the last of `max` events, or all. A line end at the beginning counts as a blank line. */
+function lengthOfEvents(bytes: Uint8Array, max: number): number {
+  let blankLines = 0
+  let isLineStart = true
+  for (let i = 0; i < bytes.byteLength; i++) {
+    const byte = bytes[i]
+    if (byte === LF && i > 0 && bytes[i - 1] === CR) continue
+    const isLineEnd = byte === LF || byte === CR
+    if (isLineEnd && isLineStart && ++blankLines === max) return i + 1
+    isLineStart = isLineEnd
+  }
+  return bytes.byteLength
 }
 
 /** Whether a flushed event holds more than the `data` line of the flush; undefined is an event that has outgrown the parser. */
@@ -156,7 +261,7 @@ function unendedLine(text: string, before: string): string {
 }
 
 function itemOf({ event, data }: EventSourceMessage): unknown {
-  return { data, ...(event && { event: isReserved(event) ? `upstream.${event}` : event }) }
+  return { data: copied(data), ...(event && { event: isReserved(event) ? `upstream.${event}` : copied(event) }) }
 }
 
 function isReserved(event: string): boolean {

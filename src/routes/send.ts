@@ -231,7 +231,7 @@ function describe(): Description {
           tags,
           summary: 'Publish to a topic, or set the store',
           description:
-            'Publishes to the topic of the query or the body. A list is published whole or not at all. The items of `application/x-ndjson` and `text/event-stream` are published while they arrive: a bad item ends the request, and `taken` is the number of items before it. With `Idempotency-Key: K`, item n has the key `K/n`, and sending the same body again continues there. If the body ends inside an item, the answer has `incomplete`. Without a topic, the request sets the store.',
+            'Publishes to the topic of the query or the body. A list is published whole or not at all. The items of `application/x-ndjson` and `text/event-stream` are published while they arrive: a bad item ends the request, and `taken` is the number of items before it. With `Idempotency-Key: K`, item n has the key `K/n`, and sending the same body again continues there. If the body ends inside an item, the answer has `incomplete`. If the client disconnects or the time for the body is over, nothing is published after the items that are being committed. The number of bodies that stream at the same time is limited. Without a topic, the request sets the store.',
           parameters: [
             ...parameters,
             header('Idempotency-Key', 'The key of a message; item n of a list or a stream has the key `K/n`'),
@@ -253,7 +253,7 @@ function describe(): Description {
           codes: [
             ...[...codes, ...codesOf.body, ...codesOf.topic],
             ...(['batch_too_long', 'data_missing', 'event_invalid', 'field_unknown'] as const),
-            ...(['retry_invalid', 'stream_idle', 'stream_too_long', 'stream_too_slow'] as const),
+            ...(['retry_invalid', 'stream_idle', 'stream_too_long', 'stream_too_slow', 'too_many_bodies'] as const),
             ...(['topic_closed', 'topic_conflict', 'topic_missing'] as const),
           ],
         },

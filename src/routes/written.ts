@@ -76,7 +76,7 @@ class Scanner {
       if (isNamed) [begin, end, isSpaced] = [from, this.#at, this.#isSpaced]
     } while (this.#take() === COMMA)
     if (end === 0 || this.#json.charCodeAt(begin) === QUOTE) return
-    return isSpaced ? withoutWhitespace(this.#json, begin, end) : copy(this.#json, begin, end)
+    return isSpaced ? withoutWhitespace(this.#json, begin, end) : copied(this.#json, begin, end)
   }
 
   #name(): string {
@@ -157,11 +157,11 @@ function withoutWhitespace(json: string, begin: number, end: number): string {
     parts.push(json.slice(quote, from))
   }
   add(end)
-  return copy(parts.join(''))
+  return copied(parts.join(''))
 }
 
-/** Copies characters to a string of its own. A slice would keep all of the body in memory, for as long as the log keeps the message. */
-function copy(text: string, begin = 0, end = text.length): string {
+/** Copies characters to a string of their own. A slice would keep the whole text in memory, for as long as the log keeps the message. */
+export function copied(text: string, begin = 0, end = text.length): string {
   return [text.slice(begin, begin + 1), text.slice(begin + 1, end)].join('') // engines make a slice only of one part
 }
 

@@ -19,17 +19,18 @@ describe.each(servers)('a hub on $name that runs out of', (runtime) => {
   const told = withHeap.get(runtime)
 
   const why = told ? '' : ' (skipped: this runtime reports no heap limit)'
-  test.skipIf(!told)(`memory refuses new streams, but not publishes${why}`, async () => {
+  test.skipIf(!told)(`memory refuses new streams and streamed bodies, but not publishes${why}`, async () => {
     const isRefused = async (settings: Record<string, string>) => {
       const server = await start({ ...told!(64), ...settings }, runtime)
       expect((await publish(server)).status).toBe(200)
-      const [browser, script] = await open(server)
+      const answers = [...(await open(server)), await publishStreamed(server)]
       await server.kill('SIGTERM')
-      return [browser, script]
+      return answers
     }
-    const refused = ['200 retry: ', '503 5 overloaded']
+    const refused = ['200 retry: ', '503 5 overloaded', '503 5 overloaded']
     expect(await isRefused({ HEAP_WATERMARK: '1' })).toEqual(refused)
-    expect(await isRefused({ HEAP_WATERMARK: '100' })).toEqual(['200 event: hub.open', '200 event: hub.open'])
+    const served = ['200 event: hub.open', '200 event: hub.open', '200 null undefined']
+    expect(await isRefused({ HEAP_WATERMARK: '100' })).toEqual(served)
   })
 
   test.skipIf(withoutProc)('open files limits its streams, and keeps some files for publishers', async () => {
@@ -66,6 +67,14 @@ function publish({ url }: Server): Promise<Response> {
     body: 'It works',
     headers: { 'content-type': 'text/plain' },
   })
+}
+
+/** The answer to a streamed body: its status, when to retry, and its code. */
+async function publishStreamed({ url }: Server): Promise<string> {
+  const headers = { 'content-type': 'application/x-ndjson' }
+  const response = await fetch(`${url}/send?topic=news`, { method: 'POST', body: '{"data":"x"}\n', headers })
+  const { code } = (await response.json()) as { code?: string }
+  return `${response.status} ${response.headers.get('retry-after')} ${code}`
 }
 
 /** The answers to an EventSource and to a script. */

@@ -61,3 +61,9 @@ test.each([
   const copied = copies.mock.calls.reduce((sum, [bytes]) => sum + bytes.length, 0)
   expect(copied).toBeLessThan(times * size * count)
 })
+
+test('a chunk that is a small part of its memory does not keep the rest of it', () => {
+  const pieces = new ChunkBuffer()
+  pieces.push(new Uint8Array(64 * 1024).subarray(7, 17))
+  expect(pieces.take().buffer.byteLength).toBe(10)
+})

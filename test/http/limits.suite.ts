@@ -257,6 +257,51 @@ export function limitsSuite({ name, start, stop }: Runs): void {
     })
   })
 
+  describe(`over ${name}, the limits of streamed bodies`, () => {
+    with_({ MAX_STREAMED_BODIES: '3', MAX_STREAMED_BODIES_PER_ADDRESS: '2', PUBLISH_RATE: '50', MAX_STREAM_TIME: '3s' })
+
+    const headers = { 'content-type': 'application/x-ndjson' }
+    const line = '{"data":"x"}\n'
+    /** Sends a body that publishes an item and then lasts until it is ended. */
+    const hold = (topic: string) => {
+      const body = new TransformStream<Uint8Array, Uint8Array>()
+      const writer = body.writable.getWriter()
+      const abort = new AbortController()
+      open.push(abort)
+      const init: Init = { method: 'POST', body: body.readable, duplex: 'half', headers, signal: abort.signal }
+      const answer = fetch(`/send?topic=${topic}`, init)
+      answer.catch(() => {})
+      writer.write(new TextEncoder().encode(line)).catch(() => {})
+      return { answer, end: () => writer.close() }
+    }
+    const kept = async (topic: string) =>
+      ((await (await fetch(`/topics/${topic}`)).json()) as { kept?: number }).kept ?? 0
+
+    test('MAX_STREAMED_BODIES_PER_ADDRESS bounds those that are read; other publishes go on, and after one ends the next is read', async () => {
+      const bodies = [hold('held'), hold('held')]
+      await expect.poll(() => kept('held')).toBe(2)
+      const refused = await fetch('/send?topic=held', { method: 'POST', body: line, headers })
+      expect([refused.status, Number(refused.headers.get('retry-after'))]).toEqual([429, 5])
+      expect(await refused.json()).toMatchObject({ code: 'too_many_bodies', taken: 0, lastId: null })
+      expect((await fetch('/send?topic=held', json({ data: 'y' }))).status).toBe(200)
+      await bodies[0]!.end()
+      expect(await (await bodies[0]!.answer).json()).toMatchObject({ taken: 1 })
+      expect((await fetch('/send?topic=held', { method: 'POST', body: line, headers })).status).toBe(200)
+      expect(await kept('held')).toBe(4)
+    })
+
+    test('MAX_STREAM_TIME bounds a streamed body that waits for PUBLISH_RATE; the answer says how much is published', async () => {
+      const began = performance.now()
+      const answer = await fetch('/send?topic=timed', { method: 'POST', body: line.repeat(2000), headers })
+      expect(answer.status).toBe(408)
+      const said = (await answer.json()) as { taken: number }
+      expect(said).toMatchObject({ code: 'stream_too_slow', lastId: expect.any(String) })
+      expect(said.taken).toBeLessThanOrEqual(50 * 3 + 50 + 32)
+      expect(await kept('timed')).toBe(said.taken)
+      expect(performance.now() - began).toBeLessThan(8000)
+    })
+  })
+
   describe(`over ${name}, the limits of history`, () => {
     with_({ MAX_REPLAYS: '1', REPLAY_RATE: '100', WINDOW_COUNT: '1' })
 
