@@ -50,23 +50,25 @@ export class ClosedPeers {
 
 export const closedPeers = new ClosedPeers()
 
-/** Reads which peers have closed, and counts the rows. */
+/** Reads which peers have closed, and counts the rows. A table that cannot be read has none. */
 async function readTables(): Promise<{ closed: Set<string>; rows: number }> {
   const closed = new Set<string>()
   let rows = 0
   for (const table of TABLES)
-    for await (const row of rowsOf(table)) {
-      rows++
-      const [, peer = '', state] = ROW.exec(row) ?? []
-      if (state === CLOSE_WAIT) closed.add(peer.replace(MAPPED, ''))
+    try {
+      for await (const row of rowsOf(table)) {
+        rows++
+        const [, peer = '', state] = ROW.exec(row) ?? []
+        if (state === CLOSE_WAIT) closed.add(peer.replace(MAPPED, ''))
+      }
+    } catch {
+      // Not Linux, no IPv6, or no file descriptor is left.
     }
   return { closed, rows }
 }
 
-/** The rows of a table; none where it cannot be read. */
 async function* rowsOf(table: string): AsyncGenerator<string, void, undefined> {
-  const file = await open(table).catch(() => undefined)
-  if (!file) return
+  const file = await open(table)
   const decoder = new TextDecoder()
   const buffer = new Uint8Array(64 * 1024)
   let rest = ''

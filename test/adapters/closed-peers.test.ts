@@ -23,16 +23,18 @@ const hasIPv6 = Object.values(networkInterfaces()).some((addresses) =>
   addresses?.some(({ address }) => address === '::1'),
 )
 
-test
-  .skipIf(withoutProc)
-  .each([
-    ['IPv4', '127.0.0.1', '127.0.0.1'] as const,
-    ...(hasIPv6 ? [['IPv4 over IPv6', '::', '127.0.0.1'] as const, ['IPv6', '::1', '::1'] as const] : []),
-  ])(
+/** The addresses to listen on and to connect to. */
+const kinds: [string, string, string][] = [
+  ['IPv4', '127.0.0.1', '127.0.0.1'],
+  ['IPv4 over IPv6', '::', '127.0.0.1'],
+  ['IPv6', '::1', '::1'],
+]
+
+test.skipIf(withoutProc).each(hasIPv6 ? kinds : kinds.slice(0, 1))(
   `over %s, tells once when a client has closed, although what it sent is unread ${withoutProc}`,
-  async (_, host, peer) => {
+  async (_, ...where) => {
     const peers = new ClosedPeers()
-    const [leaving, staying] = [await connection(host, peer), await connection(host, peer)]
+    const [leaving, staying] = [await connection(...where), await connection(...where)]
     const closed: string[] = []
     const watch = ({ accepted }: { accepted: Socket }, name: string) =>
       peers.watch(accepted.remoteAddress!, accepted.remotePort!, () => void closed.push(name))

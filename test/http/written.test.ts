@@ -2,6 +2,9 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { createApp } from '../../src/app.ts'
+import { Hub } from '../../src/hub/hub.ts'
+import { memoryLog } from '../../src/log/memory.ts'
 import { messageAsWritten, messagesAsWritten, writtenMembers } from '../../src/routes/written.ts'
 import { runs, seed } from '../seed.ts'
 
@@ -172,4 +175,26 @@ test('a kept text does not keep the body in memory that it was taken from', () =
   const bytes = process.memoryUsage().heapUsed - before
   expect(kept.at(-1)).toBe(`{"number":${BODIES + 999}}`)
   expect(bytes).toBeLessThan((BODIES * SIZE) / 4)
+})
+
+test('an event of a streamed body does not keep the bytes in memory that it came in', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const BODIES = 200
+  const SIZE = 60 * 1024
+  const hub = new Hub(memoryLog)
+  const app = createApp({ hub })
+  const headers = { 'content-type': 'text/event-stream' }
+  const publish = async (n: number) => {
+    const body = `:${' '.repeat(SIZE)}\nevent: a name of its own ${n}\ndata: some data that is long enough to be a slice ${n}\n\n`
+    const response = await app.request('http://localhost/send?topic=a', { method: 'POST', headers, body })
+    expect(await response.json()).toMatchObject({ taken: 1 })
+  }
+  await publish(0)
+  collect()
+  const before = process.memoryUsage().heapUsed
+  for (let n = 1; n <= BODIES; n++) await publish(n)
+  collect()
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan((BODIES * SIZE) / 4)
+  await hub.close()
 })
