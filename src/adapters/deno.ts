@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts'
 import { type Connection, envOf } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { pulled } from './carrier.ts'
+import { closedPeers } from './closed-peers.ts'
 import { readFile } from './files.ts'
 import { shortOf } from './machine.ts'
 import { openAuth, openLog } from './open.ts'
@@ -16,7 +17,7 @@ interface DenoServer {
 }
 
 interface DenoInfo {
-  readonly remoteAddr: { readonly hostname: string }
+  readonly remoteAddr: { readonly hostname: string; readonly port: number }
 }
 
 declare const Deno: {
@@ -40,7 +41,11 @@ export async function serve(config: Config): Promise<Running> {
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, writeLine: tell })
   const isNative = config.carrier === 'native'
   const server = await listen(config, (request, { remoteAddr }) => {
-    const connection: Connection = { address: remoteAddr.hostname }
+    const connection: Connection = {
+      address: remoteAddr.hostname,
+      // The signal of a request whose body came after its headers fires only once the response is written.
+      whenClosed: (call) => closedPeers.watch(remoteAddr.hostname, remoteAddr.port, call),
+    }
     return isNative
       ? pulled(request, connection, (env) => app.fetch(request, env))
       : app.fetch(request, envOf(connection))

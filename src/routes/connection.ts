@@ -22,6 +22,12 @@ export interface Connection {
   body?(): AsyncIterator<Uint8Array>
   /** Keeps the connection open however long it is silent: for streams in either direction. */
   disableIdleTimeout?(): void
+  /**
+   * Calls once when the client has closed the connection, where neither the request's signal nor a read of its body tells it.
+   *
+   * @returns a function that stops watching
+   */
+  whenClosed?(call: () => void): () => void
   /** Closes the connection at once and discards unsent bytes: for a reader that does not drain. */
   destroy?(): void
   /**

@@ -3,6 +3,7 @@ import { AppError } from '../errors.ts'
 import { whenGone } from '../gone.ts'
 import { chunksOf, cutOff, refuseCompressed, startTimeout, withTimeout } from './bytes.ts'
 import { ChunkBuffer } from './chunks.ts'
+import { connectionOf } from './connection.ts'
 
 /** Limits of a body that is read while it arrives. */
 export interface StreamLimits {
@@ -15,8 +16,8 @@ export interface StreamLimits {
 }
 
 /**
- * While fewer bytes than this are unparsed, reading goes on, also while items wait for their rate: a client that disconnects is noticed
- * only at the end of what it has sent.
+ * While fewer bytes than this are unparsed, reading goes on, also while items wait for their rate: TCP delivers the end of a connection
+ * behind everything that was sent before it.
  */
 const READ_AHEAD_BYTES = 64 * 1024
 
@@ -41,6 +42,7 @@ export class StreamedBody {
   #wakeTaker = () => {}
   #wakeReader = () => {}
   #stopWatching = () => {}
+  #stopWatchingConnection = () => {}
 
   /** @throws AppError `content_type_unsupported` (compressed) */
   constructor(c: Context, limits: StreamLimits) {
@@ -82,6 +84,7 @@ export class StreamedBody {
   close(): void {
     this.#isClosed = true
     this.#stopWatching()
+    this.#stopWatchingConnection()
     this.#wakeReader()
     this.#chunks?.return?.()
   }
@@ -111,15 +114,14 @@ export class StreamedBody {
   async #readAhead(chunks: AsyncIterator<Uint8Array>): Promise<void> {
     try {
       for (;;) {
-        while (this.#isFull)
-          await new Promise<void>((resolve) => {
-            this.#wakeReader = resolve
-          })
-        if (this.#isClosed || this.signal.aborted) return
+        while (this.#isFull) await this.#room()
+        if (this.signal.aborted || this.#isClosed) return
         const { done, value } = await chunks.next()
+        if (this.#isClosed) return
         if (done) {
           this.#isComplete = true
           this.#wakeTaker()
+          this.#stopWatchingConnection = this.#watchConnection()
           return
         }
         this.#arrived.push(value)
@@ -128,6 +130,20 @@ export class StreamedBody {
     } catch (cause) {
       this.#end(cutOff(cause))
     }
+  }
+
+  /** Waits until bytes have been taken. Nothing is read meanwhile. */
+  async #room(): Promise<void> {
+    const stopWatching = this.#watchConnection()
+    await new Promise<void>((resolve) => {
+      this.#wakeReader = resolve
+    })
+    stopWatching()
+  }
+
+  /** Ends the body when the client closes the connection while nothing is read. */
+  #watchConnection(): () => void {
+    return connectionOf(this.#c)?.whenClosed?.(() => this.#end(cutOff('closed'))) ?? (() => {})
   }
 
   get #isFull(): boolean {
