@@ -115,8 +115,9 @@ export class StreamedBody {
     try {
       for (;;) {
         while (this.#isFull) await this.#room()
-        if (this.#isClosed || this.signal.aborted) return
+        if (this.signal.aborted || this.#isClosed) return
         const { done, value } = await chunks.next()
+        if (this.#isClosed) return
         if (done) {
           this.#isComplete = true
           this.#wakeTaker()

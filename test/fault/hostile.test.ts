@@ -1,17 +1,21 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { runs, soak } from '../seed.ts'
-import { node, type Runtime, runtimes, worker } from '../server/runtimes.ts'
-import { cleanUp, folder, start, withoutProc } from '../server/server.ts'
+import { node, type Runtime, runtimes, servers, worker } from '../server/runtimes.ts'
+import { cleanUp, folder, folderInMemory, rssOf, type Server, start, withoutProc } from '../server/server.ts'
 import type { Aborts } from './hostile/aborts.ts'
+import type { Calls } from './hostile/answers.ts'
 import { aside } from './hostile/aside.ts'
 import type { Bodies } from './hostile/bodies.ts'
 import type { Deaf } from './hostile/deaf.ts'
+import { Friend } from './hostile/friend.ts'
 import type { Patterns } from './hostile/patterns.ts'
 import { limits, Scene, settings } from './hostile/scene.ts'
+import type { Searches } from './hostile/searches.ts'
 import type { Slow } from './hostile/slow.ts'
 import type { Topics } from './hostile/topics.ts'
+import type { Uploads } from './hostile/uploads.ts'
 
 const MIB = 1024 ** 2
 /** Each attack is divided into this many rounds. */
@@ -28,6 +32,11 @@ const FLOOD_MS = runs(1000, 5000)
 const ENOUGH = 6 * MIB
 /** Node's `headersTimeout`, with time for a busy machine. */
 const MAX_HEADERS_MS = 10_000 + 5000
+/** How much memory a body that waits may take, and 2.9 KB of patterns: much less than before they had bounds. */
+const MAX_BYTES_OF_BODY = 450 * 1024
+const MAX_BYTES_OF_PATTERNS = 140 * 1024
+/** After this time a hub has noticed that a client has left: on Deno it looks once a second. */
+const GONE_MS = 2500
 /** Less than Node's own `requestTimeout`, which is 10 s longer. */
 const MAX_BODY_MS = limits.bodyMs + 8000
 
@@ -136,8 +145,8 @@ for (const runtime of runtimes) {
     test('patterns and topics that are expensive to match', async () => {
       const scene = await open()
       const patterns = scene.attacker<Patterns>('patterns.ts')
-      const size = await patterns.ask('prepare')
-      await scene.withstands(`${STREAMS} streams of ${size}`, {
+      const most = await patterns.ask('prepare')
+      await scene.withstands(`${STREAMS} streams of ${most.patterns} patterns of ${most.depth} segments`, {
         prepare: () => patterns.ask('begin', STREAMS),
         make: () => patterns.ask('publish', 20, runs(1000, 5000)),
         end: () => patterns.ask('end'),
@@ -147,14 +156,101 @@ for (const runtime of runtimes) {
     test('requests for history by such patterns', async () => {
       const scene = await open()
       const patterns = scene.attacker<Patterns>('patterns.ts')
-      const size = await patterns.ask('prepare')
+      const most = await patterns.ask('prepare')
       await patterns.ask('fill', limits.entries)
-      await scene.withstands(`requests for history by ${size}`, {
+      await scene.withstands(`requests for history by ${most.patterns} patterns of ${most.depth} segments`, {
         make: () => patterns.ask('resume', limits.entries - 1000, runs(1000, 5000)),
       })
     })
   })
 }
+
+describe.skipIf(withoutProc).each(servers)(
+  `a hub on $name serves others, and its memory is bounded, ${withoutProc}`,
+  {
+    timeout: 60_000,
+  },
+  (runtime) => {
+    afterEach(cleanUp)
+
+    const open = async (settings: Record<string, string> = {}) => {
+      const server = await start({ LOG: `sqlite:${folderInMemory()}/hub.db`, ...settings }, runtime)
+      return { server, friend: await Friend.of(server), rss: rssOf(server.serves) }
+    }
+    const attacker = <Known extends Calls>(module: string, { port }: Server) => {
+      const attacker = aside<Known>(module, port)
+      onTestFinished(attacker.stop)
+      return attacker
+    }
+
+    test('while 1,100 streamed bodies of 65 KB wait for their rate; they stop when their client leaves', async () => {
+      const rate = 100
+      const most = 1000
+      const { server, friend, rss } = await open({
+        PUBLISH_RATE: `${rate}`,
+        MAX_STREAMED_BODIES: `${most + 1}`,
+        MAX_STREAMED_BODIES_PER_ADDRESS: `${most}`,
+        TRUSTED_PROXIES: '127.0.0.1',
+      })
+      const uploads = attacker<Uploads>('uploads.ts', server)
+      const began = performance.now()
+      await uploads.ask('begin', most + 100)
+      await expect.poll(() => uploads.ask('statuses'), { timeout: 20_000 }).toEqual({ 429: 100 })
+      await friend.isServed()
+      expect(await friend.streamsBody()).toBe(200)
+      const each = (rssOf(server.serves) - rss) / most
+      expect(each).toBeLessThan(MAX_BYTES_OF_BODY)
+      expect(await friend.kept('flood')).toBeLessThanOrEqual((rate * (performance.now() - began)) / 1000 + rate + 256)
+      expect(await uploads.ask('statuses')).toEqual({ 429: 100 })
+      await uploads.ask('end')
+      await pause(GONE_MS)
+      const kept = await friend.kept('flood')
+      await pause(GONE_MS)
+      expect(await friend.kept('flood')).toBe(kept)
+      await friend.isServed()
+      await uploads.ask('begin', most)
+      await pause(1000)
+      expect(await uploads.ask('statuses')).toEqual({})
+      console.log(`${runtime.name}: a streamed body that waits holds ${Math.round(each / 1024)} KiB`)
+    })
+
+    test('while 1,100 clients search for the newest events; history is given to others when they have left', async () => {
+      const { server, friend, rss } = await open()
+      const count = 200_000
+      const body = Array.from({ length: count }, (_, i) => `{"topic":"history/${i % 100}","data":"x"}\n`).join('')
+      const headers = { 'content-type': 'application/x-ndjson' }
+      const filled = await fetch(`${server.url}/send`, { method: 'POST', body, headers })
+      expect(await filled.json()).toMatchObject({ taken: count })
+      const searches = attacker<Searches>('searches.ts', server)
+      await searches.ask('begin', 1100)
+      await expect.poll(() => searches.ask('statuses'), { timeout: 20_000 }).toEqual({ 429: 100 }) // MAX_REPLAYS=1000
+      await friend.isServed()
+      expect(rssOf(server.serves) - rss).toBeLessThan(300 * MIB)
+      await searches.ask('end')
+      await pause(500)
+      await friend.getsHistory()
+      await friend.isServed()
+    })
+
+    test('while 500 readers have 2.9 KB of patterns each', async () => {
+      const readers = 500
+      const { server, friend, rss } = await open()
+      const patterns = attacker<Patterns>('patterns.ts', server)
+      await patterns.ask('beginShared', readers, false)
+      const narrow = rssOf(server.serves)
+      await patterns.ask('beginShared', readers, true)
+      const each = (rssOf(server.serves) - narrow - (narrow - rss)) / readers
+      expect(each).toBeLessThan(MAX_BYTES_OF_PATTERNS)
+      await friend.isServed()
+      const headers = { 'content-type': 'text/plain' }
+      await fetch(`${server.url}/send?topic=all/x`, { method: 'POST', body: 'for all', headers })
+      await expect.poll(() => patterns.ask('received', ['for all'])).toBe(2 * readers)
+      await patterns.ask('end')
+      await expect.poll(server.readers).toBe(1)
+      console.log(`${runtime.name}: 2.9 KB of patterns take ${Math.round(each / 1024)} KiB`)
+    })
+  },
+)
 
 function whyNot(runtime: Runtime): string {
   if (withoutProc) return withoutProc

@@ -148,6 +148,24 @@ test('a streamed body that is cut off while it waits for PUBLISH_RATE is publish
   expect(published).toEqual([GROUP])
 })
 
+test('a streamed body whose connection says that the client has closed is published no further', async () => {
+  const { app, published } = open({ PUBLISH_RATE: `${RATE}` })
+  for (const text of ['{"data":"x"}\n'.repeat(ITEMS), `{"data":"${'x'.repeat(2000)}"}\n`.repeat(100)]) {
+    published.length = 0
+    const watching = new Set<() => void>()
+    const whenClosed = (call: () => void) => {
+      watching.add(call)
+      return () => watching.delete(call)
+    }
+    const init = { method: 'POST', body: text, headers: { 'content-type': 'application/x-ndjson' } }
+    const sent = app.request('/send?topic=a', init, envOf({ address: '192.0.2.1', whenClosed }))
+    await expect.poll(() => [published, watching.size], { timeout: 10_000 }).toEqual([[GROUP], 1])
+    for (const call of watching) call()
+    expect(await (await sent).json()).toMatchObject({ code: 'body_invalid', taken: GROUP })
+    expect([published, watching.size]).toEqual([[GROUP], 0])
+  }
+})
+
 test('a streamed body is read 64 KiB ahead, and no further', async () => {
   const { send, published } = open({ PUBLISH_RATE: `${RATE}` })
   const chunk = new TextEncoder().encode('{"data":"x"}\n'.repeat(100))

@@ -6,14 +6,14 @@ import { attacks } from './answers.ts'
 
 /** As many segments as fit into a topic of 200 bytes, and fewer for hubs that refuse so many. */
 const DEPTHS = [100, 50, 20, 10, 5]
-/** Patterns of one stream, and fewer for hubs that refuse so many segments together. */
-const COUNTS = [100, 60, 30, 10, 5]
+/** As many patterns as a stream may have, and fewer for hubs that bound their segments. */
+const COUNTS = [100, 50, 30, 20, 10]
 const PATIENCE_MS = 500
 
 const port = Number(process.argv[2])
 const numbers = random(11)
 let depth = 0
-let count = 0
+let patterns = 0
 let streams: Stream[] = []
 
 /** A pattern in which each segment matches the deep topic in two ways, so that all patterns are compared to their ends, where some fail. */
@@ -22,12 +22,19 @@ function pattern(ends: readonly string[]): string {
   return [...segments, numbers.pick(ends)].join('/')
 }
 
-function query(ends: readonly string[], patterns = count): string {
-  return Array.from({ length: patterns }, () => `topic=${pattern(ends)}`).join('&')
+function query(ends: readonly string[], count = patterns): string {
+  return Array.from({ length: count }, () => `topic=${pattern(ends)}`).join('&')
 }
 
 function topic(last: number): string {
   return [...Array(depth - 1).fill('a'), last].join('/')
+}
+
+/** 29 patterns of ten segments, nearly all of nine bytes, which no other reader has. */
+function wideQuery(reader: number): string {
+  const word = (i: number) => `${reader}.${i}`.padEnd(9, '~')
+  const pattern = (n: number) => [...Array.from({ length: 9 }, (_, i) => word(10 * n + i)), '*'].join('/')
+  return Array.from({ length: 29 }, (_, n) => `topic=${pattern(n)}`).join('&')
 }
 
 /** Status and body. */
@@ -61,14 +68,14 @@ async function publish(messages: readonly unknown[]): Promise<string> {
 }
 
 const calls = {
-  /** Finds out how many segments, and patterns of that many, the hub allows. */
-  async prepare(): Promise<string> {
+  /** Finds out how many segments of a pattern, and patterns of a stream, the hub allows. */
+  async prepare(): Promise<{ depth: number; patterns: number }> {
     for (depth of DEPTHS) {
       const said = await ask('GET', `/event?${query(['b'], 1)}`)
       if (said.status === 200 && (await ask('POST', `/send?topic=${topic(0)}`, '{"data":"x"}')).status === 200) break
     }
-    for (count of COUNTS) if ((await ask('GET', `/event?${query(['b'])}`)).status === 200) break
-    return `${count} patterns of ${depth} segments`
+    for (patterns of COUNTS) if ((await ask('GET', `/event?${query(['b'])}`)).status === 200) break
+    return { depth, patterns }
   },
   /** Opens streams, each with as many patterns as allowed. */
   async begin(count: number) {
@@ -78,6 +85,18 @@ const calls = {
       await stream.until(() => stream.status > 0)
       if (stream.status !== 200) throw new Error(`Cannot subscribe: ${stream.status}`)
     }
+  },
+  /** Opens streams of one pattern that all of them share, and many that none of them share. */
+  async beginShared(count: number, isWide: boolean) {
+    for (let i = 0; i < count; i++) {
+      const stream = new Stream(port, `/event?${isWide ? wideQuery(i) : ''}&topic=all/*`)
+      streams.push(stream)
+      await stream.until(() => stream.reader.control('open').length > 0)
+    }
+  },
+  /** How many streams have received these events, and nothing else. */
+  received(data: readonly string[]): number {
+    return streams.filter(({ reader }) => JSON.stringify(reader.data) === JSON.stringify(data)).length
   },
   /** Publishes to deep topics, one event after another, at a rate a second, for a time. */
   async publish(rate: number, ms: number) {
