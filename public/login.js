@@ -22,7 +22,7 @@ export function createLogin(form, whenDone) {
 
   form.addEventListener('submit', (event) => {
     event.preventDefault()
-    // Characters that a header cannot hold are no part of a token.
+    // A token has only visible ASCII characters; a header could not hold others.
     request('POST', { authorization: `Bearer ${token.value.replace(/[^\x21-\x7e]/g, '')}` })
   })
   form.querySelector('#logout').addEventListener('click', () => request('DELETE', {}))

@@ -1,7 +1,7 @@
 import { readProblem } from './refusal.js'
 import { sendAddress } from './topics.js'
 
-/** Sends a text to a topic, or to the demo stream if that is null. Returns `{ id }` or `{ refusal: { detail, code } }`. */
+/** Sends a text to a topic, or to the demo stream if `topic` is null. Returns `{ id }` or `{ refusal: { detail, code } }`. */
 export async function sendMessage(topic, text) {
   try {
     const response = await fetch(sendAddress(topic), {
@@ -18,7 +18,7 @@ export async function sendMessage(topic, text) {
 }
 
 function describeFailure(error) {
-  // After a timeout the message may have been sent; to deny it would invite sending it twice.
+  // After a timeout the message may have been sent: a text that denies this would invite the person to send it twice.
   if (error.name === 'TimeoutError')
     return 'The server did not answer in time. The message may or may not have been sent.'
   if (error instanceof SyntaxError) return 'The server answered in a way this page does not understand.'

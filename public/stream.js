@@ -86,10 +86,10 @@ export function openStream({ topics, names }, watcher) {
   function arrived(event) {
     if (!(event instanceof MessageEvent)) return
     heard(event)
-    // A repeat has no id, and a new EventSource has no earlier one to fill in.
+    // A repeat has no id, and a new EventSource has no earlier id to fill in.
     const id = event.lastEventId || position
     const { text, at } = read(event.data)
-    // Without the time: the default message has the time at which the server started, so a restart would make it a new one.
+    // The key leaves out the time: the default message has the time at which the server started, so a restart would make it look new.
     const key = `${id} ${text}`
     if (key === shown) return
     shown = key
@@ -129,7 +129,7 @@ export function openStream({ topics, names }, watcher) {
       if (ended) return
       if (source.readyState === EventSource.CLOSED || Date.now() - heardAt > silenceLimit) reopen()
     },
-    /** Call this every second. The demo stream sends every second, so a long silence proves that it is dead. */
+    /** Must be called every second. The demo stream sends every second, so a long silence proves that the stream is dead. */
     tick() {
       if (!ended && topics.length === 0 && Date.now() - heardAt > silenceLimit) reopen()
     },

@@ -4,7 +4,7 @@ export const parseList = (text) => [...new Set(text.split(/[\s,]+/).filter(Boole
 
 export const isPattern = (topic) => topic.includes('*')
 
-/** The watched topic, if it is the only one, and null otherwise: messages go to it without asking for a topic. */
+/** The topic that messages go to without asking: the watched topic if one topic and no pattern is watched, otherwise null. */
 export const onlyTopic = (topics) => (topics.length === 1 && !isPattern(topics[0]) ? topics[0] : null)
 
 /** Suggests where to publish: a watched topic, or else the fixed beginning of a pattern. */

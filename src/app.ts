@@ -22,11 +22,11 @@ export interface AppOptions {
   readonly config?: Config
   /** Tables of routes, beside the page and `/openapi.json`; the core table if left out. */
   readonly routes?: readonly Routes[]
-  /** Who may do what, if an adapter reads keys again while it runs; else made of the config. */
+  /** Verifies credentials; made of the config if left out. An adapter that reads keys again while it runs passes its own. */
   readonly auth?: Auth
   /** Reads the page's files, unless the platform serves them. */
   readonly files?: Files
-  /** Writes the lines of the request log; the config says which requests have one. */
+  /** Writes a line for an answered request. The config says which requests get a line. */
   readonly writeLine?: WriteLine
 }
 

@@ -1,7 +1,8 @@
 /**
- * Calls `call` once when the client of a request has gone, at once if it has: no listener hears of an earlier abort.
+ * Calls `call` once when the client of a request has gone. If the client has gone already, calls at once, because a listener is not called
+ * for an earlier abort.
  *
- * @param signal of the request
+ * @param signal the signal of the request
  * @returns a function that stops listening
  */
 export function whenGone(signal: AbortSignal, call: () => void): () => void {

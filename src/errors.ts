@@ -87,7 +87,7 @@ export class AppError extends Error {
     this.more = options.more
   }
 
-  /** The same error, saying which of many items it concerns. */
+  /** Returns the same error with a message that names the item among many. */
   at(item: string, more?: Readonly<Record<string, unknown>>): AppError {
     const { cause, retryAfterS } = this
     return new AppError(this.code, `${this.message} (${item}, counted from 0)`, {
@@ -97,7 +97,7 @@ export class AppError extends Error {
     })
   }
 
-  /** Whether the error passes without anybody's doing, so that a client should retry. */
+  /** Whether the state of the hub causes the error, so that the same request may succeed later. */
   get isTemporary(): boolean {
     return temporary.includes(this.code)
   }
@@ -108,7 +108,7 @@ export class AppError extends Error {
   }
 }
 
-/** Quotes a value for an error message: cut to 60 characters, control characters and broken UTF-16 escaped, tokens removed. */
+/** Quotes a value for an error message: JSON Web Tokens replaced, cut to 60 characters, control characters and broken UTF-16 escaped. */
 export function quote(value: string): string {
   const safe = withoutTokens(value)
   const short = safe.length > 60 ? `${safe.slice(0, 60)}…` : safe

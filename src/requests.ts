@@ -58,7 +58,7 @@ export function errorLine(error: unknown): string {
   return escaped(JSON.stringify({ level: 'error', error: causes[0], causes: causes.slice(1) }))
 }
 
-/** Returns the text without tokens, with control characters escaped, and cut to a length. */
+/** Returns the text with JSON Web Tokens replaced, cut to a length, and with control characters escaped. */
 export function safe(text: string, length: number): string {
   return escaped(withoutTokens(text).slice(0, length))
 }

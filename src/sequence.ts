@@ -1,4 +1,4 @@
-/** With fewer holes, a copy of the rest is not worth it. */
+/** With fewer holes, the list is not copied. */
 const MIN_HOLES = 32
 
 /** Items in the order of their seq: mostly added at the end and removed near the start, found by binary search. */
@@ -15,7 +15,7 @@ export class Sequence<T extends { readonly seq: number }> {
     return this.#list.length - this.#start
   }
 
-  /** The newest item, or the one so many places before it. */
+  /** The newest item; with `before`, the item that many places before the newest. */
   last(before = 0): T | undefined {
     return this.#list.at(-1 - before)
   }
@@ -30,7 +30,7 @@ export class Sequence<T extends { readonly seq: number }> {
     this.#list.push(item)
   }
 
-  /** Adds an item with a seq of its own, anywhere; the cost is the number of items after it. */
+  /** Adds an item with a new seq at its place in the order. The cost is the number of items with a higher seq. */
   insert(item: T): void {
     this.#list.splice(this.#find(item.seq), 0, item)
   }
@@ -43,7 +43,7 @@ export class Sequence<T extends { readonly seq: number }> {
     return oldest
   }
 
-  /** Removes the item of a seq. Closes the hole from the nearer side, so that items that stay at the start for long cost little. */
+  /** Removes an item that must exist. Moves the fewer items, before or after it, so items that stay at the start for long cost little. */
   remove(seq: number): void {
     const at = this.#list[this.#start]?.seq === seq ? this.#start : this.#find(seq)
     if (at - this.#start > this.#list.length - at) {
@@ -76,7 +76,7 @@ export class Sequence<T extends { readonly seq: number }> {
     return this.#list.slice(Math.max(this.#start, to - limit), to).reverse() as T[]
   }
 
-  /** Index of the first item whose seq is not less. */
+  /** Index of the first item with this seq or a higher seq. */
   #find(seq: number): number {
     let low = this.#start
     let high = this.#list.length
@@ -88,7 +88,7 @@ export class Sequence<T extends { readonly seq: number }> {
     return low
   }
 
-  /** Copies the items once there are more holes than items, which is seldom. */
+  /** Copies the items, without the holes before them, once there are at least as many holes as items. This is seldom. */
   #compact(): void {
     if (this.size > 0 && (this.#start < MIN_HOLES || this.#start < this.size)) return
     this.#list = this.#list.slice(this.#start)

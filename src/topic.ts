@@ -7,7 +7,7 @@ export const STORE = '$store'
 export interface NameLimits {
   /** Longest topic or pattern, in bytes (its alphabet is ASCII). */
   readonly maxTopicBytes: number
-  /** Most segments of one. Patterns whose segments are words or `*` can fit a topic in 2 to the power of its segments ways. */
+  /** Most segments of a topic or pattern. Up to 2ⁿ patterns of words and `*` match a topic of n segments. */
   readonly maxTopicSegments: number
 }
 
@@ -90,12 +90,12 @@ export function matches(pattern: readonly string[], topic: readonly string[]): b
   return topic.length === pattern.length
 }
 
-/** The longest prefix that all topics share which a pattern, or topic, matches. */
+/** Returns a prefix of all topics that a topic or pattern matches: the characters before its first `*`. */
 export function prefixOf(name: string): string {
   return name.split('*', 1)[0]!
 }
 
-/** Whether a granted pattern, or topic, matches every topic that the asked one matches. */
+/** Whether the topic or pattern `granted` matches every topic that the topic or pattern `asked` matches. */
 export function covers(granted: string, asked: string): boolean {
   if (granted === '**') return !isOwn(asked)
   const [ours, theirs] = [granted.split('/'), asked.split('/')]
@@ -127,7 +127,7 @@ export class Filter {
   }
 
   /**
-   * Parses 1…100 topics and patterns; repeated names count once.
+   * Parses topics and patterns, at least one and at most `limits.maxTopics`; repeated names count once.
    *
    * @throws AppError `topic_missing`, `too_many_topics`, `topic_invalid`, `pattern_invalid`, `topic_too_long`
    */

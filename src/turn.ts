@@ -7,7 +7,7 @@ export function nextTurn(): Promise<void> {
   return new Promise(afterTurn)
 }
 
-/** How much of a turn work that is not urgent may take. */
+/** The part of a turn, in ms, that work without urgency may take. */
 export const TURN_MS = 1
 
 /** Shares turns of the event loop between long tasks, so that they do not add up in one turn. */
@@ -23,8 +23,8 @@ export class Turns {
   }
 
   /**
-   * Runs a task in a later turn, after the tasks before it. One turn runs as many as fit into a millisecond, or into the time that
-   * everything else has taken since the last such turn: half of a busy process, so that no task waits for ever.
+   * Runs a task in a later turn, after all earlier tasks. A turn runs tasks for a millisecond or, if that is longer, for as long as all
+   * other work has taken since the last turn with tasks: they get half of a busy process, so that no task waits for ever.
    */
   run(task: () => void): void {
     this.#tasks.push(task)

@@ -28,7 +28,7 @@ declare const Bun: {
   }): BunServer
 }
 
-/** Seconds after which Bun closes an idle connection: right for everything but a stream, which is idle by nature. */
+/** Seconds after which Bun closes an idle connection. Streams disable this timeout, because they are often idle. */
 const IDLE_S = 10
 
 /**
@@ -58,8 +58,8 @@ export async function serve(config: Config): Promise<Running> {
 }
 
 /**
- * The request with an absolute URL; undefined if its Host is not valid. Bun gives the URL of a request without a valid Host as a path
- * alone, and HTTP/1.0 permits requests without a Host.
+ * Returns the request with an absolute URL; undefined if its Host is not valid. Without a valid Host, the URL that Bun gives is only a
+ * path. HTTP/1.0 permits requests without a Host.
  */
 function withOrigin(request: Request, origin: string): Request | undefined {
   if (!request.url.startsWith('/')) return request

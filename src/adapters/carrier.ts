@@ -4,7 +4,7 @@ import { whenGone } from '../client-gone.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import { type Connection, type ConnectionEnv, envOf } from '../routes/connection.ts'
 
-/** Answers a request. If the answer takes over a subscription, its body is pulled from that. */
+/** Answers a request. If the answer takes over a subscription, the runtime pulls the body from the subscription. */
 export async function answerPulled(
   { signal }: Request,
   connection: Connection,
@@ -27,7 +27,7 @@ export async function answerPulled(
  * The body of a response that delivers a subscription, for runtimes that pull bodies: no queue, no transform, one chunk whenever the
  * runtime has room for it.
  *
- * @param signal of the request: when the client disconnects, some runtimes cancel the body, some fire this, some do both
+ * @param signal the signal of the request. When the client disconnects, some runtimes cancel the body, some abort the signal, some do both
  */
 class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
   readonly #subscription: Subscription

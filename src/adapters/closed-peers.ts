@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises'
 
 /** Where Linux lists the TCP connections of this machine or container, with their states. */
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
-/** How long after each reading the tables are read again. A row takes the kernel 1.6 µs (measured): this keeps it to a twentieth. */
+/** Pause before the tables are read again. A row takes the kernel 1.6 µs (measured): reading takes at most a twentieth of the time. */
 const PAUSE_MS = 1000
 const PAUSE_MS_PER_ROW = 0.03
 
@@ -50,7 +50,7 @@ export class ClosedPeers {
 
 export const closedPeers = new ClosedPeers()
 
-/** Reads which peers have closed, and counts the rows. A table that cannot be read has none. */
+/** Returns the peers that have closed, and the number of rows. A table that cannot be read counts as empty. */
 async function readTables(): Promise<{ closed: Set<string>; rows: number }> {
   const closed = new Set<string>()
   let rows = 0

@@ -5,12 +5,12 @@ import { AppError } from '../errors.ts'
 import { maxStreamsByFiles } from './limits.ts'
 import { logs } from './logs.ts'
 
-/** Settings that may also be read from a file, which the same name with `_FILE` appended gives. */
+/** Settings that may also be read from a file. The variable with `_FILE` appended to its name gives the path. */
 const FROM_FILES = ['LOG', 'AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS'] as const
 
 /**
- * Reads the settings of this process from its environment and from the files that this names. Unless `MAX_READERS` is set, the
- * open-files limit of the process bounds it.
+ * Reads the settings of this process from its environment, and from files that the environment names. Without `MAX_READERS`, the
+ * open-files limit of the process also limits the streams.
  *
  * @throws AppError `config_invalid`
  */

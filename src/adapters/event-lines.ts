@@ -6,7 +6,7 @@ import { errorLine, safe } from '../requests.ts'
 /** Characters of a stream's name that a line shows: enough to tell streams apart. The whole name lets its holder change the stream. */
 const NAME_LENGTH = 8
 
-/** Ends that neither reader nor operator asked for: they are logged even where only refusals are. */
+/** Ends that get a line even with `REQUEST_LOG=refused`: an operator should know of them. */
 const UNWANTED: readonly EndReason[] = ['stalled', 'failed', 'revoked', 'replaced']
 
 /** The line of JSON for what a hub reports as `failed`, with its causes. */

@@ -1,10 +1,10 @@
 /** Where lines go: a terminal, a pipe, a socket or a file. */
 export interface Sink {
   /**
-   * Takes as many bytes as there is room for, without waiting. What it does not take is offered again.
+   * Writes as many bytes as there is room for, without waiting. The caller offers the rest again.
    *
-   * @returns how many it has taken
-   * @throws if they cannot be written
+   * @returns the number of bytes written
+   * @throws if the bytes cannot be written
    */
   write(bytes: Uint8Array): number
 }
@@ -22,8 +22,8 @@ const encoder = new TextEncoder()
 const NOTHING = new Uint8Array()
 
 /**
- * Writes lines without ever blocking or throwing. While nobody reads the output, lines wait up to a size limit; lines beyond that
- * are dropped and counted, and so are lines that fail. The count is written once, as soon as lines can be written again.
+ * Writes lines without ever blocking or throwing. While nobody reads the output, lines wait up to a size limit. Lines above the limit and
+ * lines whose write fails are dropped and counted. The count is written once, as soon as lines can be written again.
  */
 export class LineWriter {
   readonly #open: () => Sink

@@ -21,7 +21,7 @@ import { type Listening, warmUp } from './warmup.ts'
 
 /** Longest time for a request's headers to arrive. */
 const HEADERS_MS = 10_000
-/** How often requests that exceed it are disconnected; a longer interval disconnects many in one turn, which delays everybody else. */
+/** How often requests that exceed a timeout are disconnected. A longer interval disconnects many in one turn, which delays the others. */
 const CHECK_MS = 500
 /** Most bytes of headers: more than any token that deserves an answer about what is wrong with it. */
 const HEADERS_BYTES = 32 * 1024
@@ -103,8 +103,8 @@ class NodeConnection implements Connection {
   }
 
   /**
-   * Node runs promises after each chunk of a request that it has parsed: a body that arrived together with its headers is here as soon
-   * as a handler has awaited anything. Listening for it would cost a quarter more for each publish (measured).
+   * Node runs promises after it has parsed each chunk of a request. So a body that arrived with its headers is buffered as soon as a
+   * handler has awaited anything. Listening for the body would cost a quarter more for each publish (measured).
    */
   bufferedBody(length: number): Uint8Array<ArrayBuffer> | undefined {
     if (this.#incoming.readableLength !== length) return

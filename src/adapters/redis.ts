@@ -4,7 +4,7 @@ import type { Log, LogOptions } from '../log/log.ts'
 import type { RedisClient } from '../log/redis/client.ts'
 import { keyPrefix, redisLog } from '../log/redis/redis.ts'
 
-/** A connection that is silent for this long is closed and opened again: the tail asks every second, and so do we. */
+/** A connection that is silent for this long is closed and opened again. Each has traffic every second: the tail's, or pings. */
 const SILENCE_MS = 4000
 const PING_MS = 1000
 const CONNECT_MS = 3000
@@ -19,7 +19,7 @@ const RETRY_MS = { first: 100, longest: 2000 }
 const MAX_REDIRECTIONS = 5
 /** Most nodes of a cluster that are remembered. */
 const MAX_NODES = 5
-/** How long a node may be away before another one is tried. */
+/** How long a node may be away before another node is tried. */
 const AWAY_MS = 500
 
 type Client = ReturnType<typeof createClient>
@@ -116,8 +116,8 @@ class Pair {
 }
 
 /**
- * Connects to the server that has a key. In a cluster any node says which one that is, at the start and whenever the key moves; if a
- * node is away, the other nodes that are known are tried
+ * Connects to the server that has a key. In a cluster, any node names the node that has the key, at the start and whenever the key moves.
+ * If a node is away, the other known nodes are tried
  * (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#redirection-and-resharding).
  *
  * @param onError called with each error of the first connections
@@ -208,7 +208,7 @@ async function openPair(url: string, onError: (error: unknown) => void): Promise
   }
 }
 
-/** The node that a cluster says has the key, as host and port; the host may be empty, which means the same one. */
+/** Returns the node that has the key, as host and port, from the error of a cluster. An empty host means the same host. */
 function movedTo(error: unknown): string | undefined {
   return error instanceof Error ? /^MOVED \d+ (\S*:\d+)/.exec(error.message)?.[1] : undefined
 }

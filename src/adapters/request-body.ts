@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 
 /**
- * The chunks of a request's body as Node's HTTP parser emits them, one at a time; the sender is slowed down while no chunk is wanted.
+ * The chunks of a request's body as Node's HTTP parser emits them, one at a time. The sender is slowed down while `next` is not called.
  * Bypassing web streams saves a third: beginning a request takes 450 µs in place of 700, a chunk 44 in place of 60 (measured).
  * `next` rejects if the body is cut off.
  */

@@ -10,7 +10,7 @@ import { readConfig } from './environment.ts'
 
 /** Longest wait for streams to end and requests to be answered, before connections are closed. */
 export const DRAIN_MS = 5000
-/** A signal within this time of the first is the same one: Ctrl-C reaches the hub from the terminal, and again from `npm start`. */
+/** A second signal within this time is ignored: Ctrl-C reaches the hub from the terminal, and again from `npm start`. */
 const SAME_SIGNAL_MS = 500
 
 /** A server that listens. */
@@ -24,7 +24,7 @@ export interface Running {
   stop(): Promise<void>
 }
 
-/** Runs a server as a program: reads its settings from the environment, says in one line what it serves, stops on SIGINT and SIGTERM. */
+/** Runs a server as a program: reads settings from the environment, prints a line with the URL, and stops on SIGINT and SIGTERM. */
 export async function run(serve: (config: Config) => Promise<Running>): Promise<void> {
   replaceConsole()
   try {

@@ -18,8 +18,8 @@ const OLDEST_SQLITE = [3, 51, 3] as const
 const CHECK_MS = 1000
 
 /**
- * Opens a log in the file at `path` for this process alone, and creates the file if it does not exist. SQLite is set to WAL with
- * `synchronous=FULL`, which is read back: acknowledged events survive a power cut.
+ * Opens a log in the file at `path` for this process alone, and creates the file if it does not exist. Sets SQLite to WAL with
+ * `synchronous=FULL`, and verifies both: so acknowledged events survive a power cut.
  *
  * @throws AppError `log_unusable` (the file cannot be created or written, has a second name, or is from a newer version), `log_locked`
  *   (another process writes to it)
@@ -34,7 +34,7 @@ export function openSqlite(path: string, options: Partial<LogOptions> = {}): Log
     try {
       releaseNext()
     } finally {
-      release() // whatever fails, the lock is released
+      release() // releases the lock even if another release fails
     }
   }
   try {
@@ -58,7 +58,7 @@ export function openSqlite(path: string, options: Partial<LogOptions> = {}): Log
   }
 }
 
-/** The path of the file without symbolic links, so that there is one lock for it. Creates the file and its folder. */
+/** Creates the file and its folder. Returns its path without symbolic links, so that all paths of the file lead to the same lock. */
 function canonicalPath(path: string): string {
   const file = resolve(path)
   try {
@@ -123,7 +123,7 @@ function checked(
   let checks: ReturnType<typeof setInterval> | undefined
   /** The error that the last check found. */
   let broken: AppError | undefined
-  /** Another process reads the WAL, which still holds erased events. */
+  /** Whether the WAL still holds erased events, because another process reads it. */
   let isScrubDue = false
 
   function scrub(): void {

@@ -24,7 +24,7 @@ type Listen = (app: ReturnType<typeof createApp>, config: Config) => Promise<Lis
 
 /**
  * Runs a hub of its own for a moment, with publishers and readers on real sockets, so that V8 has compiled the code of a publish and of
- * a delivery before the first real one. If this fails the server works all the same, with a slower start.
+ * a delivery before the first real message. If the warm-up fails, the server works all the same, with a slower start.
  */
 export async function warmUp({ carrier }: Config, listenTo: Listen): Promise<void> {
   const hub = new Hub(memoryLog)

@@ -23,7 +23,9 @@ interface Fetcher {
   fetch(request: Request | string): Promise<Response>
 }
 
-/** The Worker: answers 503 to everybody until the deployment has keys or is declared open, else passes requests to the hub's object. */
+/**
+ * The Worker passes requests to the hub's object. Without keys and without `OPEN`, requests to any host but localhost get 503 instead.
+ */
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     const isLocal = isLoopback(new URL(request.url).hostname)
@@ -63,7 +65,7 @@ export class TidingsHub {
   }
 
   fetch(request: Request): Response | Promise<Response> {
-    // The platform sets it; a client cannot.
+    // The platform sets this header; a client cannot.
     const address = request.headers.get('cf-connecting-ip')
     return this.#app.fetch(request, envOf(address === null ? {} : { address }))
   }

@@ -1,6 +1,6 @@
 import ipaddr from 'ipaddr.js'
 
-/** The proxies whose `X-Forwarded-For` is believed, as addresses or CIDR ranges. */
+/** The proxies whose `X-Forwarded-For` is believed, as parsed addresses and CIDR ranges. */
 export type Trusted = readonly (readonly [ipaddr.IPv4 | ipaddr.IPv6, number])[]
 
 /** @throws if an element is neither an address nor a CIDR range */
@@ -14,9 +14,9 @@ export function parseTrusted(list: readonly string[]): Trusted {
 }
 
 /**
- * Returns the address of a request's client: the peer or, if the peer is a trusted proxy, the rightmost address of `X-Forwarded-For`
- * that is not one, because clients can forge everything to the left of it. All spellings of an address have one result, and so have
- * all addresses of an IPv6 /64, the usual network of one customer.
+ * Returns the address of a request's client. This is the peer or, if the peer is a trusted proxy, the rightmost address of
+ * `X-Forwarded-For` that is not a trusted proxy: clients can forge every address to the left. All spellings of an address give the same
+ * result. All addresses of an IPv6 /64, the usual network of one customer, give the same result too.
  */
 export function clientOf(
   peer: string | undefined,
@@ -47,12 +47,12 @@ export function isTrustedPeer(peer: string | undefined, trusted: Trusted): boole
   return address !== undefined && isTrusted(address, trusted)
 }
 
-/** Whether a text is an address. The short forms of C (`7`, `0x7f.1`, `10` in `10/8`) are none: few people know which address they mean. */
+/** Whether a text is an address. Refuses the short forms of C (`7`, `0x7f.1`, `10` in `10/8`): few people know which address they mean. */
 function isAddress(text: string): boolean {
   return ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)
 }
 
-/** Parses an address, also in brackets or with a port, as some proxies write it. */
+/** Parses an address. Some proxies add brackets or a port, which are ignored. */
 function parse(text: string | undefined): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
   if (text === undefined) return
   const [, inBrackets, beforePort] = /^\[(.*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text) ?? []

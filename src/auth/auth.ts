@@ -18,7 +18,7 @@ const RECONNECT_MS = 1000
 /** Returns a request's header by its name in lower case. */
 type HeaderOf = (name: string) => string | undefined
 
-/** A ticket's grant, and at its first use the cookie with which a browser reconnects. */
+/** A request's grant and, at the first use of a ticket, the cookie with which a browser reconnects. */
 export interface Granted {
   readonly grant: Grant
   readonly cookie?: { readonly value: string; readonly expiresAt: number }
@@ -34,7 +34,7 @@ export class Auth {
   readonly #streams = new Streams()
   readonly #readers = new OpenCounts('too_many_readers', 'open a stream')
   readonly #maxStreamsOf: number
-  /** Open streams with a `source`: while there are any, keys are read again periodically. */
+  /** Number of open streams whose grant has a `source`. While it is above 0, keys are read again periodically. */
   #keyedStreams = 0
   #timer: ReturnType<typeof setInterval> | undefined
   /** Whether there are keys to verify credentials with. A running hub never loses all of its keys. */
@@ -66,7 +66,7 @@ export class Auth {
 
   /**
    * Returns what a request may do. Presented credentials are verified or rejected; there is no fallback to anonymous. Basic credentials
-   * are those of a proxy.
+   * belong to a proxy in front of the hub and are ignored.
    *
    * @throws AppError `token_invalid`, `keys_unavailable`
    */
@@ -84,7 +84,7 @@ export class Auth {
     return this.#unrevoked(apiKey ?? (await this.#tokens.verify(token)))
   }
 
-  /** Returns what clients without credentials may do. If that is nothing, Basic credentials get an error that names ours. */
+  /** Returns what clients without credentials may do. If they may do nothing, Basic credentials get an error that asks for Bearer. */
   #anonymous(basic: string | undefined): Grant {
     const { anonymous } = this.#options
     if (basic !== undefined && anonymous.publish.length + anonymous.subscribe.length === 0) throw notBearer()
@@ -92,7 +92,7 @@ export class Auth {
   }
 
   /**
-   * Returns what a request with a ticket may do, or one without. A token in a header wins over the ticket.
+   * Returns what a request with or without a ticket may do. Credentials in the `Authorization` header win over the ticket.
    *
    * @throws AppError `ticket_invalid` and those of `grantOf`
    */
@@ -103,7 +103,7 @@ export class Auth {
     return this.#redeem(ticket, cookieOf(header('cookie'), this.cookies.event))
   }
 
-  /** Throws if a grant has become invalid: for requests that outlast the check at their start. @throws AppError `token_invalid` */
+  /** Throws if a grant has become invalid. For requests that last long after the check at their start. @throws AppError `token_invalid` */
   assertValid(grant: Grant): void | Promise<void> {
     if (grant.source !== undefined) return this.#assertValid(grant)
   }
@@ -130,13 +130,13 @@ export class Auth {
     await this.#revocations.revoke(revoked)
   }
 
-  /** Names the subject of a token or the API key whose bounds a grant counts against; undefined without one. */
+  /** Names the token subject or the API key whose limits apply to a grant; undefined for a grant without a subject. */
   ownerOf(grant: Grant): string | undefined {
     return grant.subject === undefined ? undefined : ownerOf(grant)
   }
 
   /**
-   * Counts a stream of a subject, before it is open.
+   * Counts a stream for the subject of its grant, before the stream is open.
    *
    * @returns a function that removes it from the count, and may be called twice
    * @throws AppError `too_many_readers`
@@ -146,7 +146,7 @@ export class Auth {
     return owner === undefined ? () => {} : this.#readers.add(owner, this.#maxStreamsOf, 'by this grant')
   }
 
-  /** Ends an open stream when its grant becomes invalid, at once if it became so while the stream was opened. */
+  /** Ends an open stream when its grant becomes invalid; at once, if the grant became invalid while the stream was opened. */
   async watch(subscription: Subscription, filter: Filter | undefined, grant: Grant): Promise<void> {
     this.#streams.add({ subscription, filter, grant })
     if (grant.source === undefined) return
@@ -162,7 +162,7 @@ export class Auth {
     if (isRevoked || !(await this.#isStillValid(grant))) subscription.finish('revoked', RECONNECT_MS, true)
   }
 
-  /** Records another filter and grant of an open stream. */
+  /** Records the new filter and the new grant of an open stream. */
   change(stream: Stream, changes: Pick<Stream, 'filter' | 'grant'>): void {
     this.#streams.change(stream, changes)
   }
@@ -187,7 +187,7 @@ export class Auth {
     throw new AppError('stream_unknown', 'Cannot find this stream: it is not open here, or not yours; open another')
   }
 
-  /** Reads the keys again, and ends the streams of removed keys. @throws AppError `config_invalid`, and nothing changes */
+  /** Reads the keys again, and ends the streams of removed keys. @throws AppError `config_invalid`, and keeps the former keys */
   async reload(): Promise<void> {
     this.#readAt = performance.now()
     const reload = ++this.#reloads
@@ -202,7 +202,7 @@ export class Auth {
         subscription.finish('revoked', RECONNECT_MS, true)
   }
 
-  /** Reloads keys that were read too long ago, also if no stream is open. Concurrent requests share a reload. */
+  /** Reloads the keys if `reloadMs` have passed, also while no stream is open. Concurrent requests share a reload. */
   async #reloadIfStale(): Promise<void> {
     if (performance.now() - this.#readAt < this.#options.reloadMs) return
     this.#reading ??= this.reload()
@@ -213,7 +213,7 @@ export class Auth {
     await this.#reading
   }
 
-  /** Whether the key that verified a grant still exists, and if it is an API key, still allows all of the grant. */
+  /** Whether the key that verified a grant still exists. An API key must also still allow all of the grant. */
   async #isStillValid(grant: Grant): Promise<boolean> {
     if (!isOfApiKey(grant)) return this.#tokens.hasKey(grant.source!)
     const apiKey = this.#options.apiKeys.find((key) => grant.source === sourceOf(key))
@@ -243,7 +243,7 @@ export class Auth {
     throw invalid(reason)
   }
 
-  /** Compares the hash with that of every API key, so that the time reveals nothing. */
+  /** Compares the hash of `key` with the hash of every API key, so that the time reveals nothing. */
   async #apiKeyOf(key: string): Promise<Grant | undefined> {
     if (this.#options.apiKeys.length === 0) return
     const hash = await sha256(key)

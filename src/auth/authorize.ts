@@ -2,8 +2,8 @@ import { AppError, quote } from '../errors.ts'
 import { covers } from '../topic.ts'
 
 /**
- * The topics and patterns that a client may publish to and subscribe to. Publishing to the hub's own topics stands for actions of the
- * hub: `$topics/<topic>` deletes a topic or its events, `$revoked` revokes tokens.
+ * The topics and patterns that a client may publish to and subscribe to. Permissions to publish to the hub's own topics stand for actions:
+ * `$topics/<topic>` for deleting a topic or its events, `$revoked` for revoking tokens and API keys.
  */
 export interface Grant {
   readonly publish: readonly string[]
@@ -24,12 +24,12 @@ export type Action = 'publish' | 'subscribe'
 /** What every client of a hub without keys may do. */
 export const openGrant: Grant = { publish: ['**', '$store', '$topics/**'], subscribe: ['**', '$store'] }
 
-/** Topics that no grant allows to read. */
+/** First segments of topics that no grant allows to read. */
 const unreadable = ['$secrets', '$tickets']
 
 /**
- * Decides whether a grant allows an action; nothing else does. A pattern is allowed if the grant covers every topic that the pattern
- * can ever match, so a reader's filter is the only check of the events that it receives, live or replayed.
+ * Decides whether a grant allows an action; no other code does. A pattern is allowed if the grant covers every topic that the pattern can
+ * ever match. So a reader's filter is the only check that its events need, live or replayed.
  */
 export function isAllowed(grant: Grant, action: Action, name: string): boolean {
   if (action === 'subscribe' && unreadable.includes(name.split('/')[0]!)) return false

@@ -1,16 +1,17 @@
 import { OpenCounts } from './counts.ts'
 
-/** How many streamed bodies may be read at once. A missing bound is none. */
+/** How many streamed bodies may be read at once. */
 export interface BodyCounts {
   readonly max: number
+  /** Missing: no limit for an address. */
   readonly maxPerAddress?: number
-  /** Of one token subject or API key. */
+  /** For one token subject or API key. */
   readonly maxPerToken: number
 }
 
 /**
- * Counts the streamed bodies that are being read. They have bounds of their own: a hub that is full of readers still takes what is
- * published, and a body holds more memory than a reader.
+ * Counts the streamed bodies that are being read. Their limits are separate from those of readers: a hub that is full of readers still
+ * takes messages, and a body holds more memory than a reader.
  */
 export class Bodies {
   readonly #counts: BodyCounts
@@ -21,7 +22,7 @@ export class Bodies {
   }
 
   /**
-   * Counts a body, before it is read.
+   * Counts a body before it is read.
    *
    * @param owner names the subject of a token or the API key
    * @returns a function that removes it from the counts, and may be called twice

@@ -4,17 +4,17 @@ import { clientOf, isTrustedPeer, parseTrusted, type Trusted } from './address.t
 import { OpenCounts } from './counts.ts'
 import { Queues, sleep } from './queues.ts'
 
-/** Limits of one client; a missing one is no limit. */
+/** Limits of one client. A missing field means no limit. */
 export interface ClientLimits {
   /** Most open streams of one address. */
   readonly maxReadersPerAddress?: number
-  /** Most messages that one address publishes in a second: a bucket holds as many, and fills in a second. */
+  /** Most messages that one address publishes in a second. The address's bucket holds that many, and fills within a second. */
   readonly publishRate?: number
   /** Addresses and CIDR ranges of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies?: readonly string[]
 }
 
-/** Buckets are kept for this many addresses before full ones are deleted. */
+/** From this many buckets on, the full buckets are deleted. */
 const MAX_BUCKETS = 10_000
 
 type Take = (bucket: string, count: number, perSecond: number) => Promise<number | undefined>
@@ -34,7 +34,7 @@ export class Clients {
 
   /**
    * @param peerOf returns the peer address of a request's connection
-   * @param take takes from a bucket that all processes of a hub share, if they do: `Hub.take`
+   * @param take takes from a bucket that all processes of a hub share (`Hub.take`); resolves with undefined if they share none
    */
   constructor(limits: ClientLimits, peerOf: (c: Context) => string | undefined, take: Take = async () => undefined) {
     this.#limits = limits
@@ -54,7 +54,7 @@ export class Clients {
   }
 
   /**
-   * Counts a stream of a request's client.
+   * Counts a stream for the address of a request's client.
    *
    * @returns a function that removes it from the count, and may be called twice
    * @throws AppError `too_many_readers`
@@ -67,8 +67,8 @@ export class Clients {
   }
 
   /**
-   * Takes messages out of the bucket of a client's address. A bucket that holds any message gives all of them and may owe the rest, so a
-   * batch need not be smaller than the bucket.
+   * Takes messages out of the bucket of a client's address. A bucket that holds at least one message gives any number, and then fills up
+   * from below zero: so a batch may be larger than the bucket.
    *
    * @throws AppError `rate_limited`
    */
@@ -88,10 +88,10 @@ export class Clients {
   }
 
   /**
-   * Like `spend`, but waits until the bucket holds a message: for a body that is read as it arrives. The bodies of one address wait one
-   * behind the other, and only the first looks into the bucket: hundreds that look would keep the hub busy, or its Redis.
+   * Like `spend`, but waits until the bucket holds a message. For a body that is published while it arrives. The bodies of one address
+   * queue up, and only the first asks the bucket: hundreds that ask would keep the hub or its Redis busy.
    *
-   * @throws the reason of the signal, if it aborts before
+   * @throws the reason of the signal, if it aborts while waiting
    */
   async pace(c: Context, messages: number, signal?: AbortSignal): Promise<void> {
     const address = this.#limitedAddressOf(c)
@@ -105,7 +105,7 @@ export class Clients {
     }
   }
 
-  /** Takes messages and returns 0, or returns how long to wait until the bucket holds a message. */
+  /** Takes messages and returns 0; or takes none, and returns the time in ms until the bucket holds a message. */
   async #tryTake(address: string | undefined, messages: number): Promise<number> {
     const { publishRate } = this.#limits
     if (address === undefined || publishRate === undefined) return 0
@@ -121,7 +121,7 @@ export class Clients {
     return this.#limits.publishRate === undefined ? undefined : this.addressOf(c)
   }
 
-  /** How long until the bucket holds a message. */
+  /** Returns the time in ms until the bucket of this process holds a message. */
   #waitMs(address: string | undefined): number {
     const { publishRate } = this.#limits
     if (address === undefined || publishRate === undefined) return 0

@@ -1,6 +1,6 @@
 import { AppError, type Code } from '../errors.ts'
 
-/** Counts what is open by name: streams or bodies, by address or by subject. */
+/** Counts open streams or open bodies by a name, such as their address or their subject. */
 export class OpenCounts {
   readonly #open = new Map<string, number>()
   readonly #code: Code
@@ -13,11 +13,11 @@ export class OpenCounts {
   }
 
   /**
-   * Counts one more, before it is open.
+   * Counts another stream or body of a name, before it is open.
    *
    * @param whose follows "are open" in the error: `from your address`
    * @returns a function that removes it from the count, and may be called twice
-   * @throws AppError of the code if `max` of that name are open
+   * @throws AppError with the code of the constructor, if `max` of this name are open
    */
   add(name: string, max: number, whose: string): () => void {
     const open = this.#open.get(name) ?? 0

@@ -2,13 +2,13 @@ import { AppError } from '../errors.ts'
 
 /** The names of a hub's cookies. */
 export interface Cookies {
-  /** Holds a page's token, for this host only and invisible to scripts (RFC 6265bis, 4.1.3.2). */
+  /** Holds a page's token. The cookie is for this host only and invisible to scripts (RFC 6265bis, 4.1.3.2). */
   readonly login: string
   /** Lets a browser reconnect to `/event` after it has used up a ticket. */
   readonly event: string
 }
 
-/** @param name tells the hubs of one host apart: their login cookies all have the path `/` */
+/** @param name distinguishes the hubs of one host, whose login cookies all have the path `/` */
 export function cookiesOf(name: string): Cookies {
   return { login: `__Host-${name}`, event: `__Secure-${name}-event` }
 }
@@ -17,8 +17,8 @@ const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
 const BASIC = /^Basic +[A-Za-z0-9._~+/-]+=*$/i
 
 /**
- * Parses `Authorization: Bearer <token>` (RFC 6750, 2.1). Basic credentials (RFC 7617) are those of a proxy in front of the hub, which
- * passes them on: they count as none.
+ * Parses `Authorization: Bearer <token>` (RFC 6750, 2.1). Basic credentials (RFC 7617) belong to a proxy in front of the hub, which passes
+ * them on: they count as no credentials.
  *
  * @throws AppError `token_invalid` for anything else
  */
@@ -29,7 +29,7 @@ export function bearerOf(header: string | undefined): string | undefined {
   return token
 }
 
-/** The error of an `Authorization` header that is not ours. */
+/** Makes the error for an `Authorization` header without a Bearer token. */
 export function notBearer(): AppError {
   return new AppError('token_invalid', 'Cannot read Authorization: expected Bearer, a space and one token')
 }
@@ -58,12 +58,12 @@ export function isEqual(a: string, b: string): boolean {
   return difference === 0
 }
 
-/** Browsers drop a cookie if its name and its value have more bytes together (RFC 6265bis, 5.6; Chromium and Firefox do). */
+/** Browsers drop a cookie whose name and value together have more bytes (RFC 6265bis, 5.6; so do Chromium and Firefox). */
 const MAX_COOKIE_BYTES = 4096
 
 /**
- * Throws if browsers would drop a cookie: without it, their next request would be refused for a reason that nobody could guess. Names and
- * values are ASCII.
+ * Throws if browsers would drop a cookie: the next request would come without the cookie, and its refusal would not name the cause. Names
+ * and values are ASCII.
  *
  * @throws AppError `cookie_too_large`
  */
@@ -77,7 +77,7 @@ export function refuseLargeCookie(name: string, value: string): void {
 }
 
 /**
- * Formats a cookie that scripts cannot read, and that browsers send over TLS or to localhost only, never with requests of other sites.
+ * Formats a cookie that scripts cannot read. Browsers send it only over TLS or to localhost, and never with requests of other sites.
  *
  * @throws AppError `cookie_too_large`
  */

@@ -3,19 +3,20 @@ import { isLoopback } from '../config/loopback.ts'
 import { AppError, quote } from '../errors.ts'
 
 export interface Guard {
-  /** Whether the `Host` of a request must be this machine. */
+  /** Whether the `Host` of a request must name this machine. */
   readonly loopbackOnly: boolean
   /** Origins of other sites whose pages may use the hub. */
   readonly origins: readonly string[]
 }
 
 /**
- * Refuses requests that a page of another site makes a browser send. Other clients send none of the headers that it reads.
+ * Refuses requests that a page of another site makes a browser send. Clients other than browsers send no `Sec-Fetch-Site`, `Origin` or
+ * `Referer`, and pass.
  *
- * - A hub that is open to this machine only answers requests whose `Host` is this machine: a page on the web cannot reach it under a
- *   domain of its own (DNS rebinding). Listening on a loopback address is the first protection, this is the second.
- * - Unsafe methods must come from the same origin or a listed one. A GET that changes something must come from the same origin, and
- *   must not be a prefetch.
+ * - A hub for this machine only refuses requests whose `Host` is not this machine: a page on the web cannot reach the hub under a domain of
+ *   its own (DNS rebinding). The first protection is that such a hub listens on a loopback address.
+ * - Unsafe methods must come from the same origin or a listed origin.
+ * - A GET that changes something must come from the same origin, and must not be a prefetch.
  *
  * @param isGetUnsafe whether GET of the requested path changes something
  * @throws AppError `host_forbidden`, `cross_site`
@@ -42,9 +43,9 @@ function refuseHost(c: Context): void {
 }
 
 function refuseGet(c: Context, origins: readonly string[]): void {
-  // Another port or a sibling domain is the same site: the browser sends the cookies of this hub's visitors with its requests.
+  // `same-site` is refused too: a page on another port or a sibling domain is the same site, and its requests have this hub's cookies.
   const site = c.req.header('sec-fetch-site')
-  // Browsers leave the header out for a hub without TLS on another machine; Origin or Referer names the page then.
+  // For a hub without TLS on another machine, browsers leave Sec-Fetch-Site out; Origin or Referer then names the page.
   const page = c.req.header('origin') ?? c.req.header('referer')
   const isKnown = page === undefined || origins.includes(originOf(page)) || isSame(page, hostOf(c))
   const isForeign = site === undefined ? !isKnown : site === 'cross-site' || site === 'same-site'
@@ -76,8 +77,8 @@ function originOf(page: string): string {
 }
 
 /**
- * Whether a page or its origin has this host, and the port that the page's scheme implies. Behind a proxy that terminates TLS, the
- * request's own scheme is not the browser's.
+ * Whether the URL or the origin of a page has this host. The scheme of the page decides which port is the default: behind a proxy that
+ * terminates TLS, the request has another scheme than the page.
  */
 function isSame(page: string, host: string): boolean {
   if (!URL.canParse(page)) return false

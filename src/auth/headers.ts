@@ -1,4 +1,4 @@
-/** Headers of every response that does not set its own. */
+/** Headers that every response gets, unless it sets other values. */
 export type SecureHeaders = Readonly<Record<string, string>>
 
 /** @param isShared whether pages of other origins may use the hub */
@@ -12,10 +12,10 @@ export function secureHeaders(isShared: boolean): SecureHeaders {
   }
 }
 
-/** Marks responses that have the headers from the start. */
+/** Marks responses that were made with the headers. */
 const complete = Symbol('complete')
 
-/** Makes JSON responses with the headers: adding headers to a response costs as much as reading the request. */
+/** Makes JSON responses that have the headers from the start: adding headers later costs as much as reading the request. */
 export function secureJson(secure: SecureHeaders): (value: unknown) => Response {
   const init = { headers: Object.freeze({ ...secure, 'Content-Type': 'application/json' }) }
   return (value) => {
@@ -25,7 +25,7 @@ export function secureJson(secure: SecureHeaders): (value: unknown) => Response 
   }
 }
 
-/** Adds the headers that a response does not set. */
+/** Adds the headers that a response lacks. */
 export function secured(secure: SecureHeaders): (response: Response) => void {
   const all = Object.entries(secure)
   return (response) => {

@@ -12,7 +12,7 @@ import { AppError } from '../errors.ts'
 import { sha256 } from './credentials.ts'
 import type { AuthOptions } from './options.ts'
 
-/** A key or a set of keys that verifies tokens, with the only algorithms it may be used for. */
+/** A key or a set of keys that verifies tokens, and the algorithms for which it may be used. */
 export interface Verifier {
   readonly algorithms: readonly string[]
   key(header: JWSHeaderParameters): CryptoKey | Uint8Array | Promise<CryptoKey | Uint8Array>
@@ -20,14 +20,19 @@ export interface Verifier {
   source(key: CryptoKey | Uint8Array): string | Promise<string>
   /** Whether the key of that name still exists. */
   hasKey(source: string): boolean | Promise<boolean>
-  /** A remote set of keys: its URL, and how to read it again. A set that cannot be read stays as it was. */
+  /** For a remote set of keys: its URL, and a function that reads the set again. A set that cannot be read stays as it was. */
   readonly set?: { readonly url: string; reload(): Promise<void> }
 }
 
-/** The algorithms of public keys. None uses a secret, so a public key can never be used as one. */
+/** The algorithms of public keys. No algorithm of the list uses a secret, so a public key can never serve as a secret. */
 const PUBLIC = ['RS256', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA']
 
-/** @param before the former verifiers: the set of the same URL is reloaded and kept. @throws AppError `config_invalid` */
+/**
+ * Makes the verifiers of the configured keys.
+ *
+ * @param before the former verifiers. A set of the same URL is reloaded and kept
+ * @throws AppError `config_invalid`
+ */
 export async function readKeys(
   { secret, publicKey, jwksUrl }: AuthOptions,
   before: readonly Verifier[] = [],
@@ -56,7 +61,7 @@ function named(name: string): Pick<Verifier, 'source' | 'hasKey'> {
 
 /** A remote set of keys. Its URL is configured and never taken from a token; a token's `kid` only chooses among the keys. */
 function keySet(url: string): Verifier {
-  // Only `reload` reads the set again: while it cannot be read, stale keys are better than none.
+  // The cache never expires, so that old keys stay in use while the set cannot be read. `reload` reads the set again.
   const keys = createRemoteJWKSet(new URL(url), {
     timeoutDuration: 5000,
     cooldownDuration: 10_000,
@@ -82,7 +87,7 @@ async function publicKeys(text: string): Promise<ReadonlyMap<string, CryptoKey>>
     try {
       keys.set(algorithm, isJwk ? await importPublicJwk(text, algorithm) : await importSPKI(text, algorithm))
     } catch {
-      // The import fails for the algorithms that the key is not for.
+      // The import fails for algorithms of other types of keys.
     }
   }
   if (keys.size > 0) return keys

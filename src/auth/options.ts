@@ -38,7 +38,7 @@ export const defaultAuthOptions: AuthOptions = {
   anonymous: { publish: [], subscribe: [] },
 }
 
-/** Returns a secret without a byte order mark, and without CR and LF at its end: editors and shells add them, and nobody sees them. */
+/** Removes a byte order mark, and CR and LF at the end: editors and shells add these invisible characters. */
 export function withoutLineEnd(secret: string): string {
   return secret.replace(/^\ufeff/, '').replace(/[\r\n\ufeff]+$/, '')
 }

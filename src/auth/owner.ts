@@ -1,7 +1,7 @@
 import type { Grant } from './authorize.ts'
 import type { ApiKey } from './options.ts'
 
-/** Prefix of a grant's `source` that is an API key. */
+/** Prefix of the `source` of a grant that an API key gives. */
 const API = 'api:'
 
 /** Names an API key as the source of grants. */
@@ -9,12 +9,12 @@ export function sourceOf({ name, sha256 }: ApiKey): string {
   return `${API}${name}:${sha256}`
 }
 
-/** Whether a grant is that of an API key: its subject is the key's name then, and not the `sub` of a token. */
+/** Whether an API key gives the grant. The subject of the grant then is the key's name, not the `sub` of a token. */
 export function isOfApiKey({ source }: Grant): boolean {
   return source?.startsWith(API) ?? false
 }
 
-/** Names the owner of a stream. A token's subject with the name of an API key is another owner. */
+/** Names the owner of a stream. A token whose subject equals the name of an API key is another owner than the key. */
 export function ownerOf(grant: Grant): string {
   if (grant.source === undefined) return 'nobody'
   return `${isOfApiKey(grant) ? 'key' : 'token'} ${grant.subject ?? ''}`

@@ -1,6 +1,6 @@
 import { whenGone } from '../client-gone.ts'
 
-/** Lets callers in one at a time, in order, for each name. */
+/** Keeps a queue for each name, and lets the callers of a queue in one at a time, in order. */
 export class Queues {
   /** Resolves when the last caller of a name and all before it have left. */
   readonly #lasts = new Map<string, Promise<void>>()
@@ -9,7 +9,7 @@ export class Queues {
    * Resolves when all earlier callers of this name have left.
    *
    * @returns a function that lets the next caller in
-   * @throws the reason of the signal, if it aborts before: the caller has left then
+   * @throws the reason of the signal, if it aborts while the caller waits; the caller has then left the queue
    */
   async enter(name: string, signal?: AbortSignal): Promise<() => void> {
     const before = this.#lasts.get(name)
@@ -29,7 +29,7 @@ export class Queues {
   }
 }
 
-/** Waits for a promise that never rejects. @throws the reason of the signal, if it aborts before */
+/** Waits for a promise that never rejects. @throws the reason of the signal, if it aborts earlier */
 function abortable(wait: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   if (!signal) return wait
   return new Promise((resolve, reject) => {
@@ -41,7 +41,7 @@ function abortable(wait: Promise<void>, signal: AbortSignal | undefined): Promis
   })
 }
 
-/** Resolves after `ms`. @throws the reason of the signal, if it aborts before */
+/** Resolves after `ms`. @throws the reason of the signal, if it aborts earlier */
 export function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(resolve, ms)

@@ -5,10 +5,10 @@ import { sha256 } from './credentials.ts'
 import { isOfApiKey } from './owner.ts'
 
 const PREFIX = '$revoked/'
-/** This many revocations are always kept. More are deleted once every token that they concern has expired. */
+/** This many revocations are always kept. The oldest of more are deleted once all tokens that they revoke have expired. */
 const MAX_KEPT = 10_000
 
-/** One token by its `jti`, all tokens issued to a `sub` until now, or the API keys of a name. No kind of name stands for another. */
+/** One token by its `jti`, all tokens issued to a `sub` until now, or the API keys of a name. Equal names of two kinds are not related. */
 export type Revoked = { readonly jti: string } | { readonly sub: string } | { readonly key: string }
 
 type Revocation = Revoked & { readonly at: number }
@@ -18,13 +18,13 @@ export class Revocations {
   readonly #hub: Hub
   readonly #maxTokenMs: number
   readonly #isKey: (name: string) => boolean
-  /** By `nameOf`. */
+  /** Revocations by `nameOf`. */
   readonly #all = new Map<string, Revocation>()
   #loading: Promise<void> | undefined
-  /** Called with a name of `revocableNames` after each revocation, and for the existing ones when they are loaded. */
+  /** Called after each revocation, with its name as in `revocableNames`; also for each revocation that is loaded from the log. */
   onRevoked: (name: string) => void = () => {}
 
-  /** @param isKey whether there is an API key of a name: while there is, its revocation is kept */
+  /** @param isKey whether an API key of a name exists. The revocation of an existing key is never deleted */
   constructor(hub: Hub, maxTokenMs: number, isKey: (name: string) => boolean) {
     this.#hub = hub
     this.#maxTokenMs = maxTokenMs
@@ -40,15 +40,15 @@ export class Revocations {
   }
 
   /**
-   * Returns why the credentials of a grant are refused, if they are revoked. Once a `sub` is revoked, its tokens need an `iat`: without one
-   * the hub cannot tell a token that was issued before from one that was issued after.
+   * Returns why the credentials of a grant are refused; undefined if they are not revoked. Once a `sub` is revoked, its tokens need an
+   * `iat`: without an `iat`, the hub cannot know whether a token was issued before the revocation.
    */
   async reasonFor(grant: Grant): Promise<string | undefined> {
     await this.#load()
     return this.knownReasonFor(grant)
   }
 
-  /** Like `reasonFor`, at once: by the revocations that have been loaded. */
+  /** Like `reasonFor`, but synchronous: considers only the revocations that have been loaded. */
   knownReasonFor(grant: Grant): string | undefined {
     for (const name of revocableNames(grant)) {
       const revocation = this.#all.get(name)
@@ -73,7 +73,7 @@ export class Revocations {
   #add({ data }: Entry): void {
     const revocation = JSON.parse(data!) as Revocation
     const name = nameOf(revocation)
-    const at = Math.max(revocation.at, this.#all.get(name)?.at ?? 0) // the clocks of nodes differ
+    const at = Math.max(revocation.at, this.#all.get(name)?.at ?? 0) // the clocks of nodes differ: the latest time counts
     this.#all.set(name, { ...revocation, at })
     this.onRevoked(name)
   }
@@ -92,7 +92,7 @@ export class Revocations {
   }
 }
 
-/** Returns the names under which the credentials of a grant can be revoked, as `nameOf` makes them. */
+/** Returns the names under which the credentials of a grant can be revoked, in the form of `nameOf`. */
 export function revocableNames(grant: Grant): readonly string[] {
   const { id, subject } = grant
   if (isOfApiKey(grant)) return [nameOf({ key: subject! })]
@@ -102,12 +102,12 @@ export function revocableNames(grant: Grant): readonly string[] {
   return names
 }
 
-/** Names what a revocation revokes. */
+/** Returns a name for the token, the `sub` or the API key that is revoked. */
 function nameOf(revoked: Revoked): string {
   return partsOf(revoked).join(' ')
 }
 
-/** Names a revocation by the segments of a topic, for which any text is hashed. */
+/** Returns the topic segments that name a revocation. The name is hashed, because segments cannot hold any text. */
 async function segmentsOf(revoked: Revoked): Promise<string> {
   const [kind, name] = partsOf(revoked)
   return `${kind}/${await sha256(name)}`

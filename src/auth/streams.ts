@@ -3,7 +3,7 @@ import type { Filter } from '../topic.ts'
 import type { Grant } from './authorize.ts'
 import { revocableNames } from './revocations.ts'
 
-/** An open stream, and the grant that it was opened with. */
+/** An open stream, and its current grant. */
 export interface Stream {
   readonly subscription: Subscription
   /** Undefined for the demo stream. */
@@ -21,8 +21,8 @@ export async function inOrder(stream: Stream, change: () => Promise<void>): Prom
 }
 
 /**
- * The open streams, by the name that `hub.open` gives to their readers, and by the names under which their grants can be revoked: a
- * revocation looks at the streams that it concerns.
+ * The open streams, by the name that `hub.open` gives to their readers, and by the names under which their grants can be revoked. So a
+ * revocation looks only at the streams that it may end.
  */
 export class Streams {
   readonly #all = new Map<string, Stream>()
@@ -32,7 +32,7 @@ export class Streams {
     return this.#all.get(name)
   }
 
-  /** Returns the streams of grants that can be revoked under a name of `revocableNames`. */
+  /** Returns the streams whose grants a revocation of this name concerns. See `revocableNames`. */
   revocableAs(name: string): Iterable<Stream> {
     return this.#revocable.get(name) ?? []
   }
@@ -42,7 +42,7 @@ export class Streams {
     this.#index(stream)
   }
 
-  /** Gives a stream another filter and grant. */
+  /** Gives a stream a new filter and a new grant. */
   change(stream: Stream, { filter, grant }: Pick<Stream, 'filter' | 'grant'>): void {
     const isOpen = this.#all.get(stream.subscription.stream) === stream
     if (isOpen) this.#removeFromIndex(stream)
@@ -50,7 +50,7 @@ export class Streams {
     if (isOpen) this.#index(stream)
   }
 
-  /** Returns the deleted stream, if there was one. */
+  /** Deletes the stream of a subscription. @returns the deleted stream; undefined if it was unknown */
   delete({ stream }: Subscription): Stream | undefined {
     const known = this.#all.get(stream)
     this.#all.delete(stream)

@@ -13,8 +13,8 @@ interface Ticket {
 }
 
 /**
- * Tickets are the credentials of an EventSource, which cannot send headers: a string for the URL, for one use within a minute, with the
- * grant that it was made with. The hub signs them with a secret of its own, which it keeps in its log for all its nodes.
+ * Tickets are credentials for an EventSource, which cannot send headers. A ticket is a string for the URL, for one use within a minute. It
+ * holds the grant of the token that it was made with. The hub signs tickets with a secret that its log keeps for all nodes.
  */
 export class Tickets {
   readonly #hub: Hub
@@ -25,7 +25,7 @@ export class Tickets {
     this.#hub = hub
   }
 
-  /** Makes a ticket for what a token may subscribe to until it expires. */
+  /** Makes a ticket that allows its holder to subscribe to the topics of the grant, until the grant expires. */
   async issue(grant: Grant): Promise<{ readonly ticket: string; readonly expiresAt: number }> {
     const expiresAt = Date.now() + 1000 * TICKET_S
     const ticket = await this.#sign(grant, 'ticket', expiresAt)
@@ -38,8 +38,8 @@ export class Tickets {
   }
 
   /**
-   * Returns the grant of a ticket at its first use, and at later ones with the cookie that the first use has set. Each use appends the
-   * ticket's name as an idempotency key, so only the first use on any node succeeds.
+   * Returns the grant of a ticket at its first use, and at later uses that have the cookie of the first. A use before the expiry publishes
+   * with the ticket's id as the idempotency key: only the first use, on whichever node, is no duplicate.
    *
    * @throws AppError `ticket_invalid`
    */
@@ -77,7 +77,7 @@ export class Tickets {
   }
 
   #key(): Promise<Uint8Array> {
-    if (this.#restarts !== this.#hub.restarts) this.#secret = undefined // the former log had it
+    if (this.#restarts !== this.#hub.restarts) this.#secret = undefined // a new log has another secret
     this.#restarts = this.#hub.restarts
     this.#secret ??= this.#hub.internal.secret('tickets').then((secret) => new TextEncoder().encode(secret))
     this.#secret.catch(() => {

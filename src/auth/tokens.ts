@@ -21,7 +21,7 @@ export const CLOCK_TOLERANCE_S = 5
 
 const claim = v.strictObject({ publish: v.optional(patterns(), []), subscribe: v.optional(patterns(), []) })
 
-/** Verifies JSON Web Tokens (RFC 7519), whose claim `tidings` is their grant. */
+/** Verifies JSON Web Tokens (RFC 7519). Their claim `tidings` holds the topics that the grant allows. */
 export class Tokens {
   #options: AuthOptions
   #keys: Promise<readonly Verifier[]>
@@ -33,7 +33,7 @@ export class Tokens {
     this.#keys.catch(() => {}) // `check` and `verify` report the error
   }
 
-  /** Replaces options and keys once the new keys have been read. @throws AppError `config_invalid`, and nothing changes */
+  /** Replaces options and keys once the new keys have been read. @throws AppError `config_invalid`, and keeps the former ones */
   async reload(options: AuthOptions): Promise<void> {
     const reload = ++this.#reloads
     const keys = await readKeys(options, await this.#keys.catch(() => []))
@@ -53,7 +53,7 @@ export class Tokens {
     return false
   }
 
-  /** @throws AppError `token_invalid` with the reason and nothing of the token, `keys_unavailable` */
+  /** Returns the grant of a token. @throws AppError `token_invalid` with the reason but no part of the token, `keys_unavailable` */
   async verify(token: string): Promise<Grant> {
     if (token.length > MAX_TOKEN_BYTES) throw invalid(`it is longer than ${MAX_TOKEN_BYTES} bytes`)
     const { payload, source } = await this.#verified(token)
@@ -107,7 +107,7 @@ export class Tokens {
 
 type Key = CryptoKey | Uint8Array
 
-/** Verifies a token, and tries each key of a set if the token has no `kid` and several keys have its algorithm. @throws the errors of jose */
+/** Verifies a token. Tries each key of a set with its algorithm, if the token has no `kid` to choose a key. @throws the errors of jose */
 async function verifiedBy(
   verifier: Verifier,
   token: string,
@@ -137,7 +137,7 @@ function headerOf(token: string): JWSHeaderParameters & { alg: string } {
     const { alg, kid } = decodeProtectedHeader(token)
     if (typeof alg === 'string') return { alg, ...(typeof kid === 'string' && { kid }) }
   } catch {
-    // It is not a JSON Web Token: the error below says so.
+    // The token has no JSON Web Token header: the error below says so.
   }
   throw invalid('it is not a signed JSON Web Token')
 }
@@ -158,7 +158,7 @@ function reasonOf(error: unknown): string {
   return 'it is not a JSON Web Token signed with a key of this hub'
 }
 
-/** A `Date` holds no time that is further from 1970. */
+/** A `Date` cannot hold a time that is further from 1970. */
 const MAX_TIME_S = 8.64e12
 
 /** Whether a claim is a NumericDate, which may be fractional (RFC 7519, 2). */

@@ -14,7 +14,7 @@ export interface Config {
   readonly host: string
   /** The URL of the log, which may contain a password; `adapters/logs.ts` lists what it may be. */
   readonly log: string
-  /** The path under which clients reach the hub, where a proxy strips it. */
+  /** The path under which clients reach the hub, if a proxy strips this path. */
   readonly basePath?: string
   /** Serve clients of other machines without credentials. */
   readonly open: boolean
@@ -28,11 +28,11 @@ export interface Config {
   readonly clients: ClientLimits
   /** Origins whose pages may use this hub, as browsers send them. */
   readonly corsOrigins: readonly string[]
-  /** Which requests and ends of streams are logged. */
+  /** Which requests and ends of streams get a line in the output. */
   readonly requestLog: 'all' | 'refused' | 'none'
   /** How topic streams are written. */
   readonly carrier: 'native' | 'stream'
-  /** Publish sample messages before listening, until the code that handles them is compiled. */
+  /** Publish sample messages before listening, so that the code that handles messages is compiled. */
   readonly warmUp: boolean
   /** Share of the heap, 0…1, above which new streams and streamed bodies are refused. */
   readonly heapWatermark: number
@@ -42,9 +42,10 @@ export interface Config {
 }
 
 /**
- * Parses the settings from environment variables; an empty one counts as missing. Nothing else reads the environment.
+ * Parses the settings from environment variables. An empty variable counts as missing.
  *
- * @param logs kinds of logs that `LOG` may name; without them `LOG` is not checked
+ * @param given the variables; this function does not read the environment of the process
+ * @param logs kinds of logs that `LOG` may name; if left out, `LOG` is not checked
  * @throws AppError `config_invalid`: lists every mistake, with the expected value
  */
 export function parseConfig(given: Environment = {}, logs?: LogUrls): Config {
@@ -154,7 +155,7 @@ export function parseConfig(given: Environment = {}, logs?: LogUrls): Config {
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-/** Returns the secrets without a line end, as they are read from files. A secret that is nothing else stays, and is a mistake. */
+/** Returns the secrets without a line end, which a file may have added. A secret that is only a line end stays, and is a mistake. */
 function secretsOf(env: Environment): Environment {
   return Object.fromEntries(withSecrets.map((name) => [name, env[name] && (withoutLineEnd(env[name]) || env[name])]))
 }

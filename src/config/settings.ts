@@ -108,7 +108,7 @@ export const settings = {
   RETENTION_AGE: setting('Delete events older than this; none keeps them', 'none', optional(duration(1000))),
   TOPIC_RETENTION_COUNT: setting('Keep at most this many events of each topic', 'none', optional(wholeNumber(1))),
   TOPIC_RETENTION_BYTES: setting('Keep at most this many bytes of events of each topic', 'none', optional(bytes(1))),
-  // A used ticket is remembered as an idempotency key: the least values keep it for longer than a ticket is valid.
+  // A used ticket is remembered as an idempotency key. With the minimum of both settings, it is remembered for longer than it is valid.
   KEY_COUNT: setting('Remember at most this many idempotency keys; at least 10000', '1000000', wholeNumber(10_000)),
   KEY_AGE: setting('Remember an idempotency key for this long; at least two minutes', '24h', duration(120_000)),
   CLOSED_AGE: setting(
@@ -222,13 +222,16 @@ export type Setting = keyof typeof settings
 /** Settings whose values are shown nowhere, not even in errors. */
 export const secrets: readonly Setting[] = ['AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS']
 
-/** Settings that hold secrets: `LOG` may have a password. */
+/** Settings that may hold a secret: `LOG` may contain a password. */
 export const withSecrets: readonly Setting[] = [...secrets, 'LOG']
 
 /** Defaults for LOG=memory:, whose log takes less room than one on disk. */
 export const memoryDefaults: Partial<Record<Setting, string>> = { RETENTION_COUNT: '100000', RETENTION_BYTES: '64MiB' }
 
-/** Defaults for OPEN=true: limits for each client address. Without OPEN, on loopback or behind a proxy there, all clients share one. */
+/**
+ * Defaults for OPEN=true: limits for each client address. They are off without OPEN, where all clients may have the same address: a hub
+ * then listens on loopback, or behind a proxy there.
+ */
 export const openDefaults: Partial<Record<Setting, string>> = {
   MAX_READERS_PER_ADDRESS: '1000',
   MAX_STREAMED_BODIES_PER_ADDRESS: '100',

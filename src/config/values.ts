@@ -4,7 +4,7 @@ import type { ApiKey } from '../auth/options.ts'
 import { Filter } from '../topic.ts'
 import { isLoopback } from './loopback.ts'
 
-/** How the text of a setting is parsed: valibot schemas, each with what it expects as its message. The text `none` stands for no value. */
+// Schemas that parse the text of a setting. The message of each schema says what it expects. The text `none` means no value.
 
 export const KIB = 1024
 export const MIB = KIB * KIB
@@ -14,20 +14,20 @@ export function text(pattern: RegExp, expected: string) {
   return v.pipe(v.string(), v.regex(pattern, expected))
 }
 
-/** How the URLs of one kind of log look. */
+/** The form of the URLs of one kind of log. */
 export interface LogUrl {
-  /** As documentation writes it, with capitals for what varies: `sqlite:PATH`. */
+  /** The URL as documentation writes it, with capitals for the variable parts: `sqlite:PATH`. */
   readonly form: string
-  /** What a URL must match. */
+  /** Matches the valid URLs. */
   readonly pattern: RegExp
-  /** Helps with a URL of this scheme that does not match. */
+  /** Added to the error for a URL of this scheme that does not match. */
   readonly hint?: string
 }
 
 /** Kinds of logs by the scheme of their URLs. */
 export type LogUrls = Readonly<Record<string, LogUrl>>
 
-/** A URL of one of these logs; any text if there are none, because then nobody here opens it. */
+/** Accepts a URL of one of these logs. If `logs` is left out, accepts any text, because the caller does not open a log by URL. */
 export function logUrl(logs?: LogUrls) {
   const kindOf = (url: string) => (logs && Object.hasOwn(logs, schemeOf(url)) ? logs[schemeOf(url)] : undefined)
   return v.pipe(
@@ -43,7 +43,7 @@ export function logUrl(logs?: LogUrls) {
   )
 }
 
-/** The scheme of a URL, which may be none that `URL` can parse. */
+/** Returns the scheme of a URL, even if `URL` cannot parse the rest. */
 export function schemeOf(url: string): string {
   return url.slice(0, url.indexOf(':'))
 }
@@ -137,7 +137,7 @@ function linesOf(text: string): string[] {
   return text.split(/\s+/).filter((line) => line !== '')
 }
 
-/** An empty list is a mistake: it would make an open hub. */
+/** Rejects an empty list, which would make an open hub. */
 function areApiKeys(lines: readonly string[]): boolean {
   return lines.length > 0 && lines.every(isApiKey)
 }

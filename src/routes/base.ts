@@ -13,7 +13,7 @@ export type Base = (c: Context) => string
 
 /**
  * @param prefix the path that a proxy always strips, as the operator has set it
- * @param isFromProxy whether a request came through a trusted proxy: its `X-Forwarded-Prefix` then names the path that it stripped
+ * @param isFromProxy whether a request came through a trusted proxy: `X-Forwarded-Prefix` then names the path that the proxy has stripped
  */
 export function publicBase(prefix: string | undefined, isFromProxy: (c: Context) => boolean): Base {
   return (c) => {

@@ -13,7 +13,7 @@ export interface BodyLimits {
 }
 
 /**
- * Reads a request's whole body, and never more than `maxBodyBytes` into memory.
+ * Reads a request's whole body. Memory holds at most `maxBodyBytes` of it, and one chunk more.
  *
  * @throws AppError `body_too_large`, `body_too_slow`, `body_invalid` (cut off), `content_type_unsupported` (compressed)
  */
@@ -27,7 +27,7 @@ export async function readBytes(
   const timeoutError = () =>
     new AppError('body_too_slow', `Cannot wait for the rest of the body: it took more than ${bodyTimeoutMs} ms`)
   const declared = Number(request.headers.get('content-length') ?? 0)
-  // HTTP parsers never deliver more than the declared length. Reading all at once saves Bun a third of the time of reading chunks.
+  // HTTP parsers never deliver more than the declared length. On Bun, `arrayBuffer` takes a third less time than reading chunks.
   if (declared > 0 && declared <= maxBodyBytes) {
     const bufferedBody = connectionOf(c)?.bufferedBody?.(declared)
     if (bufferedBody) return bufferedBody
@@ -50,8 +50,8 @@ export async function readBytes(
 }
 
 /**
- * The chunks of a request's body; undefined without a body. The unread rest of a web stream stays unread: cancelling the stream closes
- * the connection before the response is sent.
+ * Returns the chunks of a request's body; undefined without a body. The iterator of a web stream has no `return`: cancelling the stream
+ * would close the connection before the response is sent.
  */
 export function chunksOf(c: Context): AsyncIterator<Uint8Array> | undefined {
   const connection = connectionOf(c)
@@ -83,13 +83,13 @@ async function collect(
   return buffer.take()
 }
 
-/** How much of a body that is too large is read and discarded, and for how long. */
+/** Limits of reading and discarding the rest of a body that is too large. */
 const MAX_DISCARDED_BYTES = 1024 ** 2
 const MAX_DISCARDING_MS = 1000
 
 /**
- * Discards what a client continues to send: closing the connection now would reset it, and the client could see the reset instead of
- * the response (RFC 9112, 9.6).
+ * Reads and discards the rest of a body: closing the connection while the client sends would reset it, and the client could see the reset
+ * instead of the response (RFC 9112, 9.6).
  *
  * @throws the error of `timeoutError`, AppError `body_invalid` (cut off)
  */
@@ -103,19 +103,23 @@ async function discardRest(chunks: AsyncIterator<Uint8Array>, timeoutError: () =
   }
 }
 
-/** Timeouts of bodies are handled one a turn: thousands of bodies that began together time out together. */
+/** Each turn of the event loop handles one timeout: thousands of bodies that began together time out together. */
 const turns = new Turns()
 
-/** Calls `onTimeout` after `ms`, in a turn of its own. @returns a function that cancels the timeout, unless its turn has come */
+/**
+ * Calls `onTimeout` after `ms`, in a turn of its own.
+ *
+ * @returns a function that cancels the timeout; too late once `ms` are over
+ */
 export function startTimeout(ms: number, onTimeout: () => void): () => void {
   const timer = setTimeout(() => void turns.next().then(onTimeout), Math.max(0, ms))
   return () => clearTimeout(timer)
 }
 
 /**
- * Waits for a read of a body.
+ * Waits for `read`, which reads from a body.
  *
- * @throws the error of `timeoutError` after `ms`, AppError `body_invalid` (cut off)
+ * @throws the error that `timeoutError` makes, after `ms`; AppError `body_invalid` (cut off)
  */
 export function withTimeout<T>(read: Promise<T>, ms: number, timeoutError: () => AppError): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -133,7 +137,7 @@ export function withTimeout<T>(read: Promise<T>, ms: number, timeoutError: () =>
   })
 }
 
-/** The error of a body whose sender has disconnected. */
+/** Makes the error for a body whose sender has disconnected. */
 export function cutOff(cause: unknown): AppError {
   return new AppError('body_invalid', 'Cannot read the body: it was cut off', { cause })
 }

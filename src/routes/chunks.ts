@@ -1,7 +1,7 @@
-/** A buffer holds this many chunks of any size, and more of them if they average a KiB: each costs a hundred bytes and more. */
+/** A buffer holds up to this many chunks of any size, and more if they average a KiB: a chunk costs a hundred bytes besides its data. */
 const MAX_SMALL_CHUNKS = 100
 const KIB = 1024
-/** A chunk that is a smaller part of its memory than this is copied: Deno reads every chunk into 64 KiB, however short it is. */
+/** A chunk that fills less than this part of its memory is copied: Deno allocates 64 KiB for every chunk, however short. */
 const MIN_PART = 1 / 4
 
 /** Collects the chunks of a byte stream, however small they are. */
@@ -22,7 +22,7 @@ export class ChunkBuffer {
     this.#length += chunk.byteLength
   }
 
-  /** Returns everything since the last call, and empties the buffer. */
+  /** Returns all bytes in one piece, and empties the buffer. */
   take(): Uint8Array<ArrayBuffer> {
     const bytes = concat(this.#chunks, this.#length)
     this.#chunks = []

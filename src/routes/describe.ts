@@ -2,12 +2,12 @@ import { type JsonSchema, toJsonSchema } from '@valibot/to-json-schema'
 import * as v from 'valibot'
 import type { Code } from '../errors.ts'
 
-// What the descriptions of our routes are made of: they are plain OpenAPI 3.1.
+// Parts of the descriptions of our routes, which are plain OpenAPI 3.1.
 
-/** An id, as examples show it. */
+/** The id that examples show. */
 export const ID = 'k3v9x0q2ab-17'
 
-/** Errors of a route that reads a body, a query, or the log; that checks a grant; that takes a topic; that appends. */
+/** Errors of a route by the step that may throw them: it reads a body or a query, checks a grant, takes a topic, or appends. */
 export const codesOf = {
   body: [
     'body_invalid',
@@ -28,7 +28,7 @@ export const codesOf = {
 
 type Query = v.ObjectSchema<v.ObjectEntries, undefined>
 
-/** The parameters of a query, by the schema that parses it. */
+/** Describes the parameters of a query by the schema that parses the query. */
 export function parametersOf(query: Query): object[] {
   const { properties = {} } = querySchema(query)
   return Object.entries(properties).map(([name, property]) => {
@@ -38,7 +38,7 @@ export function parametersOf(query: Query): object[] {
   })
 }
 
-/** A query as JSON Schema of the values that its text stands for. */
+/** Returns the JSON Schema of a query, with the types of the values that the text of its parameters stands for. */
 export function querySchema(query: Query): JsonSchema {
   const described = schemaOf(query)
   for (const [name, entry] of Object.entries(query.entries)) {
@@ -51,24 +51,24 @@ export function querySchema(query: Query): JsonSchema {
   return described
 }
 
-/** A schema of ours as JSON Schema of its input. */
+/** Converts a valibot schema to the JSON Schema of its input. */
 export function schemaOf(schema: v.GenericSchema): JsonSchema {
   const options = { target: 'draft-2020-12', typeMode: 'input', errorMode: 'ignore' } as const
   const { $schema: _, ...described } = toJsonSchema(schema, options)
   return described
 }
 
-/** A parameter that is a header. */
+/** Describes a parameter that is a header. */
 export function header(name: string, description: string) {
   return { name, in: 'header', description, schema: { type: 'string' } }
 }
 
-/** A JSON response. */
+/** Describes a JSON response. */
 export function json(description: string, schema: object) {
   return { description, content: { 'application/json': { schema } } }
 }
 
-/** The schema of an object with these properties and no others. */
+/** Returns the schema of an object with these properties and no others. */
 export function object<Properties extends object>(
   properties: Properties,
   required: readonly (keyof Properties & string)[],
@@ -76,7 +76,7 @@ export function object<Properties extends object>(
   return { type: 'object', properties, required, additionalProperties: false } as const
 }
 
-/** A reference to a schema that some route describes. */
+/** Returns a reference to a schema that any route describes. */
 export function ref(name: string) {
   return { $ref: `#/components/schemas/${name}` }
 }

@@ -14,7 +14,7 @@ import { openStream, type StreamRequest } from './stream.ts'
 import type { StreamLimits } from './streamed-body.ts'
 
 /**
- * A table of routes: paths, as Hono has them, and what each does. The tables of an app get the same door, and nothing else.
+ * Makes a table of routes. All tables of an app get the same door, and nothing else.
  *
  * @example
  * const mine: Routes = (door) => ({
@@ -24,15 +24,16 @@ import type { StreamLimits } from './streamed-body.ts'
  */
 export type Routes = (door: Door) => Table
 
+/** Routes by their path, in Hono's syntax. */
 export type Table = Readonly<Record<string, Route>>
 
 /** One path of a table. */
 export interface Route {
-  /** A handler for each method, where any other method is an error, or one handler for all methods. */
+  /** A handler for each method, so that other methods are errors; or one handler for all methods. */
   readonly methods: Readonly<Record<string, Handler>> | Handler
-  /** Whether GET changes something: then the hub refuses it to pages of other origins, and to a prefetch. */
+  /** Whether GET changes something: the hub then refuses GET to pages of other origins, and as a prefetch. */
   readonly isGetUnsafe?: boolean
-  /** Describes the route in `/openapi.json`; without it, the route is not shown there. */
+  /** Describes the route for `/openapi.json`, which leaves out routes without a description. */
   readonly describe?: () => Description
 }
 
@@ -40,12 +41,12 @@ export interface Route {
 export interface Description {
   /** By path template, such as `/topics/{topic}`. */
   readonly paths: Readonly<Record<string, PathItem>>
-  /** Schemas that any route may refer to, by a name that no other route gives. */
+  /** Schemas by name, which any route may refer to. No two routes may use the same name. */
   readonly schemas?: Readonly<Record<string, object>>
 }
 
 export interface PathItem {
-  /** Parameters of all its methods. */
+  /** Parameters of all methods of the path. */
   readonly parameters?: readonly object[]
   readonly get?: Operation
   readonly post?: Operation
@@ -62,7 +63,7 @@ export interface Operation {
   readonly parameters?: readonly object[]
   readonly requestBody?: object
   readonly responses: Readonly<Record<number, object>>
-  /** Errors that the route answers with, besides `host_forbidden` and `internal`: they become problem responses. */
+  /** Errors of the route besides `host_forbidden` and `internal`. The document describes each as a problem response. */
   readonly codes?: readonly Code[]
 }
 
@@ -74,7 +75,7 @@ export interface Limits {
   readonly maxBatch: number
 }
 
-/** The hub, its limits, and the questions that a route asks about a request. */
+/** What a route may use: the hub, its limits, and functions that check, read and answer a request. */
 export interface Door {
   readonly hub: Hub
   /** Tokens, tickets, cookies, and the grants of open streams. */
@@ -90,24 +91,24 @@ export interface Door {
   readBody(c: Context): Promise<Body>
   /** Reads the items of an NDJSON or event stream body while it arrives; undefined for other content types. @throws AppError of `readItems` */
   readItems(c: Context): Items | undefined
-  /** Takes messages, or so many other things that cost as much, out of the rate of the client's address. @throws AppError `rate_limited` */
+  /** Takes messages, or operations that cost as much, out of the rate of the client's address. @throws AppError `rate_limited` */
   spend(c: Context, messages: number): void | Promise<void>
-  /** Waits until the rate of the client's address has room for messages, and takes them out. @throws the reason of a signal that aborts */
+  /** Like `spend`, but waits until the rate has room. @throws the reason of the signal, if it aborts */
   pace(c: Context, messages: number, signal?: AbortSignal): Promise<void>
   /**
-   * Counts a streamed body among those of its address, of its grant and of all, before it is read.
+   * Counts a streamed body before it is read: for its address, for its grant, and for the hub.
    *
    * @returns a function that removes it from the counts
    * @throws AppError `too_many_bodies`, `overloaded`
    */
   countBody(c: Context, grant: Grant): () => void
-  /** Makes a JSON response at less cost than `c.json`, and without headers that were set on `c`. */
+  /** Makes a JSON response at less cost than `c.json`. Headers that were set on `c` are ignored. */
   json(value: unknown): Response
-  /** Answers with a stream, as far as the client's grant allows it, on the carrier of the runtime. See `openStream`. */
+  /** Answers with a stream on the carrier of the runtime, if the client's grant allows its topics. See `openStream`. */
   openStream(c: Context, request: StreamRequest): Promise<Response>
 }
 
-/** What a door is made of. */
+/** The parts that `makeDoor` needs. */
 export interface DoorParts extends Pick<Door, 'hub' | 'auth' | 'limits' | 'base' | 'json'> {
   readonly clients: Clients
   readonly bodies: Bodies

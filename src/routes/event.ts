@@ -15,7 +15,7 @@ const MAX_WAIT_S = 60
 const MIN_REPEAT_MS = 1000
 const MAX_REPEAT_MS = 3_600_000
 
-/** `/event`: without a topic the demo stream, else the entries of topics and patterns. */
+/** `/event`: streams the entries of topics and patterns, or without a topic the demo. */
 export const event: Routes = (door) => {
   const answer = async (c: Context) => door.openStream(c, await requestOf(c, door))
   return {
@@ -79,7 +79,7 @@ async function requestOf(c: Context, door: Door): Promise<StreamRequest> {
   }
 }
 
-/** The query, and the form in a body: a list of topics may be too long for a URL. */
+/** Returns the parameters of the query, and of a form in the body: a list of topics may be too long for a URL. */
 async function queryOf(c: Context, door: Door): Promise<URLSearchParams> {
   const query = parseQuery(c.req.url)
   if (c.req.method === 'GET' || c.req.method === 'HEAD') return query
@@ -111,7 +111,7 @@ function beginningOf({ from, last, since }: Parameters): StreamRequest['from'] {
   return since === undefined ? from : { since: timeOf(since, Date.now()) }
 }
 
-/** The header wins, because it is newer: a browser that reconnects sends it with the URL of the first connection. */
+/** The header wins over the query, because it is newer: a browser that reconnects adds the header to the URL of its first connection. */
 function lastEventIdOf({ lastEventId, last_event_id: other }: Parameters, header: string | undefined): string {
   if (lastEventId !== undefined && other !== undefined && lastEventId !== other)
     throw new AppError(

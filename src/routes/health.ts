@@ -3,7 +3,7 @@ import { AppError, type Code } from '../errors.ts'
 import { json, object, ref } from './describe.ts'
 import type { Description, Door, Routes } from './door.ts'
 
-/** `/health` and `/ready`, for whoever runs the hub. */
+/** `/health` and `/ready`, for the operator. */
 export const health: Routes = (door) => {
   const readiness = ready(door)
   return {
@@ -12,7 +12,7 @@ export const health: Routes = (door) => {
   }
 }
 
-/** Why a hub is not ready. Any other error of its log means that the log is unusable. */
+/** Error codes that `/ready` reports as they are. Any other error of the log is reported as `log_unusable`. */
 const reasons: readonly Code[] = [
   ...(['draining', 'log_locked', 'log_unavailable', 'log_unusable'] as const),
   ...(['outcome_unknown', 'overloaded'] as const),
@@ -22,8 +22,8 @@ const reasons: readonly Code[] = [
 const alive: Handler = (c) => c.json({ status: 'ok' }, 200, { 'Cache-Control': 'no-store' })
 
 /**
- * `/ready`: the hub takes messages and readers, because it can write and read its log and is not draining; otherwise 503 with the
- * reason. `warnings` name problems that an operator should fix although the hub works.
+ * `/ready`: answers 200 if the hub can write and read its log and is not draining, so that it takes messages and readers; otherwise 503
+ * with the reason. `warnings` name problems that an operator should fix although the hub works.
  */
 function ready({ hub, auth }: Door): Handler {
   return async (c) => {

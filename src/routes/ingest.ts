@@ -9,40 +9,44 @@ import { INCOMPLETE, type Items } from './items.ts'
 import { messageOf, withKey } from './message.ts'
 
 /**
- * Items of one commit. Few, because 100 new topics block everything else for 2.5 ms (measured, SQLite). The size doubles after a
- * commit as slow as only a slow disk or a distant server makes it, where an fsync costs the same for any number of items. A busy hub
- * takes 5 ms and more, and larger groups would make it busier.
+ * Fewest and most items of one commit.
+ *
+ * - Commits are small, because 100 new topics block all other work for 2.5 ms (measured, SQLite).
+ * - The size doubles after a commit of more than `SLOW_COMMIT_MS`, which only a slow disk or a distant server takes: an fsync there costs
+ *   the same for any number of items. It halves after a faster commit.
+ * - A busy hub takes 5 ms and more for a commit, and larger groups would make it busier.
  */
 const GROUP = { min: 32, max: 256 }
 const SLOW_COMMIT_MS = 20
 
-/** Who publishes a stream, and with which request. */
+/** The request that publishes a streamed body, and its client's grant. */
 export interface Producer {
   readonly c: Context
   readonly grant: Grant
-  /** The topic of the query. */
+  /** The topic that the query names. */
   readonly topic: string | undefined
-  /** The `Idempotency-Key`: item n has the key `K/n`. */
+  /** The `Idempotency-Key` K: item n gets the key `K/n`. */
   readonly key: string | undefined
 }
 
-/** How much of a stream was published. */
+/** How much of a streamed body was published. */
 export interface Ingested {
   /** Items that are in the log, duplicates included. */
   readonly taken: number
   readonly duplicates?: number
-  /** The stream ended inside an item, and nothing of the item was published. */
+  /** The body ended inside an item, and nothing of this item was published. */
   readonly incomplete?: true
   readonly lastId: string | null
 }
 
 /**
- * Publishes the items of a stream while they arrive: items that arrived together are committed together. No item is parsed before the
- * group that it belongs to is committed next, so a sender is slowed down to the rate of its address and to what the log can take.
+ * Publishes the items of a streamed body while they arrive. Items that arrived together are a group, which one commit appends. A group is
+ * parsed only after the group before it is committed, so a sender is slowed down to the rate of its address and to the speed of the log.
  *
- * @throws AppError of the first item that is refused, or that arrived after the grant had become invalid; `too_many_bodies`, `overloaded`,
- *   `stream_idle`, `stream_too_slow`, and `body_invalid` if the client has disconnected. Each has `taken` and `lastId`: all items before
- *   it are in the log
+ * Each error has `taken` and `lastId`: the log has that many items of the body.
+ *
+ * @throws AppError of the first refused item; `token_invalid` once the grant has become invalid; `too_many_bodies`, `overloaded`,
+ *   `stream_idle`, `stream_too_slow`, and `body_invalid` if the client has disconnected
  */
 export async function ingest(door: Door, items: Items, producer: Producer): Promise<Ingested> {
   const { c, grant, topic } = producer
@@ -63,14 +67,14 @@ export async function ingest(door: Door, items: Items, producer: Producer): Prom
     const began = performance.now()
     await publish(group).catch(async (error) => {
       if (!isRefusal(error)) throw error
-      for (const message of group) await publish([message]) // up to the refused one
+      for (const message of group) await publish([message]) // publishes the messages before the refused one, and throws its error
     })
     const isSlow = performance.now() - began > SLOW_COMMIT_MS
     size = isSlow ? Math.min(2 * size, GROUP.max) : Math.max(size / 2, GROUP.min)
   }
   let release = () => {}
   try {
-    // Each item is authorized when it arrives. A client that may publish nothing at all is refused before it sends.
+    // Each item is authorized when it is parsed. A client that may not publish to any topic is refused before its body is read.
     if (topic !== undefined) authorizePublish(door, grant, topic)
     else if (grant.publish.length === 0) door.authorize(grant, 'publish', '**')
     release = door.countBody(c, grant)
@@ -93,7 +97,7 @@ export async function ingest(door: Door, items: Items, producer: Producer): Prom
   }
 }
 
-/** Throws unless the grant allows to publish to a topic. The hub's own topics pass: `Hub.publish` refuses them to everybody. */
+/** Throws unless the grant allows publishing to a topic. The hub's own topics pass: `Hub.publish` refuses them to everybody. */
 export function authorizePublish(door: Door, grant: Grant, topic: string): void {
   if (!isOwn(parseTopic(topic))) door.authorize(grant, 'publish', topic)
 }
@@ -106,7 +110,7 @@ interface Group {
   readonly isIncomplete: boolean
 }
 
-/** Makes messages of the next items. Only the messages outlive this: parsed items can be many times as large as their text. */
+/** Makes messages of the next items. The parsed items can be many times as large as their text, and are not kept. */
 async function nextGroup(items: Items, size: number, parse: (item: unknown) => Message): Promise<Group | undefined> {
   const group = await items.next(size)
   if (!group) return
@@ -127,7 +131,7 @@ function toMessage(door: Door, item: unknown, { grant, topic, key }: Producer, i
   return withKey(message, key === undefined ? undefined : `${key}/${index}`)
 }
 
-/** Whether an error says for sure that nothing of a batch was appended. */
+/** Whether an error proves that no message of a batch was appended. */
 function isRefusal(error: unknown): boolean {
   return error instanceof AppError && error.status < 500
 }

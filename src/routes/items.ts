@@ -8,16 +8,16 @@ import { essenceOf, refuseCharset } from './media-type.ts'
 import { StreamedBody, type StreamLimits } from './streamed-body.ts'
 import { copied, messageAsWritten } from './written.ts'
 
-/** Stands for an item that the end of the body cuts off. */
+/** Stands for an item that is incomplete because the body ended inside it. */
 export const INCOMPLETE = Symbol('incomplete')
 
-/** The items of a body that streams. Only the items that a caller asks for are parsed; everything behind them stays bytes. */
+/** The items of a streamed body. Only the items that `next` returns are parsed; the rest of the body stays bytes. */
 export interface Items {
-  /** Aborts when no further item may be published: the client has disconnected, or the time of the body is over. */
+  /** Aborts when no further item may be published, because the client has disconnected or the time of the body is over. */
   readonly signal: AbortSignal
   /**
-   * Resolves with items that have arrived, at least one and at most `max`, or with nothing at the end. The error of an unreadable item
-   * takes its place and is the last item; `INCOMPLETE` is the last item of a body that ends inside an item.
+   * Waits for items, and resolves with at least one and at most `max`; with undefined at the end of the body. An unreadable item is
+   * replaced by its error, which is the last item. `INCOMPLETE` is the last item of a body that ends inside an item.
    *
    * @throws AppError of `StreamedBody.take`
    */
@@ -26,13 +26,13 @@ export interface Items {
   close(): void
 }
 
-/** Parses the items of one content type. Bytes of an item that is not complete yet are kept for the next call. */
+/** Parses the items of one content type. Keeps the bytes of an item that is not complete for the next call of `parse` or `end`. */
 interface Parser {
-  /** How many of the bytes hold at most `max` items: all of them, or the bytes up to the end of an item. */
+  /** Returns how many of the bytes to parse for at most `max` items: all, or those up to the end of item `max`. */
   lengthOf(bytes: Uint8Array, max: number): number
   /** Returns the items that end in these bytes. */
   parse(bytes: Uint8Array): unknown[]
-  /** Returns the item that ends with the body, or `INCOMPLETE`, or nothing. */
+  /** Returns the item that the end of the body completes, or `INCOMPLETE` if the body ends inside an item, or undefined. */
   end(): unknown
 }
 
@@ -52,7 +52,7 @@ export function readItems(c: Context, limits: StreamLimits & { readonly maxItemB
   )
 }
 
-/** Bodies that hold many bytes and few items share turns of the event loop. */
+/** Bodies with many bytes and few items, which take long to parse, share turns of the event loop. */
 const turns = new Turns()
 
 class ParsedItems implements Items {
@@ -73,7 +73,7 @@ class ParsedItems implements Items {
   }
 
   async next(max: number): Promise<readonly unknown[] | undefined> {
-    const wanted = Math.min(max, this.#left + 1) // one more shows whether the body is too long
+    const wanted = Math.min(max, this.#left + 1) // one item above the limit shows that the body is too long
     let began = performance.now()
     while (!this.#hasEnded) {
       const items = await this.#parseNext(wanted)
@@ -113,12 +113,12 @@ const LF = 10
 const CR = 13
 
 /**
- * Parses each line to an item (https://github.com/ndjson/ndjson-spec), and skips empty lines. The last line needs no line end if it is
- * complete JSON.
+ * Parses each line as an item (https://github.com/ndjson/ndjson-spec), and skips empty lines. A last line that is complete JSON needs no
+ * line end.
  */
 function lineParser(maxItemBytes: number): Parser {
   const decoder = new TextDecoder('utf-8', { fatal: true })
-  /** The line that has no line end yet. */
+  /** The beginning of a line whose end has not arrived. */
   const rest = new ChunkBuffer()
   const parseLine = (line: Uint8Array): unknown => {
     if (line.byteLength > maxItemBytes) return tooLarge(maxItemBytes)
@@ -130,7 +130,7 @@ function lineParser(maxItemBytes: number): Parser {
       return new AppError('encoding_invalid', 'Cannot read the line: it is not UTF-8', { cause: error })
     }
   }
-  /** Returns the line that ends with these bytes. */
+  /** Returns the whole line whose last bytes are `end`. */
   const restOfLine = (end: Uint8Array): Uint8Array => {
     if (rest.length === 0) return end
     rest.push(end)
@@ -166,7 +166,7 @@ function lineParser(maxItemBytes: number): Parser {
   }
 }
 
-/** Whether a line without a line end stops inside its JSON or inside a character. Bytes that no UTF-8 begins with are invalid, not cut. */
+/** Whether a line without a line end stops inside its JSON or inside a character. A line with invalid UTF-8 does not count as cut off. */
 function isTruncatedLine(line: Uint8Array): boolean {
   const decoder = new TextDecoder('utf-8', { fatal: true })
   let text: string
@@ -195,14 +195,17 @@ function endsInCharacter(decoder: TextDecoder): boolean {
 }
 
 /**
- * Parses each event to an item (HTML, 9.2.6), without its id and its reconnection time, which belong to the stream it came from. The
- * prefix `upstream.` marks event names that are reserved for the hub. An event without its blank line is incomplete if it has an id, a
- * name or data; a `retry` alone is how streams end.
+ * Parses each event as an item (HTML, 9.2.6).
+ *
+ * - The id and the reconnection time are left out: they belong to the stream that the event came from.
+ * - Event names that are reserved for the hub get the prefix `upstream.`.
+ * - A last event without its blank line is incomplete if it has an id, a name or data. A `retry` line alone is how streams end.
+ * - A last line without its end is incomplete, unless it is a comment.
  */
 function eventParser(maxItemBytes: number): Parser {
   const events: EventSourceMessage[] = []
   let failure: AppError | undefined
-  /** The first character of the line that has no line end yet. */
+  /** The first character of a line whose end has not arrived; empty without such a line. */
   let unended = ''
   const decoder = new TextDecoder('utf-8', { fatal: true })
   const parser = createParser({
@@ -227,7 +230,7 @@ function eventParser(maxItemBytes: number): Parser {
       return items
     },
     end() {
-      // One more `data` line and a blank line flush the parser: the resulting event, never published, shows whether one had begun.
+      // A `data` line and a blank line make the parser return the event that has begun, if there is one. It is never published.
       parser.feed(unended === '' ? 'data\n\n' : '\ndata\n\n')
       const isInLine = unended !== '' && unended !== ':'
       return endsInCharacter(decoder) || isInLine || isBegun(events[0]) ? INCOMPLETE : undefined
@@ -235,7 +238,7 @@ function eventParser(maxItemBytes: number): Parser {
   }
 }
 
-/** The bytes up to the blank line that ends the last of `max` events, or all. A line end at the beginning counts as a blank line. */
+/** Returns how many bytes end with the blank line of event `max`, or all. A line end at the beginning counts as a blank line. */
 function lengthOfEvents(bytes: Uint8Array, max: number): number {
   let blankLines = 0
   let isLineStart = true
@@ -249,12 +252,17 @@ function lengthOfEvents(bytes: Uint8Array, max: number): number {
   return bytes.byteLength
 }
 
-/** Whether a flushed event holds more than the `data` line of the flush; undefined is an event that has outgrown the parser. */
+/** Whether an event holds more than the `data` line that `end` has added. Undefined is an event that was too large for the parser. */
 function isBegun(event: EventSourceMessage | undefined): boolean {
   return event === undefined || event.id !== undefined || event.event !== undefined || event.data !== ''
 }
 
-/** Returns the first character of a text's last line if the line has no line end. @param before the same of the text before */
+/**
+ * Returns the first character of the last line if the line has no line end; otherwise an empty string.
+ *
+ * @param text the newest text of a stream
+ * @param before the result for the text before
+ */
 function unendedLine(text: string, before: string): string {
   const end = Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r'))
   return end < 0 ? before || text.charAt(0) : text.charAt(end + 1)

@@ -19,7 +19,7 @@ export function parseJson(text: string): unknown {
   return value
 }
 
-/** Checks values level by level: deep nesting would overflow the stack of a recursive function. */
+/** Checks a value level by level: deep nesting would overflow the stack of a recursive function. */
 function check(value: unknown): void {
   let level = [value]
   for (let depth = 0; level.length > 0; depth++) {
@@ -36,8 +36,8 @@ function check(value: unknown): void {
 }
 
 /**
- * Whether a text that is not JSON (RFC 8259) is the beginning of JSON, as left by a sender that was cut off. The errors of `JSON.parse`
- * do not say it, and differ among runtimes.
+ * Whether an invalid JSON text (RFC 8259) is the beginning of a valid one, because its sender was cut off. The errors of `JSON.parse` do
+ * not reveal this, and differ among runtimes.
  */
 export function isTruncatedJson(text: string): boolean {
   const tokens =

@@ -1,6 +1,6 @@
 import { AppError, quote } from '../errors.ts'
 
-// A body's `Content-Type` (RFC 9110, 8.3): its essence, and the two parameters that change what the bytes mean.
+// The `Content-Type` of a body (RFC 9110, 8.3): its essence, and the parameters `charset` and `boundary`.
 
 /** Returns a content type without its parameters, in lower case: the essence of a MIME type. */
 export function essenceOf(type: string): string {
@@ -8,11 +8,11 @@ export function essenceOf(type: string): string {
   return (end < 0 ? type : type.slice(0, end)).trim().toLowerCase()
 }
 
-/** Names of UTF-8, and of ASCII, whose texts are UTF-8 too. */
+/** Names of UTF-8 and of ASCII, because every ASCII text is UTF-8. */
 const UTF_8 = ['utf-8', 'utf8', 'us-ascii']
 
 /**
- * Throws if a content type declares another charset than UTF-8. Decoding as UTF-8 would make other characters of its bytes.
+ * Throws if a content type declares another charset than UTF-8: decoding the body as UTF-8 would produce wrong characters.
  *
  * @throws AppError `content_type_unsupported`
  */

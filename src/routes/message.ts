@@ -8,7 +8,7 @@ import { repeated } from './query.ts'
 import { described } from './schema.ts'
 import { messageAsWritten, messagesAsWritten } from './written.ts'
 
-/** One message of a body: the fields that a client gives. */
+/** The fields of a message, as a client gives them. */
 export const messageSchema = v.pipe(
   v.strictObject({
     topic: v.optional(described(v.string('a string'), 'The topic, unless the query names it', 'chat/room-1')),
@@ -31,7 +31,7 @@ export const messageSchema = v.pipe(
   v.description('A message has data, or closes its topic, or both.'),
 )
 
-/** The error of each field of a message that has the wrong type. */
+/** The error code for each field of a message, if the field has the wrong type. */
 const fieldCodes: Readonly<Record<string, Code>> = {
   topic: 'topic_invalid',
   data: 'body_invalid',
@@ -49,9 +49,9 @@ export function isBatch(body: Body): boolean {
 }
 
 /**
- * Makes the messages of a body: one, or those of a JSON list.
+ * Makes the messages of a body: several of a JSON list, one of any other body.
  *
- * @param topic the topic of the query
+ * @param topic the topic that the query names
  * @throws AppError `data_missing`, `batch_too_long`, and those of `messageOf`
  */
 export function messagesOf(body: Body, topic: string | undefined, maxBatch: number): Message[] {
@@ -78,8 +78,8 @@ export function messagesOf(body: Body, topic: string | undefined, maxBatch: numb
 /**
  * Makes a message of a value that a client gives.
  *
- * @param given its `data` is the text to publish: see `messageAsWritten`
- * @param topic the topic of the query
+ * @param given an object whose `data` is the text to publish: see `messageAsWritten`
+ * @param topic the topic that the query names
  * @throws AppError `body_invalid`, `field_unknown`, `data_missing`, `topic_missing`, `topic_conflict` and those of `fieldCodes`
  */
 export function messageOf(given: unknown, topic: string | undefined): Message {
@@ -103,14 +103,14 @@ function oneTopic(inQuery: string | undefined, inBody: string | undefined): stri
   return topic
 }
 
-/** Returns the message with the key of an `Idempotency-Key`. @throws AppError `key_invalid` if the message has a key of its own */
+/** Returns the message with a key of the header `Idempotency-Key`. @throws AppError `key_invalid` if the message has a key of its own */
 export function withKey(message: Message, key: string | undefined): Message {
   if (key === undefined) return message
   if (message.key === undefined) return { ...message, key }
   throw new AppError('key_invalid', 'Cannot use Idempotency-Key beside a key of a message: give one of them')
 }
 
-/** Converts the fields of a form to the values that JSON would have. */
+/** Converts the fields of a form to the types that they would have in JSON. */
 function valuesOf(fields: Readonly<Record<string, string | string[]>>): Record<string, unknown> {
   const values: Record<string, unknown> = { ...fields }
   for (const [name, value] of Object.entries(fields)) if (Array.isArray(value)) throw repeated(name, value.length)

@@ -1,27 +1,29 @@
 import { AppError, quote } from '../errors.ts'
 
-// Names that clients give to parameters and fields, and that are none of ours.
+// Names of parameters and fields that clients send and the hub does not know.
 
-/** Names that clients and polyfills add so that no cache answers, as `bare` makes them. */
+/** Names of parameters that clients and polyfills add so that no cache answers. They are spelt as `bare` returns them. */
 const CACHE_BREAKERS: readonly string[] = [
   ...['bust', 'buster', 'cache', 'cachebust', 'cachebuster', 'cb', 'date', 'dc', 'nocache', 'nonce', 'now'],
   ...['preventcache', 'dojo.preventcache', 'rand', 'random', 'rnd', 'stamp', 'time', 'timestamp', 'ts'],
 ]
 
-/** Whether a name only makes a URL unique: one letter or none, a number, or one of `CACHE_BREAKERS`. Case, `-` and `_` do not count. */
+/** Whether a name only makes a URL unique: it has at most one letter, is a number, or is in `CACHE_BREAKERS`. Ignores case, `-` and `_`. */
 export function isCacheBreaker(name: string): boolean {
   const letters = bare(name)
   return letters.length <= 1 || /^[\d.]+$/.test(letters) || CACHE_BREAKERS.includes(letters)
 }
 
 /**
- * Returns the name of ours that a client meant by another name; undefined if it resembles none of them.
+ * Returns the known name that a client meant by a misspelt name; undefined if no known name resembles it.
  *
  * - Case, `-` and `_` do not count: `Last-Event-ID` means `lastEventId`.
- * - In a name of five letters and more two letters may differ, the second one only if the first letter is right: `test` does not mean
- *   `latest`. In a shorter name one letter may differ: more would take in half of all words. A letter is added, left out, replaced, or
- *   swapped with its neighbour.
- * - Names of up to two letters and cache breakers mean none.
+ * - A difference is a letter that is added, left out, replaced, or swapped with its neighbour.
+ * - A known name of five letters or more allows two differences if the first letter is right, else one: `test` does not mean `latest`.
+ * - A shorter known name allows one difference: with two, half of all words would resemble it.
+ * - A name of one or two letters and a cache breaker resemble no known name.
+ *
+ * @param ours the known names
  */
 export function meantBy(name: string, ours: readonly string[]): string | undefined {
   const letters = bare(name)
@@ -38,8 +40,9 @@ export function meantBy(name: string, ours: readonly string[]): string | undefin
 }
 
 /**
- * Throws if a parameter is misspelt, and in strict mode for every other name that is neither ours nor a cache breaker.
+ * Throws if a parameter is misspelt. In strict mode, also throws for every other unknown name that is not a cache breaker.
  *
+ * @param ours the known names
  * @throws AppError `parameter_unknown`
  */
 export function refuseUnknown(names: Iterable<string>, ours: readonly string[], isStrict = false): void {
@@ -58,7 +61,7 @@ function bare(name: string): string {
   return name.toLowerCase().replace(/[-_]/g, '')
 }
 
-/** Returns how many letters differ (optimal string alignment), or more than `most` if there are more. */
+/** Returns how many letters differ (optimal string alignment); above `most`, the number may be wrong but is also above `most`. */
 function differenceOf(one: string, other: string, most: number): number {
   if (Math.abs(one.length - other.length) > most) return most + 1
   let [before, row] = [[] as number[], Array.from({ length: other.length + 1 }, (_, i) => i)]

@@ -4,10 +4,10 @@ import { type Code, statuses } from '../errors.ts'
 import { ID, json, object, ref } from './describe.ts'
 import type { Description, Door, Operation, PathItem, Route, Table } from './door.ts'
 
-/** Most documents that are kept, one for each path under which clients reach the hub. */
+/** Most documents that are kept: each path under which clients reach the hub has its own. */
 const MAX_DOCUMENTS = 10
 
-/** `GET /openapi.json`: the document that describes the routes of these tables, and its own. */
+/** `GET /openapi.json`: the document that describes the routes of these tables, and the route of the document. */
 export function openapi(tables: readonly Table[], { auth, base }: Pick<Door, 'auth' | 'base'>): Table {
   const documents = new Map<string, string>()
   const answer: Handler = (c) => {
@@ -77,7 +77,7 @@ function documentOf(descriptions: readonly Description[], cookies: Cookies) {
   }
 }
 
-/** The path item with problem responses in place of the codes of its operations. */
+/** Replaces the codes of a path item's operations by problem responses. */
 function withProblems({ parameters, ...operations }: PathItem): object {
   const described = Object.entries(operations).map(
     ([method, { codes = [], responses, ...rest }]: [string, Operation]) => [
@@ -88,7 +88,7 @@ function withProblems({ parameters, ...operations }: PathItem): object {
   return { ...(parameters && { parameters }), ...Object.fromEntries(described) }
 }
 
-/** A response for each status that the codes have. */
+/** Describes a problem response for each status of the codes. */
 function problemsOf(codes: readonly Code[]): Record<number, object> {
   const problems: Record<number, object> = {}
   for (const status of new Set(codes.map((code) => statuses[code]))) {

@@ -25,7 +25,7 @@ const headers = {
   'X-Content-Type-Options': 'nosniff',
 }
 
-/** The paths of the page's files: those of `public/`, and the library of `/docs`. */
+/** The paths of the page's files: the files of `public/`, and the library that `/docs` uses. */
 export const PAGES = [
   ...['/', '/docs', '/style.css', '/favicon.svg', '/docs.js', '/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js'],
   ...['app', 'composer', 'entry', 'heard', 'list', 'login', 'refusal', 'row', 'send', 'state', 'stream', 'topics'].map(
@@ -42,7 +42,7 @@ export function pages(files: Files = async () => undefined): Routes {
   return () => Object.fromEntries(PAGES.map((path) => [path, routeOf(path)]))
 }
 
-/** Serves a file of the page. A mounted app has its page at the mount with a slash at its end, because the page's URLs are relative. */
+/** Serves a file of the page. The page of an app that is mounted at `/live` is at `/live/`, because the page's URLs are relative. */
 function page(path: string, files: Files): Handler {
   return async (c) => {
     const isRead = c.req.method === 'GET' || c.req.method === 'HEAD'

@@ -6,10 +6,10 @@ import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { object, ref } from './describe.ts'
 
-/** An answer ends after this many characters of frames: it is read and written in one go, and everything else waits meanwhile. */
+/** An answer ends after this many characters of frames: the hub reads and writes it in one go, and all other work waits meanwhile. */
 const MAX_ANSWER = 32 * 1024
 
-/** The answer of a poll. */
+/** The JSON answer to a poll. */
 interface Polled {
   readonly events: { readonly id?: string; readonly event: string; readonly data: string }[]
   /** The `lastEventId` of the next poll. */
@@ -18,15 +18,16 @@ interface Polled {
   gaps?: unknown[]
   /** The first of `gaps`, for clients of the releases that reported one gap; it will be removed. */
   gap?: unknown
-  /** Closed topics. Each answer names all that it knows. */
+  /** Closed topics, also those that an earlier answer has named. */
   closed?: string[]
 }
 
 /**
- * The carrier for clients that cannot stream: one JSON response with everything that is due on a subscription, parsed from its frames
- * by a public parser. If nothing is due, it waits for at most `waitMs`.
+ * The carrier for clients that cannot stream: one JSON response with everything that is due on a subscription. A public parser parses the
+ * frames of the subscription. If nothing is due, the response waits for at most `waitMs`.
  *
- * @throws AppError `overloaded` (the hub ended the subscription first), and the failure of a subscription that could not read the log
+ * @throws AppError `overloaded` (the hub ended the subscription before its first frame), and the failure of a subscription that could not
+ *   read the log
  */
 export async function poll(c: Context, subscription: Subscription, waitMs: number): Promise<Response> {
   const answer: Polled = { events: [], position: '' }
@@ -38,7 +39,7 @@ export async function poll(c: Context, subscription: Subscription, waitMs: numbe
     onEvent: (event) => {
       add(event, answer)
       if (event.event === 'hub.open' && JSON.parse(event.data).state === 'resumed') resumedAt = event.id
-      // The client of this position knows of an earlier close. Reporting it again at once would make the client poll without a pause.
+      // A close at the position that the client sent is known to the client: an answer at once would make the client poll without a pause.
       if (event.event === 'hub.closed' && event.id !== resumedAt) isClosing = true
     },
   })
@@ -62,9 +63,9 @@ export async function poll(c: Context, subscription: Subscription, waitMs: numbe
     }
     const { failure } = subscription
     if (failure && !hasNews(answer)) throw failure
-    // The position may be past the last id, after a gap or entries of other topics: the next poll must not report the same gap again.
+    // After a gap or entries of other topics, the position is past the last id. With the last id, the next poll would report the gap again.
     if (!subscription.ended || failure) answer.position = subscription.positionId
-    // An answer needs a position: without one, the client would continue at the head and miss what is between.
+    // An answer needs a position: without one, the next poll would begin at the head and miss the events until then.
     if (answer.position === '') throw endedEarly()
     return json(c, answer)
   } finally {
@@ -74,14 +75,14 @@ export async function poll(c: Context, subscription: Subscription, waitMs: numbe
   }
 }
 
-/** The hub shut down, or its log was replaced, before the subscription had its first frame. */
+/** The error of a poll whose hub shut down, or whose log was replaced, before the subscription had its first frame. */
 function endedEarly(): AppError {
   return new AppError('overloaded', 'Cannot answer now: the hub ended this poll before it began; ask again', {
     retryAfterS: 1,
   })
 }
 
-/** Answers a poll of topics that are all closed, with a position past their closes. */
+/** Answers a poll whose topics are all closed, and whose position is past their closes. */
 export function completed(c: Context, position = '', filter?: Filter): Response {
   return json(c, { events: [], position, closed: [...(filter?.topics ?? [])] })
 }

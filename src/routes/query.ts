@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { AppError, quote } from '../errors.ts'
 
 /**
- * Decodes the query of a URL as a `Request` has it, strictly: invalid UTF-8 is an error, never replaced.
+ * Decodes the query of a request's URL strictly: invalid UTF-8 is an error, and never becomes replacement characters.
  *
  * @throws AppError `encoding_invalid`
  */
@@ -38,7 +38,7 @@ export function repeated(name: string, times: number): AppError {
 }
 
 /**
- * Parses a query by its schema, and ignores unknown parameters. Only parameters with a list may be repeated.
+ * Parses a query by its schema, and ignores unknown parameters. Only a parameter whose schema is an array may be repeated.
  *
  * @throws AppError `parameter_repeated`, `parameter_invalid`
  */
@@ -70,7 +70,7 @@ function isList(schema: v.GenericSchema): boolean {
   return inner.type === 'array'
 }
 
-/** Most different names of a form or a query: comparing thousands, or building an object of them, takes milliseconds (measured). */
+/** Most different names of a form or a query. Comparing thousands, or building an object of so many, takes milliseconds (measured). */
 export const MAX_FIELDS = 100
 
 /** Returns the different names of a query. @throws AppError `too_many_fields` (more than 100) */
@@ -80,7 +80,7 @@ export function namesOf(query: URLSearchParams): ReadonlySet<string> {
   return names
 }
 
-/** Collects names and values; a repeated name has a list. @throws AppError `too_many_fields` (more than 100 names) */
+/** Collects names and values; the values of a repeated name become a list. @throws AppError `too_many_fields` (more than 100 names) */
 export function toFields(pairs: Iterable<[string, string]>): Record<string, string | string[]> {
   const fields = new Map<string, string | string[]>()
   for (const [name, value] of pairs) {

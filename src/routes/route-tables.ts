@@ -4,7 +4,7 @@ import type { Route, Table } from './door.ts'
 /**
  * Joins tables into one.
  *
- * @throws if an earlier table has a path of a later one, or a pattern that takes its requests
+ * @throws if two tables have the same path, or a path of an earlier table takes the requests of a path of a later one
  */
 export function joinTables(tables: readonly Table[]): Table {
   const router = new TrieRouter<string>()
@@ -21,7 +21,7 @@ export function joinTables(tables: readonly Table[]): Table {
   return joined
 }
 
-/** A path that a route takes: `x` stands for each parameter. */
+/** Returns a request path that the route takes, with `x` for each parameter. */
 function sampleOf(path: string): string {
   return path.replace(/:\w+(\{[^}]*\})?\??/g, 'x')
 }

@@ -1,8 +1,8 @@
 import * as v from 'valibot'
 
-// Each of these schemas has two uses: it checks a value, and /openapi.json describes the value by it.
+// Each of these schemas has two uses: a route checks a value with it, and /openapi.json describes the value with it.
 
-/** A schema with a description for people. */
+/** Adds a description and an example to a schema. */
 export function described<Schema extends v.GenericSchema>(schema: Schema, description: string, example?: unknown) {
   return v.pipe(schema, v.description(description), v.metadata(example === undefined ? {} : { examples: [example] }))
 }

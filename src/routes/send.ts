@@ -16,7 +16,7 @@ import { meantBy, refuseUnknown } from './names.ts'
 import { MAX_FIELDS, namesOf, parseQuery, single, toFields } from './query.ts'
 import { described } from './schema.ts'
 
-/** `/send`: without a topic sets the store of the demo, else publishes to the topic. */
+/** `/send`: publishes to a topic, or without a topic sets the store of the demo. */
 export const send: Routes = (door) => {
   const answer = async (c: Context) => {
     const grant = await door.grantOf(c)
@@ -41,7 +41,7 @@ const query = v.object({
 
 const parameterNames = Object.keys(query.entries)
 
-/** The body that sets the store: it is echoed, whatever else it holds. */
+/** The body that sets the store. The response echoes all of its fields. */
 const demoBody = v.pipe(
   v.looseObject({
     message: v.optional(described(v.string(), 'The message to set the store to, unless the query has it', 'hi')),
@@ -66,15 +66,15 @@ async function set(
       'message_missing',
       'Cannot send nothing: give message in the query or the body, or a topic to publish data to it',
     )
-  const given = toFields(query) // before the store is set: this may throw
+  const given = toFields(query) // may throw, so comes before the store is set
   await spend(c, 1)
   const { id } = await hub.set(text, keyOf(c))
   return c.json({ query: given, body: fields, pathname: new URL(c.req.url).pathname, id })
 }
 
 /**
- * Refuses a field that resembles `topic` or `message`, if it is among the first 100: a misspelt topic must not set the store. Others are
- * echoed.
+ * Refuses a field whose name resembles `topic` or `message`: a misspelt topic must not set the store. Looks at the first 100 fields. The
+ * response echoes all other fields.
  *
  * @throws AppError `field_unknown`
  */
@@ -170,7 +170,7 @@ function namesTopic(body: Body): boolean {
   return isObject(first) && Object.hasOwn(first, 'topic')
 }
 
-/** Refuses the fields of a message in the query, where they would be ignored, and misspelt parameters. @throws AppError `parameter_unknown` */
+/** Refuses misspelt parameters, and fields of a message in the query, which would be ignored. @throws AppError `parameter_unknown` */
 function refuseFields(parameters: URLSearchParams): void {
   const names = namesOf(parameters)
   refuseUnknown(names, parameterNames)

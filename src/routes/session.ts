@@ -10,7 +10,7 @@ import { described } from './schema.ts'
 
 const headers = { 'Cache-Control': 'no-store' }
 
-/** What a client does with its credentials: log in and out, get a ticket, renew a stream, revoke tokens. */
+/** Routes for a client's credentials: log in and out, get a ticket, renew a stream, revoke tokens. */
 export const session: Routes = (door) => ({
   '/login': { methods: { POST: login(door), DELETE: logout(door) }, describe: describeLogin },
   '/ticket': { methods: { POST: ticket(door) }, describe: describeTicket },
@@ -42,7 +42,7 @@ function ticket(door: Door): Handler {
     if (grant.source === undefined || grant.expiresAt === undefined)
       throw new AppError('token_missing', 'Cannot make a ticket without a token: send it as Authorization: Bearer')
     const { cookies, tickets } = door.auth
-    // The ticket's stream sets this cookie, by which a browser reconnects. A refusal there would be invisible to the page.
+    // The stream of the ticket sets this cookie, with which a browser reconnects. The page could not see why that stream is refused.
     refuseLargeCookie(cookies.event, await tickets.cookieValue(grant))
     const made = await tickets.issue(grant)
     return c.json({ ticket: made.ticket, expiresAt: timeOf(made.expiresAt) }, 200, headers)
@@ -67,8 +67,8 @@ function renew(door: Door): Handler {
     const names = filter && [...filter.topics, ...filter.patterns]
     for (const name of names ?? [STORE]) door.authorize(grant, 'subscribe', name)
     const { subscription } = stream
-    // Renewals take turns, so that a stream never continues with the topics of one and the grant of another. The grant is recorded
-    // before the stream continues: if it is revoked meanwhile, the stream ends.
+    // Renewals take turns, so that a stream never has the topics of one renewal and the grant of another. The grant is recorded before the
+    // stream continues: if the grant is revoked meanwhile, the stream ends.
     await inOrder(stream, async () => {
       subscription.renew(grant.expiresAt)
       auth.change(stream, { grant, filter })
@@ -100,7 +100,7 @@ function revocable(description: string) {
   return described(v.pipe(v.string(), v.minLength(1), v.maxLength(200)), description)
 }
 
-/** `POST /revoke` revokes a token, all tokens of a `sub`, or an API key; the grant must allow to publish to `$revoked`. */
+/** `POST /revoke` revokes a token, all tokens of a `sub`, or an API key; the grant must allow publishing to `$revoked`. */
 function revoke(door: Door): Handler {
   return async (c) => {
     const grant = await door.grantOf(c)

@@ -16,13 +16,13 @@ import type { Base } from './base.ts'
 import { connectionOf } from './connection.ts'
 import { completed, poll } from './poll.ts'
 
-/** The topics that a stream is of, and where it begins. */
+/** What a client asks for: the topics of a stream, and where the stream begins. */
 export interface StreamRequest extends Pick<SubscribeOptions, 'lastEventId' | 'from' | 'latest' | 'gaps' | 'repeatMs'> {
-  /** Undefined is the demo stream. */
+  /** Undefined means the demo stream. */
   readonly filter: Filter | undefined
-  /** A ticket to use in place of a token. Only `/event` takes tickets: the cookie of the first use is for that path. */
+  /** A ticket in place of a token. Only `/event` takes tickets: the first use sets a cookie for this path. */
   readonly ticket?: string | undefined
-  /** How long a poll waits if nothing is due; 0 if left out. */
+  /** How long a poll waits if no event is due; 0 if left out. */
   readonly waitMs?: number
 }
 
@@ -43,9 +43,12 @@ const headers = {
 }
 
 /**
- * Answers a request with a stream of topics, or of the demo: 200 with events, 204 if every topic is closed and the position is past
- * the closes, one JSON response if the client accepts only that, and headers alone for HEAD. An EventSource gets a temporary error
- * as 200 with the time after which to reconnect.
+ * Answers a request with a stream of topics, or of the demo:
+ *
+ * - 200 with events, or with headers alone for HEAD
+ * - one JSON response, if the client accepts only JSON
+ * - 204, if all topics are closed and the position is past the closes
+ * - for an EventSource, 200 with the time after which to reconnect, in place of a temporary error
  *
  * @throws AppError of `Auth.grantOfTicket`, `authorize`, `Hub.subscribe`; `too_many_readers`
  */
@@ -59,9 +62,9 @@ async function answer(c: Context, request: StreamRequest, parts: StreamParts): P
   const isHead = c.req.method === 'HEAD'
   const { grant, cookie } = await auth.grantOfTicket((name) => c.req.header(name), isHead ? undefined : ticket)
   for (const name of filter ? [...filter.topics, ...filter.patterns] : [STORE]) authorize(grant, 'subscribe', name)
-  // The ticket is used up even if no stream can be opened now.
+  // The cookie is set first: the ticket is used up even if no stream can be opened now.
   if (cookie) c.header('Set-Cookie', setCookie(auth.cookies.event, cookie.value, `${base(c)}/event`, cookie.expiresAt))
-  // Hono runs the GET handler for HEAD and drops the body unread: its subscription would never end.
+  // Hono runs the GET handler for HEAD and drops the body unread: a subscription would never end.
   if (isHead) return c.body(null, 200, headers)
 
   const connection = connectionOf(c)
@@ -88,7 +91,7 @@ async function answer(c: Context, request: StreamRequest, parts: StreamParts): P
   })
 }
 
-/** Opens a subscription that counts as a stream of its address and of its subject; undefined if no event can come any more. */
+/** Opens a subscription and counts it as a stream of its address and of its subject; undefined if no further event can arrive. */
 async function subscribe(
   c: Context,
   { hub, auth, clients }: StreamParts,
@@ -106,7 +109,7 @@ async function subscribe(
   }
   const watch = (subscription: Subscription) =>
     auth.watch(subscription, filter, grant).catch((cause) => {
-      subscription.close('failed') // nobody would read it
+      subscription.close('failed') // no reader gets this subscription
       throw cause
     })
   try {
@@ -124,7 +127,7 @@ async function subscribe(
   }
 }
 
-/** Any status but 200 ends a browser's EventSource for good, so a temporary error is a stream that ends with a reconnection time. */
+/** Any status but 200 ends a browser's EventSource for good. So a temporary error becomes a stream with a reconnection time alone. */
 function retryLater(c: Context, cause: unknown): Response {
   if (!(cause instanceof AppError) || !cause.isTemporary) throw cause
   if (!c.req.header('accept')?.includes('text/event-stream')) throw cause
@@ -136,7 +139,7 @@ function acceptsOnlyJson(c: Context): boolean {
   return accept.includes('application/json') && !accept.includes('text/event-stream')
 }
 
-/** The portable carrier: Hono's `streamSSE`, which gets whole chunks, and neither frames nor encodes anything itself. */
+/** The portable carrier: Hono's `streamSSE`, which gets chunks that the hub has framed and encoded. */
 function streamBySSE(c: Context, subscription: Subscription, onDisconnect: (disconnect: () => void) => void): Response {
   const close = () => subscription.close()
   const response = streamSSE(c, async (stream) => {
@@ -144,17 +147,17 @@ function streamBySSE(c: Context, subscription: Subscription, onDisconnect: (disc
       stream.abort()
       connectionOf(c)?.destroy?.()
     })
-    // Runtimes signal an abort in one way or the other, not in both (cloudflare/workerd#6832).
+    // Each runtime signals an abort by `onAbort` or by the request's signal, not by both (cloudflare/workerd#6832).
     stream.onAbort(close)
     const stopListening = whenGone(c.req.raw.signal, close)
     for await (const chunk of subscription) {
-      await stream.write(chunk) // never throws: an error only shows in `aborted`
+      await stream.write(chunk) // never throws: only `aborted` shows an error
       if (stream.aborted) break
     }
     stopListening()
   })
-  // HTTP/2 fails on these two headers (honojs/hono#4041), and HTTP/1.1 frames the body without them. streamSSE sets headers on its
-  // response and, if a middleware has begun one, on the response of the context.
+  // HTTP/2 fails on these two headers (honojs/hono#4041), and HTTP/1.1 frames the body without them. `streamSSE` sets them on its response
+  // and on the response of the context, if a middleware has begun to build that.
   for (const name of ['Transfer-Encoding', 'Connection']) {
     response.headers.delete(name)
     c.header(name, undefined)

@@ -5,40 +5,40 @@ import { chunksOf, cutOff, refuseCompressed, startTimeout, withTimeout } from '.
 import { ChunkBuffer } from './chunks.ts'
 import { connectionOf } from './connection.ts'
 
-/** Limits of a body that is read while it arrives. */
+/** Limits of a body that is published while it arrives. */
 export interface StreamLimits {
-  /** Most items. */
+  /** Most items of a body. */
   readonly maxStreamItems: number
-  /** Longest silence. */
+  /** Longest time without data. */
   readonly streamIdleMs: number
   /** Longest time for the whole body. */
   readonly maxStreamMs: number
 }
 
 /**
- * While fewer bytes than this are unparsed, reading goes on, also while items wait for their rate: TCP delivers the end of a connection
- * behind everything that was sent before it.
+ * The body is read ahead until this many bytes are unparsed, also while items wait for their rate: TCP reports the end of a connection
+ * only after all data that was sent before.
  */
 const READ_AHEAD_BYTES = 64 * 1024
 
 const NOTHING = new Uint8Array()
 
 /**
- * A request's body that is published while it arrives. It stays bytes until its items are needed, and it ends early when its client
- * disconnects or its time is over.
+ * A request's body that is published while it arrives. Its bytes are parsed only when their items are needed. The body ends early when
+ * its client disconnects or its time is over.
  */
 export class StreamedBody {
   readonly #c: Context
   readonly #limits: StreamLimits
   readonly #stop = new AbortController()
   #chunks: AsyncIterator<Uint8Array> | undefined
-  /** The bytes that `take` takes from, and the bytes behind them. */
+  /** `take` takes from `#current`; `#arrived` holds the bytes that follow. */
   #current: Uint8Array = NOTHING
   readonly #arrived = new ChunkBuffer()
   #hasBegun = false
   #isComplete = false
   #isClosed = false
-  /** Ends a wait of `take` for bytes, and a wait of `#readAhead` for room. */
+  /** `#wakeTaker` ends a wait of `take` for bytes, `#wakeReader` a wait of `#readAhead` for room. */
   #wakeTaker = () => {}
   #wakeReader = () => {}
   #stopWatching = () => {}
@@ -51,15 +51,15 @@ export class StreamedBody {
     this.#limits = limits
   }
 
-  /** Aborts when nothing more of the body may be published. The reason is an AppError: `body_invalid` (cut off) or `stream_too_slow`. */
+  /** Aborts when no further item of the body may be published. The reason is an AppError: `body_invalid` (cut off), `stream_too_slow`. */
   get signal(): AbortSignal {
     return this.#stop.signal
   }
 
   /**
-   * Takes bytes in order, once some have arrived; resolves with nothing at the end of the body.
+   * Waits until bytes have arrived, and takes some of them, in order; resolves with undefined at the end of the body.
    *
-   * @param lengthOf says how many of the bytes to take, at least one
+   * @param lengthOf returns how many of the given bytes to take, at least one
    * @throws AppError `stream_idle`, and the reason of `signal`
    */
   async take(lengthOf: (bytes: Uint8Array) => number): Promise<Uint8Array | undefined> {
@@ -80,7 +80,7 @@ export class StreamedBody {
     return bytes.subarray(0, length)
   }
 
-  /** Stops reading. The unread rest stays unread. */
+  /** Stops reading. The rest of the body stays unread. */
   close(): void {
     this.#isClosed = true
     this.#stopWatching()
@@ -132,7 +132,7 @@ export class StreamedBody {
     }
   }
 
-  /** Waits until bytes have been taken. Nothing is read meanwhile. */
+  /** Waits until `take` has taken bytes. The body is not read meanwhile. */
   async #room(): Promise<void> {
     const stopWatching = this.#watchConnection()
     await new Promise<void>((resolve) => {
@@ -141,7 +141,7 @@ export class StreamedBody {
     stopWatching()
   }
 
-  /** Ends the body when the client closes the connection while nothing is read. */
+  /** Ends the body if the client closes the connection while the body is not read. */
   #watchConnection(): () => void {
     return connectionOf(this.#c)?.whenClosed?.(() => this.#end(cutOff('closed'))) ?? (() => {})
   }

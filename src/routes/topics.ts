@@ -9,12 +9,12 @@ import type { Description, Door, Routes } from './door.ts'
 import { parseParameters, parseQuery } from './query.ts'
 import { described, whole } from './schema.ts'
 
-/** Topics of a page, and most of them. */
+/** Topics of a page: the default of `limit`, and the highest value. */
 const PAGE = 100
 const MAX_PAGE = 1000
 const headers = { 'Cache-Control': 'no-store' }
 
-/** `/topics`: lists topics, shows one, and deletes a topic or one of its events. */
+/** `/topics`: lists topics, shows a topic, and deletes a topic or one of its events. */
 export const topics: Routes = (door) => {
   const [listing, showing] = [list(door), show(door)]
   return {
@@ -35,7 +35,7 @@ const query = v.object({
   limit: v.optional(whole('Most topics of the page; 100 if left out', 1, MAX_PAGE, 100)),
 })
 
-/** `GET /topics` lists topics by name, a page at a time. A page is taken out of the rate of the address, as a message is. */
+/** `GET /topics` lists topics by name, a page at a time. A page counts as one message of the rate of the client's address. */
 function list(door: Door): Handler {
   return async (c) => {
     const grant = await door.grantOf(c)
@@ -73,7 +73,7 @@ function erase(door: Door): Handler {
     const path = pathOf(c)
     const slash = path.lastIndexOf('/')
     const last = path.slice(slash + 1)
-    // The last segment of a topic may look like an id, but not like one of this log, whose epoch is random.
+    // The last segment of a topic may look like an id, but not like an id of this log, whose epoch is random.
     const id = slash > 0 && (await hub.isId(last)) ? last : undefined
     const topic = parseTopic(id === undefined ? path : path.slice(0, slash), limits.topics)
     if (!isOwn(topic)) door.authorize(grant, 'publish', `$topics/${topic}`)
@@ -83,7 +83,10 @@ function erase(door: Door): Handler {
   }
 }
 
-/** Returns the prefixes of all topics that begin with `requested` and that the grant allows, sorted, none the beginning of another. */
+/**
+ * Returns prefixes that together cover all topics that begin with `requested` and that the grant allows. They are sorted, and no prefix
+ * begins with another.
+ */
 function prefixesOf({ subscribe }: Grant, requested: string): string[] {
   const granted = subscribe.map(prefixOf).sort()
   if (granted.some((prefix) => requested.startsWith(prefix))) return [requested]

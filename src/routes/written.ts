@@ -8,10 +8,10 @@ const BACKSLASH = 0x5c
 const OBJECT = { begin: 0x7b, end: 0x7d }
 
 /**
- * Returns a parsed message with `data` as the text that it was written as, without insignificant whitespace: numbers that no double holds,
- * the order of members and escapes are those of the publisher. A string stays its value.
+ * Returns a parsed message whose `data` is its text in `json`, without insignificant whitespace. The text keeps numbers that no double
+ * holds, the order of members, and escapes. A `data` that is a string stays as it was parsed.
  *
- * @param message what `JSON.parse` makes of `json`
+ * @param message the result of `JSON.parse(json)`
  */
 export function messageAsWritten(message: unknown, json: string): unknown {
   return hasValueAsData(message) ? { ...message, data: writtenMembers(json, 'data')[0] } : message
@@ -29,9 +29,11 @@ function hasValueAsData(message: unknown): message is Record<string, unknown> {
 }
 
 /**
- * Returns the text of a member of an object, or of each object of a list, without insignificant whitespace; undefined where there is no
- * such member or it is a string. As in `JSON.parse`, the last of duplicate members counts, and names may be escaped. Reads the text once,
- * and values with whitespace twice.
+ * Returns the text of the named member of an object, or of each object of a list, without insignificant whitespace.
+ *
+ * - Undefined stands for an object without the member, and for a member that is a string.
+ * - As in `JSON.parse`, the last of duplicate members counts, and names may be escaped.
+ * - The scan reads the text once, and values with whitespace twice.
  *
  * @param json a text that `JSON.parse` accepts
  */
@@ -42,7 +44,7 @@ export function writtenMembers(json: string, name: string): (string | undefined)
 class Scanner {
   readonly #json: string
   #at = 0
-  /** Whether the last value that was skipped has whitespace outside of its strings. */
+  /** Whether the value that was skipped last has whitespace outside of its strings. */
   #isSpaced = false
 
   constructor(json: string) {
@@ -59,7 +61,7 @@ class Scanner {
     return all
   }
 
-  /** Skips a value, and returns the text of its member. */
+  /** Skips a value. If it is an object, returns the text of its member. */
   #member(name: string): string | undefined {
     if (this.#next() !== OBJECT.begin) return this.#skipValue()
     let begin = 0
@@ -128,7 +130,7 @@ class Scanner {
   }
 }
 
-/** Returns where a string ends that begins with a quote at `begin`. */
+/** Returns the index after a string, whose opening quote is at `begin`. */
 function endOfString(json: string, begin: number): number {
   for (let quote = json.indexOf('"', begin + 1); ; quote = json.indexOf('"', quote + 1)) {
     let backslashes = 0
@@ -137,7 +139,7 @@ function endOfString(json: string, begin: number): number {
   }
 }
 
-/** Returns where a number, `true`, `false` or `null` ends. */
+/** Returns the index after a number, `true`, `false` or `null` that begins at `begin`. */
 function endOfWord(json: string, begin: number): number {
   let at = begin
   let code: number
@@ -160,9 +162,9 @@ function withoutWhitespace(json: string, begin: number, end: number): string {
   return copied(parts.join(''))
 }
 
-/** Copies characters to a string of their own. A slice would keep the whole text in memory, for as long as the log keeps the message. */
+/** Copies characters to a new string. A slice would hold the whole text in memory for as long as the log keeps the message. */
 export function copied(text: string, begin = 0, end = text.length): string {
-  return [text.slice(begin, begin + 1), text.slice(begin + 1, end)].join('') // engines make a slice only of one part
+  return [text.slice(begin, begin + 1), text.slice(begin + 1, end)].join('') // engines copy two parts, and reuse the slice of one
 }
 
 function isWhitespace(code: number): boolean {

@@ -5,7 +5,7 @@ import { reasonOf } from './reason.ts'
 
 /**
  * Holds a write transaction on a small database beside the file for as long as the process lives. The kernel ends the transaction
- * with the process, however that ends; the file itself stays readable by others, so that a backup needs no stop.
+ * with the process, however the process ends. Other processes can still read the database, so a backup need not stop the hub.
  *
  * @returns releases the lock
  * @throws AppError `log_locked` (another process holds it), `log_unusable`
