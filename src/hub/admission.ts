@@ -2,15 +2,15 @@ import { AppError } from '../errors.ts'
 import { MIN_RETRY_MS } from './message.ts'
 import type { HubOptions } from './options.ts'
 
-/** Readers that may come back in one second after a drain, and the longest time over which they are spread. */
+/** When the hub ends all streams, it asks this many readers to come back in each second, but spreads them over 30 s at most. */
 const RETURNS_PER_SECOND = 500
 const LONGEST_SPREAD_MS = 30_000
 
-/** Decides who may open a stream, and who may read history from the log. */
+/** Decides whether a stream may open, and whether a reader may get history from the log. */
 export class Admission {
   readonly #options: () => HubOptions
   #isDraining = false
-  /** Readers that receive history from the log now. Subscriptions count themselves in and out. */
+  /** How many readers receive history from the log now. Each subscription adds itself to `open` and subtracts itself. */
   readonly replays = { open: 0 }
 
   constructor(options: () => HubOptions) {
@@ -35,7 +35,7 @@ export class Admission {
   /**
    * Checks that one more stream may open.
    *
-   * @param readers how many are open
+   * @param readers how many streams are open
    * @throws AppError `draining`, `overloaded`, `too_many_readers`
    */
   admit(readers: number): void {
@@ -48,13 +48,13 @@ export class Admission {
       })
   }
 
-  /** @param purpose follows "Cannot" in the error. @throws AppError `overloaded` while memory is short */
+  /** @param purpose the words after "Cannot" in the error. @throws AppError `overloaded` while memory is short */
   assertMemory(purpose: string): void {
     if (this.#options().isShort?.())
       throw new AppError('overloaded', `Cannot ${purpose}: memory is short; come back in a moment`, { retryAfterS: 5 })
   }
 
-  /** @throws AppError `too_many_replays` if a reader needs history from the log while too many receive theirs */
+  /** Checks that one more reader may get history from the log. @throws AppError `too_many_replays` */
   admitReplay(): void {
     const { maxReplays } = this.#options()
     if (this.replays.open < maxReplays) return
@@ -62,7 +62,7 @@ export class Admission {
     throw new AppError('too_many_replays', `Cannot replay history now: ${why}`, { retryAfterS: 2 })
   }
 
-  /** Runs a search through the log, which counts as a replay. @throws AppError `too_many_replays` */
+  /** Runs a search through the log. While it runs, it counts as one replay. @throws AppError `too_many_replays` */
   async searching<T>(search: () => Promise<T>): Promise<T> {
     this.admitReplay()
     this.replays.open++
@@ -73,7 +73,7 @@ export class Admission {
     }
   }
 
-  /** After how many ms one of so many readers is to come back, at random, so that they do not come back together. */
+  /** A random time in ms after which one of `readers` readers reconnects, so that they do not all reconnect at once. */
   returnMs(readers: number): number {
     const spread = Math.min(LONGEST_SPREAD_MS, (readers / RETURNS_PER_SECOND) * 1000)
     return Math.round(MIN_RETRY_MS + Math.random() * spread)

@@ -11,36 +11,38 @@ const nothing: readonly Close[] = []
 const none: ReadonlyMap<string, number> = new Map()
 
 /**
- * The closed topics of one stream. The entry of a close reports closes after the stream's position. For earlier ones `look` asks the log
- * whenever the position has jumped: when the stream begins, at a gap, at a change of topics.
+ * The closed topics of one stream. A topic that closes after the stream's position is reported by the entry that closes it. Topics that
+ * were closed before are found by `look`, which asks the log whenever the position has jumped: when the stream begins, at a gap, and when
+ * its topics are changed.
  *
- * A delete reopens a topic. The stream may hear of it before or after the answer to a look; seqs tell which of the two is later.
+ * Deleting a topic reopens it. The stream may learn of the deletion before or after the log answers a look; the seqs of the deletion and
+ * of the close tell which is later.
  */
 export class ClosedTopics {
   #filter: Filter
-  /** Closes that the reader has been told of. */
+  /** Topics whose close was reported to the reader, with the seq of the close. */
   #reported = none as Map<string, number>
-  /** Closes that a look has found and the reader has yet to be told of. */
+  /** Topics whose close a look has found and the reader was not told yet, with the seq of the close. */
   #found = none as Map<string, number>
   #looks = 0
-  /** The seq up to which topics were deleted while a look was under way. */
+  /** For each topic that was deleted during a look: the seq up to which it was deleted. */
   #deletedTo = none as Map<string, number>
 
   constructor(filter: Filter) {
     this.#filter = filter
   }
 
-  /** Whether a look has found a close that the reader has yet to be told of. */
+  /** Whether a look has found a close that was not reported to the reader yet. */
   get hasFound(): boolean {
     return this.#found.size > 0
   }
 
-  /** Whether the reader has been told that all its topics are closed. Never with a pattern. */
+  /** Whether the close of every topic was reported to the reader. Always false for a filter with a pattern. */
   get isComplete(): boolean {
     return this.#filter.patterns.length === 0 && this.#reported.size === this.#filter.topics.size
   }
 
-  /** Whether all topics were found closed at or before a position. */
+  /** Whether looks have found that every topic was closed at or before a position. Always false for a filter with a pattern. */
   isCompleteAt(position: number): boolean {
     if (this.#filter.patterns.length > 0) return false
     return [...this.#filter.topics].every((topic) => (this.#found.get(topic) ?? Number.POSITIVE_INFINITY) <= position)
@@ -52,7 +54,7 @@ export class ClosedTopics {
     this.#looks++
     try {
       const closed = await logReader.closed(filter.topics)
-      if (this.#filter !== filter) return // the topics were changed, which looks again
+      if (this.#filter !== filter) return // `change` was called during the look, and its caller looks again
       for (const [topic, seq] of closed)
         if (seq > (this.#deletedTo.get(topic) ?? 0)) this.#found = put(this.#found, topic, seq)
     } finally {
@@ -61,7 +63,7 @@ export class ClosedTopics {
     }
   }
 
-  /** Takes the closes at or before a position that the reader has yet to be told of. */
+  /** Takes the closes at or before a position that were not reported yet, and counts them as reported. */
   due(position: number): readonly Close[] {
     if (this.#found.size === 0) return nothing
     const due: Close[] = []
@@ -75,12 +77,12 @@ export class ClosedTopics {
     return due
   }
 
-  /** Notes a close whose entry the reader got. */
+  /** Counts a close as reported, because the reader got the entry that closes the topic. */
   note({ topic, seq }: Close): void {
     if (this.#filter.topics.has(topic)) this.#reported = put(this.#reported, topic, seq)
   }
 
-  /** Notes that a topic was deleted up to a seq. @returns whether the stream has that topic */
+  /** Forgets the close of a topic if the topic was deleted up to that close or later. @returns whether the stream names this topic */
   reopen(topic: string, upTo: number): boolean {
     if (!this.#filter.topics.has(topic)) return false
     if (this.#looks > 0) this.#deletedTo = put(this.#deletedTo, topic, Math.max(upTo, this.#deletedTo.get(topic) ?? 0))
@@ -89,7 +91,7 @@ export class ClosedTopics {
     return true
   }
 
-  /** Goes on with other topics; the caller looks again. */
+  /** Gives the stream other topics. The caller has to `look` again. */
   change(filter: Filter): void {
     this.#filter = filter
     for (const topic of [...this.#reported.keys()]) if (!filter.topics.has(topic)) this.#reported.delete(topic)
@@ -97,7 +99,7 @@ export class ClosedTopics {
   }
 }
 
-/** Adds to a map. Most streams never need a map of their own. */
+/** Adds to a map. Streams share the empty map `none` until they add something, which most never do. */
 function put(map: Map<string, number>, topic: string, seq: number): Map<string, number> {
   return map === none ? new Map([[topic, seq]]) : map.set(topic, seq)
 }

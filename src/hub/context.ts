@@ -20,31 +20,31 @@ export interface HubContext {
   readonly retryMs: number
   /** Most events a second that one reader receives from the log. */
   readonly replayRate: number
-  /** Readers that receive history from the log. */
+  /** How many readers receive history from the log now. */
   readonly replays: { open: number }
   readonly wheel: Wheel
   readonly shared: SharedChunks
-  /** Where readers with much to catch up on take turns. */
+  /** Lets readers that have much to catch up on take turns. */
   readonly turns: Turns
 }
 
 /** Who reads a subscription, from where, and for how long. */
 export interface Start {
   readonly group: Group
-  /** Names the reader in logs: a client's address, or a token's subject. */
+  /** Names the reader in output lines: a client's address, or a token's subject. */
   readonly who?: string
-  /** The position that the reader goes on from: none, one of a log, or a text that is no position of any log. */
+  /** The position that the reader sent: undefined if it sent none, `unknown` if its text is no position of any log. */
   readonly asked: Wanted['asked']
-  /** Reports with a `hub.gap` what was passed over for something newer. */
+  /** Whether a `hub.gap` reports the entries that were skipped for newer ones. */
   readonly gaps: boolean
-  /** The demo's stream: the current value first, no `hub.open`, no checkpoints. */
+  /** Whether this is the demo's stream: it starts with the current value and has no `hub.open` and no checkpoints. */
   readonly isDemo: boolean
   readonly lifetimeMs: number
   /** When the stream must end, in ms since 1970. */
   readonly expiresAt?: number
-  /** Takes this subscription out of a group that it has left. */
+  /** Called when the subscription has joined another group; takes it out of the group `before`. */
   readonly change: (before: Group) => void
-  /** Takes this subscription off the hub. */
+  /** Called once when the subscription ends; removes it from the hub. */
   readonly leave: (subscription: Subscription, why: EndReason) => void
   /** Disconnects the reader, which has not taken its chunk for `stallMs`. */
   readonly drop: () => void

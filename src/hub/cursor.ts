@@ -7,18 +7,18 @@ import { type Gap, type Lookup, type Opened, openAtOnce, openFrom, positionBefor
 import { formatPosition } from './position.ts'
 import type { Chunk } from './window.ts'
 
-/** A frame that is due before any entry, and the close that it reports. */
+/** A control frame that is sent before the next entry. If it reports a close, `close` is that close. */
 interface Owed {
   readonly bytes: Uint8Array
   readonly close?: Close
 }
 
 /**
- * Where one reader stands: its position in the log, and the control frames that it is owed there. The id of a control frame is the
- * position before the first entry still owed, so that a connection cut at any byte loses nothing.
+ * The position of one reader in the log, and the control frames that have to be sent at this position. The id of a control frame is the
+ * position before the first entry that was not sent yet, so that a connection that breaks at any byte loses nothing.
  */
 export class Cursor {
-  /** The reader has everything up to here. */
+  /** The reader has got everything up to and including this seq. */
   position: number
   readonly closed: ClosedTopics
   readonly #context: HubContext
@@ -30,7 +30,7 @@ export class Cursor {
   #sent: number
   #isOpen = false
   #owed: Owed[]
-  /** What was passed over for newer entries and not yet reported, for readers that asked for reports. */
+  /** The range in which entries were skipped for newer ones, until a `hub.gap` reports it. Only for readers that asked for reports. */
   #passed: { readonly from: number; readonly to: number } | undefined
 
   constructor(context: HubContext, start: Start) {
@@ -41,25 +41,25 @@ export class Cursor {
     this.#owed = [{ bytes: encodeOpening(context.retryMs) }]
   }
 
-  /** Whether the beginning is decided: `hub.open` (not for the demo) and any `hub.gap` are sent or owed. */
+  /** Whether the stream has its position to begin at: `hub.open` (not for the demo) and any `hub.gap` are sent or owed. */
   get isOpen(): boolean {
     return this.#isOpen
   }
 
-  /** Whether nothing can come after the position that was asked for: all topics are closed, at or before it. */
+  /** Whether the stream has nothing to send: all its topics were closed at or before the position that the reader sent. */
   get isOver(): boolean {
     const { asked } = this.#start
     return typeof asked === 'object' && asked.epoch === this.#context.epoch && this.closed.isCompleteAt(asked.seq)
   }
 
-  /** Whether the stream is about to open at a position that was after the head when its closes were looked up. */
+  /** Whether closes must be looked up again before the stream opens: the last look covered only positions up to `#joinedAt`. */
   get mustLookAgain(): boolean {
     const { asked } = this.#start
     if (this.#isOpen || typeof asked !== 'object') return false
     return asked.epoch !== this.#context.epoch || asked.seq > this.#joinedAt
   }
 
-  /** Opens the stream, or goes to the position from which the log has to be read to open it: then `openFrom` is due. */
+  /** Opens the stream; or, if the log has to be read first, moves to where the read begins. `openFrom` is then the next call. */
   open(lookup: Lookup, stream: string): Opened | undefined {
     this.#lookup = lookup
     const opened = openAtOnce(this.#wanted, this.#standing)
@@ -68,12 +68,12 @@ export class Cursor {
     return
   }
 
-  /** Opens the stream by what the log holds after the position. */
+  /** Opens the stream with a page that the log has read after the position. */
   openFrom(page: Page, stream: string): Opened {
     return this.#begin(openFrom(page, this.#wanted, this.#standing), stream)
   }
 
-  /** Reports a loss that a page of the log shows, and goes on after it. */
+  /** Reports with a `hub.gap` that a page lacks trimmed entries, and continues at the page's first entry. */
   lose(page: Page): void {
     const from = this.id()
     this.position = positionBefore(page)
@@ -81,7 +81,7 @@ export class Cursor {
     this.oweCloses()
   }
 
-  /** Owes the closes that no entry will report, because the position is past them. */
+  /** Owes the closes at or before the position, which no later entry reports. */
   oweCloses(): void {
     for (const close of this.closed.due(this.position))
       this.#owed.push({ bytes: encodeControl('closed', { topic: close.topic }, this.id()), close })
@@ -105,26 +105,26 @@ export class Cursor {
     this.#owed = []
   }
 
-  /** Goes on with other topics: reports nothing of the former ones any more. */
+  /** Gives the stream other topics, and drops everything owed that concerns only the former topics. */
   change(filter: Filter): void {
     this.#keepCloses(({ topic }) => filter.topics.has(topic))
     this.closed.change(filter)
     this.#passed = undefined
   }
 
-  /** A topic was deleted up to a seq: if it was closed by then, it is open again. */
+  /** A topic was deleted up to a seq: if it was closed at or before that seq, it is open again. */
   reopen(topic: string, upTo: number): void {
     if (this.closed.reopen(topic, upTo)) this.#keepCloses((close) => close.topic !== topic || close.seq > upTo)
   }
 
-  /** Moves past a chunk. */
+  /** Moves the position to the end of a chunk. */
   pass({ to, conflated }: Chunk): void {
     if (conflated !== undefined && this.#start.gaps)
       this.#passed = { from: this.#passed?.from ?? this.position, to: conflated }
     this.position = to
   }
 
-  /** The bytes of a chunk that was passed, after a report of what was passed over before. */
+  /** The bytes to send for a chunk given to `pass`: first a `hub.gap` if entries were skipped for newer ones, then the chunk. */
   hand({ sent, closes }: Chunk, bytes: Uint8Array): Uint8Array {
     this.#sent = sent
     for (const close of closes) this.closed.note(close)
@@ -136,7 +136,7 @@ export class Cursor {
     return join([encodeControl('gap', gap, from), bytes])
   }
 
-  /** A heartbeat; where the position has moved without an event, a checkpoint. */
+  /** A heartbeat; or a checkpoint, if the position has moved since the last id was sent. */
   beat(): Uint8Array {
     if (this.#start.isDemo || this.#sent === this.position) return HEARTBEAT
     this.#sent = this.position
@@ -170,7 +170,7 @@ export class Cursor {
   /** The demo's stream starts with the current value. */
   #oweCurrent(): void {
     const entry = this.#lookup.repeat!.of.entry!
-    // The default message, before anything was sent, gets the position as its id. Any other is the newest entry, which is not given again.
+    // The default message (seq 0) is no entry: its id is the position. Otherwise this is the newest entry, and the position moves past it.
     const seq = entry.seq === 0 ? this.position : entry.seq
     this.position = Math.max(this.position, seq)
     this.#sent = seq

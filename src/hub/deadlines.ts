@@ -1,11 +1,11 @@
-/** How long before a stream expires its reader is warned. */
+/** A reader is warned this long before its stream expires. */
 const WARNING_MS = 30_000
-/** How often the warning of a stream that is still opening is tried again. */
+/** If the stream is still opening when the warning is due, the warning is tried again after this time. */
 const OPENING_MS = 500
 
 export const NEVER = Number.POSITIVE_INFINITY
 
-/** The times at which one stream has to act by itself, on the clock of `performance.now()`. */
+/** The times at which one stream has to act without an entry or a read, on the clock of `performance.now()`. */
 export class Deadlines {
   readonly #heartbeatMs: number
   readonly #stallMs: number
@@ -29,17 +29,17 @@ export class Deadlines {
 
   /** The earliest deadline. */
   next(now: number): number {
-    // A chunk that the reader is handed after now cannot stall before this.
+    // If the reader gets a chunk only after `now`, it cannot be stalled before this time.
     const stallsAt = Math.min(now, this.#handedAt) + this.#stallMs
     return Math.min(this.#beatAt, this.#repeatAt, this.#endsAt, this.#warnsAt, this.#expiresAt, stallsAt)
   }
 
-  /** The reader was handed a chunk, and has `stallMs` to take it. */
+  /** Call when the reader was given a chunk. It has `stallMs` to take the chunk. */
   handed(): void {
     this.#handedAt = performance.now()
   }
 
-  /** The reader has taken its chunk. */
+  /** Call when the reader has taken its chunk. */
   taken(): void {
     this.#handedAt = NEVER
   }
@@ -48,7 +48,7 @@ export class Deadlines {
     return now >= this.#handedAt + this.#stallMs
   }
 
-  /** Whether its lifetime is over. */
+  /** Whether the stream's lifetime is over. */
   isOld(now: number): boolean {
     return now >= this.#endsAt
   }
@@ -58,10 +58,10 @@ export class Deadlines {
   }
 
   /**
-   * Whether a heartbeat or a repeat is due. Both skip a reader that has yet to take what it was given. The next heartbeat is
-   * `heartbeatMs` later, the next repeat on the grid of its interval.
+   * Whether a heartbeat or a repeat is due. A heartbeat or repeat whose time comes while the reader is not idle is left out. The next
+   * heartbeat comes `heartbeatMs` later; repeats come at multiples of their interval, counted from the call of `repeat`.
    *
-   * @param isIdle whether the reader has everything
+   * @param isIdle whether the reader has got every entry so far
    */
   isAnythingDue(now: number, isIdle: boolean): boolean {
     if (now >= this.#beatAt) {
@@ -75,21 +75,21 @@ export class Deadlines {
     return this.#isBeatDue || this.#isRepeatDue
   }
 
-  /** Whether a heartbeat is due, once. */
+  /** Whether a heartbeat is due. After the call it no longer is. */
   takeBeatDue(): boolean {
     const isDue = this.#isBeatDue
     this.#isBeatDue = false
     return isDue
   }
 
-  /** Whether a repeat is due, once. */
+  /** Whether a repeat is due. After the call it no longer is. */
   takeRepeatDue(): boolean {
     const isDue = this.#isRepeatDue
     this.#isRepeatDue = false
     return isDue
   }
 
-  /** Puts off the next heartbeat, because something else was written. */
+  /** Puts off the next heartbeat, because the stream has just written something else. */
   putOffBeat(): void {
     this.#beatAt = performance.now() + this.#heartbeatMs
     this.#isBeatDue = false
@@ -102,12 +102,12 @@ export class Deadlines {
     this.#isRepeatDue = false
   }
 
-  /** Repeats the newest entry as soon as the reader has everything, besides the grid. */
+  /** Makes one repeat due now, in addition to those at the interval. */
   repeatNow(): void {
     this.#isRepeatDue = true
   }
 
-  /** When the stream expires, if its reader has to be warned now. @param isOpen whether it can be warned yet */
+  /** The time at which the stream expires, if the reader has to be warned now. @param isOpen whether a warning can be sent yet */
   takeWarning(now: number, isOpen: boolean): Date | undefined {
     if (now < this.#warnsAt) return
     this.#warnsAt = isOpen ? NEVER : now + OPENING_MS
@@ -115,15 +115,15 @@ export class Deadlines {
     return new Date(Date.now() + this.#expiresAt - now)
   }
 
-  /** @param expiresAt in ms since 1970; none: never */
+  /** Sets when the stream expires. @param expiresAt in ms since 1970; undefined for never */
   expire(expiresAt: number | undefined): void {
     this.#expiresAt = expiresAt === undefined ? NEVER : performance.now() + expiresAt - Date.now()
     this.#warnsAt = this.#expiresAt - WARNING_MS
   }
 
-  /** The stream is about to end: its lifetime and the warning no longer matter. @param isAtOnce its expiry no longer matters either */
+  /** Cancels the end of the lifetime and the warning, because the stream is about to end. @param isAtOnce cancels the expiry too */
   end(isAtOnce: boolean): void {
     this.#endsAt = this.#warnsAt = NEVER
-    if (isAtOnce) this.#expiresAt = NEVER // otherwise nothing is sent after it
+    if (isAtOnce) this.#expiresAt = NEVER // a stream that still sends what is due must stop at its expiry
   }
 }

@@ -9,15 +9,15 @@ export interface Topic {
   readonly topic: string
   /** Position of the newest entry, kept or gone. */
   readonly lastId: string | null
-  /** Entries kept. */
+  /** How many entries are kept. */
   readonly kept: number
-  /** Open streams that receive the topic, of all processes that share the log. */
+  /** How many open streams receive the topic, in all processes that share the log. */
   readonly readers: number
   readonly closed: boolean
 }
 
 export interface TopicsQuery {
-  /** Prefixes of the names, in order, none a prefix of another. Only topics with these are looked at. */
+  /** Only topics whose names begin with one of these are looked at. Sorted, and none is a prefix of another. */
   readonly prefixes: readonly string[]
   readonly isShown: (topic: string) => boolean
   /** The name after which the page begins. */
@@ -38,7 +38,7 @@ export class Directory {
     this.#readersOf = readersOf
   }
 
-  /** A page of the shown topics that have kept entries or are closed, by name. A full page may not be the last. */
+  /** A page of the shown topics that have kept entries or are closed, by name. After a page of `limit` topics there may be more. */
   async list({ prefixes, isShown, after, limit, signal }: TopicsQuery): Promise<readonly Topic[]> {
     const { log, logReader } = await this.#opened()
     const found: TopicState[] = []
@@ -50,7 +50,7 @@ export class Directory {
     return this.#describe(found, log)
   }
 
-  /** A topic, which may not exist yet. */
+  /** The state of one topic, even if nothing was published to it yet. */
   async get(name: string): Promise<Topic> {
     const { log, logReader } = await this.#opened()
     const [topic] = await this.#describe(await logReader.topics({ names: [name] }), log)
@@ -58,7 +58,8 @@ export class Directory {
   }
 
   /**
-   * Erases one event of a topic for good, or without an id all of the topic's history, and reopens it. See `Log.erase`.
+   * With an id, erases one event of a topic for good. Without an id, erases the topic's whole history and reopens the topic. See
+   * `Log.erase`.
    *
    * @returns how many events were erased
    * @throws AppError `forbidden` (a `$` topic), `nothing_to_delete`, and those of `Log.erase`
@@ -80,7 +81,7 @@ export class Directory {
     return erased
   }
 
-  /** Answers other processes that share the log: how many readers each of the topics has here. */
+  /** Answers when other processes that share the log ask how many readers each topic has in this process. */
   answerPeers({ peers }: Log): void {
     peers?.onAsked((names) => JSON.stringify((JSON.parse(names) as string[]).map(this.#readersOf)))
   }

@@ -2,26 +2,26 @@ import { type Entry, utf8Length, weigh } from '../log/log.ts'
 import { STORE } from '../topic.ts'
 import { formatPosition } from './position.ts'
 
-/** The demo's message before anything was sent. */
+/** The demo's message until the first one is sent. */
 export const DEFAULT_MESSAGE = 'This is a server-sent event'
 
-/** An entry as bytes on the wire, encoded when the first reader needs them: most frames of a window are never needed. */
+/** An entry as bytes on the wire. They are encoded when the first reader needs them: most frames of a window are never sent. */
 export class Frame {
   readonly seq: number
   readonly topic: string
   readonly closes: boolean
-  /** Whether there is data; a close may have none. */
+  /** Whether the entry has data. An entry that closes its topic may have none. */
   readonly hasData: boolean
-  /** As `weigh` counts. */
+  /** The entry's bytes, as `weigh` counts them. */
   readonly weight: number
   readonly #epoch: string
-  /** Kept until the bytes are made. */
+  /** Undefined once the bytes are made. */
   #entry: Entry | undefined
   #text: string | undefined
   #bytes: Uint8Array | undefined
   #length = 0
 
-  /** @param epoch of the log that placed the entry */
+  /** @param epoch that of the log that holds the entry */
   constructor(entry: Entry, epoch: string) {
     this.seq = entry.seq
     this.topic = entry.topic
@@ -32,13 +32,13 @@ export class Frame {
     this.#entry = entry
   }
 
-  /** In bytes. */
+  /** Length of the encoded frame in bytes. */
   get length(): number {
     if (this.#length === 0) this.#length = utf8Length(this.#textOf())
     return this.#length
   }
 
-  /** Encoded once for all readers. */
+  /** The frame's bytes, encoded once for all readers. */
   get bytes(): Uint8Array {
     if (this.#bytes) return this.#bytes
     this.#bytes = encoder.encode(this.#textOf())
@@ -47,7 +47,7 @@ export class Frame {
     return this.#bytes
   }
 
-  /** Writes the bytes into a chunk that has room for them. */
+  /** Writes the frame's bytes into a chunk, which must have room for them. */
   writeTo(chunk: Uint8Array, at: number): void {
     if (this.#bytes) chunk.set(this.#bytes, at)
     else encoder.encodeInto(this.#textOf(), chunk.subarray(at))
@@ -74,15 +74,15 @@ export interface Controls {
 
 const encoder = new TextEncoder()
 
-/** A comment that keeps the connection alive, without a blank line, for which some clients dispatch an empty message. */
+/** A comment that keeps the connection alive. No blank line follows it: some clients would dispatch an empty message for one. */
 export const HEARTBEAT = encoder.encode(':\n')
 
-/** First bytes of a stream. The comment ends a line that WebKit may have kept from the connection before. */
+/** First bytes of a stream. The comment ends an unfinished line that WebKit may have kept from the previous connection. */
 export function encodeOpening(retryMs: number): Uint8Array {
   return encoder.encode(`:\nretry: ${retryMs}\n`)
 }
 
-/** Last bytes of a stream that the hub ends. By the specification a field takes effect at its line end, without a blank line. */
+/** Last bytes of a stream that the hub ends. By the specification `retry` takes effect at the end of its line, without a blank line. */
 export function encodeEnding(retryMs: number): Uint8Array {
   return encoder.encode(`retry: ${retryMs}\n`)
 }
@@ -98,7 +98,7 @@ function encodeEntry(entry: Entry, epoch: string): string {
   return text
 }
 
-/** Repeats an entry, without an id, because a reader's position never moves back. */
+/** An entry as a repeat. It has no id, because an id could move the reader's position back. */
 export function encodeRepeat(entry: Entry): Uint8Array {
   return encoder.encode(entry.data === undefined ? ':\n' : `${fieldsOf(entry)}\n`)
 }
@@ -112,7 +112,7 @@ export function storeData(message: string, time: number): string {
   return JSON.stringify({ message, timestamp: new Date(time).toISOString() })
 }
 
-// `event:` first and `id:` last: clients that take an id at its line, not at dispatch, then lose nothing to a cut.
+// `id:` comes last: some clients store an id when they read its line, not at dispatch, and a connection that breaks would lose the event.
 function fieldsOf({ topic, event, data = '', time }: Entry): string {
   if (topic === STORE) return `event: message\ndata: ${storeData(data, time)}\n`
   const name = event === undefined ? '' : `event: ${event}\n`

@@ -32,11 +32,11 @@ export class Hub {
   #log: Log | undefined
   readonly #admission = new Admission(() => this.#options)
   readonly #readers = new Readers(() => this.#options, this.#admission)
-  /** How often another log has replaced the log. */
+  /** How often the hub's log was replaced by another. */
   #restarts = 0
-  /** A check under way. */
+  /** The check that is under way, if there is one. */
   #checking: Promise<void> | undefined
-  /** The hub's own topics, in which auth keeps what it must remember. */
+  /** The hub's own topics, in which auth stores revocations, used tickets and secrets. */
   readonly internal = new InternalTopics(
     () => this.#opened(),
     (messages) => this.#append(messages),
@@ -47,7 +47,7 @@ export class Hub {
     (topic) => this.#readers.of(topic),
   )
 
-  /** @param openLog is called at the first use, unless `use` gave a log before; and again at the next use if it failed. Making a hub does nothing */
+  /** @param openLog called at the first use of the hub, unless `use` has given it a log. After a failure the next use calls it again */
   constructor(openLog: () => Log | Promise<Log>, options: Partial<HubOptions> = {}) {
     this.#openLog = openLog
     this.#options = { ...defaultHubOptions, ...options }
@@ -61,17 +61,17 @@ export class Hub {
     await this.#opening
   }
 
-  /** How often another log has replaced the log: what was read from it before is void. */
+  /** How often the hub's log was replaced by another. After a replacement, everything read before it is void. */
   get restarts(): number {
     return this.#restarts
   }
 
-  /** Open streams. */
+  /** How many streams are open. */
   get readers(): number {
     return this.#readers.size
   }
 
-  /** What an acknowledgement proves; known at once if the log is open. */
+  /** What an acknowledged publish survives. Returned without a promise if the log is open. */
   durability(): Durability | Promise<Durability> {
     return this.#log?.durability ?? this.#opened().then(({ log }) => log.durability)
   }
@@ -95,27 +95,27 @@ export class Hub {
   }
 
   /**
-   * Opens a stream of what the filter matches: after `lastEventId` if there is one, else of what is published from now on.
-   * Resolves with nothing if nothing can come any more (all topics are closed, and the position is at or after every close), or if
-   * `signal` has aborted.
+   * Opens a stream of the messages that the filter matches. The stream begins after `lastEventId`, else at `from`, else with the next
+   * message. Resolves with undefined if all topics were closed at or before `lastEventId`, or if `signal` has aborted.
    *
-   * @throws AppError `draining`, `too_many_readers`, `too_many_replays`, `parameter_invalid` (`repeatMs` with more than one topic)
+   * @throws AppError `draining`, `overloaded`, `too_many_readers`, `too_many_replays`, and those of `Log.read`
+   * @throws AppError `parameter_invalid`: `repeatMs` with a filter that is not exactly one topic
    */
   async subscribe(filter: Filter, options: SubscribeOptions = {}): Promise<Subscription | undefined> {
     return this.#subscribe(filter, options, false)
   }
 
-  /** Opens the demo's stream: the store's value at once, every second, and whenever it changes. @throws AppError `draining` */
+  /** Opens the demo's stream: the store's value at once, every second, and whenever it changes. @throws AppError of `subscribe` */
   async watch(options: WatchOptions = {}): Promise<Subscription> {
     return (await this.#subscribe(Filter.parse([STORE]), { ...options, repeatMs: 1000 }, true))!
   }
 
-  /** Spends messages from a bucket that all processes of the hub share: see `Peers.take`. Resolves with nothing if this is the only process. */
+  /** Takes `count` out of a bucket of all processes of the hub, see `Peers.take`. Resolves with undefined if this is the only one. */
   async take(bucket: string, count: number, perSecond: number): Promise<number | undefined> {
     return (await this.#opened()).log.peers?.take(bucket, count, perSecond)
   }
 
-  /** Whether this hub's log can have given this id. */
+  /** Whether an id is a position of the log's present epoch. */
   async isId(text: string): Promise<boolean> {
     return parsePosition(text)?.epoch === (await this.#opened()).log.epoch
   }
@@ -123,24 +123,25 @@ export class Hub {
   /**
    * Gives an open stream other topics. It continues from its position.
    *
-   * @throws AppError `stream_unknown` (it has ended), `log_unavailable`, `log_unusable` (it ends, because its closed topics are unknown)
+   * @throws AppError `stream_unknown`: the stream has ended
+   * @throws AppError `log_unavailable`, `log_unusable`: the stream ends, because the log cannot tell which of its topics are closed
    */
   async change(subscription: Subscription, filter: Filter): Promise<void> {
     await this.#opened()
     await this.#readers.change(subscription, filter)
   }
 
-  /** What an operator should mend although the hub works: sentences. */
+  /** Sentences that tell the operator what to repair although the hub works. */
   async warnings(): Promise<readonly string[]> {
     return (await this.#opened()).log.warnings
   }
 
-  /** Throws unless the hub can take messages and readers now. @throws AppError `draining`, `log_unusable` */
+  /** Resolves if the hub can take messages and readers now. @throws AppError `draining`, `log_unavailable`, `log_unusable` */
   async check(): Promise<void> {
     this.#admission.assertOpen()
     const { log, logReader, context } = await this.#opened()
     logReader.assertWorking()
-    // Anybody may ask, as often as they like: callers share the check that is under way.
+    // Anybody may ask for a check at any rate, so callers share the check that is under way.
     this.#checking ??= log
       .check()
       .then(() => logReader.check(context.window.head))
@@ -150,12 +151,12 @@ export class Hub {
     await this.#checking
   }
 
-  /** Throws while memory is short: for a request that would hold memory for long. @throws AppError `overloaded` */
+  /** Throws while memory is short. Call it before a request that holds memory for long. @throws AppError `overloaded` */
   assertMemory(): void {
     this.#admission.assertMemory('read a streamed body')
   }
 
-  /** Refuses new streams and ends the open ones once what is due is sent. Readers are told to come back at different times. */
+  /** Refuses new streams, and ends each open one once it has sent what is due. Readers are told to come back at different times. */
   drain(): void {
     this.#admission.drain()
     this.#readers.finish('shutdown', false)
@@ -243,7 +244,7 @@ export class Hub {
     return { log, logReader, initial, context, isCurrent: () => this.#restarts === restarts }
   }
 
-  /** Ends every stream, because nobody knows what it has missed: its reader is told when it comes back with its position. */
+  /** Ends every stream, because nobody knows what its reader has missed. A reader that comes back with its position gets a `hub.gap`. */
   #restart(opened: FollowedLog): void {
     this.#opening = Promise.resolve(opened)
     this.#readers.finish('replaced', true)
@@ -251,7 +252,7 @@ export class Hub {
     this.internal.deliverAgain(() => opened.isCurrent() && !this.#admission.isDraining)
   }
 
-  /** Removes what was erased from memory. A topic without its history is open again. */
+  /** Removes erased entries from memory. A topic whose history was erased is open again. */
   #forget(topic: string, seq: number | undefined, upTo: number, { logReader, context }: FollowedLog): void {
     context.window.clear()
     if (seq === undefined) this.#readers.reopen(topic, upTo)

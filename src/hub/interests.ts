@@ -3,17 +3,17 @@ import type { Selection } from './window.ts'
 
 /** A reader that waits for the next entry. */
 export interface Waiter {
-  /** @param head the position up to which nothing was for it */
+  /** @param head the position up to which no entry was for this reader */
   wake(head: number): void
 }
 
-/** All readers of one selection. They are woken together. */
+/** All readers with the same selection. They are woken together. */
 export class Group {
   readonly selection: Selection
-  /** Readers that have everything. */
+  /** The readers that have got every entry and wait for the next one. */
   readonly waiting = new Set<Waiter>()
   size = 0
-  /** The last search that found this group. */
+  /** The number of the last search that found this group. */
   foundIn = 0
 
   constructor(selection: Selection) {
@@ -30,7 +30,7 @@ export class Group {
 
 let searches = 0
 
-/** The groups that one search finds, each once. A mark on the group costs a fifth of a set where many patterns of each match (measured). */
+/** The groups that one search finds, each once. If many patterns of a group match, `foundIn` costs a fifth of a Set alone (measured). */
 class Found {
   readonly groups = new Set<Group>()
   readonly #search = ++searches
@@ -48,8 +48,8 @@ class Found {
 }
 
 /**
- * Finds the groups that a topic concerns: by a Map for exact topics, by a tree of segments for patterns, of which a search enters only
- * the branches that match so far. Readers of other topics cost nothing.
+ * Finds the groups that a topic concerns: in a Map for exact topics, in a tree of segments for patterns. A search enters only the branches
+ * of the tree that match so far. Readers of other topics cost nothing.
  */
 export class Interests {
   readonly #groups = new Map<string, Group>()
@@ -75,7 +75,7 @@ export class Interests {
     for (const pattern of patterns) this.#root.remove(pattern.split('/'), group)
   }
 
-  /** The groups that any of the topics concerns. */
+  /** The groups that at least one of the topics concerns. */
   concerned(topics: Iterable<string>): Set<Group> {
     const found = new Found()
     for (const topic of topics) {
@@ -90,7 +90,7 @@ export class Interests {
     return this.#groups.values()
   }
 
-  /** How many readers a topic concerns, by its name or by a pattern. */
+  /** How many readers get a topic, by its name or by a pattern. */
   readers(topic: string): number {
     let readers = 0
     for (const { size } of this.concerned([topic])) readers += size
@@ -107,12 +107,12 @@ export class Interests {
   }
 }
 
-/** A filter's key is a JSON list, so no other filter has a key that starts with a letter. */
+/** The key of a selection. A filter's key is a JSON list, so it never begins with `latest`. */
 function keyOf({ filter, latest }: Selection): string {
   return latest ? `latest${filter.key}` : filter.key
 }
 
-/** No groups, one, or several: most have one, for which a set of its own would cost more than everything else. */
+/** No group, one group or several. Most topics have one group, for which a Set would take more memory than everything else. */
 type Some = Group | Set<Group> | undefined
 
 function withGroup(some: Some, group: Group): Some {
@@ -126,14 +126,14 @@ function withoutGroup(some: Some, group: Group): Some {
   return some
 }
 
-/** A segment of patterns, and the segments that may follow it. What it does not need it does not have: there are many. */
+/** A segment of patterns, and the segments that may follow it. There are many branches, so each creates only the fields that it needs. */
 class Branch {
-  /** The word that follows, and its branch, as long as there is one; all words from the second one on. */
+  /** `#word` and `#next` are the word that follows and its branch while there is one word. From two words on, `#words` holds all. */
   #word: string | undefined
   #next: Branch | undefined
   #words: Map<string, Branch> | undefined
   #any: Branch | undefined
-  /** Groups with a pattern that ends here, and those with one that goes on with `**`. */
+  /** `#ends`: groups with a pattern that ends here. `#rest`: groups with a pattern that continues with `**`. */
   #ends: Some
   #rest: Some
 
@@ -165,7 +165,7 @@ class Branch {
     }
   }
 
-  /** @param wild whether wildcards match this segment: they do not match the first one of a `$` topic */
+  /** Adds the groups that match. @param wild whether wildcards match this segment; they never match the first segment of a `$` topic */
   collect(topic: readonly string[], at: number, found: Found, wild = true): void {
     if (at === topic.length) {
       found.add(this.#ends)

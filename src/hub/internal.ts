@@ -3,7 +3,7 @@ import type { Entry, Message } from '../log/log.ts'
 import type { ReadableLog } from './log-reader.ts'
 import { randomName } from './random.ts'
 
-/** Between attempts to read the topics of a log that was replaced. */
+/** Time in ms between attempts to read the internal topics after the log was replaced. */
 const AGAIN_MS = 500
 
 interface Observer {
@@ -11,17 +11,17 @@ interface Observer {
   readonly onEntry: (entry: Entry) => void
 }
 
-/** A published message's place. */
+/** The position of a published message. */
 export interface Published {
-  /** Its position: the `id` that readers get. */
+  /** The position, which readers get as `id`. */
   readonly id: string
-  /** The key was known: this is the position of the message that was published first. */
+  /** Whether the topic already knew the key. `id` is then the position of the first message with this key. */
   readonly duplicate: boolean
 }
 
 type Append = (messages: readonly Message[]) => Promise<readonly Published[]>
 
-/** The hub's own topics (`$…`), which hold what the hub must remember: revocations, used tickets, secrets. */
+/** The hub's own topics (`$…`), which keep what the hub must remember: revocations, used tickets, secrets. */
 export class InternalTopics {
   readonly #opened: () => Promise<ReadableLog>
   readonly #append: Append
@@ -32,7 +32,7 @@ export class InternalTopics {
     this.#append = append
   }
 
-  /** Publishes to an internal topic. With a key, once for all nodes. */
+  /** Publishes to an internal topic. If several nodes publish with the same key, only the first message is kept. */
   async publish(topic: string, data: string, key?: string): Promise<Published> {
     const [published] = await this.#append([{ topic, data, ...(key !== undefined && { key }) }])
     return published!
@@ -43,13 +43,13 @@ export class InternalTopics {
     await (await this.#opened()).log.erase(topic)
   }
 
-  /** A random text that the hub makes once under a name and keeps in its log. No client may subscribe to it. */
+  /** The secret with a name: a random text that the hub makes once and keeps in its log, in a topic that no client may subscribe to. */
   async secret(name: string): Promise<string> {
     const { logReader } = await this.#opened()
     const topic = `$secrets/${name}`
     const kept = await logReader.newest(topic)
     if (kept) return kept.data!
-    // Of two nodes that make one at the same time, the second one gets `key_conflict` and uses what the first one made.
+    // If two nodes make the secret at the same time, the second gets `key_conflict` and uses the secret of the first.
     await this.publish(topic, randomName() + randomName(), name).catch((error) => {
       if (!(error instanceof AppError && error.code === 'key_conflict')) throw error
     })
@@ -57,8 +57,8 @@ export class InternalTopics {
   }
 
   /**
-   * Calls `onEntry` with the newest entry of each internal topic with a prefix, and with every later one. Resolves when the newest ones
-   * have been delivered; rejects if they cannot be read, and then calls no more.
+   * Calls `onEntry` with the newest entry of each internal topic that begins with a prefix, and with every later entry. Resolves when the
+   * newest entries have been delivered. If they cannot be read, rejects and does not call `onEntry` again.
    */
   async observe(prefix: string, onEntry: (entry: Entry) => void): Promise<void> {
     const observer = { prefix, onEntry }
@@ -74,7 +74,7 @@ export class InternalTopics {
     for (const { prefix, onEntry } of this.#observers) if (entry.topic.startsWith(prefix)) onEntry(entry)
   }
 
-  /** Delivers the entries of a new log as soon as they can be read. @param isCurrent whether the hub still follows that log */
+  /** Delivers the newest entries of a new log, and retries until they can be read. @param isCurrent whether the hub still uses the log */
   deliverAgain(isCurrent: () => boolean): void {
     for (const observer of this.#observers) void this.#retry(observer, isCurrent)
   }

@@ -3,12 +3,12 @@ import type { Entry, Log, Page, TopicState } from '../log/log.ts'
 import { Filter } from '../topic.ts'
 import type { HubEvents } from './events.ts'
 
-/** How long the hub is not ready after a failed read: longer than the default of `RETRY`, so that a reader that comes back finds it so. */
+/** How long the hub is not ready after a failed read. Longer than the default `RETRY`: a client that reconnects finds it not ready. */
 const FAILING_MS = 5000
-/** How long a read that succeeded answers a check. */
+/** How long a check relies on the last check that succeeded. */
 const CHECK_MS = 1000
 
-/** Topics of one page of a listing. */
+/** Most topics in one page of a listing. */
 const PAGE = 1000
 
 const ANYTHING = Filter.parse(['**'])
@@ -19,7 +19,10 @@ export interface ReadableLog {
   readonly logReader: LogReader
 }
 
-/** Everything that a hub reads from its log. A read that fails is an error to its caller, never an empty answer; it is reported, and for a while the hub is not ready. */
+/**
+ * Everything that a hub reads from its log. A failed read is an error for the caller, never an empty result. The failure is also reported,
+ * and the hub is not ready for `FAILING_MS`.
+ */
 export class LogReader {
   readonly #log: Log
   readonly #events: HubEvents
@@ -47,7 +50,7 @@ export class LogReader {
     return this.#log.topics(...given).catch((cause) => this.#fail(cause))
   }
 
-  /** Topics with kept entries or closed, by name, a page at a time. @throws AppError `log_unavailable`, `log_unusable` */
+  /** Topics that have kept entries or are closed, by name, a page at a time. @throws AppError `log_unavailable`, `log_unusable` */
   async *pagesOfTopics(prefix: string, after = ''): AsyncGenerator<readonly TopicState[], void, undefined> {
     for (let last = after; ; ) {
       const page = await this.topics({ prefix, after: last, limit: PAGE })
@@ -57,7 +60,7 @@ export class LogReader {
     }
   }
 
-  /** The closed ones of the named topics, with the seqs of their closes. @throws AppError `log_unavailable`, `log_unusable` */
+  /** Which of the named topics are closed, with the seq of each close. @throws AppError `log_unavailable`, `log_unusable` */
   async closed(names: Iterable<string>): Promise<ReadonlyMap<string, number>> {
     const states = await this.topics({ names })
     return new Map(states.filter(({ closed }) => closed > 0).map(({ topic, closed }) => [topic, closed]))
@@ -69,12 +72,12 @@ export class LogReader {
     return entries[0]
   }
 
-  /** @throws the AppError of a read that failed lately */
+  /** @throws the AppError of a read that failed within the last `FAILING_MS` */
   assertWorking(): void {
     if (this.#failure && performance.now() - this.#failure.at < FAILING_MS) throw this.#failure.error
   }
 
-  /** Resolves if the log can be read. @throws AppError `log_unavailable`, `log_unusable` */
+  /** Resolves if the log can be read. @param head the log's newest seq. @throws AppError `log_unavailable`, `log_unusable` */
   async check(head: number): Promise<void> {
     if (performance.now() - this.#checkedAt < CHECK_MS) return
     await this.read(Math.max(0, head - 1), { count: 1, bytes: 1 }, ANYTHING)

@@ -2,7 +2,7 @@ import { AppError, quote } from '../errors.ts'
 import { type Message, makeMessage, utf8Length } from '../log/log.ts'
 import { isOwn, type NameLimits, parseTopic } from '../topic.ts'
 
-/** Bounds of `retry`, in ms. */
+/** Least and greatest `retry`, in ms. */
 export const MIN_RETRY_MS = 500
 const MAX_RETRY_MS = 3_600_000
 
@@ -10,17 +10,18 @@ const MAX_NAME_BYTES = 200
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/
 const RESERVED = ['open', 'error']
 
-/** Bounds of a message. */
+/** Limits of a message. */
 export interface MessageLimits extends NameLimits {
   /** Most UTF-8 bytes of `data`. */
   readonly maxEventBytes: number
 }
 
 /**
- * Returns the message if every reader's parser gives back exactly its fields. CR and CRLF end a line as LF does in every event stream
- * (HTML, 9.2.6): they become LF here, so that the log keeps what readers get.
+ * Checks that an SSE parser gives back exactly the fields of a message, and returns the message. CR and CRLF in `data` become LF: event
+ * streams do not distinguish the three (HTML, 9.2.6), so the log keeps the text that readers get.
  *
- * @throws AppError `topic_invalid`, `topic_too_long`, `forbidden` (a `$` topic), `data_missing`, `message_invalid`, `event_too_large`, `event_invalid`, `retry_invalid`, `key_invalid`
+ * @throws AppError `topic_invalid`, `topic_too_long`, `forbidden` (a `$` topic)
+ * @throws AppError `data_missing`, `message_invalid`, `event_too_large`, `event_invalid`, `retry_invalid`, `key_invalid`
  */
 export function parseMessage(message: Message, limits: MessageLimits): Message {
   const { event, retry, key, close } = message
@@ -44,7 +45,7 @@ export function checkText(text: string, maxBytes: number): void {
       'message_invalid',
       'Cannot use this text: it is ill-formed UTF-16 (half of a surrogate pair), which no UTF-8 stream can carry',
     )
-  if (3 * text.length <= maxBytes) return // no unit of UTF-16 takes more than 3
+  if (3 * text.length <= maxBytes) return // one UTF-16 code unit takes at most 3 bytes of UTF-8
   const bytes = utf8Length(text)
   if (bytes > maxBytes)
     throw new AppError('event_too_large', `Cannot use a text of ${bytes} bytes: one event holds at most ${maxBytes}`)
@@ -56,7 +57,7 @@ function checkEvent(event: string): void {
   if (CONTROL.test(event)) throw cannot('it holds a control character')
   if (!event.isWellFormed()) throw cannot('it is ill-formed UTF-16')
   if (utf8Length(event) > MAX_NAME_BYTES) throw cannot(`at most ${MAX_NAME_BYTES} bytes`)
-  // @microsoft/fetch-event-source drops the mark, and takes the rest for the name: `hub.gap`, perhaps.
+  // @microsoft/fetch-event-source drops the mark and uses the rest as the name, which could then be `hub.gap`.
   if (event.startsWith('\ufeff')) throw cannot('it starts with a byte order mark')
   if (RESERVED.includes(event) || event.startsWith('hub.'))
     throw cannot('open, error and names that start with hub. are reserved')

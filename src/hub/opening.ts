@@ -3,13 +3,13 @@ import type { GapReason } from './frame.ts'
 import { formatPosition, type Position } from './position.ts'
 import type { Repeat } from './repeats.ts'
 
-/** Where history begins. `vouched`: everything that was asked for comes after it, although entries before it were trimmed. */
+/** Where history begins: after the seq `after`. `vouched`: trimmed entries are no loss, because the reader asked only for kept ones. */
 export interface History {
   readonly after: number
   readonly vouched: boolean
 }
 
-/** What the hub looks up before a stream opens, while the subscription already follows the log. */
+/** The results of what the hub looks up before it opens a stream. The subscription already follows the log at that time. */
 export interface Lookup {
   readonly history?: History
   readonly repeat?: { readonly of: Repeat; readonly everyMs: number }
@@ -17,18 +17,18 @@ export interface Lookup {
 
 /** Where a reader wants to begin. */
 export interface Wanted {
-  /** The position that the reader sent: none, one of this or another log, or a text that is no position of any log. */
+  /** The position that the reader sent: undefined if it sent none, `unknown` if its text is no position of any log. */
   readonly asked: Position | 'unknown' | undefined
-  /** The history that a reader without a position asked for. */
+  /** The history that the reader asked for, if it sent no position. */
   readonly history?: History | undefined
 }
 
-/** Where the hub stands when a stream opens. */
+/** The state of the hub when a stream opens. */
 export interface Standing {
   readonly epoch: string
-  /** The head when the stream joined. */
+  /** The head when the subscription was made. */
   readonly joinedAt: number
-  /** Positions before this one need the log. */
+  /** Entries after a position below this one have to be read from the log. */
   readonly floor: number
 }
 
@@ -40,31 +40,31 @@ export interface Gap {
   readonly exact: boolean
 }
 
-/** How a stream begins: the state that `hub.open` reports, and the position after it. */
+/** How a stream begins: its first position, the `state` that `hub.open` reports, and the gap, if there is one. */
 export interface Opened {
   readonly position: number
   readonly state: 'live' | 'resumed' | 'gap'
   readonly gap?: Gap
 }
 
-/** How a stream begins, or the position from which the log has to be read to know it. */
+/** How a stream begins; or, if the log has to be read first, the position after which to read. */
 export function openAtOnce({ asked, history }: Wanted, { epoch, joinedAt, floor }: Standing): Opened | number {
   if (history) return history.after >= floor ? { position: history.after, state: 'live' } : history.after
   if (asked === undefined) return { position: joinedAt, state: 'live' }
   if (asked === 'unknown')
     return { position: joinedAt, state: 'gap', gap: { reason: 'unknown', from: null, to: joinedAt, exact: false } }
   if (asked.epoch !== epoch) return 0
-  // Below the window the log knows what is left; above the head, whether it has reached that position by now.
+  // Below the window, the log knows which entries are left; above the head, the log knows whether it has reached that position by now.
   return asked.seq >= floor && asked.seq <= joinedAt ? { position: asked.seq, state: 'resumed' } : asked.seq
 }
 
-/** Whether the log has to be read for what comes after the position that a reader wants. */
+/** Whether the first entries of a stream have to be read from the log. */
 export function isInLog({ asked, history }: Wanted, { epoch, joinedAt, floor }: Standing): boolean {
   if (typeof asked !== 'object') return (history?.after ?? joinedAt) < floor
   return (asked.epoch === epoch ? asked.seq : 0) < floor
 }
 
-/** How a stream begins by what the log holds after the position that `openAtOnce` gave. */
+/** How a stream begins, given the page that was read after the position that `openAtOnce` returned. */
 export function openFrom(page: Page, { asked, history }: Wanted, { epoch, joinedAt }: Standing): Opened {
   const { trimmed } = page
   if (history) {
@@ -78,14 +78,14 @@ export function openFrom(page: Page, { asked, history }: Wanted, { epoch, joined
   const from = formatPosition(theirs, seq)
   const position = positionBefore(page)
   if (theirs !== epoch) return { position, state: 'gap', gap: { reason: 'epoch', from, to: position, exact: false } }
-  // The log has not reached that position, and the page says nothing about it.
+  // The log has not reached the position that the reader sent.
   if (page.scannedTo < seq)
     return { position: joinedAt, state: 'gap', gap: { reason: 'ahead', from, to: joinedAt, exact: false } }
   if (!trimmed) return { position: seq, state: 'resumed' }
   return { position, state: 'gap', gap: { reason: 'trimmed', from, ...trimmed } }
 }
 
-/** The position before the first entry of a page, or at its end. */
+/** The position before the first entry of a page, or the page's end if it has no entries. */
 export function positionBefore({ entries, scannedTo }: Page): number {
   return entries.length > 0 ? entries[0]!.seq - 1 : scannedTo
 }

@@ -6,28 +6,28 @@ import type { Subscription } from './subscription.ts'
 
 /** How a hub delivers; the defaults are `defaultHubOptions`. */
 export interface HubOptions extends MessageLimits, TopicLimits {
-  /** Most bytes handed to a reader at once, unless one frame alone is longer. */
+  /** Most bytes given to a reader at once. A single frame may be longer. */
   readonly maxChunkBytes: number
-  /** How many of the newest frames, and bytes of them, stay in memory for readers to catch up from. */
+  /** Most frames, and most bytes of them, that stay in memory. Readers catch up from these frames without reading the log. */
   readonly windowCount: number
   readonly windowBytes: number
-  /** A stream that was silent for this long gets a comment, or a checkpoint if its position has moved. */
+  /** A stream without output for this long sends a comment, or a checkpoint if its position has moved. */
   readonly heartbeatMs: number
-  /** A stream ends after this long, ± 20 %, and its reader comes back: the one sure way to find that a peer is gone. */
+  /** A stream ends after this long, ± 20 %, and the client reconnects. This is the only sure way to notice that a client is gone. */
   readonly lifetimeMs: number
   /** A reader that does not take its chunk for this long is disconnected. */
   readonly stallMs: number
-  /** What `retry:` tells clients: after how long to reconnect. */
+  /** The `retry:` sent to clients: how long they wait before they reconnect. */
   readonly retryMs: number
   /** Most open streams. */
   readonly maxReaders: number
-  /** Whether memory is so short that no new stream is opened and no streamed body is read, where the runtime can tell. */
+  /** Whether memory is so short that new streams and streamed bodies are refused. Missing where the runtime cannot tell. */
   readonly isShort?: () => boolean
-  /** Most readers that receive history from the log at once. A reader that falls behind while it is open is never refused, but counts. */
+  /** Most readers that receive history from the log at once. An open stream that falls behind counts, but is never refused. */
   readonly maxReplays: number
-  /** Most events a second that one reader receives from the log, so that history does not starve live readers. */
+  /** Most events per second that one reader receives from the log, so that history does not slow live readers down. */
   readonly replayRate: number
-  /** Called with what happens in the hub. */
+  /** Functions that the hub calls when something happens. */
   readonly events?: HubEvents
 }
 
@@ -47,24 +47,24 @@ export const defaultHubOptions: HubOptions = {
 }
 
 export interface SubscribeOptions {
-  /** What the client sent as `Last-Event-ID`; empty is none. A text that is no position gets a `hub.gap`, never an error. */
+  /** The `Last-Event-ID` that the client sent; an empty text counts as none. A text that is no position gets a `hub.gap`, not an error. */
   readonly lastEventId?: string
-  /** Where to begin without a `lastEventId`: at the oldest kept entry, at the newest so many, or at a time; else at the head. */
+  /** Where to begin without `lastEventId`: at the oldest kept entry, the newest `last` entries, or a time. Default: the head. */
   readonly from?: 'earliest' | Beginning
   /** Gives a reader that is behind only the newest event of each topic. */
   readonly latest?: boolean
-  /** With `latest`: reports what was passed over with a `hub.gap` of reason `conflated`. */
+  /** With `latest`: reports skipped entries with a `hub.gap` of reason `conflated`. */
   readonly gaps?: boolean
-  /** Repeats the newest entry every so many ms; for a filter of one topic. */
+  /** Repeats the newest entry at this interval in ms. Only for a filter of exactly one topic. */
   readonly repeatMs?: number
-  /** Called when the hub gives up on a reader that does not drain: disconnect it. */
+  /** Called when the reader has not taken its chunk for `stallMs`: close its connection. */
   readonly drop?: () => void
   /** Called once when the stream has ended. */
   readonly onEnd?: (subscription: Subscription) => void
-  /** Aborts when the client has gone: a search for the beginning stops then, and `subscribe` resolves with nothing. */
+  /** Abort it when the client has gone. A search for the beginning then stops, and `subscribe` resolves with undefined. */
   readonly signal?: AbortSignal
-  /** Names the reader in logs; other readers never see it. */
+  /** Names the reader in output lines; other readers never see this name. */
   readonly who?: string
-  /** When the stream must end, in ms since 1970. The reader is warned before. */
+  /** When the stream must end, in ms since 1970. The reader is warned 30 s before. */
   readonly expiresAt?: number
 }

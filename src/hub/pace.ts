@@ -1,9 +1,9 @@
-/** How far a replay may be ahead of its rate: about the grain of the clock. */
+/** How far a replay may be ahead of its rate, in ms: about the grain of the hub's timer (`Wheel`). */
 const BURST_MS = 100
 
-/** Keeps a reader of history to the replay rate, so that history does not starve live readers. */
+/** Keeps a reader of history to the replay rate, so that history does not slow live readers down. */
 export class Pace {
-  /** Until when the entries read so far use up the rate. */
+  /** The time at which the rate allows the next entry, on the clock of `performance.now()`. */
   #paidUntil = 0
   #isWaiting = false
 
@@ -17,19 +17,19 @@ export class Pace {
     return this.#isWaiting
   }
 
-  /** When a read that waits may go on; never, if none waits. */
+  /** When the waiting read may continue; infinity if no read waits. */
   get resumesAt(): number {
     return this.#isWaiting ? this.#paidUntil - BURST_MS : Number.POSITIVE_INFINITY
   }
 
-  /** Whether a read that waited may go on now. */
+  /** Whether a read was waiting and may continue now. It then no longer counts as waiting. */
   takeResume(now: number): boolean {
     if (now < this.resumesAt) return false
     this.#isWaiting = false
     return true
   }
 
-  /** @param perSecond events that a reader may be given */
+  /** Counts events that were read. @param perSecond most events per second for one reader */
   pay(events: number, perSecond: number): void {
     this.#paidUntil = Math.max(this.#paidUntil, performance.now()) + (events * 1000) / perSecond
   }

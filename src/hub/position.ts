@@ -1,4 +1,4 @@
-/** A place in a log: after the entry `seq` of the incarnation `epoch`. The SSE `id`, and the `Last-Event-ID`. */
+/** A position in a log: after the entry `seq` of the epoch `epoch`. Clients see it as the SSE `id` and send it as `Last-Event-ID`. */
 export interface Position {
   readonly epoch: string
   readonly seq: number
@@ -6,12 +6,12 @@ export interface Position {
 
 const POSITION = /^([A-Za-z0-9._~]{1,40})-(0|[1-9]\d{0,15})$/
 
-/** `<epoch>-<seq>`: at most 64 bytes of `[A-Za-z0-9._~-]`, so that no browser sends a preflight for it. */
+/** `<epoch>-<seq>`: at most 64 bytes of `[A-Za-z0-9._~-]`, so that no browser sends a preflight because of it. */
 export function formatPosition(epoch: string, seq: number): string {
   return `${epoch}-${seq}`
 }
 
-/** Parses a position that a client sent; nothing if no log can have given it. */
+/** Parses a position that a client sent. Returns undefined for a text that no log can have made. */
 export function parsePosition(text: string): Position | undefined {
   const found = POSITION.exec(text)
   if (!found) return

@@ -14,18 +14,18 @@ import { SharedChunks } from './shared.ts'
 import { Subscription } from './subscription.ts'
 import { Wheel } from './wheel.ts'
 
-/** A log that the hub follows, and what readers of it share. */
+/** A log that the hub follows, and what its readers share. */
 export interface FollowedLog {
   readonly log: Log
   readonly logReader: LogReader
   readonly context: HubContext
-  /** What the store holds before its first message. */
+  /** The store's entry until the first message is sent. */
   readonly initial: Entry
-  /** Whether the hub still follows this log, which another may have replaced. */
+  /** Whether the hub still follows this log: false once another log has replaced it. */
   readonly isCurrent: () => boolean
 }
 
-/** The open streams of a hub, and what they share: groups, chunks, repeats, a clock. */
+/** The open streams of a hub, and what they share: groups, chunks, repeats and one timer. */
 export class Readers {
   readonly wheel = new Wheel((timed, cause) => this.#fail(timed as Subscription, cause))
   readonly shared = new SharedChunks()
@@ -44,14 +44,14 @@ export class Readers {
     return this.#all.size
   }
 
-  /** Open streams that a topic concerns, whatever pattern they gave. */
+  /** How many open streams get a topic, by its name or by a pattern. */
   of(topic: string): number {
     return this.#interests.readers(topic)
   }
 
   /**
-   * Registers a stream, which takes the head, and only then looks up what was before: nothing can happen between the two. Resolves
-   * with nothing if nothing can come any more, or the client has gone.
+   * Registers a stream at the head first, and only then looks up history, closes and the newest entry, so that no entry is lost in
+   * between. Resolves with undefined if the stream would have nothing to send, or if the client has gone.
    *
    * @throws AppError `draining`, `too_many_readers`, `too_many_replays`, `overloaded`, and those of `Log.read`
    */
@@ -116,10 +116,10 @@ export class Readers {
   async change(subscription: Subscription, filter: Filter): Promise<void> {
     subscription.assertOpen()
     const { latest } = subscription.group.selection
-    await subscription.change(this.#interests.join({ filter, latest })) // it leaves its own group itself
+    await subscription.change(this.#interests.join({ filter, latest })) // `Subscription.change` leaves the former group
   }
 
-  /** Wakes the readers that entries concern. @param before the head before these entries, of which none is missing if `isWhole` */
+  /** Wakes the readers that entries concern. @param before the head before these entries. @param isWhole no entry after it is missing */
   wake(frames: readonly Frame[], before: number, isWhole: boolean): void {
     const concerned = this.#interests.concerned(new Set(frames.map(({ topic }) => topic)))
     if (isWhole && frames.length === 1) this.shared.note(frames[0]!, concerned)
@@ -127,12 +127,12 @@ export class Readers {
     for (const group of isWhole ? concerned : this.#interests.all()) group.wake(before)
   }
 
-  /** Keeps an entry ready where some reader wants its topic repeated. */
+  /** Keeps an entry as the repeat of its topic, if a reader wants the topic repeated. */
   noteNewest(entry: Entry): void {
     this.#repeats.note(entry)
   }
 
-  /** Forgets all shared chunks, and the repeat of a topic from which something was erased; then looks up its newest entry. */
+  /** After an erasure in a topic: forgets all shared chunks and the topic's repeat, and looks up the topic's newest entry again. */
   forget(topic: string, logReader: LogReader): void {
     this.shared.clear()
     if (!this.#repeats.forget(topic)) return
@@ -142,18 +142,18 @@ export class Readers {
     )
   }
 
-  /** Forgets frames and repeats of every topic. */
+  /** Forgets all shared chunks, and the repeat of every topic. */
   forgetAll(): void {
     this.shared.clear()
     this.#repeats.clear()
   }
 
-  /** A topic was deleted up to a seq: it is open again. */
+  /** Tells every stream that a topic was deleted up to a seq: if it was closed at or before that seq, it is open again. */
   reopen(topic: string, upTo: number): void {
     for (const reader of this.#all) reader.reopen(topic, upTo)
   }
 
-  /** Ends every stream, spread so that readers do not come back together. @param isAtOnce without what is still due */
+  /** Ends every stream, and spreads when readers come back. @param isAtOnce whether streams end without sending what is due */
   finish(why: 'shutdown' | 'replaced', isAtOnce: boolean): void {
     const { size } = this
     for (const reader of this.#all) reader.finish(why, this.#admission.returnMs(size), isAtOnce)
@@ -175,13 +175,13 @@ export class Readers {
     if (group.size < 2) this.shared.forget(group)
   }
 
-  /** Ends one stream that has an error, which is none of the others'. */
+  /** Ends one stream whose tick has thrown; the other streams go on. */
   #fail(subscription: Subscription, cause: unknown): void {
     try {
       this.#options().events?.failed?.('Cannot serve a stream', cause)
       subscription.close('failed')
     } catch {
-      // What the host has handed in throws again: the stream is off the wheel, and its carrier closes it.
+      // A function of the host (`events`, `onEnd`) has thrown. The stream is already off the wheel, and its carrier closes it.
     }
   }
 

@@ -7,7 +7,7 @@ export interface Repeat {
   bytes: Uint8Array | undefined
 }
 
-/** The topics that some reader wants repeated: one frame a topic, for any number of readers. */
+/** The topics that at least one reader wants repeated. All readers of a topic share one encoded repeat. */
 export class Repeats {
   readonly #byTopic = new Map<string, Repeat & { readers: number }>()
 
@@ -24,7 +24,7 @@ export class Repeats {
     if (repeat && --repeat.readers === 0) this.#byTopic.delete(topic)
   }
 
-  /** Forgets the newest entry of a topic, which may be gone. Returns whether some reader wants the topic repeated. */
+  /** Forgets the newest entry of a topic, which may have been erased. Returns whether a reader wants the topic repeated. */
   forget(topic: string): boolean {
     const repeat = this.#byTopic.get(topic)
     if (!repeat) return false
@@ -37,7 +37,7 @@ export class Repeats {
     for (const topic of this.#byTopic.keys()) this.forget(topic)
   }
 
-  /** Notes an entry if some reader wants its topic repeated and it is newer than the one noted before. */
+  /** Keeps an entry as its topic's repeat, if a reader wants the topic repeated and no newer entry is kept. */
   note(entry: Entry): void {
     const repeat = this.#byTopic.get(entry.topic)
     if (!repeat || entry.seq < (repeat.entry?.seq ?? 0)) return

@@ -4,47 +4,47 @@ import { Frame } from './frame.ts'
 import { Pace } from './pace.ts'
 import { type Chunk, chunkOf, type Selection } from './window.ts'
 
-/** Most entries of one read of the log: everybody else waits while the log reads them. */
+/** Most entries of one read of the log: nothing else runs while a local log reads them. */
 const READ_COUNT = 64
 
-/** What one reader receives from the log because it is behind the window: a read at a time, at the replay rate. */
+/** Reads from the log for one reader that is behind the window: one read at a time, at the replay rate. */
 export class Replay {
   readonly #context: HubContext
   readonly #pace = new Pace()
-  /** What the log gave, and the window's edition at that time. */
+  /** The chunk that was read last and not taken yet, and the window's edition when it was read. */
   #page: { readonly chunk: Chunk; readonly edition: number } | undefined
   #isReading = false
   /** Whether the reader is counted among those that receive history. */
   #isCounted = false
-  /** The end of the last gap that the reader was told of. */
+  /** The end of the last gap that was reported to the reader. */
   #gapTo = 0
 
   constructor(context: HubContext) {
     this.#context = context
   }
 
-  /** The position below which only the log knows what comes next: the window's floor, or the end of a gap. */
+  /** A reader below this position has to read from the log. It is the window's floor, or the end of a later reported gap. */
   get floor(): number {
     return Math.max(this.#context.window.floor, this.#gapTo)
   }
 
-  /** When a read that waits for the replay rate may go on, on the clock of `performance.now()`; never, if none waits. */
+  /** When the read that waits for the replay rate may continue, on the clock of `performance.now()`; infinity if no read waits. */
   get resumesAt(): number {
     return this.#pace.resumesAt
   }
 
-  /** Whether a read that waited for the replay rate may go on now. */
+  /** Whether a read was waiting for the replay rate and may continue now. */
   takeResume(now: number): boolean {
     return this.#pace.takeResume(now)
   }
 
-  /** Whether a chunk of the log is ready. Drops one that holds an entry that was erased since it was read. */
+  /** Whether a chunk from the log is ready. Drops a chunk that was read before an erasure, because it may hold the erased entry. */
   get isReady(): boolean {
     if (this.#page && this.#page.edition !== this.#context.window.edition) this.#page = undefined
     return this.#page !== undefined
   }
 
-  /** Takes the chunk that is ready. */
+  /** Takes the chunk that is ready, if there is one. */
   take(): Chunk | undefined {
     const page = this.#page
     this.#page = undefined
@@ -56,7 +56,7 @@ export class Replay {
     this.#page = undefined
   }
 
-  /** Forgets everything that concerns the topics so far. */
+  /** Forgets the chunk and the last gap, because the reader gets other topics. */
   restart(): void {
     this.#page = undefined
     this.#gapTo = 0
@@ -67,7 +67,7 @@ export class Replay {
     return this.#isCounted
   }
 
-  /** Counts the reader among those that receive history, or no longer. */
+  /** Counts the reader among those that receive history, or stops counting it. Calling it twice with the same value changes nothing. */
   count(isBehind: boolean): void {
     if (this.#isCounted === isBehind) return
     this.#isCounted = isBehind
@@ -75,7 +75,7 @@ export class Replay {
   }
 
   /**
-   * Starts a read, unless one is under way or waits.
+   * Starts a read, unless another read is under way or is waiting.
    *
    * @param onWait called when the read has to wait until `resumesAt`
    */
@@ -99,7 +99,7 @@ export class Replay {
     )
   }
 
-  /** One page of the log. @throws AppError `log_unavailable`, `log_unusable` */
+  /** Reads one page from the log. @throws AppError `log_unavailable`, `log_unusable` */
   read(position: number, { filter, latest }: Selection, isGone: () => boolean): Promise<Page> {
     return this.#context.logReader.read(
       position,
@@ -109,12 +109,12 @@ export class Replay {
     )
   }
 
-  /** Whether a page reports a loss that the reader was not told of. */
+  /** Whether a page reports trimmed entries that no gap has reported to the reader yet. */
   isLossNew({ trimmed }: Page): boolean {
     return trimmed !== undefined && trimmed.to > this.#gapTo
   }
 
-  /** Makes the chunk of a page that was read at an edition of the window. */
+  /** Turns a page into the chunk that is ready. @param edition the window's edition when the page was read */
   keep({ entries, scannedTo, trimmed, conflated }: Page, edition: number): void {
     const { epoch, maxChunkBytes, replayRate } = this.#context
     this.#gapTo = Math.max(this.#gapTo, trimmed?.to ?? 0)

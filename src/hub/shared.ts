@@ -2,9 +2,9 @@ import type { Frame } from './frame.ts'
 import type { Group } from './interests.ts'
 import { type Chunk, chunkOf } from './window.ts'
 
-/** Most bytes of all kept chunks. */
+/** Most bytes of the chunks kept for groups. */
 const MAX_BYTES = 8 * 1024 ** 2
-/** What keeping a chunk costs besides its bytes. */
+/** Bytes that keeping a chunk costs in addition to its content. */
 const EACH_BYTES = 200
 
 interface Shared {
@@ -16,13 +16,13 @@ interface Newest {
   readonly from: number
   readonly frame: Frame
   readonly groups: Set<Group>
-  /** Made when the first reader asks. */
+  /** Made when the first reader asks for it. */
   chunk?: Chunk
 }
 
 /**
- * Chunks that readers at the same position share: the newest entry, made once for all groups that it concerns, and the last chunk that
- * was made for each group. Drops the oldest when they grow too large.
+ * Chunks that readers at the same position share: one chunk with the newest entry, for all groups that it concerns, and for each group the
+ * last chunk that was made for it. When the chunks of groups exceed `MAX_BYTES`, the oldest are dropped.
  */
 export class SharedChunks {
   #newest: Newest | undefined
@@ -39,7 +39,7 @@ export class SharedChunks {
     return shared?.from === from ? shared.chunk : undefined
   }
 
-  /** Takes an entry that came alone, and the groups that it concerns: their readers need not match it again. */
+  /** Keeps an entry that was delivered alone, and the groups that it concerns, so that their readers need not match the topic again. */
   note(frame: Frame, groups: Set<Group>): void {
     this.#newest = { from: frame.seq - 1, frame, groups }
   }

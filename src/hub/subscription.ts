@@ -12,18 +12,20 @@ import type { Timed } from './wheel.ts'
 import type { Chunk } from './window.ts'
 
 /**
- * A position in the log that moves when it is read. Live, catching up and slow are one loop: `read` gives what is due after the position,
- * from the window or, below its floor, from the log. Between two reads a subscription is an integer and at most one chunk.
+ * One reader's position in the log, which moves with each read. Live, slow and catching-up readers run the same loop: `read` returns what
+ * is due after the position, from the window or, below the window's floor, from the log. Between two reads a subscription holds a
+ * position and at most one chunk.
  *
- * A new subscription takes the head and hears of everything from then on. Only after that its hub looks up what was closed before (`look`)
- * and opens it (`open`), so that nothing falls between the two.
+ * A new subscription starts at the head and is woken by every later entry. Only then does the hub look up which topics were closed before
+ * (`look`) and open the subscription (`open`), so that no entry or close is lost in between.
  *
- * A carrier calls `read` when it can send. If `read` gives nothing, the carrier waits for `onReady`, unless `ended`.
+ * A carrier (the code that writes the response) calls `read` when it can send. If `read` returns nothing, the carrier waits for
+ * `onReady`, unless `ended`.
  */
 export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** Names this stream to its reader: 128 random bits. */
   readonly stream = randomName()
-  /** Called when `read` may give something again. One carrier, one callback. */
+  /** Called when `read` may return something again. There is one carrier, and so one callback. */
   onReady: () => void = () => {}
 
   /** When the subscription was made, on the clock of `performance.now()`. */
@@ -34,18 +36,18 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   readonly #context: HubContext
   readonly #start: Start
   #group: Group
-  /** The reader has everything, and its position follows the head. */
+  /** Whether the reader has got every entry and waits for the next one. Its position then follows the head. */
   #waiting = false
   readonly #cursor: Cursor
   readonly #replay: Replay
   readonly #deadlines: Deadlines
   #repeat: Lookup['repeat']
-  /** The reader has once had everything. */
+  /** Whether the reader has caught up with the head at least once. */
   #isLive = false
-  /** The next read comes in another turn of the event loop. */
+  /** Whether the next read has to wait for another turn of the event loop. */
   #waitsForTurn = false
   #failure: AppError | undefined
-  /** The last frame, due once everything up to `head` is sent. */
+  /** How the stream ends: its last frame is sent once everything up to `head` was sent. */
   #ending: { readonly why: EndReason; readonly bytes: Uint8Array; readonly head: number } | undefined
   #final = false
   #ended = false
@@ -65,12 +67,12 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     return this.#cursor.closed.look(this.#context.logReader)
   }
 
-  /** Whether nothing can come after the position that was asked for: all topics are closed, at or before it. */
+  /** Whether the stream has nothing to send: all its topics were closed at or before the position that the reader sent. */
   get isOver(): boolean {
     return this.#cursor.isOver
   }
 
-  /** Begins to give, once a first `look` is done. */
+  /** Lets `read` return something. Call it after the first `look`. */
   open(lookup: Lookup): void {
     this.#repeat = lookup.repeat
     this.#deadlines.repeat(lookup.repeat?.everyMs)
@@ -81,33 +83,33 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#replay.count(!opened)
   }
 
-  /** Names the reader in logs. */
+  /** Names the reader in output lines. */
   get who(): string | undefined {
     return this.#start.who
   }
 
-  /** How many events, and bytes of everything, were handed to the reader so far. */
+  /** How many events were given to the reader so far, and how many bytes, control frames and comments included. */
   get handed(): { readonly events: number; readonly bytes: number } {
     return { events: this.#events, bytes: this.#bytes }
   }
 
-  /** Why the stream ended, if the log could not be read: then what it gave may be incomplete. */
+  /** The error, if the stream ended because the log could not be read. What the stream has sent may then be incomplete. */
   get failure(): AppError | undefined {
     return this.#failure
   }
 
-  /** The reader has everything up to here. */
+  /** The reader has got everything up to and including this seq. */
   get position(): number {
     const { position } = this.#cursor
     return this.#waiting ? Math.max(position, this.#context.window.head) : position
   }
 
-  /** The same as an id, with which the reader resumes. */
+  /** The position as an id, with which the reader can resume. */
   get positionId(): string {
     return this.#cursor.id(this.position)
   }
 
-  /** Whether nothing more will come. */
+  /** Whether the stream has ended: `read` returns nothing any more. */
   get ended(): boolean {
     return this.#ended
   }
@@ -117,17 +119,17 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     return Math.min(this.#deadlines.next(performance.now()), this.#replay.resumesAt)
   }
 
-  /** Whether the reader has everything. */
+  /** Whether the reader has got every entry and waits for the next one. */
   get idle(): boolean {
     return this.#waiting
   }
 
-  /** The readers that this one shares its wake-ups with. */
+  /** All readers with this subscription's selection. They are woken together. */
   get group(): Group {
     return this.#group
   }
 
-  /** Gives whole frames that are due, at most `maxChunkBytes` or one frame, or nothing yet. The caller has sent what it got before. */
+  /** Returns the next whole frames, if any are due: at most `maxChunkBytes`, or one longer frame. Call it once the last result is sent. */
   read(): Uint8Array | undefined {
     this.#deadlines.taken()
     if (this.#final) this.close(this.#ending?.why ?? 'complete')
@@ -139,7 +141,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     return bytes
   }
 
-  /** Chunks until the end. Leaving the loop closes the subscription. */
+  /** Yields chunks until the stream ends. Leaving the loop closes the subscription. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
     const ready = (resolve: () => void) => {
       this.onReady = resolve
@@ -167,7 +169,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.onReady()
   }
 
-  /** Ends the stream once everything due by now is sent, or at once; the last frame tells the reader to come back after `retryMs`. */
+  /** Ends the stream once everything due by now is sent, or at once. Its last bytes tell the client to reconnect after `retryMs`. */
   finish(why: EndReason, retryMs: number, isAtOnce = false): void {
     this.#deadlines.end(isAtOnce)
     if (this.#ended || (this.#ending && !isAtOnce)) return
@@ -177,7 +179,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   wake(head: number): void {
-    this.#cursor.position = Math.max(this.#cursor.position, head) // the log may have given more than was delivered yet
+    this.#cursor.position = Math.max(this.#cursor.position, head) // a read of the log may already be past this head
     this.#waiting = false
     this.onReady()
   }
@@ -203,7 +205,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     if (this.#ended || this.#ending) throw new AppError('stream_unknown', 'Cannot change this stream: it has ended')
   }
 
-  /** Replaces the time at which the stream must end; without one it need not. @throws AppError `stream_unknown` */
+  /** Sets when the stream must end, in ms since 1970; undefined for never. @throws AppError `stream_unknown` */
   renew(expiresAt: number | undefined): void {
     this.assertOpen()
     this.#deadlines.expire(expiresAt)
@@ -211,18 +213,18 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   /**
-   * Goes on at its position with the topics of another group, and leaves its own.
+   * Moves the stream to another group, and so to other topics. It continues from its position.
    *
-   * @throws AppError `log_unavailable`, `log_unusable` (the stream ends)
+   * @throws AppError `log_unavailable`, `log_unusable`: the stream ends
    */
   async change(group: Group): Promise<void> {
-    this.#cursor.position = this.position // a reader that was waiting has everything that its group had for it
+    this.#cursor.position = this.position // a waiting reader has got everything of its former topics up to the head
     const wasWaiting = this.#waiting
     this.#waiting = false
     this.#group.waiting.delete(this)
     this.#cursor.change(group.selection.filter)
     this.#replay.restart()
-    this.#deadlines.repeat(undefined) // the repeated topic may be none of the new ones
+    this.#deadlines.repeat(undefined) // the repeated topic may not be among the new topics
     const before = this.#group
     this.#group = group
     this.#start.change(before)
@@ -230,14 +232,14 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     try {
       await this.look()
     } catch (cause) {
-      if (this.#group !== group) return // the topics were changed again, which looks again
+      if (this.#group !== group) return // the topics were changed again, and that call looks again
       this.#fail(cause)
       throw cause
     }
     this.#rouse()
   }
 
-  /** A topic was deleted up to a seq: if it was closed by then, it is open again. */
+  /** A topic was deleted up to a seq: if it was closed at or before that seq, it is open again. */
   reopen(topic: string, upTo: number): void {
     this.#cursor.reopen(topic, upTo)
   }
@@ -262,7 +264,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     return isEnough ? undefined : this.#next()
   }
 
-  /** The reader has everything: gives what is due then, or waits for the next entry. */
+  /** For a reader that has got every entry: returns a repeat or heartbeat if one is due, or else waits for the next entry. */
   #rest(): Uint8Array | undefined {
     this.#replay.count(false)
     if (this.#deadlines.takeRepeatDue()) return this.#repeatNow()
@@ -272,12 +274,12 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     return
   }
 
-  /** Whether only the log can tell what comes next. */
+  /** Whether the next entries have to be read from the log. */
   #isBehind(): boolean {
     return !this.#cursor.isOpen || this.#cursor.position < this.#replay.floor
   }
 
-  /** What the window holds after the position, shared with readers of the same group at the same position; nothing at its head. */
+  /** The window's chunk after the position, shared with readers of the group at the same position. Undefined at the window's head. */
   #chunk(): Chunk | undefined {
     const { window, maxChunkBytes, shared } = this.#context
     const { position } = this.#cursor
@@ -291,8 +293,9 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   /**
-   * Goes on in another turn. A reader that is catching up gets one full chunk a turn, or one search by a pattern that finds nothing. A
-   * reader that has once had everything gets all that has piled up: the hub takes new entries at the pace at which it gives them.
+   * Continues in another turn. A reader that is catching up gets one full chunk per turn, or one search by a pattern that finds nothing.
+   * A reader that was once live gets everything that has accumulated in one turn, so that the hub takes in entries no faster than it sends
+   * them.
    */
   #continueLater(): void {
     this.#waitsForTurn = true
@@ -314,29 +317,29 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   #repeatNow(): Uint8Array | undefined {
-    if (this.#start.isDemo) this.#deadlines.putOffBeat() // it carries no checkpoints that could fall due
+    if (this.#start.isDemo) this.#deadlines.putOffBeat() // the demo's stream has no checkpoints that a late heartbeat would delay
     return this.#repeat?.of.bytes ?? this.#next()
   }
 
-  /** Makes a reader that waits read again. */
+  /** Makes a waiting reader read again. */
   #rouse(): void {
     if (!this.#waiting) return
     this.#group.waiting.delete(this)
     this.wake(this.#context.window.head)
   }
 
-  /** The demo's stream repeats the current value after what was missed. */
+  /** The demo's stream repeats the current value after the entries that the reader has missed. */
   #begin({ state }: Opened): void {
     if (this.#start.isDemo && state !== 'live') this.#deadlines.repeatNow()
   }
 
-  /** Whether the stream ends without anything more. */
+  /** Whether the stream ends without sending what is due. */
   #isEndingAtOnce(): boolean {
     return this.#ending?.head === 0
   }
 
   #warn(expires: Date): void {
-    this.#rouse() // first, so that the position is where the reader stands
+    this.#rouse() // first, because it moves the position of a waiting reader to the head
     this.#cursor.oweExpiring(expires)
     this.onReady()
   }
@@ -350,7 +353,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     )
   }
 
-  /** Ends the stream: its reader comes back with its position, which is better than to guess what it is owed. */
+  /** Ends the stream because the log cannot be read. The client reconnects with its position, and loses nothing. */
   #fail(cause: unknown): void {
     this.#failure = cause instanceof AppError ? cause : new AppError('internal', 'Cannot go on', { cause })
     this.#ending = { why: 'failed', bytes: encodeEnding(jitter(this.#context.retryMs)), head: 0 }
@@ -358,21 +361,21 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.onReady()
   }
 
-  /** Learns from the log what comes next, and what cannot come any more. */
+  /** Reads the next page from the log, and reports the entries that were trimmed before it. */
   async #readLog(): Promise<void> {
     const cursor = this.#cursor
     const { selection } = this.#group
     const { edition } = this.#context.window
     const page = await this.#replay.read(cursor.position, selection, () => this.#ended)
-    // Closes may be gone with what was trimmed, or be later than the last look.
+    // A trimmed entry may have closed a topic, or a topic may have been closed after the last look.
     if (this.#replay.isLossNew(page) || cursor.mustLookAgain) await this.look()
-    // After an erasure, or a change of topics, the page is read again.
+    // After an erasure or a change of topics the page is stale, and is read again.
     const isStale = edition !== this.#context.window.edition || selection.filter !== this.#group.selection.filter
     if (this.#ended || this.#isEndingAtOnce() || isStale) return
     if (!cursor.isOpen) {
       const opened = cursor.openFrom(page, this.stream)
       this.#begin(opened)
-      if (opened.gap?.reason === 'ahead') return // the page is of a position that the log has not reached
+      if (opened.gap?.reason === 'ahead') return // the page was read after a position that the log has not reached
     } else if (this.#replay.isLossNew(page)) cursor.lose(page)
     this.#replay.keep(page, edition)
   }

@@ -1,25 +1,25 @@
 import { afterTurn, TURN_MS } from '../turn.ts'
 
-/** Something that has to act at a time, on the clock of `performance.now()`. */
+/** A stream that has to act at certain times, on the clock of `performance.now()`. */
 export interface Timed {
-  /** Acts, and returns when to act again; infinity for never. */
+  /** Acts, and returns the time at which to call it again; infinity for never. */
   tick(now: number): number
 }
 
-/** Milliseconds between two looks at the clock: the most that a tick is late. */
+/** Milliseconds between two looks at the clock. A tick is less than twice this late, unless the process is busy. */
 const GRAIN_MS = 100
 
-/** One timer for all streams, which finds those that are due by time. It runs only while a stream waits. */
+/** One timer for all streams. It calls the streams that are due, and runs only while a stream is on the wheel. */
 export class Wheel {
   readonly #slots = new Map<number, Set<Timed>>()
   readonly #slotOf = new Map<Timed, number>()
   #timer: ReturnType<typeof setInterval> | undefined
   #passed = 0
-  /** Slots that are due, until all of their streams have acted. */
+  /** The slots that are due and whose streams have not all acted yet. */
   #due: number[] = []
   readonly #onError: (timed: Timed, cause: unknown) => void
 
-  /** @param onError is called with a stream whose tick throws, which is off the wheel then; must not throw */
+  /** @param onError called with a stream whose tick has thrown, after the stream was taken off the wheel; must not throw */
   constructor(onError: (timed: Timed, cause: unknown) => void) {
     this.#onError = onError
   }
@@ -67,7 +67,7 @@ export class Wheel {
   #tick(): void {
     const now = performance.now()
     const last = slotAt(now)
-    // After a long pause of the process there are more empty slots than taken ones.
+    // After a long pause of the process, it is cheaper to go through the slots in use than through all slots that have passed.
     const due =
       last - this.#passed > this.#slots.size
         ? [...this.#slots.keys()].filter((slot) => slot <= last).sort((a, b) => a - b)
@@ -78,7 +78,7 @@ export class Wheel {
     if (!isUnderWay) this.#work()
   }
 
-  /** Thousands of streams may be due at the same time: those that do not fit into this turn act in the next. */
+  /** Calls the streams that are due. Thousands may be due at once: after `TURN_MS` the rest waits for the next turn. */
   #work(): void {
     const began = performance.now()
     for (let slot = this.#due[0]; slot !== undefined; slot = this.#due[0]) {

@@ -2,42 +2,42 @@ import { Sequence } from '../sequence.ts'
 import type { Filter } from '../topic.ts'
 import { type Frame, joinFrames } from './frame.ts'
 
-/** Whole frames after a position. */
+/** The frames after a position, encoded as one piece. */
 export interface Chunk {
-  /** Missing when no entry up to `to` matches. */
+  /** Missing if no entry up to `to` matches. */
   readonly bytes?: Uint8Array
   /** The position after this chunk. */
   readonly to: number
-  /** Seq of the last frame; `to` if there is none. */
+  /** Seq of the last frame; `to` if the chunk has no frames. */
   readonly sent: number
-  /** Frames. */
+  /** Number of frames. */
   readonly count: number
-  /** A limit cut the chunk: there may be more. */
+  /** Whether a limit cut the chunk off: there may be more frames. */
   readonly full: boolean
-  /** Topics that these frames close, and the seqs of the closes. */
+  /** The topics that these frames close, each with the seq of its close. */
   readonly closes: readonly { readonly topic: string; readonly seq: number }[]
-  /** Seq of the last frame that was passed over for a newer one of its topic. */
+  /** Seq of the last frame that was skipped for a newer one of its topic. */
   readonly conflated?: number
 }
 
-/** A filter, and whether a reader that is behind gets every frame or the newest one of each topic. */
+/** A filter, and whether a reader that is behind gets only the newest frame of each topic (`latest`) or every frame. */
 export interface Selection {
   readonly filter: Filter
   readonly latest: boolean
 }
 
-/** The newest frames, by seq without a hole, bounded in count and bytes. */
+/** The newest frames, with consecutive seqs, limited in count and bytes. */
 export class Window {
   readonly #maxCount: number
   readonly #maxBytes: number
   #frames = new Sequence<Frame>()
-  /** The same by topic, so that readers of few topics do not look at the others. */
+  /** The frames of each topic, so that readers of few topics do not look at frames of other topics. */
   #byTopic = new Map<string, Sequence<Frame>>()
   #bytes = 0
   #head: number
   #edition = 0
 
-  /** @param head seq of the log's newest entry: the window begins after it */
+  /** @param head seq of the log's newest entry; the window begins after this entry */
   constructor(head: number, maxCount: number, maxBytes: number) {
     this.#head = head
     this.#maxCount = maxCount
@@ -48,13 +48,13 @@ export class Window {
     return this.#head
   }
 
-  /** The seq before the oldest frame: a position below it has to be read from the log. */
+  /** The seq before the oldest frame. Readers at a lower position read from the log. */
   get floor(): number {
     return this.#head - this.#frames.size
   }
 
   push(frame: Frame): void {
-    // The log has skipped entries: readers have to read them from it.
+    // Entries are missing between the head and this frame: readers before it read from the log.
     if (frame.seq !== this.#head + 1) this.#forget()
     this.#head = frame.seq
     this.#frames.push(frame)
@@ -65,18 +65,18 @@ export class Window {
     while (this.#frames.size > this.#maxCount || this.#bytes > this.#maxBytes) this.#drop()
   }
 
-  /** Forgets every frame, because some entries were erased: readers behind the head ask the log. */
+  /** Forgets every frame, because entries were erased. Readers behind the head then read from the log. */
   clear(): void {
     this.#forget()
     this.#edition++
   }
 
-  /** Rises with every `clear`: chunks made before must not be handed out any more. */
+  /** Rises with every `clear`. Chunks of an earlier edition must not be sent any more. */
   get edition(): number {
     return this.#edition
   }
 
-  /** The chunk after `position`, which is at or above the floor, and may be above the head. Matches as many frames as one turn may. */
+  /** The chunk after `position`, which must be at or above the floor and may be above the head. Looks at most at one turn's frames. */
   chunk(position: number, { filter, latest }: Selection, maxBytes: number): Chunk {
     const head = Math.max(position, this.#head)
     const to = filter.patterns.length > 0 ? Math.min(head, position + filter.matchBudget) : head
@@ -102,7 +102,7 @@ export class Window {
     }
   }
 
-  /** Of each topic the frames that say how it stands; notes the frames that are passed over. */
+  /** Yields the frames that hold the current value of their topic, and adds the seqs of the others to `passed`. */
   *#standing(frames: Iterable<Frame>, passed: number[]): Generator<Frame, void, undefined> {
     for (const frame of frames)
       if (isStanding(frame, this.#byTopic.get(frame.topic)!)) yield frame
@@ -124,13 +124,13 @@ export class Window {
   }
 }
 
-/** Whether a frame says how its topic stands: it is the newest, or the newest is a close without data and this is the one before. */
+/** Whether a frame holds its topic's current value: it is the newest, or the last one before a newest frame that closes without data. */
 function isStanding(frame: Frame, topic: Sequence<Frame>): boolean {
   const newest = topic.last()
   return frame === newest || (newest?.hasData === false && frame === topic.last(1))
 }
 
-/** Merges lists that are each in order. */
+/** Merges lists that are each sorted by seq. */
 function* merged(lists: readonly Iterator<Frame, void, undefined>[]): Generator<Frame, void, undefined> {
   const heads = lists.map((list) => ({ list, next: list.next() }))
   for (;;) {
@@ -143,7 +143,7 @@ function* merged(lists: readonly Iterator<Frame, void, undefined>[]): Generator<
   }
 }
 
-/** Frames up to `maxBytes`, or the first one, as one chunk. @param scannedTo the position after the chunk, unless `maxBytes` cuts it */
+/** Frames as one chunk of at most `maxBytes`, or one longer frame. @param scannedTo the position after the frames, if all fit */
 export function chunkOf(frames: Iterable<Frame>, scannedTo: number, maxBytes: number): Chunk {
   const taken: Frame[] = []
   const closes: { topic: string; seq: number }[] = []

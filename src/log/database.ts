@@ -1,7 +1,7 @@
 export type SqlValue = string | number | null
 export type SqlRow = Record<string, SqlValue | Uint8Array>
 
-/** The calls of an SQLite database that the log makes. An adapter opens one, and should cache statements by their text. */
+/** The calls that the log makes to an SQLite database. An adapter opens the database, and should cache statements by their text. */
 export interface Sql {
   exec(text: string): void
   all(text: string, ...values: SqlValue[]): SqlRow[]
@@ -13,13 +13,13 @@ export interface Sql {
   transaction(run: () => void): void
   /** @throws AppError `log_unusable` if the file was deleted or replaced while it is open */
   verify?(): void
-  /** Warnings to the operator: sentences. */
+  /** Warnings for the operator, as sentences. */
   warnings?(): readonly string[]
-  /** This runtime ends a text at its first NUL (Deno 2.9): text is read as bytes. */
+  /** Whether this runtime cuts a text off at its first NUL (Deno 2.9). The log then reads data as bytes. */
   readonly cutsText?: boolean
-  /** Makes commits durable, where they are not when `transaction` returns. */
+  /** Makes all commits so far durable. Missing where a commit is durable when `transaction` returns. */
   flush?(): Promise<void>
-  /** Removes all traces of deleted rows from the files, as far as other readers allow. */
+  /** Removes all traces of deleted rows from the files, as far as other processes that read them allow. */
   scrub?(): void
   close(): void
 }

@@ -25,20 +25,20 @@ import {
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 import { Touched } from './touched.ts'
 
-/** Entries that trimming fetches at once: a log at its bound drops about as many as it is given, which mostly are few. */
+/** Entries that trimming fetches at once. A log at its limit trims about as many entries as are appended, which are mostly few. */
 const TRIM_PAGE = 16
 
 /**
- * What one transaction makes of the log: it applies the rules to the tables' rows and stores what they decide. The state here becomes the
- * log's with the commit, and not before.
+ * The changes of one transaction: applies the rules to the rows of the tables, and stores the results. The draft's `state` becomes the
+ * state of the log with the commit, not before.
  */
 export class Draft {
   readonly state: State
-  /** The seq after which trimming looks for entries over a bound: everything up to it is kept, whatever its age. */
+  /** Trimming looks only at entries after this seq. Each kept entry up to this seq is the newest of a `$` topic, which is never trimmed. */
   trimFrom: number
-  /** Entries that are in the log with the commit. */
+  /** Entries that the commit adds to the log. */
   readonly appended: Entry[] = []
-  /** Entries that retention, or the erasing of a topic, takes out. */
+  /** Entries that the commit removes, because of the retention or because their topic is erased. */
   readonly trimmed: EntryRow[] = []
   readonly #tables: Tables
   readonly #options: LogOptions
@@ -53,7 +53,7 @@ export class Draft {
     this.trimFrom = trimFrom
   }
 
-  /** Appends a batch, or returns why it is refused and changes nothing. */
+  /** Appends a batch; or refuses the whole batch, changes nothing and returns the error. */
   append(batch: Batch): readonly Receipt[] | AppError {
     const { messages, hashes } = batch
     const { head } = this.state
@@ -76,7 +76,10 @@ export class Draft {
     return placed
   }
 
-  /** Drops entries over a bound, oldest first. Looks at `step` rows of the log and of each touched topic; returns whether there are more. */
+  /**
+   * Trims entries that exceed the retention, oldest first. Looks at no more than about `step` rows of each touched topic and of the log;
+   * returns whether more rows of the log may have to go.
+   */
   trim(step: number): boolean {
     const { retention } = this.#options
     const ofTopic = topicBounds(retention)
@@ -95,7 +98,7 @@ export class Draft {
     return true
   }
 
-  /** Forgets keys that are too old or too many, at most `limit` of them. */
+  /** Forgets keys that are too old, and the oldest ones if there are too many; at most `limit` keys. */
   forgetKeys(limit: number): void {
     const { state } = this
     if (state.keys === 0) return
@@ -105,7 +108,7 @@ export class Draft {
     for (const row of rows.slice(0, gone)) this.#removeKey(row)
   }
 
-  /** Erases one entry; of one that closes its topic the close stays. Returns whether the topic had it. */
+  /** Erases one entry. If the entry closes its topic, only its data is erased. Returns whether the topic had the entry. */
   eraseOne(name: string, seq: number): boolean {
     const [row] = this.#tables.topicRows(name, seq - 1, 1)
     if (row?.seq !== seq) return false
@@ -120,7 +123,7 @@ export class Draft {
     return true
   }
 
-  /** Erases a topic's entries up to a seq, at most `limit`, oldest first. With the last of them the topic is open again. */
+  /** Erases a topic's entries up to a seq, oldest first, at most `limit`. Once none is left, a close up to that seq is forgotten too. */
   eraseTopic(name: string, upTo: number, limit: number): { readonly erased: number; readonly isMore: boolean } {
     const rows = this.#tables.topicRows(name, 0, limit).filter(({ seq }) => seq <= upTo)
     this.#drop(rows)
@@ -130,7 +133,7 @@ export class Draft {
     return { erased: rows.length, isMore }
   }
 
-  /** Stores the rows of the topics that changed, and folds emptied topics that are too many into the floor. */
+  /** Stores the rows of changed topics. If there are too many emptied topics, forgets those trimmed longest ago and raises the floor. */
   saveTopics(): void {
     const { state } = this
     const grown = this.#topics.save()
@@ -143,10 +146,10 @@ export class Draft {
   }
 
   /**
-   * Forgets closed topics without entries that are too old or too many, at most `limit` of them, once the topics are saved. The floor rises
-   * to where they were closed. Returns whether there may be more.
+   * Forgets closed topics without entries that are too old or too many, at most `limit`. The floor rises to the seqs of their closes. Call
+   * it after `saveTopics`. Returns whether there may be more to forget.
    *
-   * @param isSweep looks at them although nothing says that one is due
+   * @param isSweep whether to look at closed topics even if no new mark was made and there are not too many
    */
   forgetClosed(limit: number, isSweep: boolean): boolean {
     const { state } = this
@@ -172,7 +175,7 @@ export class Draft {
     const bytes = weigh(entry)
     this.#tables.insert(entry, bytes)
     this.appended.push(entry)
-    if (isOwn(entry.topic)) this.trimFrom = 0 // the entry before it in its topic, which trimming had to keep, may go now
+    if (isOwn(entry.topic)) this.trimFrom = 0 // the topic's entry before this one may be trimmed now
     const topic = this.#topics.get(entry.topic)
     topic.count++
     topic.bytes += bytes

@@ -7,11 +7,11 @@ interface Follower {
   readonly restarted: Restarted
 }
 
-/** The followers of a log. Calls that come before a follower's `add` has resolved are held for it, in order. */
+/** The followers of a log. Calls to a follower whose `add` has not resolved yet are held back, in order. */
 export class Followers {
   readonly #all = new Set<Follower>()
 
-  /** Resolves with `head`. The follower gets everything from this call on, after its caller knows that head. */
+  /** Resolves with `head`. The follower gets everything from this call on, but only after `add` has resolved. */
   async add(deliver: Deliver, erased: Erased, head: number, restarted: Restarted = () => {}): Promise<number> {
     const early: (() => void)[] = []
     const hold: Follower = {
@@ -45,7 +45,7 @@ export class Followers {
   }
 }
 
-/** An error of a follower does not reach the log or other followers: it is reported like any uncaught error. */
+/** Calls a follower. Its error does not reach the log or other followers, but is reported like any uncaught error. */
 function call(follower: () => void): void {
   try {
     follower()

@@ -2,36 +2,36 @@ import type { Filter } from '../topic.ts'
 import type { Turns } from '../turn.ts'
 import type { Tables } from './tables.ts'
 
-/** What is known of one filter: the last of its entries after `after` that was trimmed, kept up to date. */
+/** What is known of one filter: `trimmed`, the seq of its last trimmed entry after `after`, kept up to date; 0 for none. */
 interface Known {
   readonly filter: Filter
   readonly after: number
   trimmed: number
-  /** When a reader asked for it last. */
+  /** When a reader last asked about this filter. */
   usedAt: number
-  /** The search that is under way. */
+  /** The search that is under way, if there is one. */
   search: Promise<void> | undefined
-  /** Whether each reader that waits for the search has gone. */
+  /** For each reader that waits for the search: a function that tells whether the reader has gone. */
   readonly waiting: (() => boolean)[]
 }
 
 /**
- * How many patterns are kept, the latest used ones, and for how long after their last use: each is compared with every entry that is
- * trimmed (500 patterns and 1,000 entries took 190 ms).
+ * Most patterns that are kept, and how long a filter is kept after its last use, in ms. The limits exist because each pattern is compared
+ * with every trimmed entry (500 patterns and 1,000 entries took 190 ms).
  */
 const MAX_KNOWN = 100
 const KNOWN_MS = 5000
 
 /**
- * Finds which entries of a filter were trimmed. Named topics are looked up. A pattern may match any of a million trimmed topics: one search
- * goes through them, in turns between which other work runs, for as long as a reader waits, and its result is kept up to date while
- * readers of the filter catch up.
+ * Finds the last trimmed entry of a filter. Named topics are looked up. A pattern may match any of a million trimmed topics, so a search
+ * goes through them, in turns between which other work runs, for as long as a reader waits. Its result is kept up to date while readers of
+ * the filter catch up.
  */
 export class Gaps {
   readonly #tables: Tables
   readonly #turns: Turns
   readonly #now: () => number
-  /** By the filter's key: readers with equal filters share one. */
+  /** By the filter's key, so that readers with equal filters share one search. */
   readonly #known = new Map<string, Known>()
 
   /** @param now the clock, in ms; tests pass their own */
@@ -51,12 +51,12 @@ export class Gaps {
     }
   }
 
-  /** Forgets everything, because a commit failed that may have trimmed entries all the same. */
+  /** Forgets everything, because a failed commit may have trimmed entries all the same. */
   forgetAll(): void {
     this.#known.clear()
   }
 
-  /** Whether `last` knows everything after this seq. */
+  /** Whether `last` is right for a reader after this seq. If not, call `learn` first. */
   knows(filter: Filter, after: number): boolean {
     if (filter.patterns.length === 0) return true
     const known = this.#known.get(filter.key)
@@ -65,7 +65,7 @@ export class Gaps {
     return true
   }
 
-  /** Resolves when the search is over or stopped. By then another reader may have asked for an earlier seq. */
+  /** Searches. Resolves when the search has ended or stopped. Ask `knows` again: a reader may have begun a search after an earlier seq. */
   async learn(filter: Filter, after: number, isGone: () => boolean): Promise<void> {
     const kept = this.#known.get(filter.key)
     const known = kept && kept.after <= after ? kept : this.#begin(filter, after)
@@ -77,7 +77,7 @@ export class Gaps {
     await known.search
   }
 
-  /** The last seq of the filter that was trimmed; 0 for none. */
+  /** The last trimmed seq of the filter; 0 for none. */
   last(filter: Filter): number {
     let last = this.#known.get(filter.key)?.trimmed ?? 0
     for (const topic of filter.topics) last = Math.max(last, this.#tables.topic(topic)?.trimmed ?? 0)
@@ -99,7 +99,7 @@ export class Gaps {
     return known
   }
 
-  /** Resolves with whether the search came to its end. */
+  /** Resolves with true if the search ended, and with false if it stopped because all waiting readers had gone. */
   async #search(filter: Filter, known: Known): Promise<boolean> {
     let looked = 0
     for (const { topic, trimmed } of this.#tables.trimmedAfter(known.after, filter.matchBudget)) {
@@ -112,7 +112,7 @@ export class Gaps {
     return true
   }
 
-  /** Forgets the filters that were unused for longest, but none that a reader waits for. */
+  /** While there are too many patterns, forgets the filters whose last `learn` is longest ago, except those being searched. */
   #forget(): void {
     let patterns = 0
     for (const { filter } of this.#known.values()) patterns += filter.patterns.length

@@ -2,10 +2,10 @@ import { AppError } from '../errors.ts'
 import { afterTurn } from '../turn.ts'
 import type { Message, Receipt } from './log.ts'
 
-/** One call of `append`, waiting for its commit. */
+/** The messages of one call of `append`, which wait for their commit. */
 export interface Batch {
   readonly messages: readonly Message[]
-  /** SHA-256 of each keyed message's payload, at the message's index; missing where none has a key. */
+  /** SHA-256 of each keyed message's payload, at the message's index. Missing if no message has a key. */
   readonly hashes?: readonly (string | undefined)[]
   accept(receipts: readonly Receipt[]): void
   refuse(error: Error): void
@@ -13,7 +13,7 @@ export interface Batch {
 
 type Waiting = Omit<Batch, 'hashes'>
 
-/** Most appends that wait for a commit, of any size. */
+/** Most appends, of any size, that may wait for a commit. */
 const MAX_WAITING = 10_000
 
 /**
@@ -29,12 +29,12 @@ export class GroupCommit {
   #waitingBytes = 0
   #tasks: (() => Promise<void>)[] = []
   #isRunning = false
-  /** Callers that wait until nothing waits. */
+  /** Callers of `idle`. */
   #idle: (() => void)[] = []
 
   /**
-   * @param commit settles every batch it is given, and throws nothing
-   * @param maxPendingBytes of data that waits for a commit: a log that cannot keep up refuses more
+   * @param commit must settle every batch of the group, and must not throw
+   * @param maxPendingBytes most bytes of data that wait for a commit; further appends are refused
    */
   constructor(commit: (group: readonly Batch[]) => void | Promise<void>, maxPendingBytes: number) {
     this.#commit = commit
@@ -44,7 +44,7 @@ export class GroupCommit {
   /** @throws AppError `overloaded`, and the errors of the commit */
   append(messages: readonly Message[]): Promise<readonly Receipt[]> {
     let bytes = 0
-    for (const { data } of messages) bytes += data?.length ?? 0 // about what they take in memory, which costs nothing to know
+    for (const { data } of messages) bytes += data?.length ?? 0 // about their memory; unlike UTF-8 bytes, the length need not be counted
     const isFull = this.#waiting.length > 0 && this.#waitingBytes + bytes > this.#maxPendingBytes
     if (isFull || this.#waiting.length >= MAX_WAITING)
       return Promise.reject(
@@ -84,10 +84,10 @@ export class GroupCommit {
   #start(): void {
     if (this.#isRunning) return
     this.#isRunning = true
-    afterTurn(this.#turn) // all appends of this turn are one group, and other work runs between groups
+    afterTurn(this.#turn) // so all appends of this turn form one group, and other work runs between groups
   }
 
-  /** Avoids promises where it can: most groups are small, and a commit in memory has nothing to wait for. */
+  /** Uses no promise unless it must: most groups are small, and a commit in memory has nothing to wait for. */
   readonly #turn = (): void => {
     const tasks = this.#tasks.splice(0)
     const turn = tasks.length > 0 ? runAll(tasks).then(() => this.#commitWaiting()) : this.#commitWaiting()
@@ -124,7 +124,7 @@ async function withHashes(waiting: Waiting): Promise<Batch> {
   return { ...waiting, hashes }
 }
 
-/** WebCrypto is the one SHA-256 that every runtime has. It is asynchronous, so hashes are made before the commit, not in it. */
+/** Uses WebCrypto, the only SHA-256 that every runtime has. WebCrypto is asynchronous, so hashes are made before the commit. */
 async function hashOf({ data, event, retry, close }: Message): Promise<string> {
   const payload = JSON.stringify([data ?? null, event ?? null, retry ?? null, close ?? false])
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(payload))

@@ -26,38 +26,38 @@ import { seekLast, seekSince } from './seek.ts'
 import type { Tables, TopicRow } from './tables.ts'
 import { Transactions } from './transactions.ts'
 
-/** Rows that a commit looks at to trim, beyond twice what it appends: a lowered limit costs many small steps, not one long one. */
+/** A commit that trims looks at this many rows, plus twice its entries: a lowered limit is reached in small steps, not in a long one. */
 const TRIM_STEP = 64
-/** Rows of one step of a sweep, or of erasing a topic. */
+/** Rows that one step of a sweep, or of erasing a topic, looks at. */
 const SWEEP_STEP = 1000
-/** How often the log looks for entries past their age. */
+/** Longest time in ms between two sweeps for entries that are too old. */
 const SWEEP_MS = 60_000
-/** A commit that succeeded answers a check for this long: a check costs an fsync, and anybody may ask for one. */
+/** A check relies on the last successful commit for this long, because a check costs an fsync and anybody may ask for one. */
 const CHECK_MS = 1000
 
 interface LocalLogOptions extends LogOptions {
   readonly durability: Durability
 }
 
-/** What was erased of what followers were given: see `Erased`. */
+/** The arguments of a call of `Erased`. */
 interface Erasure {
   readonly topic: string
   readonly seq: number | undefined
   readonly upTo: number
 }
 
-/** The log of one process over tables of its own: everything a `Log` promises but the storage. */
+/** The log of one process: everything that `Log` promises, except the storage, which `tables` provides. */
 export function localLog(tables: Tables, options: LocalLogOptions): Log {
   const { ageMs } = options.retention
   const followers = new Followers()
   const commits = new GroupCommit(commit, options.maxPendingBytes)
-  /** A page, or a search for one, costs what it looks at, whatever it returns: one runs in a turn, so that other work runs between. */
+  /** Lets one page or search run per turn, so that other work runs in between: each may look at many rows, even if it returns none. */
   const reads = new Turns()
   const gaps = new Gaps(tables, reads)
   const transactions = new Transactions(tables, options, { committed: noteTrimmed, recovered: deliverRecovered })
   const { epoch, head } = transactions.state
   let deliveredTo = head
-  /** Erasures whose commit failed: they may be in the log all the same. */
+  /** Erasures whose commit failed. The log may have made them all the same. */
   const uncertain: Erasure[] = []
   let closing: Promise<void> | undefined
   const sweeps = ageMs === undefined ? undefined : setInterval(startSweep, Math.min(ageMs, SWEEP_MS))
@@ -99,7 +99,7 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
     },
 
     async topics(query: TopicQuery) {
-      if ('prefix' in query) await nextTurn() // a listing of very many is many pages, between which other work runs
+      if ('prefix' in query) await nextTurn() // so that other work runs between the pages of a long listing
       await settled()
       if ('prefix' in query) return tables.topics(query.prefix, query.after, query.limit).map(stateOf)
       return Array.from(query.names, (topic) => stateOf({ topic, ...(tables.topic(topic) ?? emptyTopic) }))
@@ -150,21 +150,21 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
     return { topic, last: Math.max(tables.newest(topic) ?? 0, trimmed, closed), count, closed }
   }
 
-  /** Resolves when the tables hold nothing that is not durable. @throws AppError `log_unusable` */
+  /** Resolves when everything in the tables is durable. @throws AppError `log_unusable` */
   async function settled(): Promise<void> {
     await recovered()
     while (transactions.flushing) await transactions.flushing
     if (closing) throw closed()
   }
 
-  /** Resolves when followers were given what a failed commit left in the tables, so that no read returns it before. */
+  /** Resolves when followers have got what a failed commit left in the tables, so that no read returns these entries before. */
   async function recovered(): Promise<void> {
     if (!transactions.isUncertain) return
     await commits
       .between(async () => {
         if (transactions.isUncertain) await transactions.recover()
       })
-      .catch(() => {}) // The state stays unknown, but what the tables hold can be read.
+      .catch(() => {}) // The state stays unknown, but the tables can be read.
   }
 
   function commit(group: readonly Batch[]): void | Promise<void> {
@@ -183,7 +183,7 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
     const refuse = (cause: unknown) => {
       const refusal = cause instanceof AppError ? cause : unknown(cause)
       for (const batch of group) batch.refuse(refusal)
-      if (transactions.isUncertain) startSweep() // it recovers, and delivers now what was written all the same
+      if (transactions.isUncertain) startSweep() // the sweep first recovers, and so delivers what the commit wrote all the same
     }
     try {
       const changing = transactions.run((draft) => {
@@ -199,7 +199,7 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
     accept()
   }
 
-  /** Trims, forgets keys and closed topics, and stores the topics that changed. Returns whether there is more to do. */
+  /** Trims, forgets keys and closed topics, and stores the changed topics. Returns whether there may be more to trim or forget. */
   function tidy(draft: Draft, step: number, isSweep: boolean): boolean {
     const isMore = draft.trim(step)
     draft.forgetKeys(step)
@@ -224,8 +224,8 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
   async function eraseOne(topic: string, seq: number): Promise<number> {
     let isErased = false
     await commits.between(async () => {
-      if (transactions.isUncertain) await transactions.recover() // an erasure that failed may be done, and is reported now
-      if (tables.topicRows(topic, seq - 1, 1)[0]?.seq !== seq) return // which costs no commit
+      if (transactions.isUncertain) await transactions.recover() // an erasure whose commit failed may be in the tables, and is reported now
+      if (tables.topicRows(topic, seq - 1, 1)[0]?.seq !== seq) return // nothing to erase costs no commit
       await erasing({ topic, seq, upTo: seq }, (draft) => {
         isErased = draft.eraseOne(topic, seq)
         draft.saveTopics()
@@ -235,11 +235,11 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
     return isErased ? 1 : 0
   }
 
-  /** Erases what a topic has now, in steps between which other changes run. */
+  /** Erases all entries that a topic has now, in steps between which other changes run. */
   async function eraseTopic(topic: string): Promise<number> {
     await settled()
     const { count: kept, closed } = tables.topic(topic) ?? emptyTopic
-    if (kept === 0 && closed === 0) return 0 // which costs no commit
+    if (kept === 0 && closed === 0) return 0 // nothing to erase costs no commit
     const upTo = transactions.state.head
     const erasure = { topic, seq: undefined, upTo }
     let count = 0
@@ -257,7 +257,7 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
     return count
   }
 
-  /** Runs a change that erases. If it fails, followers are told when it is known again what the tables hold. */
+  /** Runs a change that erases. If its commit fails, followers are told of the erasure once the tables have been read again. */
   async function erasing(erasure: Erasure, apply: (draft: Draft) => void): Promise<void> {
     try {
       await transactions.run(apply)
@@ -271,7 +271,7 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
     for (const { topic, seq } of trimmed) gaps.note(topic, seq)
   }
 
-  /** After a failed commit only the tables know what it did. What they hold, durably, is delivered like anything else. */
+  /** After a failed commit only the tables know what it did. New entries that they hold durably are delivered like any others. */
   function deliverRecovered(): void {
     gaps.forgetAll()
     const entries: Entry[] = []
@@ -281,7 +281,7 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
     }
     deliver(entries)
     for (const { topic, seq, upTo } of uncertain.splice(0)) {
-      // Nobody gets the entry from memory any more. Where the topic is still closed, its close stays.
+      // Followers remove the erased entries from memory. If the topic is still closed, `upTo` 0 keeps followers from reopening it.
       const isClosed = (tables.topic(topic)?.closed ?? 0) > 0
       followers.reportErased(topic, seq, isClosed ? 0 : upTo)
     }
@@ -309,7 +309,7 @@ function closed(): AppError {
   return new AppError('log_unusable', 'Cannot use the log: it is closed')
 }
 
-/** Lets a process end although the timer is set, where the runtime knows of that. */
+/** Lets the process end although the timer is set, where the runtime has `unref`. */
 function letExit(timer: unknown): void {
   ;(timer as { unref?: () => void } | undefined)?.unref?.()
 }

@@ -5,13 +5,13 @@ import { SortedNames } from './names.ts'
 import { isEmptied, isOnlyClosed } from './rules.ts'
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 
-/** A log in memory, which ends with the process: for tests, demos, and feeds whose readers need only the recent past. */
+/** A log in memory, which is lost when the process ends: for tests, demos, and feeds whose readers need only the recent past. */
 export function memoryLog(options: Partial<LogOptions> = {}): Log {
   const all = { ...defaultLogOptions, retention: { count: 100_000, bytes: 64 * 1024 ** 2 }, ...options }
   return localLog(memoryTables(), { ...all, durability: 'memory' })
 }
 
-/** An entry, and the columns that are read more often. */
+/** An entry, and the columns that are read more often than the whole entry. */
 interface Kept extends EntryRow {
   readonly entry: Entry
 }
@@ -34,7 +34,7 @@ function memoryTables(): Tables {
   const all = new Sequence<Kept>()
   const ofTopics = new Map<string, Sequence<Kept>>()
   const topics = new Map<string, TopicRow>()
-  const shown = new SortedNames() // topics with kept entries, or closed
+  const shown = new SortedNames() // topics that have kept entries or are closed
   const emptied = new Emptied() // all other topics
   const onlyClosed = new Sequence<{ readonly seq: number; readonly topic: string }>() // by the seq of the close
   const keys = new Map<string, KeyRow>() // in the order of their seq
@@ -125,7 +125,7 @@ function memoryTables(): Tables {
   }
 }
 
-/** Topics without a kept entry that are not closed, by the seq trimmed last: those that nothing was trimmed from come first. */
+/** Open topics without kept entries, in the order of their last trimmed seq. Topics that nothing was trimmed from come first. */
 class Emptied {
   readonly #untrimmed = new Set<string>()
   readonly #byTrimmed = new Sequence<{ readonly seq: number; readonly name: string }>()
@@ -140,7 +140,7 @@ class Emptied {
     else this.#byTrimmed.remove(trimmed)
   }
 
-  /** Takes the first one out. */
+  /** Removes and returns the first topic. */
   shift(): { readonly name: string; readonly trimmed: number } {
     for (const name of this.#untrimmed) {
       this.#untrimmed.delete(name)

@@ -1,9 +1,9 @@
-/** A list of more names is split in two: an insertion moves at most this many. */
+/** A list that grows longer than this is split in two, so that an insertion moves at most this many names. */
 const MAX_LIST = 512
 
-/** Names in order: adding, removing and finding a page cost about the same for any number of names. */
+/** Sorted names. Adding a name, removing one and finding a page cost about the same for any number of names. */
 export class SortedNames {
-  /** Lists of names, none empty, in order. */
+  /** Sorted lists of names, in order. No list is empty. */
   readonly #lists: string[][] = []
 
   add(name: string): void {
@@ -28,7 +28,7 @@ export class SortedNames {
     if (list.length === 0) this.#lists.splice(at, 1)
   }
 
-  /** The first names after a name that begin with a prefix. */
+  /** The first `limit` names that begin with `prefix` and come after `after`. */
   page(prefix: string, after: string, limit: number): string[] {
     const found: string[] = []
     const from = after < prefix ? prefix : after
@@ -44,7 +44,7 @@ export class SortedNames {
     return found
   }
 
-  /** Index of the last list that begins at or before a name, or of the first list. */
+  /** Index of the last list whose first name is `name` or comes before it; 0 if there is no such list. */
   #listOf(name: string): number {
     let low = 0
     let high = this.#lists.length

@@ -6,9 +6,9 @@ import type { Message, Receipt, Retention, Trimmed } from './log.ts'
 import type { EntryRow, KeyRow, TopicRow } from './tables.ts'
 
 /*
- * What a log decides: where a batch goes, what closes, what is trimmed, forgotten and reported as lost. Each rule is a pure function over
- * rows that a driver has fetched; drivers fetch and store. The local log calls these functions; the Lua of the Redis log decides the same
- * inside the server, and test/log/rules.test.ts compares the two over random histories.
+ * The decisions of a log: the seqs of a batch, which topics close, and what is trimmed, forgotten and reported as lost. Each rule is a pure
+ * function of rows that a driver has fetched; the driver also stores the result. The local log calls these functions. The Lua of the Redis
+ * log makes the same decisions inside the server; test/log/rules.test.ts compares the two with random histories.
  */
 
 /** Entries and bytes of a log or of a topic. */
@@ -17,20 +17,20 @@ export interface Totals {
   readonly bytes: number
 }
 
-/** Bounds of `Totals`, and the effective time before which entries are too old; a missing bound is none. */
+/** Limits of `Totals`, and `before`, the effective time before which entries are too old. A missing limit means no limit. */
 export interface Bounds {
   readonly count?: number
   readonly bytes?: number
   readonly before?: number
 }
 
-/** Why a batch is refused, and the message that it is refused for. */
+/** Why a batch is refused, and the index of the message that is the reason. */
 export interface Refusal {
   readonly code: 'key_conflict' | 'topic_closed'
   readonly index: number
 }
 
-/** The rows that placing a batch depends on. */
+/** What `placeBatch` has to know of the log. */
 export interface PlacingRows {
   /** Seq of the newest entry. */
   readonly head: number
@@ -38,14 +38,18 @@ export interface PlacingRows {
   readonly time: number
   /** The seq that closed a topic; 0 while it is open. */
   closedAt(topic: string): number
-  /** A known key of a topic, unless `isKeyForgotten`. */
+  /** The row of a topic's key; undefined if the key is unknown or `isKeyForgotten`. */
   key(topic: string, key: string): Pick<KeyRow, 'hash' | 'seq' | 'time'> | undefined
 }
 
 /**
- * Gives each message of a batch its seq and time, or refuses the batch as a whole. A message whose key its topic knows, with the same
- * payload, gets the receipt of the first one and takes no seq; with another payload it refuses the batch. Nothing follows a close.
- * Messages see the keys and closes of those before them in the batch.
+ * Gives each message of a batch its seq and time, or refuses the whole batch:
+ *
+ * - A message whose key its topic knows with the same payload gets the receipt of the first message with the key, and takes no seq.
+ * - A message whose key its topic knows with another payload causes a refusal.
+ * - Any other message to a closed topic causes a refusal.
+ *
+ * Keys and closes of earlier messages in the batch count too.
  */
 export function placeBatch(
   { messages, hashes }: Pick<Batch, 'messages' | 'hashes'>,
@@ -79,7 +83,7 @@ export function placeBatch(
   return receipts
 }
 
-/** The error that a refused batch is answered with. */
+/** The error with which a refused batch is rejected. */
 export function refusalError({ code, index }: Refusal, messages: readonly Message[]): AppError {
   const { topic, key } = messages[index]!
   const reasons = {
@@ -94,12 +98,12 @@ export function oldestKeyTime(now: number, keyAgeMs: number): number {
   return now - keyAgeMs
 }
 
-/** Whether a key is too old to be known, although its row may still be stored. */
+/** Whether a key is so old that it counts as unknown, although its row may still be stored. */
 export function isKeyForgotten(key: ClockStep, steps: readonly ClockStep[], oldest: number): boolean {
   return effectiveTime(key, steps) < oldest
 }
 
-/** How many of the oldest keys go: those that are too old, and as many as there are beyond `keyCount`. @param rows oldest first */
+/** How many of the oldest keys are forgotten: those that are too old, and those in excess of `keyCount`. @param rows oldest first */
 export function surplusKeys(
   rows: readonly KeyRow[],
   kept: number,
@@ -112,7 +116,7 @@ export function surplusKeys(
   return gone
 }
 
-/** Bounds of the whole log. */
+/** Limits of the whole log. */
 export function logBounds({ count, bytes, ageMs }: Retention, now: number): Bounds {
   return {
     ...(count !== undefined && { count }),
@@ -121,23 +125,23 @@ export function logBounds({ count, bytes, ageMs }: Retention, now: number): Boun
   }
 }
 
-/** Bounds of each topic. */
+/** Limits of each topic. */
 export function topicBounds({ topicCount: count, topicBytes: bytes }: Retention): Bounds {
   return { ...(count !== undefined && { count }), ...(bytes !== undefined && { bytes }) }
 }
 
-/** Whether a log or topic holds more than its bounds allow; age is a matter of single entries. */
+/** Whether a log or topic has too many entries or bytes. The age of entries does not count here. */
 export function isOver(totals: Totals, { count, bytes }: Bounds): boolean {
   return (count !== undefined && totals.count > count) || (bytes !== undefined && totals.bytes > bytes)
 }
 
 /**
- * The entries of a page that retention trims: oldest first, as long as the totals are over a bound or the entry is too old. The newest
- * entry of a `$` topic is the state of the hub: it is passed over and stays.
+ * The entries of a page that retention trims: oldest first, as long as the totals exceed a limit or the entry is too old. The newest entry
+ * of a `$` topic is state of the hub and is kept.
  *
- * @param rows the oldest entries of the log or topic that may go, oldest first
- * @param newest the seq of the newest entry of a topic
- * @returns the entries to trim; `upTo`: the last seq that was looked at, 0 for none; `isDone`: nothing after it is over a bound
+ * @param rows the oldest entries of the log or topic that may be trimmed, oldest first
+ * @param newest returns the seq of a topic's newest entry
+ * @returns `surplus`: the entries to trim; `upTo`: the last seq that was looked at, 0 for none; `isDone`: whether no later entry has to go
  */
 export function surplusEntries(
   rows: readonly EntryRow[],
@@ -161,33 +165,33 @@ export function surplusEntries(
   return { surplus, upTo, isDone: false }
 }
 
-/** What closed a topic, after its history up to a seq was erased: a close up to there is erased too, and the topic is open again. */
+/** The seq of a topic's close after its history up to `upTo` was erased: 0, which means open, if the close was erased too. */
 export function closeAfterErasing(closed: number, upTo: number): number {
   return closed <= upTo ? 0 : closed
 }
 
-/** Whether nothing is left of a topic but the seq that was trimmed last. */
+/** Whether a topic has no entries and is not closed, so that only its last trimmed seq is left. */
 export function isEmptied({ count, closed }: TopicRow): boolean {
   return count === 0 && closed === 0
 }
 
-/** Whether nothing is left of a topic but that it is closed. */
+/** Whether a topic has no entries, but is closed. */
 export function isOnlyClosed({ count, closed }: TopicRow): boolean {
   return count === 0 && closed > 0
 }
 
-/** The head of the log at a past time: entries up to `seq` were appended by then. */
+/** The head of the log at a past time: entries up to `seq` had been appended at `time`. */
 export interface TimeMark {
   readonly seq: number
   readonly time: number
 }
 
-/** How many marks divide an age: the age of a seq is known to this part of it. */
+/** How many marks are made in the time `ageMs`. The age of a close is known to a hundredth of `ageMs`. */
 export const MARKS_PER_AGE = 100
 
 /**
- * The marks with one for the head now, or the same list if the last mark is recent enough. Drops marks that are older than `ageMs`, except
- * the newest of them, and marks of a clock that was ahead and was set back.
+ * Adds a mark for the present head, or returns the same list if the last mark is recent enough. Drops the marks that are older than
+ * `ageMs`, except the newest of these, and marks with a future time, which a clock that was ahead has left.
  */
 export function markHead(marks: readonly TimeMark[], head: number, now: number, ageMs: number): readonly TimeMark[] {
   const last = marks.at(-1)
@@ -197,16 +201,17 @@ export function markHead(marks: readonly TimeMark[], head: number, now: number, 
   return [...past.slice(Math.max(0, oldest)), { seq: head, time: now }]
 }
 
-/** The last seq that is known to be older than `ageMs`; 0 for none. */
+/** The last seq that the marks prove to be older than `ageMs`; 0 for none. */
 export function seqOlderThan(marks: readonly TimeMark[], now: number, ageMs: number): number {
   return marks.findLast(({ time }) => time <= now - ageMs)?.seq ?? 0
 }
 
 /**
- * How many of the closed topics without entries are forgotten, which can be published to again: those that were closed up to `upTo`, and
- * as many as there are beyond `closedCount`, but never the last one.
+ * How many closed topics without entries are forgotten: those that were closed at or before `upTo`, and those in excess of `closedCount`,
+ * but never the last one. A forgotten topic can be published to again.
  *
- * @param rows in the order in which they were closed
+ * @param rows the topics, in the order in which they were closed
+ * @param kept how many such topics there are
  */
 export function surplusClosed(
   rows: readonly Pick<TopicRow, 'closed'>[],
@@ -219,15 +224,16 @@ export function surplusClosed(
   return gone
 }
 
-/** How many emptied topics are forgotten: the highest seq that was trimmed from them becomes the floor. */
+/** How many emptied topics are forgotten. The caller raises the floor to the highest seq that was trimmed from these topics. */
 export function surplusTopics(emptied: number, trimmedCount: number): number {
   return Math.max(0, emptied - trimmedCount)
 }
 
 /**
- * What a reader after a seq has lost to retention. Below the floor nobody knows any more, and everything up to the head may be lost.
+ * What retention has taken from a reader that continues after a seq; undefined for nothing. Below the floor the log no longer knows, and
+ * reports that everything up to the head may be lost.
  *
- * @param lastTrimmed the last trimmed seq of what the reader asks for; 0 for none
+ * @param lastTrimmed the last trimmed seq of the reader's filter; 0 for none
  */
 export function lossAfter(
   after: number,

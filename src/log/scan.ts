@@ -2,10 +2,10 @@ import type { Filter } from '../topic.ts'
 import type { Page, ReadLimit } from './log.ts'
 import type { EntryRow, Tables } from './tables.ts'
 
-/** Rows that a scan fetches at once: not many more than a page has. */
+/** Rows that a scan fetches at once: not many more than a page holds. */
 const STEP = 100
 
-/** Reads a bounded number of rows of any topic by seq: for filters with a pattern. */
+/** Reads for a filter with a pattern: looks at a limited number of rows of all topics, in the order of seq. */
 export function scan(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number): Page {
   const { wanted, to } = look(tables, after, limit, filter, head)
   const scannedTo = Math.min(to, head)
@@ -20,7 +20,7 @@ export function scan(tables: Tables, after: number, limit: ReadLimit, filter: Fi
   return conflated(page, wanted.findLast((row) => row.seq <= page.scannedTo && !isNewest(row))?.seq)
 }
 
-/** The rows that a filter matches, until they are enough or as many rows were looked at as one turn may. */
+/** The rows that a filter matches. Stops when a page is full, or after the number of rows that one turn may look at. */
 function look(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number) {
   const wanted: EntryRow[] = []
   const matches = filter.memoizedMatcher()
@@ -33,7 +33,7 @@ function look(tables: Tables, after: number, limit: ReadLimit, filter: Filter, h
   return { wanted, to }
 }
 
-/** Reads named topics by merging one cursor for each: the cost is that of the returned rows, not of the skipped ones. */
+/** Reads named topics by merging one cursor per topic. Costs about what it returns; entries of other topics cost nothing. */
 export function merge(tables: Tables, after: number, limit: ReadLimit, filter: Filter, head: number): Page {
   if (limit.latest) return newestOfEach(tables, after, limit, filter, head)
   const page = Math.max(4, Math.ceil((2 * limit.count) / filter.topics.size))
@@ -51,7 +51,7 @@ export function merge(tables: Tables, after: number, limit: ReadLimit, filter: F
   return take(tables, wanted, limit, head)
 }
 
-/** The rows of named topics, newest first, by the same merge. */
+/** The rows of named topics, newest first, by merging one cursor per topic. */
 export function* newestFirst(tables: Tables, names: Iterable<string>, head: number, page: number): Iterable<EntryRow> {
   const cursors = [...names].map((topic) =>
     cursor(page, (last) => tables.topicRowsBefore(topic, last?.seq ?? head + 1, page)),
@@ -65,12 +65,12 @@ export function* newestFirst(tables: Tables, names: Iterable<string>, head: numb
   }
 }
 
-/** Whether an entry closes its topic without data: the entry before it says how the topic stands. */
+/** Whether an entry closes its topic without data. The topic's current value is then in the entry before. */
 export function isBareClose(tables: Tables, { topic, seq }: Pick<EntryRow, 'topic' | 'seq'>): boolean {
   return tables.topic(topic)?.closed === seq && tables.entry(seq)?.data === undefined
 }
 
-/** The rows that say how a topic stands: the newest, and the one before if the newest is a bare close; oldest first. */
+/** The rows with a topic's current value, oldest first: the newest row, preceded by the row before if the newest is a bare close. */
 function standing(tables: Tables, topic: string): readonly EntryRow[] {
   const [newest, before] = tables.topicRowsBefore(topic, Number.MAX_SAFE_INTEGER, 2)
   if (!newest) return []
@@ -104,7 +104,7 @@ interface TopicCursor {
   advance(): void
 }
 
-/** @param more gives the next rows after the last one, fewer than `page` at the end */
+/** A cursor over one topic. @param more returns the next rows after `last`; fewer than `page` rows are the last ones */
 function cursor(page: number, more: (last?: EntryRow) => readonly EntryRow[]): TopicCursor {
   let rows = more()
   let at = 0
@@ -122,7 +122,7 @@ function cursor(page: number, more: (last?: EntryRow) => readonly EntryRow[]): T
   }
 }
 
-/** The entries of as many rows as a read may return. */
+/** A page with the entries of the first rows, as many as the limit allows and at least one. */
 function take(tables: Tables, rows: readonly EntryRow[], limit: ReadLimit, scannedTo: number): Page {
   let bytes = 0
   let count = 0

@@ -4,8 +4,8 @@ import { type Identity, isSameLog, type Known } from './identity.ts'
 import { newEpoch } from './log.ts'
 
 /**
- * The schema as a list of steps. The version of a file is the number of steps it has taken. A released step is never edited: a change is
- * another step. Tables are STRICT, and no step uses a PRAGMA or sqlite_* function: Durable Objects refuse those.
+ * The schema as a list of steps. The version of a database is the number of steps that were run on it. Never edit a released step: add
+ * another one. Tables are STRICT. No step uses a PRAGMA or a sqlite_* function, because Durable Objects refuse them.
  */
 export const steps: readonly string[] = [
   `CREATE TABLE state (
@@ -31,13 +31,13 @@ export const steps: readonly string[] = [
      PRIMARY KEY (topic, key)
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX key_oldest ON key (seq)`,
-  // A list of topics skips topics without entries, up to a million.
+  // So that a list of topics need not skip up to a million topics without entries.
   'CREATE INDEX topic_shown ON topic (name) WHERE count > 0 OR closed > 0',
-  // `steps` are those of the clock, as JSON; `renewed` is the last NEW_EPOCH. `emptied` could be too low.
+  // `steps` are the steps of the clock, as JSON; `renewed` is the last NEW_EPOCH. `emptied` is counted again: it could be too low.
   `ALTER TABLE state ADD COLUMN steps TEXT NOT NULL DEFAULT '[]';
    ALTER TABLE state ADD COLUMN renewed TEXT;
    UPDATE state SET emptied = (SELECT count(*) FROM topic WHERE count = 0 AND closed = 0)`,
-  // Closed topics without entries are forgotten in time. `marks` are the heads of past times, as JSON.
+  // For forgetting closed topics without entries. `marks` are the heads at past times, as JSON.
   `CREATE INDEX topic_only_closed ON topic (closed) WHERE count = 0 AND closed > 0;
    ALTER TABLE state ADD COLUMN marks TEXT NOT NULL DEFAULT '[]';
    ALTER TABLE state ADD COLUMN closedTopics INTEGER NOT NULL DEFAULT 0;
@@ -48,8 +48,8 @@ export const steps: readonly string[] = [
 const FIRST_WITH_TIP = 3
 
 /**
- * Brings a database to the newest version, all steps or none. Gives it another epoch if it is not the log that clients know: it has the
- * same history, but not the same future.
+ * Brings a database to the newest version: all steps or none. Gives the database another epoch if it is not the log that clients know, for
+ * example a copy or an older state: its history is the same, but later entries differ.
  *
  * @throws AppError `log_unusable` for a file from a newer version
  */
@@ -71,7 +71,7 @@ export function migrate(sql: Sql, identity: Identity, wanted: readonly string[] 
   })
 }
 
-/** Writes the tip before the database: a crash between the two leaves a mismatch, which begins another epoch, never the same one. */
+/** Writes the tip before the database. A crash between the two leaves a mismatch, which begins another epoch at the next start. */
 function identify(sql: Sql, identity: Identity, hasTip: boolean): void {
   const known = sql.all('SELECT epoch, home, head, renewed FROM state')[0] as unknown as Known | undefined
   const isSame = known !== undefined && isSameLog(known, identity, hasTip)

@@ -4,12 +4,12 @@ import { type ClockStep, effectiveTime } from './clock.ts'
 import { isBareClose, newestFirst } from './scan.ts'
 import type { EntryRow, Tables } from './tables.ts'
 
-/** Rows of named topics that one turn looks at. Each costs another lookup or two. */
+/** Rows of named topics that one turn looks at. Each row costs one or two more lookups. */
 const PAGE = 500
 
 /**
- * The seq before the newest `count` entries of the filter up to `head`; 0 if there are fewer, or once the reader has gone. A close
- * without data does not count. One step fetches at most as many rows as one turn may, and searches share the turns.
+ * The seq before the newest `count` entries of the filter up to `head`; 0 if there are fewer entries or the reader has gone. An entry that
+ * closes its topic without data does not count. The search runs in steps of limited size, and takes turns with other reads.
  */
 export async function seekLast(
   tables: Tables,
@@ -24,7 +24,7 @@ export async function seekLast(
   if (filter.patterns.length === 0) {
     const page = Math.max(1, Math.min(count + 1, Math.floor(PAGE / filter.topics.size)))
     let looked = 0
-    // A row that is looked at makes its topic's cursor fetch another, sooner or later.
+    // The rows that cursors fetch are about as many as the rows that are looked at.
     for (const row of newestFirst(tables, filter.topics, head, page)) {
       if (found(row)) return row.seq - 1
       if (++looked % PAGE > 0) continue
@@ -43,7 +43,7 @@ export async function seekLast(
   return 0
 }
 
-/** The last kept seq older than `since`, by binary search: effective times never fall as seqs rise. 0 if no kept entry is older. */
+/** The seq of the last kept entry older than `since`, by binary search, as effective times never fall; 0 if no kept entry is older. */
 export function seekSince(tables: Tables, since: number, head: number, steps: readonly ClockStep[]): number {
   let low = 0
   let high = head

@@ -14,7 +14,7 @@ export interface SqlLogOptions extends LogOptions, Identity {
 }
 
 /**
- * Opens a log in an SQLite database that only this process writes and others may read.
+ * Opens a log in an SQLite database. Only this process may write the database; other processes may read it.
  *
  * @throws AppError `log_unusable` for a database from a newer version
  */
@@ -60,11 +60,11 @@ function sqlTables(sql: Sql, { tip }: Identity): Tables {
         ) as unknown as { topic: string; trimmed: number }[]
         yield* rows
         if (rows.length < page) return
-        before = rows.at(-1)!.trimmed // a seq belongs to one topic, so no two rows have the same
+        before = rows.at(-1)!.trimmed // a seq belongs to one topic, so no two rows have the same `trimmed`
       }
     },
     topics: (prefix, after, limit) =>
-      // Topics are ASCII, so \u007f ends the range of a prefix.
+      // Topics are ASCII, so every topic with this prefix sorts before the prefix followed by \u007f.
       sql.all(
         `SELECT name AS topic, count, bytes, trimmed, closed FROM topic
          WHERE name > ? AND name >= ? AND name < ? AND (count > 0 OR closed > 0) ORDER BY name LIMIT ?`,
@@ -105,7 +105,7 @@ function sqlTables(sql: Sql, { tip }: Identity): Tables {
       const row = one(`SELECT topic, time, event, retry, ${data}, close FROM entry WHERE seq = ?`, seq)
       return row && toEntry(seq, row)
     },
-    // One statement for a page: one for each entry costs three times as much.
+    // One statement for the whole page, because one for each entry costs three times as much.
     entries: (seqs) =>
       sql
         .all(
@@ -165,7 +165,7 @@ function sqlTables(sql: Sql, { tip }: Identity): Tables {
 
 const texts = new WeakMap<object, string>()
 
-/** The list as JSON. It is the same list for many commits, which then cost nothing. */
+/** A list as JSON. Most commits leave the list as it is, so its JSON is remembered. */
 function jsonOf(list: readonly object[]): string {
   const known = texts.get(list)
   if (known !== undefined) return known

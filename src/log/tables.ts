@@ -6,34 +6,34 @@ import type { TimeMark } from './rules.ts'
 export interface State {
   readonly epoch: string
   head: number
-  /** `time` of the head. */
+  /** Time of the newest entry. */
   time: number
   /** The times at which the clock was set back. */
   steps: readonly ClockStep[]
-  /** Entries kept, and their bytes. */
+  /** How many entries are kept, and their bytes. */
   count: number
   bytes: number
-  /** Idempotency keys kept. */
+  /** How many idempotency keys are kept. */
   keys: number
-  /** Topics without kept entries that are not closed: only the seq trimmed last is left of them. */
+  /** How many topics have no kept entries and are not closed: only their last trimmed seq is left. */
   emptied: number
-  /** Topics without kept entries that are closed. */
+  /** How many closed topics have no kept entries. */
   closedTopics: number
-  /** The head at times of the past, by which closed topics grow old. */
+  /** The heads at past times, which tell the age of a close. */
   marks: readonly TimeMark[]
-  /** The highest last-trimmed seq of a forgotten topic: below it gaps are not exact. */
+  /** Up to this seq, trims and closes of forgotten topics are unknown: gaps of readers below it are not exact. */
   floor: number
-  /** Commits so far. Every commit changes a row, because SQLite otherwise writes nothing, and a check would not notice a full disk. */
+  /** How many commits there were. Counting makes each commit change a row: otherwise a check would write nothing and miss a full disk. */
   commits: number
 }
 
-/** The state of one topic. 0 stands for none. */
+/** The state of one topic. A seq of 0 stands for none. */
 export interface TopicRow {
   count: number
   bytes: number
-  /** The last seq that retention trimmed. */
+  /** The last seq that retention, or the erasing of the topic, removed. */
   trimmed: number
-  /** Seq of the entry that closed it. */
+  /** Seq of the entry that closed the topic. */
   closed: number
 }
 
@@ -52,21 +52,21 @@ export interface EntryRow {
   readonly bytes: number
 }
 
-/** The synchronous storage of a local log (`local.ts`). It decides nothing. */
+/** The synchronous storage of a local log (`local.ts`). It makes no decisions: those are in `rules.ts`. */
 export interface Tables {
   /**
-   * Runs `run` and commits, or undoes everything if either throws. Durable on return, unless there is a `flush`.
+   * Runs `run` and commits. If `run` or the commit throws, a database undoes everything. Durable on return, unless there is a `flush`.
    *
    * @throws AppError `log_unavailable` (another process has locked the storage), `log_unusable`: nothing was done
    */
   transaction(run: () => void): void
-  /** @throws AppError `log_unusable` if what is written would not be found when the log is opened again */
+  /** @throws AppError `log_unusable` if the file was deleted or replaced, so that reopening the log would not find new entries */
   verify?(): void
-  /** Records the head before it is acknowledged, where that tells an older copy of the storage from this one. */
+  /** Records the head in the tip (`Tip`) before it is acknowledged. Missing for storage without a tip. */
   acknowledge?(head: number): void
-  /** Warnings to the operator: sentences. */
+  /** Warnings for the operator, as sentences. */
   warnings?(): readonly string[]
-  /** Resolves when the last commit is durable, where it is not when `transaction` returns. */
+  /** Resolves when the last commit is durable. Missing where a commit is durable when `transaction` returns. */
   flush?(): Promise<void>
 
   state(): State
@@ -74,30 +74,30 @@ export interface Tables {
 
   topic(name: string): TopicRow | undefined
   setTopic(name: string, row: TopicRow): void
-  /** Topics whose last trimmed seq is after `seq`, `page` rows a fetch. The tables may change between two fetches. */
+  /** Topics whose last trimmed seq is after `seq`, fetched `page` rows at a time. The tables may change between two fetches. */
   trimmedAfter(seq: number, page: number): Iterable<{ readonly topic: string; readonly trimmed: number }>
   /** Whether `trimmedAfter` begins with the topic that was trimmed last. */
   readonly newestTrimmedFirst: boolean
-  /** Topics with kept entries or closed, by name, after a name and with a prefix. */
+  /** Topics that have kept entries or are closed, whose names begin with `prefix` and come after `after`, in the order of their names. */
   topics(prefix: string, after: string, limit: number): readonly (TopicRow & { readonly topic: string })[]
-  /** Forgets so many emptied topics, those with the lowest last-trimmed seq first; returns the highest such seq. */
+  /** Forgets the `count` emptied topics with the lowest last trimmed seqs; returns the highest of these seqs. */
   forgetEmptied(count: number): number
 
   /** Closed topics without kept entries, in the order in which they were closed. */
   oldestClosed(limit: number): readonly (TopicRow & { readonly topic: string })[]
-  /** Forgets one of them. */
+  /** Forgets a closed topic without kept entries. */
   forgetClosed(topic: string): void
 
   insert(entry: Entry, bytes: number): void
   remove(row: EntryRow): void
-  /** Removes the data of an entry that closes its topic; the close stays. */
+  /** Removes everything but the close from an entry that closes its topic. */
   blank(row: EntryRow): void
   /** Removes all traces of removed entries from the storage, as far as it can. */
   scrub?(): void
   entry(seq: number): Entry | undefined
   /** The entries of these seqs that exist, in the order of their seq. */
   entries(seqs: readonly number[]): readonly Entry[]
-  /** Entries after a seq, oldest first. `to`: the seq up to which these are all; infinity if they are the last. */
+  /** Entries after a seq, oldest first. `to`: the seq up to which `rows` is complete; infinity if no entries follow. */
   rows(after: number, limit: number): { readonly rows: readonly EntryRow[]; readonly to: number }
   topicRows(topic: string, after: number, limit: number): readonly EntryRow[]
   /** Entries before a seq, newest first. */

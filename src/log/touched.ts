@@ -1,7 +1,7 @@
 import { isEmptied, isOnlyClosed } from './rules.ts'
 import type { Tables, TopicRow } from './tables.ts'
 
-/** The topics that a commit touches: each is read once, and written once if it changed. */
+/** The topics that a commit touches. Each row is read once, and is written once if it changed. */
 export class Touched {
   readonly #tables: Tables
   readonly #rows = new Map<string, { readonly row: TopicRow; readonly before: TopicRow | undefined }>()
@@ -10,7 +10,7 @@ export class Touched {
     this.#tables = tables
   }
 
-  /** The topic's row, to be changed in place. */
+  /** The row of a topic. Callers change the row in place. */
   get(name: string): TopicRow {
     const known = this.#rows.get(name)
     if (known) return known.row
@@ -24,7 +24,7 @@ export class Touched {
     for (const [name, { row }] of this.#rows) yield [name, row]
   }
 
-  /** Stores the rows that changed. Returns by how many the emptied topics grew, and the closed topics without entries. */
+  /** Stores the changed rows. Returns how many more emptied topics, and closed topics without entries, there are now; may be negative. */
   save(): { readonly emptied: number; readonly onlyClosed: number } {
     let [emptied, onlyClosed] = [0, 0]
     for (const [name, { row, before }] of this.#rows) {

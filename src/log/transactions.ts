@@ -4,23 +4,23 @@ import { Draft } from './draft.ts'
 import type { LogOptions } from './log.ts'
 import type { State, Tables } from './tables.ts'
 
-/** How long a change waits for another process to unlock the storage, and how often it tries. */
+/** How long a change waits for another process to unlock the storage, and the time between two attempts, in ms. */
 const LOCKED_MS = 5000
 const LOCKED_RETRY_MS = 20
-/** A lock that no change has met for this long is a new one when a change meets it again. */
+/** If no change has met a lock for this long, in ms, the next lock counts as a new one with its own deadline. */
 const LOCK_FORGOTTEN_MS = 1000
 
-/** What the log does when its state changes. */
+/** Called when the state of the log has changed. */
 export interface Listener {
-  /** The draft is durable, and its state is the log's. */
+  /** The draft is durable, and its state is now the state of the log. */
   committed(draft: Draft): void
-  /** After a failed commit the state was read again: the failed draft may be in it or not. */
+  /** The state was read again after a failed commit. It may contain the changes of the failed draft. */
   recovered(): void
 }
 
 /**
- * Changes the tables and the state that is known of them: a draft at a time, all of it or nothing, and the state only once the draft is
- * durable. The caller never runs two at a time.
+ * Applies drafts to the tables, each draft whole or not at all, and changes `state` once the draft is durable. The caller must not run two
+ * drafts at a time.
  */
 export class Transactions {
   readonly #tables: Tables
@@ -32,7 +32,7 @@ export class Transactions {
   #isUncertain = false
   #flushing: Promise<void> | undefined
   #committedAt = Number.NEGATIVE_INFINITY
-  /** When a change first met the present lock of another process, and when a change met it last. */
+  /** `since`: when a change first met the present lock of another process. `seenAt`: when a change last met this lock. */
   readonly #lock = { since: 0, seenAt: Number.NEGATIVE_INFINITY }
 
   constructor(tables: Tables, options: LogOptions, listener: Listener) {
@@ -42,30 +42,30 @@ export class Transactions {
     this.#state = tables.state()
   }
 
-  /** What is durable. While a commit is being flushed the tables are ahead of it. */
+  /** The durable state. While a commit is being flushed, the tables are already ahead of this state. */
   get state(): State {
     return this.#state
   }
 
-  /** A commit failed, and may have been done all the same: only the tables know. */
+  /** Whether the last commit failed and may have been made all the same: only the tables know. */
   get isUncertain(): boolean {
     return this.#isUncertain
   }
 
-  /** Settles when the commit that is being flushed is durable or has failed; missing when none is. Never rejects. */
+  /** Resolves when the commit that is being flushed is durable or has failed. Undefined if no commit is being flushed. Never rejects. */
   get flushing(): Promise<void> | undefined {
     return this.#flushing
   }
 
-  /** When a commit succeeded last, on the clock of `performance.now()`. */
+  /** When the last commit succeeded, on the clock of `performance.now()`. */
   get committedAt(): number {
     return this.#committedAt
   }
 
   /**
-   * Commits a draft, at once where the tables are durable at once. Recovers first if the last commit failed.
+   * Commits a draft. Returns no promise if the commit is already durable. Recovers first if the last commit failed.
    *
-   * @param apply is called again with a new draft when the storage was locked
+   * @param apply makes the changes; called again with a new draft if the storage was locked
    * @throws AppError `log_unavailable`, `log_unusable`: nothing was changed. Any other error: the change may be in the log
    */
   run(apply: (draft: Draft) => void): void | Promise<void> {
@@ -78,7 +78,7 @@ export class Transactions {
     }
   }
 
-  /** Reads the state again from the tables, which alone know what a failed commit has done. */
+  /** Reads the state from the tables again: only the tables know what a failed commit has changed. */
   async recover(): Promise<void> {
     this.#tables.verify?.()
     await this.#tables.flush?.()
@@ -90,7 +90,7 @@ export class Transactions {
     this.#listener.recovered()
   }
 
-  /** Tries again until the storage is unlocked. All changes that wait share one deadline: the next in the queue does not wait anew. */
+  /** Tries again until the storage is unlocked. Waiting changes share one deadline: the next in the queue does not wait anew. */
   async #retry(apply: (draft: Draft) => void, refusal: unknown): Promise<void> {
     const lock = this.#lock
     const now = performance.now()
@@ -145,7 +145,7 @@ export class Transactions {
     throw new Error('The commit failed', { cause })
   }
 
-  /** Reads wait for `flushing`, and then find the new state. */
+  /** Flushes. `flushing` resolves one turn later, so that reads that wait for it find the new state. */
   async #flush(): Promise<void> {
     const flush = this.#tables.flush!()
     this.#flushing = flush.then(

@@ -1,6 +1,6 @@
 /**
- * Warnings to the operator about a log that works, for `/ready` and the log of the process: sentences by name. A warning is written when
- * it begins and when its sentence changes, not again while it lasts.
+ * Warnings for the operator about a log that works: sentences by name, which `/ready` and the output of the process show. A warning is
+ * written when it begins and when its sentence changes, and is not repeated while it lasts.
  */
 export class Warnings {
   readonly #write: (sentence: string) => void
@@ -10,7 +10,7 @@ export class Warnings {
     this.#write = write
   }
 
-  /** The sentences of the warnings that hold now. */
+  /** The sentences of all present warnings. */
   get list(): readonly string[] {
     return [...this.#current.values()]
   }

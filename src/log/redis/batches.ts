@@ -2,16 +2,16 @@ import type { Batch } from '../group.ts'
 import { type Entry, type Message, type Receipt, unkeyed, weigh } from '../log.ts'
 import { type Refusal, refusalError } from '../rules.ts'
 
-/** Most messages, and bytes of them, in one commit: while a script runs, the server answers nobody else. */
+/** Most messages, and most bytes of them, in one commit: while a script runs, the server answers nobody else. */
 const MAX_MESSAGES = 1000
 const MAX_BYTES = 1024 ** 2
 
-/** The reply of `commit` for one batch: seq, time and 1 for a duplicate of each message; or a code, and the refused message's number. */
+/** The reply of `commit` for one batch: a receipt for each message; or a code, and the number of the refused message, from 1. */
 export type Outcome =
   | readonly (readonly [seq: number, time: number, isDuplicate: number])[]
   | readonly [Refusal['code'], number]
 
-/** Splits batches into parts for one commit each. A batch stays whole; one that exceeds the limits is a part of its own. */
+/** Splits batches into parts, one for each commit. A batch is never split; a batch that exceeds the limits is a part of its own. */
 export function* partsOf(batches: readonly Batch[]): Iterable<readonly Batch[]> {
   let part: Batch[] = []
   let [count, bytes] = [0, 0]
@@ -52,7 +52,7 @@ export function appendedOf({ messages }: Batch, outcome: Outcome): readonly Entr
   )
 }
 
-/** Resolves a batch with its receipts, or rejects it with the reason of its refusal. */
+/** Resolves a batch with its receipts, or rejects it with the reason why it was refused. */
 export function settle(batch: Batch, outcome: Outcome): void {
   if (isRefusal(outcome)) batch.refuse(refusalError({ code: outcome[0], index: outcome[1] - 1 }, batch.messages))
   else batch.accept(outcome.map(([seq, time, isDuplicate]): Receipt => ({ seq, time, duplicate: isDuplicate === 1 })))

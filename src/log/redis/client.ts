@@ -1,6 +1,6 @@
 /**
  * The calls of a Redis or Valkey client that the log makes; an adapter opens the connections. Without a connection a call MUST reject
- * at once: the log decides what is tried again, and for how long.
+ * at once: the log decides which calls are repeated, and for how long.
  */
 export interface RedisClient {
   /** Sends a command on the shared connection. */

@@ -2,7 +2,7 @@ import { changeError, queryError } from './errors.ts'
 import type { Identity } from './identity.ts'
 import type { RunScript } from './scripts.ts'
 
-/** Scripts on the log of the identity's epoch. They reject with the errors that `Log` promises. */
+/** Runs scripts on the log of the identity's epoch. They reject with the errors that `Log` documents. */
 export interface Commands {
   /**
    * Runs a script that changes nothing that readers see.
@@ -13,7 +13,7 @@ export interface Commands {
   /**
    * Runs a script that changes the log.
    *
-   * @throws AppError `log_unavailable` if nothing was changed, `outcome_unknown` if that cannot be told
+   * @throws AppError `log_unavailable` if nothing was changed, `outcome_unknown` if nobody can tell whether anything was changed
    */
   readonly change: RunScript
 }

@@ -9,11 +9,11 @@ import { unknownOutcomeError } from './errors.ts'
 import type { Identity } from './identity.ts'
 import { commit } from './lua/commit.ts'
 
-/** Entries that a commit looks at to trim, beyond twice those that it appends; and those that one step of a sweep looks at. */
+/** A commit that trims looks at `TRIM_STEP` entries plus twice those that it appends; a step of a sweep looks at `SWEEP_STEP` entries. */
 const TRIM_STEP = 64
 const SWEEP_STEP = 1000
 
-/** Appends in group commits, which also trim entries beyond the retention. All other changes to the log run between two commits. */
+/** Appends in group commits, which also trim entries that exceed the retention. All other changes to the log run between commits. */
 export class Commits {
   readonly #identity: Identity
   readonly #commands: Commands
@@ -26,7 +26,7 @@ export class Commits {
   #trimFrom = 0
   #lastCommitAt = Number.NEGATIVE_INFINITY
 
-  /** @param closing aborted when the log begins to close; a sweep then takes no further step */
+  /** @param closing aborted when the log begins to close; sweeps then stop */
   constructor(
     identity: Identity,
     commands: Commands,
@@ -60,15 +60,15 @@ export class Commits {
     return result as T
   }
 
-  /** Trims all entries beyond the retention, in steps between which others commit. */
+  /** Trims all entries that exceed the retention, in steps between which appends are committed. */
   sweep(): void {
     this.between(async () => {
       const { more } = await this.#run(this.#commands.query, [], SWEEP_STEP)
       if (more && !this.#closing.aborted) this.sweep()
-    }).catch(() => {}) // nothing was promised to anybody; the next append or sweep tries again
+    }).catch(() => {}) // nobody waits for a sweep; the next append or sweep tries again
   }
 
-  /** Lets trimming look at all entries again after a new entry of a `$` topic: the topic's entry before it may be trimmed now. */
+  /** After a new entry of a `$` topic, makes trimming look at all entries again: the topic's entry before may be trimmed now. */
   noteDelivery(entries: readonly Entry[]): void {
     if (entries.some(({ topic }) => isOwn(topic))) this.#trimFrom = 0
   }
@@ -78,7 +78,7 @@ export class Commits {
     this.#trimFrom = 0
   }
 
-  /** Resolves when no commit is waiting. */
+  /** Resolves when no append and no task is waiting. */
   idle(): Promise<void> {
     return this.#group.idle()
   }
@@ -92,7 +92,7 @@ export class Commits {
   }
 
   async #commitPart(batches: readonly Batch[]): Promise<void> {
-    await this.#identity.verification // the epoch that is read next is then the one that the commit runs in
+    await this.#identity.verification // so that the commit runs in the epoch that the next line reads
     const { epoch } = this.#identity
     const { more, outcomes } = await this.#run(this.#commands.change, batches, TRIM_STEP)
     this.#lastCommitAt = performance.now()

@@ -3,14 +3,14 @@ import type { Deliver, Entry, Erased, Restarted } from '../log.ts'
 import type { OpenedLog } from './identity.ts'
 import type { Erasure } from './rows.ts'
 
-/** Most entries held back until earlier ones arrive. The tail reads those again that find no room. */
+/** Most entries held back until earlier ones arrive. The tail reads the entries again that were not held back. */
 const MAX_HELD = 10_000
-/** Longest wait for delivery. An entry that is already durable is acknowledged even if earlier ones have not arrived here. */
+/** Longest wait for delivery in ms. After it, an entry that is durable is acknowledged although earlier entries have not arrived here. */
 const CATCH_UP_MS = 1000
 
 /**
- * Delivers entries and erasures to the followers of this node, in order and once. Entries of this node arrive twice: from its commit and
- * from the tail.
+ * Delivers entries and erasures to the followers of this node, in order and once. Entries that this node appends arrive twice: from the
+ * commit and from the tail.
  */
 export class Delivery {
   readonly #followers = new Followers()
@@ -36,7 +36,7 @@ export class Delivery {
     return this.#followers.add(deliver, erased, this.#deliveredTo, restarted)
   }
 
-  /** Accepts entries that a commit of this node appended. Each is delivered once all earlier ones have been. */
+  /** Accepts entries that a commit of this node appended. Each entry is delivered once all earlier entries have been delivered. */
   accept(entries: readonly Entry[]): void {
     for (const entry of entries)
       if (entry.seq > this.#deliveredTo && this.#held.size < MAX_HELD) this.#held.set(entry.seq, entry)
@@ -44,11 +44,11 @@ export class Delivery {
   }
 
   /**
-   * Accepts one reply that the tail read. The server made the erasures before it listed the entries, so they are delivered first: entries
-   * that were published to a topic after its deletion arrive after the deletion.
+   * Accepts one reply that the tail read. The server made the erasures before it listed the entries, so the erasures are delivered
+   * first: entries that were published to a topic after its deletion arrive after the deletion.
    */
   acceptTail(entries: readonly Entry[], erasures: readonly Erasure[]): void {
-    if (erasures.length > 0) this.#held.clear() // some may be erased; the tail reads the others again
+    if (erasures.length > 0) this.#held.clear() // some of these entries may be erased; the tail reads the others again
     for (const erasure of erasures) this.#deliverErasure(erasure)
     const fresh = entries.filter(({ seq }) => seq > this.#deliveredTo)
     const hasHole = fresh.some(({ seq }, i) => seq !== this.#deliveredTo + 1 + i)
@@ -61,7 +61,7 @@ export class Delivery {
     if (erasures.length > 0) this.#wake()
   }
 
-  /** Resolves when the entry has been delivered, when the log was replaced, or after `CATCH_UP_MS`. */
+  /** Resolves when the entry with this seq has been delivered, when the log was replaced, or after `CATCH_UP_MS`. */
   untilDelivered(seq: number): Promise<void> {
     return this.#until(() => this.#deliveredTo >= seq)
   }
@@ -105,7 +105,7 @@ export class Delivery {
     const isNext = number === this.#erasureCount + 1
     this.#erasureCount = number
     if (isNext) this.#followers.reportErased(topic, seq, upTo)
-    else this.#followers.reportRestarted(this.#deliveredTo) // the erasures in between are gone from the stream
+    else this.#followers.reportRestarted(this.#deliveredTo) // `:erased` no longer holds the erasures in between
   }
 
   #wake(): void {

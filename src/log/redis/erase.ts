@@ -5,7 +5,7 @@ import type { Delivery } from './delivery.ts'
 import type { Identity } from './identity.ts'
 import { eraseEntry, forgetTopic } from './lua/erase.ts'
 
-/** Most entries of a forgotten topic that one step erases; others commit between two steps. */
+/** Most entries of a topic that one step erases. Appends are committed between two steps. */
 const STEP = 1000
 
 interface Parts {
@@ -17,11 +17,11 @@ interface Parts {
   readonly trimmedCount: number
 }
 
-/** Erases between two commits. Resolves when the erasure has been delivered to this node's followers. */
+/** The function `erase` of the log. Runs between commits, and resolves when this node's followers have got the erasure. */
 export function eraser({ identity, commands, commits, delivery, topics, trimmedCount }: Parts): Log['erase'] {
   /** @param epoch the log in which the caller found the seq */
   async function eraseOne(topic: string, seq: number, epoch: string): Promise<number> {
-    await identity.verification?.catch(() => {}) // whoever started it handles its failure
+    await identity.verification?.catch(() => {}) // the caller that started the verification handles its failure
     if (epoch !== identity.epoch) return 0
     const erasureCount = (await commands.change(eraseEntry, topic, seq, trimmedCount)) as number
     if (erasureCount === 0) return 0

@@ -1,6 +1,6 @@
 import { AppError } from '../../errors.ts'
 
-/** Whether the server replied with this error, rather than the client or the network: replies begin with a code in capitals. */
+/** Whether this error is a reply of the server, not an error of the client or network: replies begin with a code in capitals. */
 export function isReply(error: unknown): error is Error {
   return error instanceof Error && /^[A-Z]{2,} /.test(error.message)
 }
@@ -10,13 +10,13 @@ export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && codes.some((code) => error.message.startsWith(`${code} `))
 }
 
-/** Whether the server did not execute the command, but may do so later. */
+/** Whether the server did not execute the command, but may execute it later. */
 export function isTemporaryRefusal(error: unknown): boolean {
   const inCluster = hasCode(error, 'CLUSTERDOWN', 'MOVED', 'ASK', 'TRYAGAIN')
   return inCluster || hasCode(error, 'LOADING', 'MASTERDOWN', 'READONLY', 'NOREPLICAS', 'MISCONF', 'OOM', 'BUSY')
 }
 
-/** Nothing was changed: the server cannot be reached, or refuses the command for now. */
+/** Says that nothing was changed: the server cannot be reached, or refuses the command for now. */
 export function unavailableError(cause?: unknown): AppError {
   const why = isReply(cause) ? `answers ${/^[A-Z]+/.exec(cause.message)![0]}` : 'cannot be reached'
   return new AppError('log_unavailable', `Cannot use the log now: its server ${why}; try again in a moment`, {
@@ -25,7 +25,7 @@ export function unavailableError(cause?: unknown): AppError {
   })
 }
 
-/** Nothing was changed: the server holds another log, or had to repair this one. */
+/** Says that nothing was changed: the server holds another log, or the log had to be repaired. */
 export function replacedError(cause: unknown): AppError {
   return new AppError(
     'log_unavailable',
@@ -34,7 +34,7 @@ export function replacedError(cause: unknown): AppError {
   )
 }
 
-/** The change may or may not have been made. */
+/** Says that the change may or may not have been made. */
 export function unknownOutcomeError(cause: unknown): AppError {
   return new AppError(
     'outcome_unknown',
@@ -47,7 +47,7 @@ export function closedError(): AppError {
   return new AppError('log_unusable', 'Cannot use the log: it is closed')
 }
 
-/** The error of a command that changes nothing: `log_unavailable` if it may succeed later, else the server's reply. */
+/** The error of a command that changes nothing: `log_unavailable` if the command may succeed later, else the server's reply. */
 export function queryError(cause: unknown): unknown {
   return cause instanceof AppError || (isReply(cause) && !isTemporaryRefusal(cause)) ? cause : unavailableError(cause)
 }

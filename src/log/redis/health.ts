@@ -11,11 +11,11 @@ interface Parts {
   readonly query: RunScript
   readonly commits: Commits
   readonly deliveredTo: () => number
-  /** The error of the tail's last read, missing if it succeeded. */
+  /** The error of the tail's last read; undefined if the read succeeded. */
   readonly tailError: () => unknown
 }
 
-/** Finds out whether the log can be written, and whether keys are missing. */
+/** Finds out whether the log can be written, and whether keys of the log are missing on the server. */
 export class Health {
   readonly #parts: Parts
   /** The last topic that a probe has checked; the next probe continues after it. */
@@ -26,7 +26,7 @@ export class Health {
     this.#parts = parts
   }
 
-  /** Writes to the log, and checks some of the topics, in turn. @throws AppError if the log cannot be used */
+  /** Writes to `:meta`, and checks the next topics, in the order of their names. @throws AppError if the log cannot be used */
   async probe(): Promise<void> {
     this.#probedTopic = (await this.#parts.query(probe, this.#parts.deliveredTo(), this.#probedTopic)) as string
   }

@@ -14,26 +14,26 @@ export interface OpenedLog {
   /** Second part of the stream ids of this epoch's entries. */
   readonly tag: number
   readonly head: number
-  /** Number of erasures so far, and the id of the last one in `:erased`. */
+  /** Number of erasures so far, and the id of the last element of `:erased`. */
   readonly erasureCount: number
   readonly lastErasedId: string
   /** Id of the last element of `:wire`. */
   readonly lastWireId: string
 }
 
-/** How the rest of the log takes part in its identity. */
+/** What `Identity` asks of the rest of the log, and reports to it. */
 export interface IdentityHooks {
-  /** Returns the newest delivered seq: a log of the same epoch that ends before it has lost entries. */
+  /** Returns the newest delivered seq. A log of the same epoch that ends before this seq has lost entries. */
   deliveredTo(): number
   /** Called, and awaited, after each successful verification. */
   verified(): Promise<void>
-  /** Called when the epoch has changed, also from none to the first one. */
+  /** Called when the epoch has changed, and when the first epoch is known. */
   replaced(log: OpenedLog): void
 }
 
 /**
- * Which log the server holds. An epoch is trusted for as long as a connection lasts. A reconnect may lead to another server, or to one that
- * lost entries, so scripts are refused after it until `open` has returned the epoch.
+ * Knows which log the server holds. An epoch is trusted as long as the connection lasts. A reconnect may lead to another server, or to one
+ * that lost entries, so scripts are refused after a reconnect until `open` has returned the epoch.
  */
 export class Identity {
   readonly #client: RedisClient
@@ -85,7 +85,7 @@ export class Identity {
     this.#client.onConnected(() => void this.#verifyAgain())
   }
 
-  /** Asks the server which log it holds, and repairs a damaged one. A call during a verification joins it. */
+  /** Asks the server which log it holds, and repairs a damaged log. A call during a verification waits for that verification. */
   verify(): Promise<void> {
     this.#verification ??= this.#verify().finally(() => {
       this.#verification = undefined
@@ -100,7 +100,7 @@ export class Identity {
    */
   async run(script: string, ...args: readonly (string | number)[]): Promise<unknown> {
     if (this.#isClosed) throw closedError()
-    await this.#verification?.catch(() => {}) // whoever started it handles its failure
+    await this.#verification?.catch(() => {}) // the caller that started the verification handles its failure
     if (!this.#isVerified) throw unavailableError()
     try {
       return await this.#scripts.run(script, this.#epoch, ...args)
@@ -114,7 +114,7 @@ export class Identity {
   /** Reads the server's durability again: an operator may change it while the server runs. */
   async refreshServer(): Promise<void> {
     const server = await this.#inspect()
-    // Another process of the server is noted when it is verified.
+    // If the server was restarted, the next verification stores its configuration.
     if (server.runId === this.#server.runId) this.#setServer(server)
   }
 

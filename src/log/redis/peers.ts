@@ -3,7 +3,7 @@ import * as lua from './lua/peers.ts'
 import { fieldsOf, type StreamElement } from './rows.ts'
 import type { RunScript } from './scripts.ts'
 
-/** Longest wait for answers. */
+/** Longest wait for answers in ms. */
 const ANSWER_TIMEOUT_MS = 1000
 
 type Send = (command: readonly string[]) => Promise<unknown>
@@ -15,7 +15,7 @@ interface Question {
   onAnswered?(): void
 }
 
-/** The nodes of one hub: each holds a lease that the others see, and all put questions and answers into one stream. */
+/** The nodes of one hub. Each node has a lease that the others see; all nodes write questions and answers into one stream. */
 export class RedisPeers implements Peers {
   readonly #run: RunScript
   readonly #send: Send
@@ -24,7 +24,7 @@ export class RedisPeers implements Peers {
   readonly #questions = new Map<string, Question>()
   #answer: ((question: string) => string) | undefined
 
-  /** @param run,send reject with errors that may be shown to clients */
+  /** @param run,send must reject with errors that may be shown to clients */
   constructor(run: RunScript, send: Send, stream: string) {
     this.#run = run
     this.#send = send
@@ -49,7 +49,7 @@ export class RedisPeers implements Peers {
       if (!isAnswered(asked)) await untilAnswered(asked)
       return [...asked.answers.values()]
     } catch {
-      return [] // nodes that cannot be asked do not answer
+      return [] // without a server there are no answers
     } finally {
       this.#questions.delete(id)
     }
@@ -73,13 +73,13 @@ export class RedisPeers implements Peers {
 
   async close(): Promise<void> {
     for (const { onAnswered } of this.#questions.values()) onAnswered?.()
-    await this.#run(lua.renewLease, this.#name, 0).catch(() => {}) // the lease ends by itself
+    await this.#run(lua.renewLease, this.#name, 0).catch(() => {}) // if this fails, the lease ends by itself
   }
 
   #reply(to: string, id: string, question: string): void {
     if (!this.#answer) return
     const fields = ['k', 'answer', 'to', to, 'from', this.#name, 'id', id, 'text', this.#answer(question)]
-    // A lost answer is one that the asking node does not wait for any longer.
+    // If the answer is lost, the asking node stops waiting after `ANSWER_TIMEOUT_MS`.
     this.#send(['XADD', this.#stream, 'MAXLEN', '~', `${lua.WIRE_LENGTH}`, '*', ...fields]).catch(() => {})
   }
 }

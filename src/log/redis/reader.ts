@@ -14,9 +14,10 @@ import type { RunScript } from './scripts.ts'
 const MAX_SEEK_ROWS = 500
 
 /**
- * Reads from the server. The server looks up named topics; only this node can match patterns, so it fetches the entries of all topics.
+ * Reads from the server. The server looks up named topics. It cannot match patterns, so for those this node fetches the entries of all
+ * topics.
  *
- * @param closing aborted when the log begins to close; failed reads are then not tried again
+ * @param closing aborted when the log begins to close; a failed read is then not repeated
  */
 export function readerOf(query: RunScript, closing: AbortSignal): Pick<Log, 'read' | 'seek' | 'topics'> {
   async function readNamed(after: number, limit: ReadLimit, filter: Filter): Promise<Page> {
@@ -29,7 +30,7 @@ export function readerOf(query: RunScript, closing: AbortSignal): Pick<Log, 'rea
     return withTrimmed(page, { after, head, floor, trimmedTo })
   }
 
-  /** Tries again until the server can be used or the reader has gone. */
+  /** Repeats a read until the server can be used, the reader has gone or the log closes. */
   async function persistently(attempt: () => Promise<Page>, isGone: () => boolean): Promise<Page> {
     for (;;) {
       try {

@@ -13,12 +13,12 @@ import { readerOf } from './reader.ts'
 import { Scripts } from './scripts.ts'
 import { Tail } from './tail.ts'
 
-/** How often this node renews its lease, and reads how the server is configured. */
+/** Time in ms between two renewals of this node's lease. Each renewal also reads how the server is configured. */
 const RENEWAL_MS = 5000
-/** Longest time between two sweeps for entries beyond the retention's age. */
+/** Longest time in ms between two sweeps for entries that are too old. */
 const SWEEP_MS = 60_000
 
-/** The prefix of a hub's keys. The name in braces is their hash tag: it keeps them in one slot of a cluster. */
+/** The prefix of a hub's keys. The name in braces is the hash tag, which keeps the keys in one slot of a cluster. */
 export function keyPrefix(name: string): string {
   return `tidings:{${name}}`
 }
@@ -29,11 +29,12 @@ interface RedisLogOptions extends Partial<LogOptions> {
 }
 
 /**
- * Opens a log that many processes share, the nodes of a hub: in Redis (7 or newer) or Valkey, as one stream with indexes. Each node
- * appends, reads and follows by itself; none holds state that the others need.
+ * Opens a log in Redis (7 or newer) or Valkey that many processes share: the nodes of a hub. The log is one stream with indexes. Each node
+ * appends, reads and follows by itself; no node holds state that the others need.
  *
- * The way of a message: `Commits` appends it with a script and hands it to `Delivery`, which calls this node's followers. The `Tail` of each
- * other node reads it and hands it to that node's `Delivery`. `Identity` refuses scripts until it is known which log the server holds.
+ * A message goes this way: `Commits` appends the message with a script and passes it to `Delivery`, which calls this node's followers. The
+ * `Tail` of each other node reads the message and passes it to that node's `Delivery`. `Identity` refuses scripts until it knows which log
+ * the server holds.
  *
  * @throws AppError `log_unavailable`, `log_unusable` (a newer release wrote the log)
  */
@@ -134,7 +135,7 @@ export async function redisLog(client: RedisClient, options: RedisLogOptions): P
   }
 }
 
-/** Acts periodically until the signal is aborted. */
+/** Calls `act` periodically until the signal is aborted. */
 function every(ms: number, until: AbortSignal, act: () => Promise<void>): void {
   const timer = setInterval(() => void act().catch(() => {}), ms) // the next call may succeed
   until.addEventListener('abort', () => clearInterval(timer))

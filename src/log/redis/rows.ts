@@ -38,7 +38,7 @@ export function tagOfElement([id]: StreamElement): number {
   return Number(id.slice(id.indexOf('-') + 1))
 }
 
-/** An erasure of one entry, or without a seq of all entries of a topic up to `upTo`. */
+/** An erasure of the entry `seq`; or, if `seq` is undefined, of all entries of a topic up to `upTo`. */
 export interface Erasure {
   /** Rises by 1 with each erasure. */
   readonly number: number
@@ -65,13 +65,13 @@ interface Trims {
   /** The seq after which the page begins. */
   readonly after: number
   readonly head: number
-  /** Up to this seq trims are no longer known by topic. */
+  /** Up to this seq nobody knows any more which topics were trimmed. */
   readonly floor: number
   /** The last seq that was trimmed from the topics of the page; 0 for none. */
   readonly trimmedTo: number
 }
 
-/** The page with its `trimmed`, if entries after the asked seq are gone or may be. */
+/** The page, with `trimmed` if entries after the requested seq were trimmed or may have been trimmed. */
 export function withTrimmed(page: Page, { after, head, floor, trimmedTo }: Trims): Page {
   const trimmed = lossAfter(after, trimmedTo, { head, floor })
   return trimmed ? { ...page, trimmed } : page

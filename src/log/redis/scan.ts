@@ -4,12 +4,12 @@ import * as lua from './lua/scan.ts'
 import { entryOfRow, type Row, withTrimmed } from './rows.ts'
 import type { RunScript } from './scripts.ts'
 
-/** Most bytes of entries in one reply, wanted or not. */
+/** Approximate limit of the bytes of entries in one reply, including entries that the filter does not match. */
 const MAX_REPLY_BYTES = 1024 ** 2
-/** Most attempts at a scan during which entries are trimmed. */
+/** Most attempts at a scan. A scan is repeated if entries were trimmed while it ran. */
 const MAX_TRIES = 5
 
-/** Reads a bounded number of entries by seq, whatever their topics: for filters with a pattern, which the server cannot match. */
+/** Reads for a filter with a pattern, which the server cannot match: fetches a limited number of entries of all topics, by seq. */
 export async function scan(
   query: RunScript,
   after: number,
@@ -41,7 +41,7 @@ export async function scan(
   }
 }
 
-/** The last seq that was trimmed from a topic of the filter, with the floor and the number of trims when it was found. */
+/** Finds the last seq that was trimmed from a topic of the filter. Also returns the floor and the number of trims at that time. */
 async function findTrimmed(query: RunScript, after: number, filter: Filter, isGone: () => boolean) {
   const limit = filter.matchBudget
   for (let before = '+inf'; ; ) {
@@ -65,7 +65,7 @@ async function takeLatest(query: RunScript, wanted: Page['entries'], limit: Read
   return skipped ? { ...page, conflated: skipped.seq } : page
 }
 
-/** Takes as many entries as the limit allows, one at least. */
+/** Takes as many entries as the limit allows, but at least one. */
 function take(wanted: Page['entries'], limit: ReadLimit, scannedTo: number): Page {
   let bytes = 0
   for (const [i, entry] of wanted.entries()) {

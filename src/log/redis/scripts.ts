@@ -2,7 +2,7 @@ import type { RedisClient } from './client.ts'
 import { hasCode, unavailableError } from './errors.ts'
 import { pause, RETRY_MS } from './pause.ts'
 
-/** Longest wait for a reply: a publish is answered within 5 s, if only with `outcome_unknown`. */
+/** Longest wait for a reply in ms. It lets a publish be answered within 5 s, with `outcome_unknown` if need be. */
 const REPLY_TIMEOUT_MS = 4000
 
 /** Runs a script with its arguments. */
@@ -13,11 +13,11 @@ export class Scripts {
   readonly #client: RedisClient
   readonly #base: string
   readonly #digests = new Map<string, string>()
-  /** Set by a timeout until the server replies to a PING. Meanwhile scripts are refused at once instead of timing out one by one. */
+  /** Set after a timeout, until the server replies to a PING. Until then scripts are refused at once instead of timing out one by one. */
   #isSilent = false
   #isClosed = false
 
-  /** @param base prefix of all keys; it holds the hash tag */
+  /** @param base prefix of all keys, which contains the hash tag */
   constructor(client: RedisClient, base: string) {
     this.#client = client
     this.#base = base
@@ -64,7 +64,7 @@ export class Scripts {
     await this.#client.close()
   }
 
-  /** Pings until the server replies: a connection that was cut off may recover without an event. */
+  /** Pings until the server replies: a connection that was interrupted may work again without an event. */
   async #awaitReply(): Promise<void> {
     this.#isSilent = true
     while (this.#isSilent && !this.#isClosed) {

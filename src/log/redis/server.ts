@@ -2,19 +2,19 @@ import type { Durability } from '../log.ts'
 
 /** What a server reports about itself. */
 export interface ServerInfo {
-  /** Names the server's process: another one means a restart, or another server in its place. */
+  /** Names the server's process. A different id means that the server was restarted or replaced by another. */
   readonly runId: string
   readonly durability: Durability
-  /** Whether a restart keeps everything that was acknowledged. Evicted keys do not count: the scripts notice those. */
+  /** Whether a restart keeps everything that was acknowledged. Evictions do not count: scripts notice evicted keys. */
   readonly isSynced: boolean
-  /** The `maxmemory-policy` if it allows eviction; missing if it does not, or is not reported. */
+  /** The `maxmemory-policy` if it allows eviction; undefined if it does not, or if the server does not report it. */
   readonly evictionPolicy: string | undefined
 }
 
 type Send = (command: readonly string[]) => Promise<unknown>
 
 /**
- * Reads from the server's configuration what a reply of it proves, and never more
+ * Reads from the server's configuration what a reply of the server proves, and never claims more
  * (https://redis.io/docs/latest/operate/oss_and_stack/management/persistence/):
  *
  * - `disk`: an append-only file that is synced for every write, also while it is rewritten
@@ -37,11 +37,11 @@ export async function inspectServer(send: Send): Promise<ServerInfo> {
   }
 }
 
-/** What the server's persistence alone proves, whatever it may evict. */
+/** What the server's persistence proves, without regard to evictions. */
 async function persistenceOf(field: (name: string) => string, send: Send): Promise<Durability> {
   if (field('aof_enabled') !== '1' || field('aof_last_write_status') === 'err') return 'memory'
   const settingOf = async (name: string) => {
-    const reply = await send(['CONFIG', 'GET', name]).catch(() => []) // a user without this permission learns nothing
+    const reply = await send(['CONFIG', 'GET', name]).catch(() => []) // the user may lack this permission
     return Array.isArray(reply) ? reply[1] : undefined
   }
   const appendfsync = await settingOf('appendfsync')

@@ -5,13 +5,13 @@ import { pause, RETRY_MS } from './pause.ts'
 import type { RedisPeers } from './peers.ts'
 import { entryOfElement, erasureOfElement, type StreamElement, tagOfElement } from './rows.ts'
 
-/** How long one XREAD blocks. An emptied log wakes no reader, so the tail also probes the log regularly. */
+/** How long one XREAD blocks, in ms. XREAD does not return when the log is emptied, so the tail also probes the log regularly. */
 const BLOCK_MS = 1000
-/** Least time between two probes. */
+/** Least time between two probes, in ms. */
 const PROBE_MS = BLOCK_MS / 2
 /** Most elements of each stream in one reply. */
 const COUNT = '256'
-/** Time between two looks at whether the log is verified. */
+/** How often the tail looks whether the log is verified, in ms. */
 const VERIFICATION_POLL_MS = 20
 /** The greatest second part that a stream id can have. */
 const MAX_TAG = '18446744073709551615'
@@ -41,7 +41,7 @@ export class Tail {
     this.#streams = { log: `${base}:log`, erased: `${base}:erased`, wire: `${base}:wire` }
   }
 
-  /** The error of the last attempt to read, missing if it succeeded. */
+  /** The error of the last attempt to read; undefined if the attempt succeeded. */
   get error(): unknown {
     return this.#error
   }
@@ -57,7 +57,7 @@ export class Tail {
     const { client, identity, probe } = this.#parts
     let probedAt = performance.now()
     while (!this.#closing.aborted) {
-      // An unverified server may hold another log, whose entries must not be delivered as this one's.
+      // An unverified server may hold another log, whose entries must not be delivered as entries of this log.
       if (!identity.isVerified || !client.isConnected) {
         await pause(VERIFICATION_POLL_MS)
         continue
@@ -69,7 +69,7 @@ export class Tail {
         await this.#receive(reply, tag)
         if (performance.now() - probedAt > PROBE_MS) {
           probedAt = performance.now()
-          await probe().catch(() => {}) // check() reports failures
+          await probe().catch(() => {}) // `Health.check` reports failures
         }
         this.#error = undefined
       } catch (error) {
@@ -91,7 +91,7 @@ export class Tail {
     const [entries = [], erased = [], wire = []] = Object.values(this.#streams).map((stream) => reply.get(stream))
     this.#wireId = wire.at(-1)?.[0] ?? this.#wireId
     peers.receive(wire)
-    // Entries of another tag belong to a log that replaced this one.
+    // Entries with another tag belong to a log that has replaced this log.
     if (entries.some((element) => tagOfElement(element) !== tag)) return identity.verify()
     this.#erasedId = erased.at(-1)?.[0] ?? this.#erasedId
     delivery.acceptTail(entries.map(entryOfElement), erased.map(erasureOfElement))

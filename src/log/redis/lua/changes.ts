@@ -1,11 +1,11 @@
 /** Most rows of emptied topics that one script folds into the floor. */
 const MAX_FOLDED = 1000
-/** About how many erasures `:erased` holds. A node that missed more starts again. */
+/** About how many erasures `:erased` holds. A node that has missed more calls `restarted`. */
 const ERASED_LENGTH = 1000
 
 /**
- * Lua for the scripts that add or remove entries. They change the rows of topics and the fields of `:meta` in memory; `saveChanges` writes
- * them at the end.
+ * Lua for the scripts that add or remove entries. These scripts change the rows of topics and the fields of `:meta` in memory; at the end
+ * `saveChanges` writes the rows and fields.
  */
 export const changes = `
 -- The names of the topics whose rows may have changed, in the order of their first change.
@@ -25,7 +25,7 @@ local function remove(entry)
   row.count, row.bytes = row.count - 1, row.bytes - entry.w
   meta.count, meta.bytes = meta.count - 1, meta.bytes - entry.w
 end
--- Removes an entry, and remembers the last seq that its topic lost in this way.
+-- Removes an entry, and records its seq as the last trimmed seq of its topic.
 local function trim(entry)
   remove(entry)
   local row = changedRow(entry.t)
@@ -56,7 +56,7 @@ local function saveRow(name, row)
     end
   end
 end
--- Forgets the emptied topics that were trimmed longest ago, and raises the floor to where they were trimmed.
+-- Forgets the surplus of emptied topics, those with the lowest last trimmed seqs first, and raises the floor to these seqs.
 local function foldEmptied(trimmedCount)
   local surplus = math.min(meta.emptied - trimmedCount, ${MAX_FOLDED})
   if surplus <= 0 then return end

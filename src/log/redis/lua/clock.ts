@@ -1,20 +1,21 @@
 /**
- * Largest step back of the clock, in ms, that entries wait out: they carry the newest entry's time until the clock has caught up. After a
- * larger step they carry the clock's time.
+ * Largest step back of the clock, in ms, that entries wait out: they get the newest entry's time until the clock has caught up. After a
+ * larger step they get the clock's time.
  */
 export const MAX_CLOCK_STEP_BACK_MS = 10_000
-/** Most steps that are remembered; the oldest is forgotten first. */
+/** Most steps that are remembered. The oldest step is forgotten first. */
 const MAX_STEPS = 100
 
 /**
- * Lua for a server's clock that was ahead and is set back. A step holds the first seq that was appended after that, and its time; steps
- * rise in both. An entry before a step was appended before the step's time, whatever its own time is. The lesser of the two is its
- * effective time, by which it ages and is searched, and which never falls as seq rises.
+ * Lua for a server's clock that was ahead and is set back. A step holds the first seq that was appended after the clock was set back, and
+ * the time of that entry; both rise from step to step. An entry before a step was appended before the step's time, even if its own time is
+ * later. The lesser of the two times is the entry's effective time, which decides its age and is used in searches. Effective times never
+ * fall as seqs rise.
  */
 export const clock = `
 local function effectiveTime(seq, time)
   for _, step in ipairs(meta.steps) do
-    if seq < step.seq then return math.min(time, step.time) end -- the first step after it has the least time of those after it
+    if seq < step.seq then return math.min(time, step.time) end -- of all steps after the entry, the first has the lowest time
   end
   return time
 end
@@ -31,7 +32,7 @@ local function addStep(seq, time)
   while #steps > ${MAX_STEPS} do table.remove(steps, 1) end
   saveSteps()
 end
--- Drops steps before the oldest entry and the oldest idempotency key: nothing older has a time to correct.
+-- Drops the steps up to the oldest entry and the oldest idempotency key: no time that they correct is left.
 local function dropOldSteps()
   if #meta.steps == 0 then return end
   local entry, key = entriesBetween('-', '+', 1)[1], call('ZRANGE', KEYS_BY_SEQ, 0, 0, 'WITHSCORES')

@@ -2,7 +2,7 @@ import { changes } from './changes.ts'
 import { MAX_CLOCK_STEP_BACK_MS } from './clock.ts'
 import { prelude } from './prelude.ts'
 
-/** Lua that decides what becomes of a batch, and appends it. */
+/** Lua that gives a batch its receipts or refuses it, and that appends its messages. */
 const appending = `
 local clock = now()
 local isSetBack = meta.time - clock > ${MAX_CLOCK_STEP_BACK_MS}
@@ -16,7 +16,7 @@ local function forgetKey(field)
   call('ZREM', KEYS_BY_SEQ, field)
   meta.keys = meta.keys - 1
 end
--- The message that was appended with this key, nil if there is none.
+-- The message that was appended with this key; nil if the key is unknown.
 local function knownMessage(field)
   local text = call('HGET', KEY, field)
   if not text then return nil end
@@ -27,7 +27,7 @@ local function knownMessage(field)
   return nil
 end
 
--- Gives each message of a batch its receipt; or returns nil, a code and the number of the message that is refused.
+-- Returns a receipt for each message of a batch; or nil, a code and the number of the message that is refused.
 local function receiptsFor(batch)
   local receipts, newKeys, closes, head = {}, {}, {}, meta.head
   for i, m in ipairs(batch) do
@@ -75,11 +75,11 @@ end
 const trimming = `
 local retention = options.retention
 local function exceeds(counts, count, bytes) return (count and counts.count > count) or (bytes and counts.bytes > bytes) end
--- Whether an entry is the newest of a $ topic, which is kept: it is state of the hub.
+-- Whether an entry is the newest of a $ topic. Such an entry is state of the hub and is never trimmed.
 local function isState(entry)
   if not isInternal(entry.t) then return false end
   local newest = newestSeq(entry.t)
-  return newest == entry.seq or newest == 0 -- 0: the topic's seqs are gone, which is noticed when the topic is next looked at
+  return newest == entry.seq or newest == 0 -- 0: the topic's seqs are missing; the next check of the topic notices that
 end
 
 local function trimTopic(name, maxLooks)
@@ -99,7 +99,7 @@ local function trimTopic(name, maxLooks)
   end
 end
 
--- Returns whether it stopped because it had looked at enough entries.
+-- Returns true if it stopped after maxLooks entries: there may be more to trim.
 local function trimLog(maxLooks)
   local oldestTime = retention.ageMs and clock - retention.ageMs
   local left = maxLooks
@@ -128,19 +128,19 @@ local function trimKeys(maxLooks)
 end
 `
 
-/** Most marks of one age: the age of a close is known to a hundredth of it. */
+/** How many marks are made in the time `closedAgeMs`. The age of a close is known to a hundredth of it. */
 const MARKS_PER_AGE = 100
 
 /** Lua that forgets closed topics without entries that are too old or too many. */
 const forgetting = `
--- The heads at times of the past, with one for now if it is due.
+-- The heads at past times. Adds a mark for now if isDue.
 local function marksOf(isDue)
   local marks = {}
   for seq, time in string.gmatch(call('HGET', META, 'marks') or '', '(%d+):(%d+)') do
     marks[#marks + 1] = { seq = tonumber(seq), time = tonumber(time) }
   end
   if not isDue then return marks end
-  -- Marks of a clock that was ahead and was set back go, and those that are too old, except the newest of them.
+  -- Drops marks with a future time, which a clock that was ahead has left; and marks that are too old, except the newest of these.
   while #marks > 0 and marks[#marks].time >= clock do table.remove(marks) end
   while #marks > 1 and marks[2].time <= clock - options.closedAgeMs do table.remove(marks, 1) end
   marks[#marks + 1] = { seq = meta.head, time = clock }
@@ -151,7 +151,8 @@ local function marksOf(isDue)
   return marks
 end
 
--- Returns whether it stopped because it had forgotten enough. Keeps the topic that was closed last: of a log with entries some topic is known.
+-- Returns true if it stopped after limit topics: there may be more to forget. Never forgets the topic that was closed last, because
+-- isDamaged takes a log without topics for damaged.
 local function forgetClosed(limit, isSweep)
   local isMarkDue = meta.marked == 0 or clock < meta.marked or clock - meta.marked >= options.closedAgeMs / ${MARKS_PER_AGE}
   local kept = call('ZCARD', CLOSED)
@@ -180,19 +181,19 @@ end
 /**
  * `commit epoch options batches trim-step delivered-to trim-from`
  *
- * Appends batches, each whole or not at all, and trims what exceeds the retention. It trims if it appended anything, or has no batches: then
- * it is a step of a sweep.
+ * Appends batches, each whole or not at all. Trims what exceeds the retention if it appended anything, or if there are no batches: the call
+ * is then a step of a sweep.
  *
  * - `options`: retention, keyAgeMs, keyCount, trimmedCount, closedAgeMs and closedCount, as JSON
- * - `batches`: lists of messages as JSON, each with `t` (topic), `w` (weight), and where it has them `d`, `e`, `r`, `c` as in `:log`,
+ * - `batches`: lists of messages as JSON. A message has `t` (topic), `w` (weight), and optionally `d`, `e`, `r`, `c` as in `:log`,
  *   `k` (key) and `h` (hash of its payload)
- * - `trim-step`: how many entries trimming looks at, beyond twice those appended
+ * - `trim-step`: how many entries trimming looks at, in addition to twice the appended ones
  * - `delivered-to`: the newest seq that was delivered to the caller
- * - `trim-from`: the oldest seq that trimming looks at; all before it are state of the hub, which is kept
+ * - `trim-from`: the oldest seq that trimming looks at; all entries before this seq are state of the hub, which is never trimmed
  *
- * Reply: `[more, outcomes, trim-from]`. `more` is 1 if there may be more to trim. An outcome is a list of `[seq, time, is-duplicate]`, or
- * `[code, number]` with `key_conflict` or `topic_closed` and the number of the message that is refused, from 1. The `trim-from` is that of
- * the next commit. Errors: `LOST`, `REWOUND`.
+ * Reply: `[more, outcomes, trim-from]`. `more` is 1 if there may be more to trim or forget. An outcome is a list of
+ * `[seq, time, is-duplicate]`, or `[code, number]` with `key_conflict` or `topic_closed` and the number of the message that is refused,
+ * from 1. Pass `trim-from` to the next commit. Errors: `LOST`, `REWOUND`.
  */
 export const commit = `${prelude}${changes}
 local options, batches, trimStep = cjson.decode(ARGV[2]), cjson.decode(ARGV[3]), tonumber(ARGV[4])

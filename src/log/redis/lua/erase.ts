@@ -6,7 +6,7 @@ import { prelude } from './prelude.ts'
  *
  * Erases one entry. If the entry closed its topic, the close stays, without data.
  *
- * Reply: how many erasures there were, this one included; 0 if the topic has no such entry. Error: `LOST`.
+ * Reply: the number of erasures so far, including this one; 0 if the topic has no such entry. Error: `LOST`.
  */
 export const eraseEntry = `${prelude}${changes}
 local name, seq = ARGV[2], tonumber(ARGV[3])
@@ -29,9 +29,10 @@ return meta.erasures
 /**
  * `forget-topic epoch topic up-to step trimmed-count`
  *
- * Erases at most `step` entries of a topic up to a seq. When none is left, the topic is no longer closed if its close was among them.
+ * Erases at most `step` entries of a topic up to a seq. Once none of these entries is left, a close up to that seq is removed too.
  *
- * Reply: `[count, more, erasures]`: how many entries were erased now, 1 if more are left, how many erasures there were. Error: `LOST`.
+ * Reply: `[count, more, erasures]`: how many entries this call erased; 1 if there may be more to erase; the number of erasures so far.
+ * Error: `LOST`.
  */
 export const forgetTopic = `${prelude}${changes}
 local name, upTo, step = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -1,25 +1,30 @@
 import { prelude } from './prelude.ts'
 import { repair } from './repair.ts'
 
-/** Most processes of the server that are remembered. A node that reconnects after more of them cannot tell whether entries were lost. */
+/** How many processes of the server are remembered. For a node that reconnects after more restarts, entries count as lost. */
 const MAX_RUNS = 20
 
 /**
  * `open known-epoch known-run delivered-to fresh-epoch fresh-tag run is-synced new-epoch-text`
  *
- * Opens the log, or verifies it after a reconnect; repairs it if it is damaged. The log gets the fresh epoch and tag if it is new or
- * damaged, if it lost entries that were delivered to the caller, if the server was restarted and may have lost entries, or if the operator
- * asks for it.
+ * Opens the log, or verifies the log after a reconnect; repairs it if it is damaged. The log gets the fresh epoch and tag if:
+ *
+ * - it is new or damaged
+ * - it lost entries that were delivered to the caller
+ * - the server was restarted and may have lost entries
+ * - the operator asks for a new epoch
+ *
+ * Arguments:
  *
  * - `known-epoch`, `known-run`, `delivered-to`: the epoch, the server's process and the newest delivered seq that the caller knows; empty,
  *   empty and 0 for a node that starts
  * - `run`: the server's process now
  * - `is-synced`: 1 if a restart of the server keeps everything that was acknowledged
- * - `new-epoch-text`: the operator's text that asks for a new epoch, empty for none. It counts only when a node starts: two nodes with
- *   different texts would take turns if it counted after each reconnect
+ * - `new-epoch-text`: the operator's text that asks for a new epoch, empty for none. It counts only when a node starts: otherwise two
+ *   nodes with different texts would each begin a new epoch at every reconnect
  *
- * `:meta` remembers the head that each process of the server began with. Entries are lost if more than that had been delivered to the
- * caller before.
+ * `:meta` remembers the head that each process of the server began with. Entries are lost if a later process than the caller's began with a
+ * head before `delivered-to`.
  *
  * Reply: `[epoch, tag, head, last-erased-id, erasures, last-wire-id]`. Error: `VERSION`.
  */
@@ -42,7 +47,7 @@ if epoch and not isSameRun and isSynced then
   call('HSET', META, 'runs', runs)
 end
 
--- Whether entries that were delivered to the caller are gone from the log of the epoch that it knows.
+-- Whether the log has lost entries that were delivered to the caller. Only for a log of the epoch that the caller knows.
 local function isRewound()
   if meta.head < deliveredTo then return true end
   if knownRun == run then return false end

@@ -2,16 +2,16 @@ import { prelude } from './prelude.ts'
 
 /** How long a lease lasts, in ms. A node without one is not asked, and its readers are not counted. */
 export const LEASE_MS = 15_000
-/** About how many questions and answers `:wire` holds: each is answered within a second or never. */
+/** About how many questions and answers `:wire` holds. Few are enough, because a question is answered within a second or never. */
 export const WIRE_LENGTH = 100
-/** Longest debt of a bucket, in ms. The clock was ahead when a longer one was written. */
+/** Longest debt of a bucket, in ms. A longer debt was written while the clock was ahead, and is ignored. */
 const MAX_DEBT_MS = 3_600_000
 
 /**
  * `renew-lease node ms`
  *
- * Tells the other nodes that a node is alive for so long; 0 ms ends its lease. Removes the leases that have ended, and those that end later
- * than any can: the clock was ahead when they were given, and their nodes renew them.
+ * Tells the other nodes that a node is alive for the next `ms`; 0 ends its lease. Removes the leases that have ended, and those that end
+ * implausibly late: these were written while the clock was ahead, and their nodes renew them.
  *
  * Reply: 1.
  */
@@ -26,9 +26,9 @@ return 1
 /**
  * `ask node id question`
  *
- * Puts a question of a node to all others, who answer with its id in the same stream.
+ * Asks all other nodes a question. They answer in the same stream, with the id of the question.
  *
- * Reply: the names of the others.
+ * Reply: the names of the other nodes.
  */
 export const ask = `${prelude}
 local node, id, question = ARGV[1], ARGV[2], ARGV[3]
@@ -48,15 +48,16 @@ return others
 /**
  * `take bucket count per-second`
  *
- * Takes tokens out of a bucket that all nodes share. It holds those of one second, and goes into debt as long as it holds one.
+ * Takes tokens out of a bucket that all nodes share. A full bucket holds the tokens of one second. A call that finds at least one token may
+ * take more than the bucket holds, and puts it into debt.
  *
- * Reply: 0, or how many ms to wait until the bucket holds a token; then nothing was taken.
+ * Reply: 0; or, if nothing was taken, how many ms to wait until the bucket holds a token.
  */
 export const take = `${prelude}
 local name, count, perSecond, clock = base .. ':rate:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), now()
 local fullAt = math.max(clock, tonumber(call('GET', name) or 0))
 if fullAt - clock > ${MAX_DEBT_MS} then fullAt = clock end
--- In thousandths of a token; one may be missing because times are whole milliseconds.
+-- In thousandths of a token. 999 count as a whole token, because times are rounded to milliseconds.
 local held = (1000 - (fullAt - clock)) * perSecond
 if held < 999 then return math.ceil((1000 - held) / perSecond) end
 fullAt = fullAt + math.ceil(count * 1000 / perSecond)

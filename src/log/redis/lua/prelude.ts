@@ -5,39 +5,38 @@ import { damage } from './damage.ts'
  * What all scripts share. Redis runs one script at a time, all or nothing
  * (https://redis.io/docs/latest/develop/programmability/eval-intro/).
  *
- * Each script is documented as a command: its name, its arguments in order, and its reply. `KEYS[1]` is the prefix of the hub's keys. An
- * argument `epoch` is the one that the caller knows. The errors are:
+ * Each script is documented as a command: its name, its arguments in order, and its reply. `KEYS[1]` is the prefix of the hub's keys. The
+ * argument `epoch` is the epoch that the caller knows. The errors are:
  *
  * - `LOST`: the log has another epoch, or lacks a key (`damage.ts`). The caller has to run `open`, which repairs a damaged log under a new
  *   epoch (`repair.ts`)
- * - `REWOUND`: the log ends before entries that were delivered to the caller, who has to run `open`
+ * - `REWOUND`: the log ends before entries that were delivered to the caller. The caller has to run `open`
  * - `VERSION`: a newer release wrote the log
  *
  * The keys of a hub share one hash tag, so that a cluster keeps them in one slot:
  *
- * - `:log` stream: an entry `<seq>-<tag>` with `m` (time), `w` (weight), `t` (topic), and `d` (data), `e` (event), `r` (retry), `c` (close)
- *   where it has them
+ * - `:log` stream: an entry `<seq>-<tag>` with `m` (time), `w` (weight), `t` (topic), and optionally `d` (data), `e` (event), `r` (retry),
+ *   `c` (close)
  * - `:of:<topic>` sorted set: the seqs of the topic's entries
  * - `:topics` hash: `count bytes trimmed closed` of each topic: its entries, their bytes, its last trimmed seq, the seq of its close
  * - `:names` sorted set: the topics that have entries or are closed, in the order of their names
  * - `:trimmed` sorted set: the topics that something was trimmed from, by their last trimmed seq
- * - `:emptied` sorted set: those of them that have no entries and are not closed, by their last trimmed seq
+ * - `:emptied` sorted set: the topics that have no entries and are not closed, by their last trimmed seq, 0 for none
  * - `:closed` sorted set: the closed topics that have no entries, by the seq of their close. Nodes of the previous release do not keep it:
- *   probes add what they leave out (`probe.ts`), and `forgetClosed` passes over what they leave in
+ *   probes add the topics that these nodes leave out (`probe.ts`), and `forgetClosed` removes those that they leave in
  * - `:key` hash: `hash seq time` of each idempotency key, in a field `<topic>\n<key>`; `:keys` sorted set: these fields by seq
  * - `:blank` sorted set: `seq time topic` of each close whose entry was erased
  * - `:erased` stream: erasures, with `n` (number), `t` (topic), `s` (seq, or empty for a whole topic), `u` (the seq up to which)
- * - `:nodes` sorted set: nodes by when their lease ends; `:wire` stream: what they ask and answer
- * - `:rate:<bucket>` string: when the bucket is full again
- * - `:meta` hash, numbers: `head`; `time` of the newest entry; `tag` of the epoch; `count` and `bytes` of the entries; `keys` and
- *   `emptied`, how many there are; `trims` and `erasures`, how many there were; `floor`, the seq up to which trims are no longer known by
- *   topic; `checks`, a counter that probes write;
- *   `marked`, the time of the last mark
+ * - `:nodes` sorted set: the nodes, by the end of their lease; `:wire` stream: questions and answers of nodes
+ * - `:rate:<bucket>` string: the time at which the bucket is full again
+ * - `:meta` hash, numbers: `head`; `time` of the newest entry; `tag` of the epoch; `count` and `bytes` of the entries; the numbers of
+ *   `keys` and `emptied` topics; the numbers of `trims` and `erasures` so far; `floor`, the seq up to which nobody knows any more which
+ *   topics were trimmed; `checks`, a counter that probes write; `marked`, the time of the last mark
  * - `:meta` hash, others: `version`; `epoch`; `runs`, the server's processes, each with its first head; `steps`, see `clock.ts`; `marks`,
- *   `seq:time` of the head at times of the past, by which closed topics grow old; `renewed`,
- *   the last text that asked for a new epoch; `damaged`, a topic whose seqs are gone
+ *   `seq:time` of the heads at past times, which tell the age of a close; `renewed`, the last text that asked for a new epoch; `damaged`,
+ *   a topic whose seqs are missing
  *
- * During an upgrade nodes of the previous release write the same log. They leave fields of `:meta` alone that they do not know.
+ * During an upgrade nodes of the previous release write the same log. They do not change fields of `:meta` that they do not know.
  */
 export const prelude = `
 local base = KEYS[1]
@@ -77,7 +76,7 @@ local function saveMeta()
   call('HSET', META, unpack(values))
 end
 
--- The rows of topics that this script has read. A row's field stored is its text in :topics, nil if it has none.
+-- The rows of topics that this script has read. row.stored is the text of the row in :topics, nil if there is none.
 local topicRows = {}
 local function topicRow(name)
   if topicRows[name] then return topicRows[name] end
@@ -104,7 +103,7 @@ local function fieldsOf(element)
   for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
   return fields
 end
--- An entry has seq, and as in :log m (time), w (weight), t (topic), d (data), e (event), r (retry), c (close).
+-- An entry has id, seq, and the fields of :log: m (time), w (weight), t (topic), d (data), e (event), r (retry), c (close).
 local function entryOf(element)
   local entry = fieldsOf(element)
   entry.seq, entry.m, entry.w = tonumber(string.match(entry.id, '^%d+')), tonumber(entry.m), tonumber(entry.w)
@@ -120,7 +119,7 @@ local function entryAt(seq)
   local member = call('ZRANGEBYSCORE', ERASED_CLOSES, int(seq), int(seq))[1]
   return member and erasedCloseOf(member)
 end
--- Entries from one seq to another, oldest first, closes among them whose entry was erased.
+-- Entries from one seq to another, oldest first, including closes whose entry was erased.
 local function entriesBetween(from, to, limit)
   local entries = {}
   for i, element in ipairs(call('XRANGE', LOG, from, to, 'COUNT', limit)) do entries[i] = entryOf(element) end

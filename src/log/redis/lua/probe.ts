@@ -1,18 +1,19 @@
 import { prelude } from './prelude.ts'
 
-/** Topics that one probe looks at. */
+/** How many topics one probe looks at. */
 const TOPICS = 100
 
 /**
  * `probe epoch delivered-to after-topic`
  *
- * Finds out whether a commit would succeed. Only a write tells, so it counts itself in `:meta`. It also looks whether the seqs of the next
- * topics in the order of their names are whole, and adds to `:closed` those of them that nodes of the previous release left out.
+ * Finds out whether a commit would succeed. Only a write tells, so each probe raises the counter `checks` in `:meta`. Also checks, for the
+ * next topics in the order of their names, that no seqs are missing, and adds to `:closed` those that nodes of the previous release left
+ * out.
  *
  * - `delivered-to`: the newest seq that was delivered to the caller
  * - `after-topic`: the topic that the last probe ended with, empty to begin
  *
- * Reply: the topic that it ended with, empty if that was the last one. Errors: `LOST`, `REWOUND`.
+ * Reply: the topic that this probe ended with, empty if there are no further topics. Errors: `LOST`, `REWOUND`.
  */
 export const probe = `${prelude}
 local deliveredTo, afterTopic = tonumber(ARGV[2]), ARGV[3]

@@ -1,13 +1,13 @@
 import { prelude } from './prelude.ts'
 
-/** Lua that finds the last trimmed seq of topics, and the seqs that make up a topic's value. */
+/** Lua that finds the last trimmed seq of topics, and the seqs of the entries with a topic's current value. */
 export const topicSeqs = `
 local function lastTrimmed(names)
   local seq = 0
   for _, name in ipairs(names) do seq = math.max(seq, topicRow(name).trimmed) end
   return seq
 end
--- The newest seq of a topic. If that closes the topic without data, the seq before it, which has the topic's value, comes first.
+-- The newest seq of a topic. If its entry closes the topic without data, the seq of the entry before comes first: it has the value.
 local function latestSeqsOf(name)
   local newest = newestSeq(name)
   if newest == 0 then return {} end
@@ -20,19 +20,19 @@ end
 /**
  * `read epoch after count bytes latest names`
  *
- * Reads entries of topics after a seq, oldest first: at most `count`, and no more than `bytes` of them after the first one.
+ * Reads entries of topics after a seq, oldest first: at most `count`, and at most `bytes` of them, or one larger entry.
  *
  * - `latest`: 1 for the newest entry of each topic alone
  * - `names`: the topics, as JSON
  *
  * Reply: `[head, floor, scanned-to, conflated, rows, trimmed-to]`. The rows are complete up to `scanned-to`. `conflated` is the last seq
- * that was skipped for a newer one, and `trimmed-to` the last one that was trimmed from these topics; 0 for none. Error: `LOST`.
+ * that was skipped for a newer entry, and `trimmed-to` the last seq that was trimmed from these topics; 0 for none. Error: `LOST`.
  */
 export const read = `${prelude}${topicSeqs}
 local after, maxCount, maxBytes, isLatest = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
 local names = cjson.decode(ARGV[6])
 if isLost() or isAnyDamaged(names) then return LOST end
--- Up to completeTo, seqs holds all that the topics have.
+-- Up to completeTo, seqs holds all seqs of the topics.
 local seqs, conflated, completeTo = {}, 0, meta.head
 local pageSize = math.min(maxCount + 1, math.max(8, math.ceil(2 * maxCount / #names)))
 for _, name in ipairs(names) do

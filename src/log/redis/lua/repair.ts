@@ -1,14 +1,16 @@
 /**
- * Lua that makes a damaged log consistent again, for a new epoch. It keeps the entries, closes, last trimmed seqs and idempotency keys that
- * are left, and derives everything else from them. Nothing exact is known below the head any more, so the head becomes the floor.
+ * Lua that makes a damaged log consistent again, for a new epoch. The repair keeps the entries, closes, last trimmed seqs and idempotency
+ * keys that are left, and derives everything else from these. Below the head nobody knows exactly what is lost, so the head becomes the
+ * floor.
  *
  * The repair is one script, during which the server answers nobody. It looks at all topics (0.1 s for 10,000), and at all entries only if
- * seqs of a topic (4 s for 1,000,000) or rows of topics (10 s) are gone. A client that times out meanwhile asks again, and finds it done.
+ * seqs of a topic (4 s for 1,000,000) or rows of topics (10 s) are missing. A node whose request times out meanwhile repeats the request,
+ * and finds the log repaired.
  */
 export const repair = `
 local function repair()
-  -- Each topic as it will be, and newest and closing: the seqs of its newest entry and of its close that are left.
-  -- A topic that is counted again has a field before: its newest seq until now.
+  -- found: the new row of each topic. Of a topic that is counted again, newest and closing are the seqs of the newest entry and the last
+  -- close that are left, and before is the newest seq before the repair.
   local found, head = {}, meta.head
   local function topicOf(name)
     found[name] = found[name] or { count = 0, bytes = 0, trimmed = 0, closed = 0, newest = 0, closing = 0 }
@@ -38,7 +40,7 @@ local function repair()
   each('ZSCAN', EMPTIED, raiseTrimmed)
   each('ZSCAN', NAMES, topicOf)
 
-  -- If the rows count as many entries as there are, only topics are counted again that have another number of seqs than their row says.
+  -- If the rows count all entries of the log, only those topics are counted again whose number of seqs differs from their row.
   local areRowsRight, mustScan = call('XLEN', LOG) + call('ZCARD', ERASED_CLOSES) == meta.count, false
   local function countAgain(name, topic)
     meta.count, meta.bytes = meta.count - topic.count, meta.bytes - topic.bytes
@@ -81,7 +83,7 @@ local function repair()
   for name, topic in pairs(found) do
     if topic.before then
       if topic.before > topic.newest then raiseTrimmed(name, topic.before) end
-      -- The entry that closed the topic is gone too.
+      -- The entry that closed the topic is missing.
       if topic.closed > topic.closing then raiseTrimmed(name, topic.closed) end
       head = math.max(head, topic.newest)
     end
@@ -101,7 +103,7 @@ local function repair()
   topicRows = {}
   if call('EXISTS', TRIMMED) == 0 then meta.trims = 0 end
 
-  -- A key without its record is of no use; a record without its place in the order of keys tells that place.
+  -- An idempotency key without its record is dropped; a record whose key is missing in the order by seq holds the seq to add it.
   if call('HLEN', KEY) ~= call('ZCARD', KEYS_BY_SEQ) then
     call('DEL', KEYS_BY_SEQ)
     each('HSCAN', KEY, function(field, text)
@@ -113,7 +115,7 @@ local function repair()
 
   local last = call('XREVRANGE', ERASED, '+', '-', 'COUNT', 1)[1]
   meta.erasures = last and math.max(meta.erasures, tonumber(fieldsOf(last).n)) or 0
-  -- A stream takes only ids above all that it ever had.
+  -- A stream accepts only ids that are greater than all ids that it ever had.
   if call('EXISTS', LOG) == 1 then
     local info = call('XINFO', 'STREAM', LOG)
     for i = 1, #info, 2 do
@@ -121,7 +123,7 @@ local function repair()
     end
   end
   meta.head, meta.floor = head, head
-  -- The clock steps were lost with :meta. This one says that nothing of what is left is from the future.
+  -- The clock steps were lost with :meta. This new step says that no entry or key that is left is from the future.
   if not meta.epoch and meta.count + meta.keys > 0 then
     meta.time = now()
     addStep(head + 1, meta.time)

@@ -9,8 +9,8 @@ import { topicSeqs } from './read.ts'
  * - `names`: the topics that the caller's filter names, as JSON
  *
  * Reply: `[head, floor, scanned-to, rows, trimmed-to, trimmed-topics, trims]`. The rows are complete up to `scanned-to`. `trimmed-to` is
- * the last seq that was trimmed from the named topics, 0 for none. `trimmed-topics` counts all topics that something after `after` was
- * trimmed from, and `trims` all trims since the log began. Error: `LOST`.
+ * the last seq that was trimmed from the named topics, 0 for none. `trimmed-topics` is the number of topics that lost an entry after
+ * `after` by trimming, and `trims` is the number of trims since the log began. Error: `LOST`.
  */
 export const scan = `${prelude}${topicSeqs}
 local after, left, bytesLeft = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -37,8 +37,8 @@ return { meta.head, meta.floor, scannedTo, rows, lastTrimmed(names), trimmedTopi
 /**
  * `latest-seqs epoch names`
  *
- * Reply: for each topic its newest seq. If that closes the topic without data, the seq before it, which has the topic's value, comes first.
- * Error: `LOST`.
+ * Reply: for each topic a list with its newest seq. If that entry closes the topic without data, the seq of the entry before, which has the
+ * topic's value, comes first. Error: `LOST`.
  */
 export const latestSeqs = `${prelude}${topicSeqs}
 local names, all = cjson.decode(ARGV[2]), {}
@@ -50,9 +50,9 @@ return all
 /**
  * `trimmed-after epoch after before limit`
  *
- * Finds topics that were trimmed after a seq, the last trimmed first.
+ * Finds the topics whose last trimmed seq is after a seq, the highest first.
  *
- * - `before`: the last trimmed seq that counts, `(<seq>` for the one before it, or `+inf`
+ * - `before`: the upper bound of the last trimmed seqs: `<seq>`, `(<seq>` to exclude that seq, or `+inf`
  *
  * Reply: `[trims, floor, names and seqs]`. Error: `LOST`.
  */

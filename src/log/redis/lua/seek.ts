@@ -1,17 +1,17 @@
 import { prelude } from './prelude.ts'
 
-/** Most bytes of entries that one search over all topics reads. */
+/** Approximate limit of the bytes of entries that one call of `before` reads if it names no topics. */
 const MAX_BYTES = 1024 ** 2
 
 /**
  * `before epoch seq limit names`
  *
- * Lists rows before a seq, newest first. `limit` is a hint: named topics may give more rows, a bound on bytes fewer.
+ * Lists rows before a seq, newest first. `limit` is a hint: there may be more rows for named topics, and fewer because of `MAX_BYTES`.
  *
- * - `names`: the topics, as JSON; none for all
+ * - `names`: the topics, as JSON; an empty list for all topics
  *
- * Reply: `[rows, next]`. A row is `[seq, topic, is-bare-close]`, the last 1 for an entry that closes its topic without data. `next` is the
- * seq to go on before, 0 if there is nothing more. Error: `LOST`.
+ * Reply: `[rows, next]`. A row is `[seq, topic, is-bare-close]`, with 1 at the end for an entry that closes its topic without data. `next`
+ * is the `seq` of the next call, 0 if there are no more rows. Error: `LOST`.
  */
 export const before = `${prelude}
 local seq, limit, names = ARGV[2], tonumber(ARGV[3]), cjson.decode(ARGV[4])
@@ -56,7 +56,7 @@ return #names == 0 and beforeOfAll() or beforeOfNamed()
 /**
  * `since epoch time`
  *
- * Reply: the last kept seq that is older than a time, by its effective time; 0 for none. Error: `LOST`.
+ * Reply: the seq of the last kept entry whose effective time is before `time`; 0 for none. Error: `LOST`.
  */
 export const since = `${prelude}
 if isLost() then return LOST end

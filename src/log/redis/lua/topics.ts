@@ -3,10 +3,10 @@ import { prelude } from './prelude.ts'
 /**
  * `topics epoch names`, or `topics epoch [] prefix after limit`
  *
- * Describes topics, as JSON, or at most `limit` of those that begin with `prefix` and come after `after` in the order of their names.
+ * Describes the topics in `names`, a JSON list; or at most `limit` topics whose names begin with `prefix` and come after `after`, sorted.
  *
- * Reply: `[name, last, count, closed]` of each: its newest seq, kept or gone; how many entries are kept; the seq of its close. 0 stands for
- * never. Error: `LOST`.
+ * Reply: `[name, last, count, closed]` of each topic: `last` is its newest seq, kept or gone; `count` is how many entries are kept;
+ * `closed` is the seq of its close. A seq of 0 stands for none. Error: `LOST`.
  */
 export const topics = `${prelude}
 if isLost() then return LOST end
