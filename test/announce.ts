@@ -1,6 +1,6 @@
-/** Runs once before all tests: chooses and prints the seed, and takes the URL of a hub to test. */
+/** Runs once before all tests: chooses and prints the seed, and passes the URL of a hub to test on as `HUB_URL`. */
 export default function announce(): void {
-  // Inside the workers Vite sets a BASE_URL of its own.
+  // The tests cannot read BASE_URL: Vite sets it to another value inside its workers.
   if (process.env.BASE_URL && URL.canParse(process.env.BASE_URL)) process.env.HUB_URL ??= process.env.BASE_URL
   process.env.SEED ??= String(Math.floor(Math.random() * 2 ** 31))
   console.log(

@@ -96,7 +96,7 @@ describe('the configuration', () => {
       expect(parse).toThrow(line)
   })
 
-  test('reads secrets without the line end and the byte order mark that shells and editors add, as from a file', () => {
+  test('reads secrets, like files, without the line ends and the byte order mark that shells and editors add', () => {
     const secret = ' a secret of more than 32 bytes, which begins and ends with a space '
     const line = `script:${'0f'.repeat(32)}:news/*:`
     const pem = '-----BEGIN PUBLIC KEY-----\nMCowBQ==\n-----END PUBLIC KEY-----'
@@ -119,7 +119,7 @@ describe('the configuration', () => {
     }
   })
 
-  test('does not take a secret that holds nothing for no secret, which would make an open hub', () => {
+  test('rejects a secret or a key that is only whitespace or a byte order mark: treated as missing it would make an open hub', () => {
     for (const name of ['AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS'])
       for (const text of ['\n', '\ufeff', ' '])
         expect(() => parseConfig({ [name]: text }), name).toThrow(`${name}: expected`)

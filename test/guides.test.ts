@@ -15,7 +15,7 @@ test('the README has at most 150 lines, CONTRIBUTING at most 60', () => {
   expect(linesOf('.github/CONTRIBUTING.md')).toBeLessThanOrEqual(60)
 })
 
-test('the picture of the README is small', () => {
+test('the picture of the README has less than 80,000 bytes', () => {
   expect(readFileSync(join(root, '.github', 'tidings.png')).byteLength).toBeLessThan(80_000)
 })
 

@@ -21,12 +21,12 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'src/auth/options.ts',
     'src/auth/address.ts',
   ],
-  // It stores revocations and used tickets in the hub.
+  // src/auth stores revocations and used tickets in the hub.
   'src/auth': ['src/auth', 'src/config', 'src/hub', 'src/log/log.ts'],
   'src/routes': ['src/routes', 'src/hub', 'src/auth', 'src/log/log.ts'],
   'src/app.ts': ['src/routes', 'src/auth', 'src/hub', 'src/config', 'src/requests.ts'],
   'src/requests.ts': [],
-  // The front door names what it re-exports, and provides the files of the page on runtimes with a file system.
+  // The front door imports what it re-exports, and provides the files of the page on runtimes with a file system.
   'src/index.ts': [
     'src/app.ts',
     'src/store.ts',

@@ -2,7 +2,7 @@ import { basename } from 'node:path'
 import type { Reporter, TestCase, TestModule } from 'vitest/node'
 
 const OF_THE_SUITE =
-  /(?:^| > )over ((?!Redis > ).+?), (?:the demo|\/send|topics|a streamed body|a long poll|\/topics|a stream|the rest) > /
+  /(?:^| > )over ((?!Redis > ).+?), (?:the demo|the parameters of \/event|\/send|topics|a streamed body|a long poll|\/topics|an open stream|the hub itself) > /
 
 /** Prints after a run how the cases of the http suite went on each runtime: the table of the guide to the runtimes. */
 export default class Matrix implements Reporter {

@@ -70,7 +70,7 @@ describe('the programs of the guides', () => {
     for (const guide of guides) for (const block of blocksIn(guide, 'ts')) save(block, clone)
   })
 
-  test('have names, and each is run', () => {
+  test('have names, and each of them is run', () => {
     expect(names.sort()).toEqual([...Object.keys(programs), 'server.ts'].sort())
   })
 

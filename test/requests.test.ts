@@ -4,7 +4,7 @@ import { Hub } from '../src/hub/hub.ts'
 import { memoryLog } from '../src/log/memory.ts'
 import { errorLine } from '../src/requests.ts'
 
-test('an internal error is logged as a line of JSON, with its causes and without anything that looks like a token', async () => {
+test('an internal error is logged as a line of JSON, with its causes and with [token] in place of a JSON Web Token', async () => {
   const log = memoryLog()
   const cause = new Error('the disk said\u001b[2J\u2028 eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2VjcmV0')
   log.append = async () => {

@@ -4,7 +4,7 @@ export const soak = process.env.SOAK === '1'
 /** One seed for every random test of a run; `SEED=… npm test` repeats a run. */
 export const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31))
 
-/** Chooses between the small size and that of a soak. */
+/** The small size, or with `SOAK=1` the full size. */
 export function runs(small: number, full: number): number {
   return soak ? full : small
 }

@@ -19,7 +19,7 @@ const withoutOldNode = oldNode ? '' : ' (skipped: needs a Node before 24.2, whic
 
 afterEach(cleanUp)
 
-/** Makes a folder like a clone after `npm ci`, in which npm has linked no Node, and optionally has not installed one. */
+/** Makes a folder like a clone after `npm ci`, in which npm has linked no Node; without `hasNode` npm has not installed a Node either. */
 function clone({ hasNode }: { hasNode: boolean }): string {
   const made = folder()
   for (const name of ['package.json', 'src', 'public', 'test']) symlinkSync(join(root, name), join(made, name))

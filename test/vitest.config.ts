@@ -9,7 +9,7 @@ const common = {
 }
 /** Tests that run inside workerd, for the storage of a Durable Object. */
 const insideWorkerd = ['test/log/object.test.ts', 'test/adapters/worker.test.ts']
-/** Tests that kill, signal or delay servers on four runtimes; they run after the others, which would take their processors. */
+/** Tests that kill, signal or delay servers on four runtimes; they run after all other tests, which would take their processors. */
 const processes = ['test/clients/**/*.test.ts', 'test/fault/**/*.test.ts', 'test/auth/keys.test.ts']
 /** Tests with browsers, which use every processor, and tests whose figures need an otherwise idle machine. */
 const alone = ['test/browser/**/*.test.ts', 'test/fault/hostile.test.ts', 'test/fault/stall.test.ts']

@@ -8,7 +8,7 @@ import { store } from '../../src/store.ts'
 import { Stream } from '../server/stream.ts'
 
 const EVENT = 'x'.repeat(50_000)
-/** The size of its frame, which is a chunk by itself because two of them exceed a chunk. */
+/** At least the size of the frame of `EVENT`. Each frame is a chunk by itself, because two frames exceed the size of a chunk. */
 const FRAME = EVENT.length + 100
 
 test('Node holds one chunk for a reader that does not read, and pulls the next once the kernel has taken it', async () => {
@@ -19,10 +19,10 @@ test('Node holds one chunk for a reader that does not read, and pulls the next o
   const settings = { PORT: '0', LOG: 'memory:', WINDOW_BYTES: '32MiB', WARM_UP: 'false' }
   const { url, stop } = await serve(parseConfig(settings))
   onTestFinished(stop)
-  for (let i = 0; i < 200; i++) await store.publish([{ topic: 'a', data: EVENT }]) // the kernel buffers less than half of it
+  for (let i = 0; i < 200; i++) await store.publish([{ topic: 'a', data: EVENT }]) // the kernel buffers less than half of these bytes
 
   const slow = new Stream(Number(new URL(url).port), '/event?topic=a&from=earliest')
-  slow.socket.pause() // before it connects
+  slow.socket.pause() // before the socket connects
   onTestFinished(() => void slow.socket.destroy())
   await expect.poll(() => sockets[0]?.writableLength).toBeGreaterThan(0)
   await pause(100) // time for Node to see everything that the kernel has taken

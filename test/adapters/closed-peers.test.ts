@@ -23,7 +23,7 @@ const hasIPv6 = Object.values(networkInterfaces()).some((addresses) =>
   addresses?.some(({ address }) => address === '::1'),
 )
 
-/** The addresses to listen on and to connect to. */
+/** The name of each case, the address to listen on, and the address to connect to. */
 const kinds: [string, string, string][] = [
   ['IPv4', '127.0.0.1', '127.0.0.1'],
   ['IPv4 over IPv6', '::', '127.0.0.1'],
@@ -31,7 +31,7 @@ const kinds: [string, string, string][] = [
 ]
 
 test.skipIf(withoutProc).each(hasIPv6 ? kinds : kinds.slice(0, 1))(
-  `over %s, tells once when a client has closed, although what it sent is unread ${withoutProc}`,
+  `over %s, reports the close of a client once, although the bytes that the client sent are unread ${withoutProc}`,
   async (_, ...where) => {
     const peers = new ClosedPeers()
     const [leaving, staying] = [await connection(...where), await connection(...where)]

@@ -1,7 +1,7 @@
 import { beforeEach, expect, test, vi } from 'vitest'
 import { LineWriter, type Sink } from '../../src/adapters/line-writer.ts'
 
-/** A sink with room for a number of bytes, which may fail. */
+/** A sink that takes `room` more bytes, and fails while `error` is set. */
 class TestSink implements Sink {
   room = Number.POSITIVE_INFINITY
   error: Error | undefined
@@ -40,7 +40,7 @@ test('writes a line at once while there is room', () => {
   expect(sink.text).toBe('one\n')
 })
 
-test('writes what waits once there is room, in order and whole', () => {
+test('writes waiting lines once there is room, in order and whole', () => {
   sink.room = 2
   for (const line of ['one', 'two', 'three']) writer.write(line)
   expect(sink.text).toBe('on')
@@ -52,7 +52,7 @@ test('writes what waits once there is room, in order and whole', () => {
   expect(sink.lines).toEqual(['one', 'two', 'three'])
 })
 
-test('keeps at most 256 KiB waiting, and writes once how many lines it dropped', () => {
+test('keeps at most 256 KiB of lines waiting, and writes one line with the number of dropped lines', () => {
   sink.room = 0
   const line = 'x'.repeat(1023)
   for (let i = 0; i < 1000; i++) writer.write(line)
@@ -65,7 +65,7 @@ test('keeps at most 256 KiB waiting, and writes once how many lines it dropped',
   expect(sink.lines.at(-1)).toBe('after')
 })
 
-test('drops lines while the sink fails, tries it once a second, and writes their number when it works again', () => {
+test('drops lines while the sink fails, tries the sink once a second, and writes the number of dropped lines when it works again', () => {
   sink.error = new Error('EPIPE')
   for (let i = 0; i < 5000; i++) writer.write(`${i}`)
   expect(sink.calls).toBe(1)
@@ -77,7 +77,7 @@ test('drops lines while the sink fails, tries it once a second, and writes their
   expect(sink.lines).toEqual(['dropped 5000', 'after'])
 })
 
-test('begins a new line after one that broke off', () => {
+test('begins a new line after a line that was written only in part', () => {
   sink.room = 2
   writer.write('long')
   sink.error = new Error('ENOSPC')
@@ -88,7 +88,7 @@ test('begins a new line after one that broke off', () => {
   expect(sink.text).toBe('lo\ndropped 1\n')
 })
 
-test('does not throw where its sink cannot be opened', () => {
+test('does not throw if its sink cannot be opened', () => {
   const closed = new LineWriter(
     () => {
       throw new Error('EBADF')
@@ -98,7 +98,7 @@ test('does not throw where its sink cannot be opened', () => {
   expect(() => closed.write('one')).not.toThrow()
 })
 
-test('drains: waits for room, but no longer than it may, and not at all for a sink that fails', async () => {
+test('drain waits for room, but no longer than its time limit, and not at all if the sink fails', async () => {
   const ended = async (drained: Promise<void>, ms: number) => {
     let isOver = false
     drained.then(() => {

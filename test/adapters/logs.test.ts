@@ -14,7 +14,7 @@ describe('LOG', () => {
     'sqlite:/var/lib/tidings.db',
     'redis://127.0.0.1:6379/hub',
     'rediss://user:password@redis.example:6380/my-hub',
-  ])('takes %s', (url) => {
+  ])('accepts %s', (url) => {
     expect(logOf(url)).toBe(url)
   })
 
@@ -33,12 +33,12 @@ describe('LOG', () => {
     expect(() => logOf(url)).toThrow(new RegExp(`LOG="${url}": expected ${expected}`))
   })
 
-  test('does not show a URL that may hold a password', () => {
+  test('is refused without showing a URL that may hold a password', () => {
     for (const url of ['mysql://user:secret@host/hub', 'redis://user:secret@host', 'redis://user:se/secret@host/hub'])
       expect(() => logOf(url)).toThrow(/^((?!secret).)*$/s)
   })
 
-  test('takes another kind of log with one more entry in the table', () => {
+  test('accepts another kind of log after one more entry in the table of logs', () => {
     const nats = { form: 'nats://HOST:PORT', pattern: /^nats:\/\/[^/]+$/, open: logs.memory!.open }
     expect(logOf('nats://localhost:4222', { ...logs, nats })).toBe('nats://localhost:4222')
     expect(() => logOf('nats:x', { ...logs, nats })).toThrow('LOG="nats:x": expected nats://HOST:PORT')

@@ -5,12 +5,12 @@ function timeouts(sweeps: Sweeps, count: number, now: number): number[] {
   return Array.from({ length: count }, () => sweeps.nextTimeout(now))
 }
 
-test('a few that are cut are gone at the next look of Bun', () => {
+test('connections that are cut one by one are closed at the next check of Bun', () => {
   const sweeps = new Sweeps()
   for (let now = 0; now < 60_000; now += 10) expect(sweeps.nextTimeout(now)).toBe(1)
 })
 
-test('thousands that are cut at once share four looks, of which the last takes all that are left', () => {
+test('thousands of connections that are cut at once are spread over four checks of Bun, of which the last closes all that are left', () => {
   const sweeps = new Sweeps()
   const after = Map.groupBy(timeouts(sweeps, 6000, 1000), (seconds) => seconds)
   expect([...after].map(([seconds, those]) => [seconds, those.length])).toEqual([

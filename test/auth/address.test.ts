@@ -35,7 +35,7 @@ describe('the client of a request', () => {
     expect(clientOf('2001:db8:ffff::9', '203.0.113.1', trusted)).toBe('203.0.113.1')
   })
 
-  test('is the rightmost address that is not a trusted proxy, because anybody may have written those left of it', () => {
+  test('is the rightmost address that is not a trusted proxy, because anybody may have written the addresses left of it', () => {
     expect(behindProxy('1.1.1.1, 203.0.113.1')).toBe('203.0.113.1')
     expect(behindProxy('1.1.1.1, 10.9.9.9, 203.0.113.1, 10.1.1.1, 192.0.2.7')).toBe('203.0.113.1')
     expect(behindProxy('10.0.0.5, 192.0.2.7, 203.0.113.1')).toBe('203.0.113.1')
@@ -49,7 +49,7 @@ describe('the client of a request', () => {
     expect(clientOf('11.0.0.1', '203.0.113.1', mapped)).toBe('11.0.0.1')
   })
 
-  test('is the leftmost proxy when all are trusted', () => {
+  test('is the leftmost address when all are trusted proxies', () => {
     expect(behindProxy('10.3.3.3, 10.2.2.2')).toBe('10.3.3.3')
     expect(behindProxy(undefined)).toBe(PROXY)
     expect(behindProxy('')).toBe(PROXY)
@@ -170,7 +170,7 @@ describe('PUBLISH_RATE', () => {
       return code ?? response.status
     }
   }
-  /** Sends more messages than one bucket allows, in turn from each of these. Resolves with how many were accepted. */
+  /** Sends up to 100 messages, in turn as each `[peer, X-Forwarded-For]`. Resolves with the number accepted before the first refusal. */
   const exhaust = async (send: ReturnType<typeof hubWith>, from: readonly (readonly [string, string?])[]) => {
     for (let i = 0; i < 100; i++)
       if ((await send(...(from[i % from.length] as [string, string?]))) === 'rate_limited') return i
@@ -187,7 +187,7 @@ describe('PUBLISH_RATE', () => {
     expect(await exhaust(send, [['10.0.0.9', '203.0.113.1']])).toBeLessThan(100)
   })
 
-  test('ignores X-Forwarded-For of anybody else', async () => {
+  test('ignores X-Forwarded-For from a peer that is not a trusted proxy', async () => {
     for (const settings of [{ TRUSTED_PROXIES: '10.0.0.0/8' }, {}] as const) {
       const send = hubWith(settings)
       const spoofing = Array.from({ length: 100 }, (_, i) => ['198.51.100.4', `203.0.113.${i}`] as const)

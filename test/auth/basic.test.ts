@@ -5,7 +5,7 @@ import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 import { SECRET } from './suite.ts'
 
-test('Basic credentials are refused where nothing else grants anything, with what would be right', async () => {
+test('Basic credentials are refused if nothing else grants anything; the error says that Bearer is expected', async () => {
   const hub = new Hub(memoryLog)
   const app = createApp({ hub, config: parseConfig({ AUTH_SECRET: SECRET }) })
   const headers = { authorization: `Basic ${btoa('me:password')}` }

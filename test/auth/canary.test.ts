@@ -12,7 +12,7 @@ import { token } from './suite.ts'
 interface Canary {
   readonly name: string
   readonly text: string
-  /** Whether it looks like any topic: then an answer may repeat it to a client that sent it as a topic. */
+  /** Whether the text looks like any topic: then an answer may repeat the text to a client that sent it as a topic. */
   readonly isShapeless?: boolean
 }
 
@@ -40,9 +40,9 @@ interface Place {
 
 const SECRET = 'canary-of-a-secret-that-signs-tokens-4c1f'
 const API_KEY = 'canary-of-an-api-key-9b7e'
-/** Part of every query; no line of the log may contain it. */
+/** Part of every query. No line of the request log may contain this text. */
 const MARK = 'canary-of-a-query-5d20'
-/** The fields of `RequestLine`, and those that a logger adds. */
+/** The fields of `RequestLine`, and the fields that a logger adds. */
 const FIELDS: Readonly<Record<string, RegExp>> = {
   level: /^(30|40|info|warn)$/,
   time: /^(\d{13}|\d{4}-\d\d-\d\dT[\d:.]+Z)$/,
@@ -62,7 +62,7 @@ const FIELDS: Readonly<Record<string, RegExp>> = {
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 const bearer = (text: string) => `Bearer ${text}`
-/** Few claims, so that a token is short enough to be a topic, which has the same alphabet. */
+/** Leaves out claims, so that a token is short enough to be sent as a topic. Topics may contain every character of a token. */
 const brief = { iss: undefined, aud: undefined, iat: undefined }
 const everything = { publish: ['**', '$store', '$topics/**', '$revoked'], subscribe: ['**', '$store'] }
 
@@ -91,7 +91,7 @@ const body = (name: string, type: string, value: (text: string) => string, query
 const json = (name: string, value: (text: string) => unknown, query?: string) =>
   body(`JSON with ${name}`, 'application/json', (text) => JSON.stringify(value(text)), query)
 
-/** Places for credentials, right and wrong ones. */
+/** Places where clients put credentials, rightly or wrongly. */
 const credentialPlaces: readonly Place[] = [
   header('authorization', bearer),
   header('authorization'),
@@ -107,7 +107,7 @@ const credentialPlaces: readonly Place[] = [
   },
 ]
 
-/** Places for other things, where a token may stand by mistake. Paths with a variable part have an `x` there. */
+/** Places that are not for credentials, where a client may put a token by mistake. An `x` in a path stands for its variable part. */
 const otherPlaces: readonly Place[] = [
   path('', (path, text) => path.replace(/\/x(?=[/?])/g, `/${text}`)),
   path(', percent-encoded', (path, text) => path.replace(/\/x(?=[/?])/g, `/${text.replaceAll('.', '%2E')}`)),
@@ -151,7 +151,7 @@ const otherPlaces: readonly Place[] = [
   body('an event stream', 'text/event-stream', (text) => `event: ${text}\nid: ${text}\ndata: x\n\n`, '&topic=b'),
 ]
 
-/** Matches the field's pattern, and nothing for an unknown field. */
+/** A matcher of a field's pattern; undefined for an unknown field, so that any value of an unknown field fails. */
 function like(pattern: RegExp | undefined): unknown {
   return pattern && expect.stringMatching(pattern)
 }
@@ -184,7 +184,7 @@ function write(port: number, text: string): Promise<void> {
 }
 
 describe.each(runtimes)('over $name', (runtime) => {
-  /** wrangler handles about a hundred requests a second. */
+  /** Whether to send fewer requests: wrangler handles only about a hundred a second. */
   const isSlow = runtime === worker && !soak
   const agent = new Agent({ keepAlive: true, maxSockets: 8 })
   const canaries: Canary[] = []
@@ -207,14 +207,14 @@ describe.each(runtimes)('over $name', (runtime) => {
   }
   const ask = (method: string, path: string, headers: Record<string, string> = {}): Ask => ({ method, path, headers })
   const sendOne = async (one: Ask) => (await sendAll([one]))[0]!
-  /** The hub's output since it listens. On workerd the platform and wrangler add lines of their own, with whole URLs. */
+  /** The hub's output since it listens, on workerd without the lines of the platform and of wrangler, which contain whole URLs. */
   const said = () => {
     const since = server.output.slice(runtime.listens.exec(server.output)!.index).replace(/^.*\n/, '')
     return runtime === worker ? since.replace(/^(?!\{).*\n/gm, '') : since
   }
   const foundIn = (text: string) => tales.filter((tale) => text.includes(tale.text)).map(({ name }) => name)
 
-  /** The leaks of an answer. Only a success may repeat what it was sent, and only a login, logout or stream may set a cookie. */
+  /** The leaks of an answer. Only a success may repeat what the client sent, and only a login, logout or stream may set a cookie. */
   const leaksOf = ({ method, path }: Ask, place: Place, { status, headers, body }: Answer): string[] => {
     const { 'set-cookie': cookie, ...others } = headers
     const isHandedOut = status === 200 && /^\/(login|event)\b/.test(path)
@@ -321,11 +321,11 @@ describe.each(runtimes)('over $name', (runtime) => {
     expect(leaks).toEqual([])
   }, 120_000)
 
-  test('the log escapes line ends and control characters', async () => {
+  test('the request log escapes line ends and control characters', async () => {
     const odd = ['%0a{"level":1}', '%0d%0a%0d%0a', '%1b[2J%1b]0;x%07', '%c2%85', '%c2%9b31m', '%e2%80%a8', '%e2%80%a9']
     odd.push('%00', '%7f', '%ff%fe', '%22%7d', '%5c%6e', '%f0%9f%92%a9'.repeat(60))
     await sendAll(odd.flatMap((odd) => [ask('GET', `/odd${odd}`), ask('PUT', `/topics/odd${odd}?mark=${MARK}`)]))
-    // Raw bytes that no client would send; a runtime may refuse to read them.
+    // Raw bytes that no client would send; a runtime may refuse such a request.
     for (const raw of ['\n{"level":1}', '\u001b[2J', '\u0085', '\u009b31m', '\u2028', '\u2029', '\u0000', '\t', '"}'])
       await write(server.port, `GET /odd${raw} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`)
     expect((await sendOne(ask('GET', '/the-last-of-them'))).status).toBe(404)
@@ -338,7 +338,7 @@ describe.each(runtimes)('over $name', (runtime) => {
     for (const line of lines) expect(JSON.parse(line).path).toMatch(/^(\/topics)?\/odd/)
   })
 
-  test('the log has one line for each request, with only the documented fields: no query, no credential', async () => {
+  test('the request log has one line for each request, with only the documented fields: no query, no credential', async () => {
     await sendOne(ask('GET', `/the-very-last?mark=${MARK}`))
     await server.says(/the-very-last/)
     const lines = said().trimEnd().split('\n')

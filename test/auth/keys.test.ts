@@ -15,7 +15,7 @@ import { type Runtime, runtimes, servers } from '../server/runtimes.ts'
 import { cleanUp, folder, launch, type Process, type Server, start } from '../server/server.ts'
 import { type Fetch, SECRET, token } from './suite.ts'
 
-/** How long the stream of a removed key may live on. */
+/** How long the stream of a removed key may stay open. */
 const GONE_MS = 5000
 const OTHER_SECRET = 'another secret of these tests, as long as it has to be'
 const KEYS = Array.from({ length: 3 }, () => generateKeyPairSync('rsa', { modulusLength: 2048 }))
@@ -61,7 +61,7 @@ async function publish(fetch: Fetch, credentials: Record<string, string>, data: 
 
 const expectEnd = (reader: Reader) => expect.poll(() => reader.ended, { timeout: GONE_MS }).toBe(true)
 
-/** The output of a process on stderr from now on. */
+/** Returns a function that returns what a process has written to stderr since this call. */
 function complaints({ child }: Process): () => string {
   let said = ''
   child.stderr!.on('data', (text: string) => {
@@ -231,7 +231,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     expect(await answerTo(over(server), bearer('key-2'))).toBe(200)
   })
 
-  test('the files are read again every AUTH_RELOAD also without readers', async () => {
+  test('the files are read again every AUTH_RELOAD also while no stream is open', async () => {
     const file = place('keys', lineOf('first', 'key-1'))
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file, AUTH_RELOAD: '1s' }, runtime)
     expect(await answerTo(over(server), bearer('key-1'))).toBe(200)
@@ -247,7 +247,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
 async function issuer() {
   const set = {
     keys: [] as object[],
-    /** Answers in place of the set. */
+    /** Answers every request in place of the set of keys. */
     instead: undefined as ((response: ServerResponse) => void) | undefined,
     requests: 0,
     url: '',
@@ -256,7 +256,7 @@ async function issuer() {
         server.close(resolve)
         server.closeAllConnections()
       }),
-    /** Listens, again on the same port if given. */
+    /** Listens on this port, or on any free port. */
     listen: async (port = 0) => {
       server.listen(port, '127.0.0.1')
       await once(server, 'listening')
@@ -321,7 +321,7 @@ describe.each(ways)('over $name, a set of keys at AUTH_JWKS_URL', (way) => {
     expect(first.reader.data).toEqual([])
   })
 
-  test('with two fitting keys verifies a token without kid by the key that signed it', async () => {
+  test('with two fitting keys verifies a token without kid with the key that signed it', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one'), publicJwk(TWO)]
     const fetch = await way.start({ AUTH_JWKS_URL: set.url })
@@ -345,19 +345,19 @@ describe.each(ways)('over $name, a set of keys at AUTH_JWKS_URL', (way) => {
       expect(await answerTo(fetch, mine)).toBe(200)
     }
     await set.close()
-    await new Promise((resolve) => setTimeout(resolve, 1500)) // time for one more attempt, which no server counts
+    await new Promise((resolve) => setTimeout(resolve, 1500)) // time for one more attempt, which finds no server
     expect(await answerTo(fetch, mine)).toBe(200)
     expect(reader.ended).toBe(false)
     await publish(fetch, mine, 'still here')
     await reader.gets('still here')
   }, 40_000)
 
-  test('that could never be read gives 503 for every token, and an EventSource a retry', async () => {
+  test('that could never be read gives 503 for every token, and a retry to an EventSource', async () => {
     const set = await issuer()
     const port = Number(new URL(set.url).port)
     set.keys = [publicJwk(ONE, 'one')]
     set.instead = failures['a status of 500']
-    vi.spyOn(console, 'error').mockImplementation(() => {}) // in this process the hub writes its warning here
+    vi.spyOn(console, 'error').mockImplementation(() => {}) // over app.request() the hub runs in this process and writes its warning here
     const fetch = await way.start({ AUTH_JWKS_URL: set.url })
     const mine = await signed(ONE, { kid: 'one' })
     const expectLater = async (what: string) => {
@@ -385,7 +385,7 @@ describe.each(ways)('over $name, a set of keys at AUTH_JWKS_URL', (way) => {
     await expect.poll(() => answerTo(fetch, mine), { timeout: 15_000, interval: 100 }).toBe(200)
   }, 40_000)
 
-  test('is the only source of keys: those that a token names are never fetched', async () => {
+  test('is the only source of keys: URLs that a token names are never fetched', async () => {
     const [set, elsewhere] = [await issuer(), await issuer()]
     set.keys = [publicJwk(ONE, 'one')]
     elsewhere.keys = [publicJwk(STRANGE, 'one'), publicJwk(STRANGE, 'strange')]
@@ -421,7 +421,7 @@ const failures: Readonly<Record<string, (response: ServerResponse) => void>> = {
 describe('over app.request(), a set of keys at AUTH_JWKS_URL', () => {
   const [{ start: begin }] = ways as [Way]
 
-  test('is read again for a token with an unknown kid, also without readers', async () => {
+  test('is read again for a token with an unknown kid, also while no stream is open', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one')]
     const fetch = await begin({ AUTH_JWKS_URL: set.url })
@@ -442,7 +442,7 @@ describe('over app.request(), a set of keys at AUTH_JWKS_URL', () => {
     expect(set.requests).toBeLessThanOrEqual(2)
   })
 
-  test('drops a removed key within AUTH_RELOAD also without readers', async () => {
+  test('drops a removed key within AUTH_RELOAD also while no stream is open', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one'), publicJwk(TWO, 'two')]
     const fetch = await begin({ AUTH_JWKS_URL: set.url, AUTH_RELOAD: '1s' })
@@ -548,7 +548,7 @@ describe('over app.request(), reloading keys', () => {
 
 describe.each(servers)('a start on $name', (runtime) => {
   const run = (settings: Record<string, string>) => launch({ LOG: 'memory:', PORT: '0', ...settings }, [], runtime)
-  /** The exit code, or 'it listens' if the process has not refused to start. */
+  /** The exit code, or 'it listens' if the process did not refuse to start. */
   const outcomeOf = ({ stopped, says }: Process) =>
     Promise.race([stopped, says(runtime.listens).then(() => 'it listens')])
 
@@ -560,7 +560,7 @@ describe.each(servers)('a start on $name', (runtime) => {
     expect(running.output).not.toMatch(/listens on/)
   })
 
-  test('with OPEN=true prints a warning on stderr, in red if colours are on; with keys beside it the start is refused', async () => {
+  test('with OPEN=true prints a warning on stderr, in red if colours are on; with both OPEN=true and keys it is refused', async () => {
     const running = run({ OPEN: 'true', FORCE_COLOR: '1', NO_COLOR: '' })
     const said = complaints(running)
     await running.says(runtime.listens)
@@ -610,14 +610,14 @@ describe.each(servers)('a start on $name', (runtime) => {
       ['AUTH_JWKS_URL', 'http://keys.example/jwks'],
     ]))
 
-  test('with a file that holds no keys is refused, because naming the file does not mean an open hub', () =>
+  test('with a key file that holds no keys is refused, because the hub would be open', () =>
     expectRefusals([
       ['AUTH_SECRET_FILE', file('')],
       ['API_KEYS_FILE', file('# none\n')],
       ['AUTH_PUBLIC_KEY_FILE', file('\n')],
     ]))
 
-  test('with an unusable public key is refused at once, not with each request', () =>
+  test('with an unusable public key is refused at once, instead of refusing each request later', () =>
     expectRefusals([
       ['AUTH_PUBLIC_KEY', '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----'],
       ['AUTH_PUBLIC_KEY', '{"kty":"oct","k":"AAAA"}'],

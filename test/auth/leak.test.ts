@@ -23,7 +23,7 @@ import {
 
 beforeAll(tap)
 afterAll(() => vi.restoreAllMocks())
-// Turns of the event loop stay real: the hub waits for them, and signing a token takes some.
+// Turns of the event loop are not faked: the hub waits for turns, and signing a token takes some.
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date', 'performance', 'setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] })
 })
@@ -32,7 +32,7 @@ afterEach(() => {
 })
 
 type Means = 'bearer' | 'cookie' | 'ticket'
-/** A topic or pattern; a number is an index into the granted ones. */
+/** A topic or pattern, or the index of a granted topic or pattern. */
 type Name = string | number
 
 /** An act of the admin, the clock, or a connected reader. */
@@ -59,7 +59,7 @@ type Ask = By &
     | { do: 'delete'; topic: string; back: number | undefined }
   )
 
-/** A request, and another act that begins some turns later; if the request is slow, surely before the request is over. */
+/** A request, and another act that begins `lag` turns later. A slow request is certainly not over before the other act begins. */
 interface Clash {
   readonly do: 'clash'
   readonly one: Ask
@@ -134,7 +134,7 @@ function on(listener: fc.Arbitrary<number>) {
     lag: fc.oneof(fc.nat(10), fc.nat(200)),
     isSlow: fc.boolean(),
   }).map((clash): Clash => {
-    // The revoked token is the one that is just being used.
+    // Revokes the token that the request is just using.
     const listener = 'listener' in clash.one ? clash.one.listener : 0
     return { ...clash, other: 'listener' in clash.other ? { ...clash.other, listener } : clash.other }
   })
@@ -185,7 +185,7 @@ function fate(isAlone: boolean): fc.Arbitrary<readonly Step[]> {
 function history(isAlone: boolean): fc.Arbitrary<readonly Step[]> {
   const one = anything(isAlone).map((step) => [step])
   const some = fc.oneof({ weight: 10, arbitrary: one }, { weight: 2, arbitrary: fate(isAlone) })
-  // Without a bias to short and equal values: nothing happens in those.
+  // No bias towards short and equal values, because too little happens in such histories.
   return fc.noBias(fc.array(some, { minLength: 1, maxLength: 40, size: 'max' }).map((parts) => parts.flat()))
 }
 
@@ -207,7 +207,7 @@ function people(some: readonly string[]): fc.Arbitrary<Person[]> {
   return fc.array(person, { minLength: 1, maxLength: 4 })
 }
 
-/** Runs the steps of people in each world, and compares what they see there. */
+/** Runs the same steps in each world, and compares what people see in the worlds. */
 class Story {
   readonly #cast: Cast
   readonly #worlds: readonly World[]
@@ -268,7 +268,7 @@ class Story {
         if (this.#cast.isRevoked(one.credential)) one.isOver = true
       }
     }
-    for (const world of this.#worlds) await turns(world.idle) // everything that the step has started is over
+    for (const world of this.#worlds) await turns(world.idle) // after these turns everything that the step has started is over
     for (const world of this.#worlds) expect([step, world.judged()]).toEqual([step, []])
   }
 }
@@ -389,7 +389,7 @@ class Scene {
     if (!before) return ''
     await before.leave()
     const { asked, lastEventId, ticket } = before
-    // As a browser does by itself: with the used ticket, and the cookie that the ticket left.
+    // Reconnects as a browser does by itself: with the used ticket, and the cookie that the ticket left.
     const again = ticket?.cookie === undefined ? {} : { ticket }
     return this.#listen({ ...asked, lastEventId, means, polls, ...again })
   }
@@ -446,7 +446,7 @@ class Scene {
     const isSome = ({ text }: Credential) => text !== undefined
     const isTheirs =
       before.credential.sub === after.credential.sub && isSome(before.credential) === isSome(after.credential)
-    // During the renewal either terms may apply.
+    // During the renewal the former or the new terms may apply.
     one.terms = [...terms, after]
     const response = await this.#world.ask(`/streams/${one.subscription.stream}`, this.#credential, {
       method: 'POST',
@@ -536,7 +536,7 @@ class Scene {
   #check(status: number, isGranted: boolean, credential = this.#credential, topic = ''): void {
     // The hub's own topics are refused to everybody, before credentials are checked.
     const allowed = topic.startsWith('$') ? [401, 403] : this.#cast.statuses(credential, isGranted)
-    // The act at the same time may come before or after the request.
+    // A concurrent act may take effect before or after the request, which decides the status.
     if (this.#isAlone) expect(allowed).toContain(status)
     else expect([status, isGranted]).not.toEqual([200, false])
   }
@@ -582,7 +582,7 @@ const bodies: Readonly<Record<string, (data: string) => string>> = {
   'text/event-stream': (data) => `data: ${data}\n\n`,
 }
 
-/** A body that arrives once `meanwhile` is over. */
+/** A body whose rest arrives once `meanwhile` is over. */
 function slow(text: string, meanwhile: () => Promise<void>): RequestInit {
   const body = new ReadableStream<Uint8Array>(
     {
@@ -669,7 +669,7 @@ test('two hubs that differ only in topics that a reader may not read give it the
   )
 }, 1_200_000)
 
-/** Cases that such histories have found, and others of their kind. */
+/** Leaks that random histories have found, and similar cases. */
 describe('a stream, in histories that once leaked,', () => {
   const setting = { log: 'memory', lag: 0, windowCount: 1, retention: { topicCount: 1 }, trimmedCount: 100 } as const
   const ann: Person = { publish: [], subscribe: ['quince', 'birch', 'maple/*'], sub: 'ann', hasId: true, lifeS: 600 }
@@ -677,7 +677,7 @@ describe('a stream, in histories that once leaked,', () => {
   const opens: Step = { do: 'open', names: ['quince'], query: '', means: 'bearer', polls: false, back: 0, ...good }
   const renews = { do: 'renew', listener: 0, names: [], person: 0, shows: 'fresh' } as const
   const revokes = { do: 'revoke', listener: 0, what: 'jti' } as const
-  /** More events than fit between the hub and a reader that reads nothing. */
+  /** More events than the buffers between the hub and a reader that reads nothing can hold. */
   const stalls: readonly Step[] = Array.from({ length: 8 }, () => ({ do: 'publish', topics: [0], named: false }))
 
   let world: World
@@ -690,7 +690,7 @@ describe('a stream, in histories that once leaked,', () => {
     await new Story(people, [world]).tell(steps)
     return world.listeners[0]!
   }
-  /** Opens a stream, and acts at the given call of the log. */
+  /** Opens a stream, and runs `then.act` before read number `then.at` of the log. */
   const open = async (query: string, names: readonly string[], lastEventId: string | undefined, then: Interruption) => {
     const credential = await new Cast([ann]).credentialOf(good)
     const listener = new Listener(world, credential, { names, query, lastEventId, polls: false }, undefined)
@@ -731,7 +731,7 @@ describe('a stream, in histories that once leaked,', () => {
     expect([handed, isEnded]).toEqual([expect.not.stringContaining('quince#'), true])
   })
 
-  test('that has to end at once does not deliver what the log still answers', async () => {
+  test('that has to end at once does not deliver the entries of a read that is under way', async () => {
     await world.publish([{ topic: 'quince' }])
     const { id } = world.newest(0)!
     for (let i = 0; i < 3; i++) await world.publish([{ topic: 'quince' }])

@@ -84,7 +84,7 @@ test('a stream that was renewed ends when its new token is revoked, and not when
   expect(hasEnded(subscription)).toBe(true)
 })
 
-test('a stream that has ended is not looked at by a later revocation, and is not in the index any more', async () => {
+test('a stream that has ended is removed from the index: no later revocation looks at it', async () => {
   const { auth, grantOf, listen, looksAt } = open()
   const admin: Grant = { publish: ['$revoked'], subscribe: [], source: 'secret:admin' }
   const grant = await grantOf({ sub: 'me', jti: 'mine' })
@@ -96,7 +96,7 @@ test('a stream that has ended is not looked at by a later revocation, and is not
     expect(await looksAt(() => auth.revoke(admin, revoked))).toBe(0)
 })
 
-test('a stream whose credentials cannot be watched is closed, and counts no longer', async () => {
+test('a stream whose credentials cannot be watched is closed, and is no longer counted', async () => {
   const { hub } = open()
   const ended: EndReason[] = []
   await hub.use(memoryLog(), { events: { ended: (_, why) => ended.push(why) } })

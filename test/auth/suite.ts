@@ -217,7 +217,7 @@ export function authSuite({ name, start, stop }: Runs): void {
     })
   })
 
-  describe(`over ${name}, a bad token`, () => {
+  describe(`over ${name}, a token`, () => {
     const now = () => Math.floor(Date.now() / 1000)
     const good = { subscribe: ['public/a'] }
     const body = (more: object = {}) =>
@@ -292,14 +292,14 @@ export function authSuite({ name, start, stop }: Runs): void {
           post('/login', undefined, headers),
         ]
         for (const response of await Promise.all(asks)) {
-          // Some runtimes refuse a header of that length before the hub sees it.
+          // Some runtimes refuse a header of 20 KB before the hub sees the request.
           if (response.status === 431) continue
           expect(response.headers.get('www-authenticate')).toBe('Bearer realm="tidings", error="invalid_token"')
           expect(await codeOf(response)).toEqual([401, 'token_invalid'])
         }
       })
 
-    test('is refused for another scheme, a list of tokens, or two headers', async () => {
+    test('is refused under another scheme, in a list of tokens, or in two headers', async () => {
       const mine = await token(good)
       for (const authorization of [
         `Basic ${mine}, Bearer ${mine}`,
@@ -321,7 +321,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect(await codeOf(await fetch('/topics', { headers: twice }))).toEqual([401, 'token_invalid'])
     })
 
-    test('a good token may have fractional times (RFC 7519, 2)', async () => {
+    test('may have fractional times (RFC 7519, 2)', async () => {
       const times = { exp: now() + 60.5, iat: now() - 0.25, nbf: now() - 5.125 }
       const headers = bearer(await token(good, { ...times, sub: 'fractional' }))
       expect((await fetch('/event?topic=public/a', { method: 'HEAD', headers })).status).toBe(200)
@@ -331,7 +331,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       expect((await stream(`topic=public/a&ticket=${ticket}`)).response.status).toBe(200)
     })
 
-    test('a good token passes with either key, and with the scheme in any case', async () => {
+    test('is accepted if it is signed with either key, and with the scheme in any case', async () => {
       for (const text of [
         await token(good, {}, RSA.privateKey),
         await token(good),
@@ -399,7 +399,7 @@ export function authSuite({ name, start, stop }: Runs): void {
       const { code, detail } = (await response.json()) as { code: string; detail: string }
       return [response.status, code, detail]
     }
-    /** A token of this length, by the name of a topic. */
+    /** A token of at least this length, padded by a claim. */
     const tokenOf = async (length: number) => {
       const make = (letters: number) => token({ subscribe: ['room'] }, { sub: 'me', pad: 'x'.repeat(letters) })
       const base = (await make(0)).length
@@ -440,7 +440,7 @@ export function authSuite({ name, start, stop }: Runs): void {
   })
 
   describe(`over ${name}, a streamed body`, () => {
-    /** Sends lines one by one, and has the answer. */
+    /** Opens a streamed body: `say` sends a line, `answer` resolves with the answer. */
     const sender = (text: string) => {
       let lines!: ReadableStreamDefaultController<Uint8Array>
       const body = new ReadableStream<Uint8Array>({
@@ -478,7 +478,7 @@ export function authSuite({ name, start, stop }: Runs): void {
     test('stops when its token expires', async () => {
       const { reader } = await stream('topic=lines', bearer(await all()))
       const mine = await token({ publish: ['lines'] }, { sub: 'me', exp: Math.floor(Date.now() / 1000) - 1 })
-      const { say, answer } = sender(mine) // clocks may differ by five seconds
+      const { say, answer } = sender(mine) // accepted for five seconds more, because clocks may differ
       say('in time')
       await reader.gets('in time')
       await new Promise((resolve) => setTimeout(resolve, 5000))

@@ -26,7 +26,7 @@ export const TOPICS = [
 ] as const
 /** Topics that are never published to, one for each number of segments. */
 export const ABSENT = ['larch', 'larch/never', 'larch/never/was', 'larch/never/was/here'] as const
-/** Names for the foreign topics of another world. */
+/** The names that foreign topics have in a second world. */
 export const OTHERS = ['cedar', 'cedar/blue', 'spruce/sitka/tall', 'maple/black', 'willow/white'] as const
 /** The hub's own topics that may exist. */
 const OWN = ['$store', '$tickets', '$secrets/tickets', '$revoked/jti/x', '$revoked/sub/x']
@@ -37,7 +37,7 @@ const KEPT = ['$secrets', '$tickets']
 export const ANONYMOUS = 'willow'
 
 /**
- * Whether a pattern or a topic matches a topic, as the guide of the routes describes it and without code of src: `*` stands for one segment, a
+ * Whether a pattern or a topic matches a topic. Written from the guide of the routes, without code of src: `*` stands for one segment, a
  * last `**` for one or more, and the hub's own topics match only by the name of their first segment.
  */
 export function matches(pattern: string, topic: string): boolean {
@@ -57,7 +57,7 @@ export function mayRead(granted: readonly string[], topic: string): boolean {
   return !KEPT.includes(topic.split('/')[0]!) && granted.some((pattern) => matches(pattern, topic))
 }
 
-/** Whether one granted pattern covers everything that a name can match: tried on every topic of up to four of the segments in use. */
+/** Whether one granted pattern covers every topic that a name matches. Tries every topic of up to four of the segments in use. */
 export function mayAsk(granted: readonly string[], asked: string, action: 'publish' | 'subscribe' = 'subscribe') {
   if (action === 'subscribe' && KEPT.includes(asked.split('/')[0]!)) return false
   if (!asked.includes('*')) return granted.some((pattern) => matches(pattern, asked))
@@ -103,7 +103,7 @@ export interface Credential {
   readonly subscribe: readonly string[]
   readonly sub?: string
   readonly jti?: string
-  /** In ms. */
+  /** In ms since 1970. */
   readonly issuedAt: number
   readonly expiresAt: number
 }
@@ -125,7 +125,7 @@ export interface Person {
   readonly lifeS: number
 }
 
-/** Who acts, and with which token: the one they have if it is still valid, the one they have even if not, or a fresh one. */
+/** Who acts, and with which token: `good` their last token if that is still valid, `old` their last token in any case, else a new token. */
 export interface By {
   readonly person: number
   readonly shows: 'good' | 'old' | 'fresh'
@@ -171,7 +171,7 @@ export class Cast {
     return (jti !== undefined && this.#revoked.jti.has(jti)) || (at !== undefined && issuedAt <= at)
   }
 
-  /** The statuses that an answer may have; a token may be accepted for some seconds after its end, because clocks differ. */
+  /** The statuses that an answer may have. A token may be accepted for some seconds after its expiry, because clocks differ. */
   statuses(credential: Credential, isGranted: boolean): readonly number[] {
     const refused = credential.text === undefined ? [401] : [403]
     const answers = isGranted ? [200, 204, 404, 409] : refused
@@ -185,7 +185,7 @@ interface Said {
   readonly topic: string
   readonly event: string | undefined
   seq?: number
-  /** The last of its batch: the position of a reader that has everything. */
+  /** Whether the message is the last of its batch, so that its position is that of a reader that has everything. */
   isHead?: boolean
 }
 
@@ -197,11 +197,11 @@ export interface Saying {
 
 export interface Setting {
   readonly log: 'memory' | 'sqlite'
-  /** Turns of the event loop that the log waits before a read and again before its answer, as any disk or network could. */
+  /** Turns of the event loop that the log waits before a read and again before its answer, like a disk or a network. */
   readonly lag: number
   readonly windowCount: number
   readonly retention: Retention
-  /** Empty topics whose last trimmed position is remembered; gaps below are not exact. */
+  /** The number of empty topics whose last trimmed position the log remembers. Gaps of forgotten topics are not exact. */
   readonly trimmedCount: number
 }
 
@@ -230,7 +230,7 @@ export class World {
   readonly listeners: Listener[] = []
   /** The name of a topic in this world. */
   nameOf: (topic: number) => string = (topic) => TOPICS[topic]!
-  /** Text that is added to the data of a topic. */
+  /** Text that is appended to the data of every message of a topic. */
   accentOf: (topic: string) => string = () => ''
   /** How the log waits before a read, and again before its answer. */
   pause: () => Promise<void>
@@ -254,7 +254,7 @@ export class World {
     const open = () => (log === 'memory' ? memoryLog(options) : openSqlite(join(this.#folder, 'hub.db'), options))
     this.#hub = new Hub(
       () => late(open(), () => this.pause()),
-      // Chunks of a frame or two; and streams end only for the reasons that are tested.
+      // Chunks hold a frame or two, and streams end only for the reasons that are tested.
       { ...config.hub, windowCount, maxChunkBytes: 60, replayRate: 1e9, lifetimeMs: 1e9, stallMs: 1e9 },
     )
     this.#app = createApp({ hub: this.#hub, config, auth: new Auth(this.#hub, config.auth) })
@@ -319,7 +319,7 @@ export class World {
     }
   }
 
-  /** The message published `back` places before the newest. */
+  /** The message that was published `back` messages before the newest. */
   newest(back: number): { readonly topic: string; readonly id: string } | undefined {
     const said = [...this.#places.values()].at(-1 - back)
     return said && { topic: said.topic, id: this.idOf(said.seq!) }
@@ -378,7 +378,7 @@ let opening: Listener | undefined
 const listeners = new WeakMap<Subscription, Listener>()
 
 /**
- * Shows each listener at once what is handed to it and when it is renewed. Between a subscription and its reader is a pipe that holds
+ * Reports every chunk and every renewal to the listener at once. Between a subscription and its reader is a pipe that holds
  * some chunks, and a chunk must be allowed by the grant at the moment it enters the pipe.
  */
 export function tap(): void {
@@ -405,14 +405,14 @@ export class Listener {
   readonly ticket: Ticket | undefined
   readonly names: readonly string[]
   readonly isPoll: boolean
-  /** `since` begins where the hub was at a time, which may be the position of any entry. */
+  /** Whether the request has `since`: the stream then begins at the head of that time, which may be the position of any entry. */
   readonly isSince: boolean
   terms: readonly Terms[]
   subscription: Subscription | undefined
   status = 0
   /** The cookie of the answer. */
   cookie: string | undefined
-  /** Set when the stream had to end: nothing may be handed to it any more. */
+  /** Whether the stream had to end, so that nothing may be handed to it any more. */
   isOver = false
   endsAt: number
   handed = ''
@@ -459,12 +459,12 @@ export class Listener {
     this.endsAt = endOf(this.credential)
   }
 
-  /** Marks the listener as over, once its end has come. */
+  /** Sets `isOver` once `endsAt` has come. */
   look(): void {
     if (Date.now() >= this.endsAt) this.isOver = true
   }
 
-  /** Moves the end at the moment the hub does; the answer to the renewal may come later. */
+  /** Moves `endsAt` at the moment the hub moves the end; the answer to the renewal may come later. */
   prolong(expiresAt = Number.POSITIVE_INFINITY): void {
     this.look()
     this.endsAt = endOf({ expiresAt })
@@ -539,7 +539,7 @@ export class Listener {
     await turns(this.world.idle)
   }
 
-  /** @see tap */
+  /** Called by `tap` with each chunk. */
   hand(bytes: Uint8Array): void {
     const text = new TextDecoder().decode(bytes)
     this.handed += text
@@ -560,7 +560,7 @@ export class Listener {
 
   #judgeControl(event: string, data: string, id: string, terms: readonly Terms[]): void {
     const said = `${event} ${data} ${id}`
-    // A stream continues from its former position, whatever its terms were there.
+    // After a renewal a stream continues from its position, which may be that of an entry of its former terms.
     const ever = [...this.#past, ...terms]
     const place = (of: string, what: string, those: readonly Terms[]) =>
       this.world.later(() => {
@@ -576,14 +576,14 @@ export class Listener {
     })
   }
 
-  /** Whether a position was sent by the listener, belongs to an event it may read, is the one before, or was the hub's head at some time. */
+  /** Whether a position is harmless: sent by the listener, at or just before an entry that may be known, or the hub's head at some time. */
   #isPlace(seq: number, terms: readonly Terms[]): boolean {
     const at = this.world.at(seq)
     if (seq === 0 || seq === this.#asked || !at || at.isHead) return true
     return this.#isOf(seq, terms) || this.#isOf(seq + 1, terms)
   }
 
-  /** Whether the entry at a seq may be known. An entry that nobody published is of the hub's own topics. */
+  /** Whether the listener may know the entry at a seq. An entry that nobody published belongs to the hub's own topics. */
   #isOf(seq: number, terms: readonly Terms[]): boolean {
     const said = this.world.at(seq)
     return said ? isDue(said.topic, terms) : OWN.some((topic) => isDue(topic, terms))
@@ -638,7 +638,7 @@ export class Listener {
 
 /** The parameters of a request to `/event`. */
 export interface Asked {
-  /** Topics and patterns; none for the demo stream. */
+  /** Topics and patterns; empty for the demo stream. */
   readonly names: readonly string[]
   readonly query: string
   readonly lastEventId: string | undefined

@@ -5,7 +5,7 @@ import type { Message } from '../../src/log/log.ts'
 import { folder } from '../server/server.ts'
 import type { Progress } from './row.ts'
 
-/** A log in a file: half of its entries in topics of `half/**`, the rest in others, and ten in `quiet`, at equal distances. */
+/** A log in a file. Half of its entries are in topics of `half/**`, ten at equal distances in `quiet`, the rest in other topics. */
 export interface FilledLog {
   readonly path: string
   readonly epoch: string
@@ -23,7 +23,7 @@ export const MARK = '{"n":'
 export const RETENTION_COUNT = 100_000_000
 
 const BATCH = 5000
-/** Entries of a topic, which are appended in a row, because an index that grows at one end fills ten times as fast. */
+/** The number of entries of each topic. They are appended in a row, because an index that grows at one end fills ten times as fast. */
 const TOPIC = 1000
 const PADDING = 'x'.repeat(80)
 

@@ -50,7 +50,7 @@ export class Live {
     while (!isOver) {
       await pause(Math.max(0, began + posts.length * (1000 / RATE) - performance.now()))
       const post = this.#poster.post(JSON.stringify({ data: `${performance.now()}` }))
-      post.catch(stop) // and thrown below
+      post.catch(stop) // the error is thrown below
       posts.push(post)
     }
     await Promise.all(posts)

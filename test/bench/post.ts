@@ -15,7 +15,7 @@ export class Poster {
     while (!(await this.#tried(body)));
   }
 
-  /** Resolves with false if the server closed a kept connection just when it was used again: then it has read nothing. */
+  /** Resolves with false if the server closed a kept connection just when it was used again: then the server has read nothing. */
   #tried(body: string): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { Stream } from '../server/stream.ts'
 import { MARK } from './filled.ts'
 
-/** What to replay: until this id has arrived, or until any message of the parent. */
+/** What to replay. The replay ends when `lastId` has arrived, or at any message of the parent. */
 export interface Replay {
   readonly port: number
   readonly path: string

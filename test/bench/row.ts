@@ -1,7 +1,7 @@
 /** One measurement: a file in `rows/`, listed in `bench.ts`. */
 export interface Row {
   readonly name: string
-  /** What it measures, in a sentence. */
+  /** What the row measures, in a sentence. */
   readonly says: string
   /** @param url a running hub to measure in place of the bench's own; only for rows with `anywhere` */
   run(progress: Progress, url?: string): Promise<Measurements>
@@ -23,6 +23,6 @@ export interface Measurements {
 export interface Ratio {
   readonly of: string
   readonly value: number
-  /** The goal, for people to read. Never a verdict, because machines differ, and so do hours on one machine. */
+  /** The goal, for people to read. The bench gives no verdict, because machines differ, and so do hours on one machine. */
   readonly goal?: string
 }

@@ -12,7 +12,7 @@ export interface Usage {
   readonly peakBytes: number
 }
 
-/** Measures a process until the returned function is called, which returns undefined without `/proc`. */
+/** Measures a process until the returned function is called. That function returns undefined on a machine without `/proc`. */
 export function watchUsage(pid: number): () => Usage | undefined {
   if (withoutProc) return () => undefined
   const began = cpuOf(pid)

@@ -4,7 +4,7 @@ import type { Tab, Visit } from './visit.ts'
 /** A browser that is launched for its first page. */
 export interface Browser<T extends Tab = Tab> {
   readonly name: string
-  /** Why its tests are skipped, if there is no such browser. */
+  /** Why the tests of this browser are skipped; '' if the browser is there. */
   readonly missing: string
   /** Opens the hub's page as another person, who shares nothing with the pages opened before. */
   open(url: string): Promise<Visit<T>>
@@ -19,7 +19,7 @@ export function programAt(...places: (string | undefined)[]): string | undefined
   return places.find((place) => place && existsSync(place))
 }
 
-/** Runs in every page before its own scripts. */
+/** Reports violations of the policy as errors. Runs in every page before the scripts of the page. */
 export function tellViolations(): void {
   document.addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI }) =>
     console.error(`policy: ${effectiveDirective} blocked ${blockedURI}`),

@@ -26,7 +26,7 @@ export async function post(url: string, body: object): Promise<{ id: string }> {
 /** Resolves when every open demo stream has repeated its value this many times. */
 export async function repeats({ port }: Server, times: number): Promise<Stream['reader']> {
   const stream = new Stream(port, '/event')
-  // One more, because the seconds of other streams begin at other times.
+  // One repeat more, because the seconds of other streams begin at other moments.
   await stream.until(() => stream.reader.events.length > times + 1)
   stream.socket.destroy()
   return stream.reader

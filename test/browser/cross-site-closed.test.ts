@@ -82,7 +82,7 @@ const gets: Record<string, Means> = {
   },
 }
 
-/** Ways to make the page itself navigate there. */
+/** Ways to make the page itself navigate to a URL of the hub. */
 const leaves: Record<string, Means> = {
   'a link that is followed': (url) => {
     Object.assign(document.createElement('a'), { href: url }).click()
@@ -101,7 +101,7 @@ const forms = [
   ['a form that is also valid JSON, to revoke', '/revoke', 'text/plain', '{"sub":"visitor","', '":""}'],
 ] as const
 
-/** Other attempts to change something: path, means, and the hub's answer if it differs from that to a form. */
+/** Other attempts to change something: path, means, and what the hub logs if that differs from the line for a form. */
 const sends: Record<string, [path: string, means: Means, told?: string]> = {
   'a fetch to a topic': [
     '/send?topic=chat',
@@ -257,7 +257,7 @@ function submit({ url, type, name, value, target }: Record<'url' | 'type' | 'nam
 }
 
 const origins = [
-  // The browser sends no cookie. A foreign request is refused with or without one.
+  // The browser sends no cookie. The hub refuses a request that changes something with or without a cookie.
   { from: 'another site', where: 'otherSite', reading: '401 token_missing' },
   // The browser sends the cookie, because all ports are one site; only the browser keeps the page from reading.
   { from: 'another origin of the same site', where: 'sameSite', reading: '200' },

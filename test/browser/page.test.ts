@@ -97,7 +97,7 @@ describe('the page', () => {
   test.each([
     ['longer than the largest event', 61 * 1024, 'event_too_large'],
     ['longer than the largest body', 70 * 1024, 'body_too_large'],
-  ])("keeps a refused message, %s, and shows the server's explanation", async (_, length, code) => {
+  ])("keeps a refused message that is %s, and shows the server's explanation", async (_, length, code) => {
     const { url } = await start()
     const visit = await open(url)
     await visit.shows(DEFAULT)
@@ -223,7 +223,7 @@ describe('the topic field', () => {
     await visit.shows('after the reload')
   })
 
-  test('fills the destination of a message with the beginning of the pattern', async () => {
+  test('with a pattern fills the destination of a message with the beginning of the pattern', async () => {
     const { url } = await start()
     const visit = await open(url)
     await visit.watches('sensors/*')
@@ -241,7 +241,7 @@ describe('the topic field', () => {
     expect(await to.evaluate((field) => field === document.activeElement)).toBe(true)
   })
 
-  test('listens for the event names in the URL', async () => {
+  test('beside an event name in the URL: the page shows only events with that name', async () => {
     const server = await start()
     const visit = await open(`${server.url}/?topic=house&event=alert`)
     await visit.is('Live')

@@ -101,7 +101,7 @@ export function pageSuite(browser: Browser, runtime: Runtime): void {
             new Image().src = 'data:,'
           }),
       )
-      // This clears the violation, which would fail the next test.
+      // Clears the violation, which would otherwise fail the next test.
       await expect(browser.leave()).rejects.toThrow('policy: img-src blocked data')
     })
 

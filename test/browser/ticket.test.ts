@@ -11,7 +11,7 @@ const { missing, leave, newPage, quit } = chromium
 const settings = { AUTH_SECRET: SECRET, RETRY: '500ms' }
 
 beforeEach((context) => context.skip(missing !== '', missing))
-// Not after each, because the tests that wait for seconds run concurrently, each with its server and its page.
+// Not `afterEach`, because the tests that wait for seconds run concurrently, each with its server and its page.
 afterAll(async () => {
   await leave()
   await cleanUp()
@@ -55,7 +55,7 @@ interface Heard {
   readonly controls: string[]
 }
 
-/** Opens a native EventSource in a page, which keeps what it receives until the next one is opened. */
+/** Opens a native EventSource in a page. The page keeps the received events until the next EventSource is opened. */
 function listen(page: Page, url: string, init: EventSourceInit = {}): Promise<void> {
   return page.evaluate(
     ({ url, init }) => {
@@ -133,7 +133,7 @@ test.concurrent.for(runtimes)(
     const after = await heard(page)
     expect(after.data).toEqual(sent)
     expect([...new Set(after.controls)]).toEqual(['hub.expiring'])
-    // One request was refused, and all before it were accepted.
+    // Only the last request was refused.
     expect(asks.length).toBe(after.opens + 1)
   },
 )

@@ -4,7 +4,7 @@ import { createParser } from 'eventsource-parser'
 import { vi } from 'vitest'
 import { chromium } from '../browser/chromium.ts'
 
-/** Events read from a page at once: with 60 KiB each, some 30 MB. */
+/** The number of events that are read from a page at once: with 60 KiB each, some 30 MB. */
 const SLICE = 500
 
 /** An event as a client reports it: its name, `message` by default, its data, and its id. */
@@ -23,9 +23,9 @@ export interface Client {
   readonly name: string
   /** Why the client is missing. */
   readonly missing?: string
-  /** Opens a stream; a client that needs a listener for each event name gets one for each of these. */
+  /** Opens a stream. A client that needs a listener for each event name gets a listener for each of `names`. */
   listen(url: string, names: readonly string[]): Listening | Promise<Listening>
-  /** How the client changes an event, if it has faults. */
+  /** How a client with known faults changes an event. */
   hears?(event: Heard): Heard
 }
 
@@ -85,7 +85,7 @@ const microsoft: Client = {
       onmessage: ({ event, data, id }) => heard.push([event || 'message', data, id]),
       onclose: () => ended('the stream ended'),
       onerror(error) {
-        throw error // otherwise it reconnects
+        throw error // otherwise the client reconnects
       },
     }).catch((error) => ended(String(error)))
     return listening(heard, () => abort.abort())

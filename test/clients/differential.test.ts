@@ -11,7 +11,7 @@ const COUNT = runs(600, 100_000)
 const TIMEOUT_MS = runs(60_000, 900_000)
 /** A client that gets nothing for this long will get nothing more. */
 const SILENCE_MS = runs(5000, 30_000)
-/** Messages are published in lists of these lengths in turn, or shorter ones with this many characters. */
+/** Messages are published in lists of these lengths in turn. A list of more than `MAX_LIST_CHARS` characters gets shorter. */
 const LISTS = [1, 2, 10, 100]
 const MAX_LIST_CHARS = 2 ** 20
 

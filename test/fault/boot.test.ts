@@ -35,13 +35,13 @@ describe.each(servers)('a server on $name prints', (runtime) => {
       expect(running.output).toMatch(new RegExp(`^  ${name} .*${literal(defaultText)} .*${literal(description)}$`, 'm'))
   })
 
-  test('that it listens once it can be stopped', async () => {
+  test('that it listens only when it can already be stopped', async () => {
     for (let i = 0; i < 5; i++) expect(await (await start({}, runtime)).kill('SIGTERM')).toBe(0)
   })
 })
 
 describe.each(servers)('a server on $name whose Redis is away at the start', (runtime) => {
-  test('reports it within a second, tries again, and ends after 5 s', async () => {
+  test('reports the failure within a second, tries again, and ends after 5 s', async () => {
     const url = `redis://127.0.0.1:${await freePort()}/hub`
     const began = performance.now()
     const running = launch({ LOG: url.replace('//', '//user:secret@'), PORT: '0' }, [], runtime)
@@ -55,7 +55,7 @@ describe.each(servers)('a server on $name whose Redis is away at the start', (ru
     expect(running.output).not.toContain('secret')
   })
 
-  test('reports a server that does not answer', async () => {
+  test('reports a Redis that does not answer', async () => {
     const silent = createServer(() => {}).listen(0, '127.0.0.1')
     await once(silent, 'listening')
     const { port } = silent.address() as { port: number }
@@ -67,7 +67,7 @@ describe.each(servers)('a server on $name whose Redis is away at the start', (ru
     silent.close()
   })
 
-  test.skipIf(withoutRedis)('starts as soon as it is there', async () => {
+  test.skipIf(withoutRedis)('starts as soon as Redis is there', async () => {
     const redis = await redisServer()
     await redis.kill()
     const running = launch({ LOG: redis.url(), PORT: '0' }, [], runtime)
@@ -110,7 +110,7 @@ describe.each(servers)('a server on $name does not start', (runtime) => {
     await publish(first, 'still here')
   })
 
-  test('on such a file only until the other process has been killed or stopped', async () => {
+  test('while another process writes to its log file, but starts once that process was killed or stopped', async () => {
     const log = `sqlite:${join(folder(), 'hub.db')}`
     const killed = await start({ LOG: log }, runtime)
     await killed.kill('SIGKILL')
@@ -260,7 +260,7 @@ describe('a server on Node, before it listens,', () => {
     expect(Number(/^(\d+) requests$/m.exec(server.output)?.[1])).toBeGreaterThan(100)
   })
 
-  test('may fail to warm up, and listens all the same', async () => {
+  test('may fail to warm up, and then listens all the same', async () => {
     const without = `import net from 'node:net'
       import { syncBuiltinESMExports } from 'node:module'
       net.connect = () => { throw new Error('no sockets') }
@@ -288,7 +288,7 @@ async function ask({ port }: Server, host: string): Promise<IncomingMessage> {
   return answer
 }
 
-/** What a server answers to these bytes, until it ends the connection or has sent this. */
+/** Sends bytes. Resolves with the answer once the server has ended the connection, or once the answer matches `until`. */
 async function exchange(port: number, sent: string, until?: RegExp): Promise<string> {
   const socket = connect(port, '127.0.0.1').setEncoding('utf8')
   socket.write(sent)

@@ -32,12 +32,13 @@ const endings = {
   reset: (stream) => stream.socket.resetAndDestroy(),
 } satisfies Record<string, (stream: Stream) => unknown>
 
-/** By one write to a closed socket workerd learns of the close, by the next one the hub does. */
+/** By the first write to a closed socket workerd learns of the close, by the next write the hub does. */
 const beatsUntilSeen = 3
 
 /**
- * workerd never notices a half-close while it answers (measured with 1.20261023.1); and wrangler's proxy keeps an answer whose
- * client left before it came, and goes on reading it (workerd itself does not). Their lifetime ends these streams.
+ * The lifetime ends streams of readers whose leaving goes unnoticed:
+ * - workerd never notices a half-close while it answers (measured with 1.20261023.1);
+ * - wrangler's proxy keeps an answer whose client left before the answer came, and goes on reading it (workerd itself does not).
  */
 const LIFETIME_MS = 3000
 const MAX_LIFETIME_MS = 1.2 * LIFETIME_MS + 500
@@ -102,7 +103,7 @@ describe.each([...runtimes, ...Object.values(portable)])('readers of $name that 
     await Promise.all(readers.map((reader) => reader.gone()))
   })
 
-  test('are noticed by heartbeats', async ({ skip }) => {
+  test('are noticed by heartbeats where nothing else notices them', async ({ skip }) => {
     skip(runtime !== worker, 'this runtime notices them at once')
     const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME: '1h' }, runtime)
     const [destroyed, reset] = [await goneAfter(server, 'destroy'), await goneAfter(server, 'reset')]
@@ -156,7 +157,7 @@ async function visit(
   const stream = new Stream(port, path, { sent })
   await moments[moment](stream, numbers)
   endings[ending](stream)
-  // After a half-close the server has to close; nothing else shows it that this reader has gone.
+  // After a half-close the server has to close the connection; nothing else shows that the server has noticed.
   await stream.gone()
 }
 

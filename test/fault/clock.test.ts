@@ -63,7 +63,7 @@ describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (ski
     time.set(YEAR_S)
     for (const data of ['ahead 1', 'ahead 2']) await say(log, data)
     time.set(0)
-    // The real time of the wrongly dated entries is unknown; it is not after this entry.
+    // The real time of the wrongly dated entries is unknown, but not later than the time of this entry.
     const first = await say(log, 'after 1')
     await pause(20)
     const second = await say(log, 'after 2')
@@ -110,7 +110,7 @@ describe.skipIf(without)(`a log in Redis whose clock is moved${without && ` (ski
     expect(await server.command(['ZRANGE', 'tidings:{hub}:keys', '0', '-1'])).toEqual(['a\nk'])
   })
 
-  test('trims such entries also when :meta, with the history of the clock, was deleted', async () => {
+  test('trims entries dated by a clock that was ahead also when :meta, with the history of the clock, was deleted', async () => {
     const log = await open({ retention: { ageMs: 2000 } })
     time.set(YEAR_S)
     await say(log, 'ahead', 'k')

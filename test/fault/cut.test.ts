@@ -18,7 +18,7 @@ interface Opening {
   readonly path: string
   /** Published once the stream is open. */
   readonly after?: readonly Said[]
-  /** The topic of the last entry, which ends every second stream; it must trim none of those owed. */
+  /** The topic of the last entry, which shows that a resumed stream is complete. The last entry must trim none of the owed entries. */
   readonly ends: string
   /** The data that the reader must receive. */
   readonly owed: readonly string[]
@@ -142,7 +142,7 @@ describe('a stream that is cut after any byte and resumed delivers everything du
         expect([...dataOf(first), ...dataOf(second.reader)], `cut after ${length} bytes`).toEqual([...owed, 'end'])
         const gaps = [...first.control('gap'), ...second.reader.control('gap')]
         const states = [...first.control('open'), ...second.reader.control('open')].map(({ state }) => state)
-        // A reader cut between hub.open and hub.gap resumes behind the gap, because hub.open has that id; its state reported the gap.
+        // A reader cut between hub.open and hub.gap resumes behind the gap, because hub.open has an id there; its `state` told of the gap.
         if (!gap) expect(gaps).toEqual([])
         else if (gaps.length === 0) untold.push(length)
         else

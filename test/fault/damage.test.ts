@@ -14,7 +14,7 @@ const all = { count: 100_000, bytes: 1e9 }
 const everything = Filter.parse(['**', '$state'])
 /** Keys that may be lost at any time: leases, questions and rates. */
 const EPHEMERAL = /:(nodes|wire|rate:.*)$/
-/** The time after a fault in which every process has checked the log, and all topics of a small one. */
+/** The time after a fault within which every process has checked the log, and every topic if the log is small. */
 const SETTLED_MS = 2500
 
 interface Node {
@@ -248,7 +248,7 @@ describe.skipIf(withoutRedis)(
       runs(60_000, 600_000),
     )
 
-    test('notifies followers when its server evicts keys, and works once that has stopped', async () => {
+    test('notifies followers when its server evicts keys, and works again once the evictions have stopped', async () => {
       const server = await serve({ appendonly: 'no', maxmemory: '3mb', 'maxmemory-policy': 'allkeys-lru' })
       const nodes = [await join(server.url()), await join(server.url())]
       const { log } = nodes[0]!

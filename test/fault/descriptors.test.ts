@@ -8,7 +8,7 @@ import { deno, node, type Runtime, servers } from '../server/runtimes.ts'
 import { cleanUp, folder, type Server, start, withoutProc } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
-/** File descriptors that the hub may have, and connections of one client that are more than that. */
+/** The number of file descriptors that the hub may have, and a larger number of connections of one client. */
 const DESCRIPTORS = 64
 const CONNECTIONS = 200
 
@@ -28,7 +28,7 @@ function limited(runtime: Runtime): Runtime {
   return { ...runtime, command }
 }
 
-/** Opens connections that send the beginning of a request and no more, which Bun needs to accept them. */
+/** Opens connections that send only the beginning of a request. Bun does not accept a connection that sends nothing. */
 async function attack({ port }: Server): Promise<void> {
   for (let i = 0; i < CONNECTIONS; i++) {
     const socket = connect(port, '127.0.0.1').on('error', () => {})
@@ -40,7 +40,7 @@ async function attack({ port }: Server): Promise<void> {
 
 const agent = new Agent({ keepAlive: true, maxSockets: 1 })
 
-/** Publishes on a connection that is open from before, if it still is. */
+/** Publishes on a connection that was opened before, if that is still open. */
 async function publish({ port }: Server, data: string): Promise<string> {
   const sent = request({
     port,
@@ -54,7 +54,7 @@ async function publish({ port }: Server, data: string): Promise<string> {
   return ((await json(answer)) as { id: string }).id
 }
 
-/** The status of the page, asked for on a connection that is open from before. */
+/** The status of the page, requested on a connection that was opened before. */
 async function page({ port }: Server): Promise<number> {
   const asked = request({ port, agent, path: '/' }).end()
   const [answer] = await once(asked, 'response')
@@ -64,7 +64,7 @@ async function page({ port }: Server): Promise<number> {
 }
 
 describe.skipIf(withoutProc !== '')('connections that take every file descriptor', () => {
-  test.each(servers)('do not end a hub on $name: open streams go on, and it accepts again', async (runtime) => {
+  test.each(servers)('do not end a hub on $name: open streams go on, new requests are answered', async (runtime) => {
     const server = await start({ LOG: `sqlite:${folder()}/hub.db` }, limited(runtime))
     const stream = new Stream(server.port, '/event?topic=a')
     await stream.until(() => stream.reader.events.length > 0)
@@ -84,7 +84,7 @@ describe.skipIf(withoutProc !== '')('connections that take every file descriptor
     if (runtime === deno) expect(server.output).toContain('Cannot accept connections, trying again: ')
   })
 
-  test.each(servers)('break the page of a hub on $name at most until they are closed', async (runtime) => {
+  test.each(servers)('break the page of a hub on $name at most until the connections are closed', async (runtime) => {
     const server = await start({ MAX_READERS: '1000' }, limited(runtime))
     await publish(server, 'opens the connection that the page is requested on')
     for (let i = 0; i < CONNECTIONS; i++) {
@@ -92,14 +92,14 @@ describe.skipIf(withoutProc !== '')('connections that take every file descriptor
       attackers.push(socket)
     }
     await pause(500)
-    await page(server) // 500 where no file can be opened now
+    await page(server) // answers 500 on a runtime that can open no file now
     for (const socket of attackers.splice(0)) socket.destroy()
     await expect.poll(async () => (await fetch(`${server.url}/health`)).status).toBe(200)
     await expect.poll(() => page(server)).toBe(200)
     expect((await fetch(`${server.url}/docs`)).status).toBe(200)
   })
 
-  test('are reported on Node, even where it could not close them', async () => {
+  test('are reported once on Node, and do not end the hub, if Node emits an error for them', async () => {
     const failing = `import http from 'node:http'
       const listen = http.Server.prototype.listen
       http.Server.prototype.listen = function (...given) {

@@ -82,12 +82,12 @@ describe.each(runtimes)('a server on $name that is told to stop', (runtime) => {
   })
 
   test('sends a slow reader everything due before it ends its stream', { timeout: 30_000 }, async () => {
-    const server = await start({ WINDOW_BYTES: '16MiB' }, runtime) // holds everything: a reader behind the window is ended at once, and comes back
+    const server = await start({ WINDOW_BYTES: '16MiB' }, runtime) // holds everything: a stream behind the window would end at once
     const slow = new Stream(server.port, '/event?topic=a')
     slow.socket.pause() // before it connects, so that it reads nothing until resumed
     await expect.poll(server.readers).toBe(1)
     const owed: string[] = []
-    for (let i = 0; i < 200; i++) owed.push(await publish(server, 'a', 'x'.repeat(50_000))) // the kernel buffers less than half of it
+    for (let i = 0; i < 200; i++) owed.push(await publish(server, 'a', 'x'.repeat(50_000))) // the kernel buffers less than half of this
     const stopped = server.kill('SIGTERM')
     await server.says(/SIGTERM: draining 1 streams/)
     slow.socket.resume()

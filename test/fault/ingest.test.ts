@@ -13,7 +13,7 @@ interface Polled {
   readonly position: string
 }
 
-describe.each(runtimes)('$name', (runtime) => {
+describe.each(runtimes)('a hub on $name', (runtime) => {
   test('publishes a streamed body once, completely and in order, when kill -9 cuts it and it is sent again with its key', {
     timeout: runs(90_000, 300_000),
   }, async () => {
@@ -40,7 +40,7 @@ describe.each(runtimes)('$name', (runtime) => {
   })
 })
 
-/** Sends `count` lines, and waits at `pauseAt` to be cut. */
+/** Sends `count` lines, and pauses once `pauseAt` lines were sent, so that the body can be cut there. */
 async function send({ url }: Server, count: number, pauseAt = Number.POSITIVE_INFINITY): Promise<unknown> {
   let next = 0
   const body = new ReadableStream<Uint8Array>({

@@ -21,7 +21,7 @@ const MAX_TRIES = 100
 
 afterEach(cleanUp)
 
-describe.each(runtimes)('$name', (runtime) => {
+describe.each(runtimes)('a hub on $name', (runtime) => {
   test('keeps every acknowledged event over kill -9, and resuming readers get the log once and in order', {
     timeout: runs(60_000, 300_000),
   }, async () => {
@@ -38,7 +38,7 @@ describe.each(runtimes)('$name', (runtime) => {
     /** The position of every publish answered with 200, by its data. */
     const acknowledged = new Map<string, string>()
 
-    /** Publishes until there is an answer: after an unknown outcome again with the same key. */
+    /** Publishes until there is an answer. After an unknown outcome publishes again with the same key. */
     async function publish(topic: string, data: string): Promise<void> {
       for (let tries = 1; ; tries++) {
         const { url } = await up

@@ -15,7 +15,7 @@ afterEach(() => {
     try {
       process.kill(-pid!, 'SIGKILL')
     } catch {
-      // All of its group have ended.
+      // All processes of the group have ended.
     }
   }
   started.clear()

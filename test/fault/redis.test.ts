@@ -187,7 +187,7 @@ describe.skipIf(withoutRedis)(
       for (const [settings, durability] of [
         [SYNCED, 'disk'],
         [{ ...SYNCED, 'no-appendfsync-on-rewrite': 'yes' }, 'process'],
-        [{ appendonly: 'yes', appendfsync: 'everysec' }, 'memory'], // which delays even the write
+        [{ appendonly: 'yes', appendfsync: 'everysec' }, 'memory'], // everysec delays even the write
 
         [{ appendonly: 'yes', appendfsync: 'no' }, 'process'],
         [{ appendonly: 'no', save: '1 1' }, 'memory'],
@@ -436,7 +436,7 @@ describe.skipIf(withoutRedis)(
       expect([reader.ended, quiet.ended, other.restarts]).toEqual([false, false, []])
     })
 
-    test('notices that its server lost entries, also after another process has appended others', async () => {
+    test('notices that its server lost entries, also after another process has appended other entries', async () => {
       const server = await serve(SYNCED)
       const { log, restarts } = await join(server)
       for (let i = 0; i < 5; i++) await say(log, `${i}`)
@@ -451,7 +451,7 @@ describe.skipIf(withoutRedis)(
       onTestFinished(wire.close)
       const far = await openRedis(`redis://127.0.0.1:${wire.port}/hub`)
       logs.push(far)
-      wire.cut() // so that it is the last one to check
+      wire.cut() // so that the process of `far` is the last to check the log
       await log.close()
       await server.kill()
       rmSync(server.dir, { recursive: true })

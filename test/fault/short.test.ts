@@ -4,7 +4,7 @@ import { cleanUp, type Server, start, withoutProc } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
 const FILES = 200
-/** How many of them `adapters/limits.ts` leaves for streams. */
+/** How many of these files `adapters/limits.ts` leaves for streams. */
 const STREAMS = 160
 
 /** The environment for a heap of this size in MiB, on runtimes with a setting for it. */

@@ -7,18 +7,18 @@ import { cleanUp, fdsOf, folder, rssOf, type Server, start, withoutProc } from '
 import { Stream } from '../server/stream.ts'
 
 const MIB = 1024 ** 2
-/** wrangler is slow, and its two sockets in a row buffer about 10 MiB for a reader, where one buffers 4. */
+/** wrangler is slow, and two sockets in a row buffer about 10 MiB for each of its readers; one socket buffers 4 MiB. */
 const sizes = (runtime: Runtime) =>
   runtime === worker
     ? { stalled: runs(10, 40), published: runs(14, 50) * MIB, enough: 12 * MIB }
     : { stalled: runs(60, 200), published: runs(10, 50) * MIB, enough: 8 * MIB }
-/** Runtimes that can destroy a connection; the others drop the stream, and its socket closes with the client's. */
+/** Runtimes that can destroy a connection. On the others the hub drops the stream, and its socket closes once the client closes. */
 const cutting = [node, bun, portable.node, portable.bun]
 const IN_FLIGHT = 4
 const MAX_GROWTH_BYTES = 64 * MIB
 /** Deno's V8 collects later: 69 MiB measured, where Node has 37 and Bun 12. */
 const maxMinuteBytes = (runtime: Runtime) => ([deno, portable.deno].includes(runtime) ? 96 * MIB : MAX_GROWTH_BYTES)
-/** From the acknowledgement until the healthy reader has the event, on a machine with other work. */
+/** The time from the acknowledgement until the healthy reader has the event, on a machine with other work. */
 const MAX_P99_MS = 1000
 
 /** So little that a reader whose socket buffers are full (about 4 MiB on Linux) has fallen behind retention. */
@@ -123,7 +123,7 @@ async function withStalled({ port, readers }: Server, count: number, others = 0)
   return streams
 }
 
-/** Reads at last: what the kernel held, a gap for what the log has trimmed since, and then the rest. */
+/** Reads a stalled stream: first what the kernel held, then a gap for what the log has trimmed since, then the rest. */
 async function wakes(stream: Stream, last: string): Promise<void> {
   stream.socket.resume()
   await stream.until(() => stream.reader.lastEventId === last)

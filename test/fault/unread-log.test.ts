@@ -9,7 +9,7 @@ import { cleanUp, folder, freePort, rssOf, withoutProc } from '../server/server.
 
 /** Requests that are logged: two and a half times the lines that a pipe and the hub hold. */
 const REQUESTS = 3000
-/** A long path, of which the log shows 200 characters. */
+/** A long path, of which the request log shows 200 characters. */
 const PATH = `/${'x'.repeat(300)}`
 
 /** A hub, and what makes the reader of its stdout and stderr stop reading. */
@@ -143,7 +143,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-describe.skipIf(withoutProc !== '')('while nobody reads its log', () => {
+describe.skipIf(withoutProc !== '')('while nobody reads its output', () => {
   describe.each(servers)('a server on $name', (runtime) => {
     test.each(Object.keys(readers))('answers, does not grow, and ends on SIGTERM: %s', async (name) => {
       const { port, pid, breakReader } = await readers[name]!(runtime)
@@ -156,13 +156,13 @@ describe.skipIf(withoutProc !== '')('while nobody reads its log', () => {
       expect(await stop(pid)).toBeLessThan(2000)
     })
 
-    test('drops lines, and writes their number once when the log is read again', async () => {
+    test('drops lines, and writes their number once when the output is read again', async () => {
       const { reader, writer } = pipe()
       const { port } = await hubWith(runtime, ['ignore', writer, writer])
       await fillLog(port)
       const lines: string[] = []
       let rest = ''
-      /** Reads what there is, and says whether a line like this has been among it. */
+      /** Reads what there is. Returns whether anything read so far matches the pattern. */
       const hasRead = (pattern: RegExp) => {
         const bytes = new Uint8Array(65_536)
         try {

@@ -9,7 +9,7 @@ const BODY_MS = 1000
 const MAX_SILENCE_MS = BODY_MS + 20_000
 /** While data waits to be written, Node lets the timeout pass twice. */
 const LATE_MS = MAX_SILENCE_MS + 10_000
-/** Requests for 1.7 MB each; the kernel buffers less than half of all. */
+/** The number of requests, each for 1.7 MB. The kernel buffers less than half of all answers. */
 const ASKS = 10
 
 afterAll(cleanUp)

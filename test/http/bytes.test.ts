@@ -62,7 +62,7 @@ test.each([
   expect(copied).toBeLessThan(times * size * count)
 })
 
-test('a chunk that is a small part of its memory does not keep the rest of it', () => {
+test('a chunk that is a small part of a larger buffer does not keep that buffer in memory', () => {
   const pieces = new ChunkBuffer()
   pieces.push(new Uint8Array(64 * 1024).subarray(7, 17))
   expect(pieces.take().buffer.byteLength).toBe(10)

@@ -26,7 +26,7 @@ export class Conforms {
     this.#ajv.addSchema(JSON.parse(JSON.stringify({ $id: 'openapi', components: this.#document.components })))
   }
 
-  /** Checks an answer, unless its path is not described, or its method, which is refused then. */
+  /** Checks an answer, unless its path or its method is not described; the hub refuses such a method. */
   async check(path: string, method: string, response: Response): Promise<void> {
     const { pathname } = new URL(path, 'http://hub')
     const template = this.#templateOf(pathname, method)

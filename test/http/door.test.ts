@@ -10,7 +10,7 @@ import { envOf } from '../../src/routes/connection.ts'
 import { SECRET, token } from '../auth/suite.ts'
 import { Reader } from '../reader.ts'
 
-/** Notes of a person: a table that needs nothing but the door. */
+/** Notes of a person: a table of routes that uses nothing but what the app passes to a table. */
 const notes: Routes = ({ hub, authorize, base, grantOf, readBody, spend, openStream }) => ({
   '/notes/:name': {
     isGetUnsafe: true,
@@ -73,7 +73,7 @@ async function* chunksOf(response: Response) {
 test.each([
   ['at the root', '', (app: Hono) => app],
   ['mounted under a path', '/live', (app: Hono) => new Hono().route('/live', app)],
-])('a table of a host asks what a client may do and opens a stream, %s', async (_, path, under) => {
+])('a table of routes of a host authorizes clients and opens a stream, %s', async (_, path, under) => {
   const app = under(open().app)
   const ask = (method: string, headers: Record<string, string>, body?: string) =>
     app.request(`${at}${path}/notes/ann`, { method, headers, ...(body !== undefined && { body }) })
@@ -94,7 +94,7 @@ test.each([
   expect([refused.status, refused.headers.get('allow')]).toEqual([405, 'GET, PUT'])
 })
 
-test('a table has the guard, the routes of ours and a page beside it, and may be polled', async () => {
+test('the routes of a host are guarded like ours, stand beside ours, and may be polled', async () => {
   const { hub, app } = open({})
   const ask = (path: string, headers: Record<string, string> = {}) => app.request(`${at}${path}`, { headers })
   expect((await ask('/notes/ann', { 'sec-fetch-site': 'cross-site' })).status).toBe(403)
@@ -104,7 +104,7 @@ test('a table has the guard, the routes of ours and a page beside it, and may be
   expect(await polled.json()).toMatchObject({ events: [{ data: 'three' }] })
 })
 
-test('a stream that a table opens is on the carrier of the runtime', async () => {
+test('a stream that a route of a host opens is handed to the carrier of the runtime', async () => {
   const { app } = open({})
   const taken: Subscription[] = []
   const takeOver = (subscription: Subscription) => {
@@ -116,7 +116,7 @@ test('a stream that a table opens is on the carrier of the runtime', async () =>
   taken[0]!.close()
 })
 
-test('a table is in the description of the app, which stays valid', async () => {
+test('the routes of a host are in the OpenAPI description of the app, which stays valid', async () => {
   const { app } = open()
   const text = await (await app.request(`${at}/openapi.json`)).text()
   const { valid, errors } = await new Validator().validate(JSON.parse(text))
@@ -131,7 +131,7 @@ test('a table is in the description of the app, which stays valid', async () => 
   expect(paths).toHaveProperty('/send')
 })
 
-test('a page of a listed origin may use the methods of a table', async () => {
+test('a page of a listed origin may use the methods of the routes of a host', async () => {
   const { app } = open({ CORS_ORIGINS: 'https://app.example' })
   const headers = { origin: 'https://app.example', 'access-control-request-method': 'PUT' }
   const preflight = await app.request(`${at}/notes/ann`, { method: 'OPTIONS', headers })
@@ -147,19 +147,19 @@ test.each([
   ['/streams/:name', 'a pattern with another name for its parameter'],
   ['/', 'a path of the page'],
   ['/openapi.json', 'the path of the description'],
-])('an app refuses a table with %s: %s', (path) => {
+])('an app refuses a second table with the path %s: %s', (path) => {
   const hub = new Hub(memoryLog)
   const routes: Routes[] = [core, () => ({ [path]: answer })]
   expect(() => createApp({ hub, routes })).toThrow('another table has')
 })
 
-test('an app may have other tables than ours alone', async () => {
+test('an app may have only the routes of a host, without ours', async () => {
   const app = createApp({ hub: new Hub(memoryLog), routes: [() => ({ '/send': answer })] })
   expect(await (await app.request(`${at}/send`)).text()).toBe('mine')
   expect((await app.request(`${at}/event`)).status).toBe(404)
 })
 
-test('two tables cannot describe two schemas by one name', async () => {
+test('two tables cannot describe two schemas under one name: /openapi.json answers 500', async () => {
   const logged = vi.spyOn(console, 'error').mockImplementation(() => {})
   onTestFinished(() => logged.mockRestore())
   const described: Routes = () => ({ '/mine': { ...answer, describe: () => ({ paths: {}, schemas: { Topic: {} } }) } })

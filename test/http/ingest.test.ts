@@ -10,9 +10,9 @@ import { SECRET, token } from '../auth/suite.ts'
 
 const ITEMS = 2000
 const COMMIT_MS = 25
-/** Items of one group. */
+/** The number of items in one group. */
 const GROUP = 32
-/** Messages a second: the first group takes more of them, and the next one waits for less than `NEXT_MS`. */
+/** Messages a second. The first group has more messages, and the next group waits for less than `NEXT_MS`. */
 const RATE = 20
 const NEXT_MS = 1000
 
@@ -292,7 +292,7 @@ describe('streamed bodies at the same time', () => {
     await expect.poll(async () => (await send('{"data":"x"}\n', ann[0])).status).toBe(200)
   })
 
-  test('are not counted while they are not read: refused ones, complete ones, and those whose client may not publish', async () => {
+  test('are not counted if they are refused, if they are complete, or if their client may not publish', async () => {
     const opened = open({ MAX_STREAMED_BODIES: '1', AUTH_SECRET: SECRET })
     const { send } = opened
     const headers = { authorization: `Bearer ${await token({ publish: ['a'] }, { iss: undefined, aud: undefined })}` }

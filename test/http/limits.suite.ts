@@ -134,7 +134,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
       return fetch('/send?topic=slow', { method: 'POST', body, duplex: 'half', headers: { 'content-type': type } })
     }
 
-    test('BODY_TIMEOUT bounds the time for a body to arrive, unless it streams', async () => {
+    test('BODY_TIMEOUT bounds the time for a body to arrive, unless the body is streamed', async () => {
       expect(await codeOf(await slow('application/json', ['{"data"', ':"x"}'], 2000))).toEqual([408, 'body_too_slow'])
       expect(await codeOf(await slow('application/json', ['{"data"', ':"x"}'], 100))).toEqual([200, undefined])
       const line = '{"data":"x"}\n'
@@ -227,7 +227,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
         headers: { 'content-type': 'application/x-ndjson' },
       })
       expect(await again.json()).toMatchObject({ taken: 6 })
-      expect(performance.now() - streamed).toBeGreaterThan(1000) // the second has to wait for the debt of the first
+      expect(performance.now() - streamed).toBeGreaterThan(1000) // the second body has to wait for the debt of the first
     })
   })
 
@@ -277,7 +277,7 @@ export function limitsSuite({ name, start, stop }: Runs): void {
     const kept = async (topic: string) =>
       ((await (await fetch(`/topics/${topic}`)).json()) as { kept?: number }).kept ?? 0
 
-    test('MAX_STREAMED_BODIES_PER_ADDRESS bounds those that are read; other publishes go on, and after one ends the next is read', async () => {
+    test('MAX_STREAMED_BODIES_PER_ADDRESS bounds the bodies read at once; other publishes go on, and after one ends the next is read', async () => {
       const bodies = [hold('held'), hold('held')]
       await expect.poll(() => kept('held')).toBe(2)
       const refused = await fetch('/send?topic=held', { method: 'POST', body: line, headers })

@@ -76,13 +76,13 @@ describe.each(ways)('an app mounted by %s', (way, under, path) => {
     expect([without.status, to]).toEqual([308, `${path}/`])
   })
 
-  test('names that path in its OpenAPI description', async () => {
+  test('names the path of the mount in its OpenAPI description', async () => {
     const { app } = open(way === 'mount' ? { BASE_PATH: path } : {})
     const description = await (await get(under(app), `${path}/openapi.json`)).json()
     expect(description).toMatchObject({ servers: [{ url: path }] })
   })
 
-  test('limits the cookie of a ticket to the streams under that path', async () => {
+  test('limits the cookie of a ticket to the streams under the path of the mount', async () => {
     const secret = 'x'.repeat(32)
     const { app } = open({ AUTH_SECRET: secret, ...(way === 'mount' && { BASE_PATH: path }) })
     const mounted = under(app)
@@ -181,7 +181,7 @@ test('every file of the page has a route', () => {
   expect(PAGES.filter((path) => !path.startsWith('/docs/')).toSorted()).toEqual(files.toSorted())
 })
 
-test('requests for other paths use the fast router of Hono', async () => {
+test('the app uses the fast router of Hono', async () => {
   const { app } = open()
   await app.request('http://localhost/health')
   expect(app.router.name).toBe('SmartRouter + RegExpRouter')

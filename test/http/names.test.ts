@@ -15,7 +15,7 @@ test.each([
   ['two letters of a name of five and more', 'tobik', 'topic'],
   ['the closest of two names', 'lates', 'latest'],
   ['the other of two names', 'lasst', 'last'],
-])('a name means one of ours but for %s: %s', (_, name, meant) => expect(meantBy(name, ours)).toBe(meant))
+])('a misspelt name is recognized in spite of %s: %s', (_, name, meant) => expect(meantBy(name, ours)).toBe(meant))
 
 test.each([
   ['two letters of a name of four differ', 'lift'],
@@ -24,9 +24,9 @@ test.each([
   ['it has one or two letters', 'la'],
   ['it is empty', ''],
   ['it is a cache breaker', 'date'],
-])('a name means none of ours where %s', (_, name) => expect(meantBy(name, [...ours, 'data'])).toBeUndefined())
+])('a name is not taken for one of ours if %s', (_, name) => expect(meantBy(name, [...ours, 'data'])).toBeUndefined())
 
-test('no cache breaker means one of ours, however it is written', () => {
+test('no cache breaker is taken for one of ours, however it is written', () => {
   const names = [
     '_',
     't',
@@ -45,7 +45,7 @@ test('no cache breaker means one of ours, however it is written', () => {
   for (const name of ['id', 'of', 'topic', 'rander']) expect([name, isCacheBreaker(name)]).toEqual([name, false])
 })
 
-test('every name of ours with one slip means that name', () => {
+test('every name of ours is recognized in spite of one added, missing, wrong or swapped letter', () => {
   const slip = fc.constantFrom('add', 'leave out', 'replace', 'swap')
   const slipped = (name: string, kind: string, at: number, letter: string) => {
     const [before, here, after] = [name.slice(0, at), name[at]!, name.slice(at + 1)]
@@ -54,7 +54,7 @@ test('every name of ours with one slip means that name', () => {
     if (kind === 'replace') return before + letter + after
     return before + after.slice(0, 1) + here + after.slice(1)
   }
-  // Between others one slip may lead from one name to the other.
+  // Only these names: one slip may turn another name, such as `last`, into something closer to a third name.
   const own = fc.constantFrom('topic', 'lastEventId', 'from', 'since', 'ticket')
   fc.assert(
     fc.property(own, slip, fc.nat(), fc.constantFrom(...'abcxyz'), (name, kind, at, letter) => {

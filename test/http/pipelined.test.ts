@@ -28,7 +28,7 @@ test.each([node, portable.node])(
     const [first, second, third] = text.split('HTTP/1.1 200 OK').slice(1)
     expect([first, second].map((answer) => answer!.includes('"durability":"memory"'))).toEqual([true, true])
     expect(third).toMatch(/content-type: text\/event-stream[\s\S]*\r\n\r\n(\w+\r\n)?:\nretry: /i)
-    // A body without framing ends with its connection, and the head says so.
+    // A body without framing ends with its connection, and the head says `connection: close`.
     const [head] = third!.split('\r\n\r\n')
     expect(/^connection: close$/im.test(head!)).toBe(!/^transfer-encoding: chunked$/im.test(head!))
     expect(head).not.toMatch(runtime === node ? /keep-alive|chunked/i : /connection: close/i)

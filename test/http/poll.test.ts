@@ -45,7 +45,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('pass time' as const) }) },
 )
 
-/** What a reader asks for; `place` and `time` pick a position or a time of the past, as parts of a thousand. */
+/** What a reader asks for; `place` and `time` pick a position or a time of the past, in thousandths of the whole past. */
 const question = fc.record({
   names: fc.subarray(NAMES, { minLength: 1 }),
   latest: fc.constantFrom('', '&latest=true', '&latest=true&gaps=true'),
@@ -64,7 +64,7 @@ const question = fc.record({
 type Question = typeof question extends fc.Arbitrary<infer Asked> ? Asked : never
 type Bounds = { windowCount: number; maxChunkBytes: number }
 
-/** What one answer of a poll reports, or a stream up to its position. */
+/** What one answer of a poll reports, or what a stream has reported up to `position`. */
 interface Told {
   readonly events: { readonly id?: string; readonly event: string; readonly data: string }[]
   readonly gaps: { readonly reason: string; readonly from: string | null; readonly to: string }[]
@@ -72,7 +72,7 @@ interface Told {
   readonly position: string
 }
 
-/** The position of a stream that has ended is its last id; any later position is as good. */
+/** If the stream has ended, `position` is its last id; a poll may as well end at any later position. */
 interface Streamed extends Told {
   readonly ended: boolean
 }
@@ -137,7 +137,7 @@ test('consecutive polls report exactly what one stream reports and end at its po
   )
 }, 600_000)
 
-/** Makes reads of a log fail during an act: each fault says whether the next read fails; after the last one reads work. */
+/** Makes reads of a log fail during an act: `faults` says for the first reads, one by one, whether they fail; later reads work. */
 function failing(log: Log) {
   let left: boolean[] = []
   const failed = async () => {
@@ -269,7 +269,7 @@ function topicsOf(query: string): string[] {
   return new URLSearchParams(query).getAll('topic')
 }
 
-/** Expects a poll to report the beginning of a stream from the same position, or all of it if the poll goes as far. */
+/** Expects an answer to report the first part of what a stream from the same position reports, or all of it if both end there. */
 function expectPart(part: Told, whole: Streamed): void {
   if (part.position === whole.position || isAfter(part.position, whole.position)) {
     expectAll(part, whole)
@@ -294,8 +294,8 @@ function isEmpty({ events, gaps, closed }: Told, before: readonly Told[]): boole
 }
 
 /**
- * Joins the answers. Each begins like a resumed stream: it reports again which topics were closed before, and the rest of what was
- * trimmed, if that reaches beyond the answer before.
+ * Joins the answers of consecutive polls. Each answer begins like a resumed stream: the answer reports again which topics were closed
+ * before its position, and the rest of a trimmed range that reaches beyond the answer before.
  */
 function joined(polls: readonly Told[]): Told {
   const isAgain = ({ reason, from }: Told['gaps'][number], i: number) =>

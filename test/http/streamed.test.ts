@@ -5,7 +5,7 @@ import { servers } from '../server/runtimes.ts'
 import { cleanUp, start } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
-// Not over workerd: wrangler, which stands in front of it, reads requests itself.
+// Not over workerd: wrangler stands in front of workerd and reads the requests itself.
 
 const MIB = 1024 ** 2
 /** More bytes than all buffers on the way can hold. */

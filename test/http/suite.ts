@@ -647,7 +647,7 @@ export function httpSuite(target: Target): void {
         expect(await current()).toBe('untouched')
       })
 
-    it('echoes names that resemble none of ours, and publishes beside them', async () => {
+    it('accepts parameters whose names resemble none of ours, and echoes them', async () => {
       const query = {
         message: 'x',
         ...Object.fromEntries(CACHE_BREAKERS.map((name) => [name, '1'])),
@@ -705,7 +705,7 @@ export function httpSuite(target: Target): void {
       await reader.gets(' two\nlines ', '')
     })
 
-    it('are delivered under every name of UTF-8, and of ASCII, which is a part of it', async () => {
+    it('are delivered from bodies whose charset is any name of UTF-8 or of ASCII, which is a part of UTF-8', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
       const types = ['utf-8', '"utf-8"', 'UTF-8; format=flowed', 'utf8', 'UTF8', 'us-ascii', '"US-ASCII"']
@@ -785,7 +785,7 @@ export function httpSuite(target: Target): void {
       await reader.gets(...written, ...written)
     })
 
-    it('take the same JSON value written in two ways as two messages under one key', async () => {
+    it('take the same key again if only whitespace of the JSON data differs, and refuse it if a number is written otherwise', async () => {
       const topic = freshTopic()
       const send = (data: string) => post(`/send?topic=${topic}`, `{"key":"k","data":${data}}`, 'application/json')
       const { id } = await json(await send('{"n":1.0}'))
@@ -1670,7 +1670,7 @@ export function httpSuite(target: Target): void {
     })
   })
 
-  describe(`over ${target.name}, a stream`, () => {
+  describe(`over ${target.name}, an open stream`, () => {
     it('has the headers that keep proxies and browsers from caching, buffering or sniffing it', async () => {
       for (const path of ['/event', '/event?topic=a']) {
         for (const method of ['GET', 'HEAD']) {
@@ -1699,7 +1699,7 @@ export function httpSuite(target: Target): void {
       await expect.poll(readers, { timeout: target.goneWithinMs ?? 5000 }).toBe(before)
     })
 
-    it('gets other topics by its name, stays open, and misses nothing', async () => {
+    it('can be given other topics by its name, stays open, and misses nothing', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}/a`)
       await publish(`${topic}/a`, '1')
@@ -1732,7 +1732,7 @@ export function httpSuite(target: Target): void {
     })
   })
 
-  describe(`over ${target.name}, the rest`, () => {
+  describe(`over ${target.name}, the hub itself`, () => {
     it('says at /health and /ready that the hub is alive and ready', async () => {
       expect(await json(await fetch('/health'))).toEqual({ status: 'ok' })
       expect(await json(await fetch('/ready'))).toEqual({
@@ -1850,7 +1850,7 @@ const CACHE_BREAKERS = [
   'timestamp',
 ]
 
-/** Bodies in ISO-8859-1, whose bytes are read as UTF-8 by nobody who looks at the declared charset. */
+/** Bodies that declare ISO-8859-1. Nobody who respects the declared charset reads their bytes as UTF-8. */
 const DECLARED_AS_LATIN1: [kind: string, type: string, body: string][] = [
   ['JSON', 'application/json; charset=iso-8859-1', '{"data":"Gr\\u00fc\xdfe"}'],
   ['plain text', 'text/plain; charset="ISO-8859-1"', 'Gruesse'],

@@ -8,7 +8,7 @@ import { memoryLog } from '../../src/log/memory.ts'
 import { messageAsWritten, messagesAsWritten, writtenMembers } from '../../src/routes/written.ts'
 import { runs, seed } from '../seed.ts'
 
-/** JSON as its tokens: any whitespace may be between two of them, and without any it is what the scanner returns. */
+/** JSON as its tokens. Any whitespace may be between two tokens; the tokens without whitespace are what the scanner returns. */
 type Tokens = readonly string[]
 
 const MEMBER = 'data'
@@ -37,7 +37,7 @@ const number = fc.oneof(
   fc.double({ noNaN: true, noDefaultInfinity: true }).map((n) => JSON.stringify(n)),
 )
 const word = fc.constantFrom('true', 'false', 'null')
-/** A name, spelled in several ways if it is that of the member. */
+/** The name of a member; the name of the wanted member is spelled in several ways. */
 const name = fc.oneof(
   string,
   fc.constantFrom(
@@ -121,7 +121,7 @@ test('the data of each message of a list is returned, whatever else the list hol
   )
 })
 
-test('what is returned means what JSON.parse makes of the message; a string is its value', () => {
+test('the returned data means what JSON.parse makes of it; a string is returned as its value', () => {
   const parsed = (data: unknown, isText: boolean) => (isText || data === undefined ? data : JSON.parse(data as string))
   fc.assert(
     fc.property(fc.oneof(object, value), whitespace, (tokens, spaces) => {
@@ -142,7 +142,7 @@ test('what is returned means what JSON.parse makes of the message; a string is i
   )
 })
 
-test('JSON as JSON.stringify writes it is returned unchanged', () => {
+test('data in JSON of JSON.stringify, indented or not, is returned as JSON.stringify writes it without indentation', () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.constantFrom(undefined, 1, '\t'), (data, space) => {
       const [written] = writtenMembers(
@@ -161,7 +161,7 @@ test('a value that is nested 100,000 levels deep, or is full of quotes and backs
   for (const data of [deep, quotes]) expect(writtenMembers(`[{"x":${data},"data":${data}}]`, MEMBER)).toEqual([data])
 })
 
-test('a kept text does not keep the body in memory that it was taken from', () => {
+test('the kept data of a message does not keep the whole body in memory', () => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
   const BODIES = 200
@@ -177,7 +177,7 @@ test('a kept text does not keep the body in memory that it was taken from', () =
   expect(bytes).toBeLessThan((BODIES * SIZE) / 4)
 })
 
-test('an event of a streamed body does not keep the bytes in memory that it came in', async () => {
+test('a kept event of a streamed body does not keep the bytes around it in memory', async () => {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as () => void
   const BODIES = 200

@@ -50,7 +50,7 @@ describe('the bytes of a frame:', () => {
     expect(text(encodeRepeat(entry({ event: 'tick' })))).toBe('event: tick\ndata: x\n\n')
   })
 
-  test('the opening, the heartbeat, the ending and a control event', () => {
+  test('the opening, the heartbeat, the ending and a control event are exactly these', () => {
     expect(text(encodeOpening(3000))).toBe(':\nretry: 3000\n')
     expect(text(HEARTBEAT)).toBe(':\n')
     expect(text(encodeEnding(1234))).toBe('retry: 1234\n')

@@ -23,7 +23,7 @@ const close = (topic: string) => hub.publish([{ topic, close: true }])
 const subscribe = async (names: string[], options: SubscribeOptions = {}) =>
   (await hub.subscribe(Filter.parse(names), options))!
 
-/** Reads all that is due, and waits for what comes from the log. */
+/** Reads everything that is due, and waits for reads of the log. */
 async function take(subscription: Subscription, reader = new Reader()): Promise<Reader> {
   while (!subscription.idle && !subscription.ended) {
     const bytes = subscription.read()
@@ -218,7 +218,7 @@ describe('deleting:', () => {
   test.each([
     ['from the window', {}],
     ['from the log', { windowCount: 1 }],
-  ])('a deleted event reaches no reader that did not have it yet, read %s', async (_, options) => {
+  ])('a deleted event reaches no reader that has not received it yet, read %s', async (_, options) => {
     await hub.close()
     await start(options)
     const [slow, latest] = [await subscribe(['*']), await subscribe(['*'], { latest: true })]
@@ -232,7 +232,7 @@ describe('deleting:', () => {
     expect((await read(['a'], { lastEventId: id(0) })).lines.slice(1)).toEqual([`keep ${id(1)}`, `end ${id(3)}`])
   })
 
-  test('a deleted event does not reach a reader for which it was already being read from the log', async () => {
+  test('a deleted event does not reach a reader even if the log was already being read for that reader', async () => {
     await hub.close()
     await start({ windowCount: 1 })
     await say('a', 'keep', 'secret', 'end')
@@ -245,7 +245,7 @@ describe('deleting:', () => {
     expect((await take(subscription)).data).toEqual(['keep', 'end'])
   })
 
-  test('repeat sends the newest event that is left, or nothing', async () => {
+  test('repeat sends the newest event that was not deleted, or nothing', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
     await say('a', 'old', 'secret')
     const subscription = await subscribe(['a'], { repeatMs: 1000 })
@@ -263,7 +263,7 @@ describe('deleting:', () => {
     expect((await take(subscription)).text).not.toContain('data')
   })
 
-  test('a closed topic is open again; readers that saw its close get its next event and its next close', async () => {
+  test('a closed topic that is deleted is open again; readers that saw its close get its next event and its next close', async () => {
     const both = await subscribe(['a', 'b'])
     await say('a', '1')
     await close('a')

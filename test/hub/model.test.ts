@@ -129,7 +129,7 @@ class Follower {
   readonly gaps: { from: number; to: number }[] = []
   /** The entries and the closes of topics, in the order received. */
   heard: { topic: string; closed: boolean }[] = []
-  /** The hub answered that nothing can come any more. */
+  /** Whether the hub gave no stream, because nothing can come any more. */
   isDone = false
   lastEventId: string | undefined
 
@@ -277,8 +277,8 @@ function model(
         let hub = await openHub()
         let keys = 0
         /**
-         * Does something that may fail. If the outcome is unknown it is done again with the same keys. If nothing was done, it must be as if
-         * nothing had been tried.
+         * Runs an act that may fail. After an unknown outcome the act runs again with the same keys. If nothing was done, the hub must be
+         * as if nothing had been tried.
          */
         const attempt = async <T>({ fault, at = 0 }: { fault?: Fault; at?: number }, act: () => Promise<T>) => {
           if (fault === undefined) return act()

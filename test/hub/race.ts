@@ -87,7 +87,7 @@ export class Race {
     this.#epoch = epoch
   }
 
-  /** Does one act. That the topic is closed already, or that there is nothing to delete, is no failure. */
+  /** Does one act. An act on a topic that is closed already, or that has nothing to delete, is no failure. */
   async act({ do: what, topic }: Act, data: string): Promise<void> {
     const doing = () => {
       if (what === 'delete') return this.#hub.directory.erase(topic)
@@ -117,7 +117,7 @@ export class Race {
     )
   }
 
-  /** Fails until every reader has received all that it must: to be polled. */
+  /** Throws while what a reader has received is incomplete or wrong. Tests poll this method until it does not throw. */
   check(): void {
     for (const visit of this.#visits) {
       const wrong = visit.wrong(this.#history)
@@ -149,7 +149,7 @@ class Visit {
     this.stream = subscription && new Reader().follow(subscription)
   }
 
-  /** Tells what is wrong with what the reader received. The change of topics may have happened at any position: one must be right. */
+  /** Returns what is wrong with what the reader received. Its topics may have changed at any position: for one all must be right. */
   wrong(history: readonly Happened[]): string | undefined {
     if (!this.stream) return this.#wrongEnd(history)
     if (!this.hasChanged) return this.#wrongUntil(history, Number.POSITIVE_INFINITY)
@@ -204,7 +204,7 @@ class Visit {
       )
     for (const name of new Set([...before.topics, ...after.topics])) {
       const times = told(name).length
-      // A close that came by a pattern may come again once the topic is named: only then it counts for the end of the stream.
+      // A close that came by a pattern may come again once the topic is named: only closes of named topics end a stream.
       const again = this.hasChanged && before.matches(name) && !before.topics.has(name) ? 1 : 0
       if (times > this.#closes(history, name).length + again) return `It got ${times} closes of ${name}`
     }

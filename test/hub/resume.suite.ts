@@ -16,7 +16,7 @@ interface Past {
 
 const TOPICS = ['q', 'p/1', 'p/2', 'other']
 
-/** What may have happened since to the entries after a position. */
+/** What may have happened to the entries after a position, before a reader resumes there. */
 const pasts: Record<string, Past> = {
   'inside the window': {},
   'older than the window': { hub: { windowCount: 2 } },
@@ -53,7 +53,7 @@ export function resumeSuite(name: string, open: (options: Partial<LogOptions>) =
 
     afterEach(() => hub?.close())
 
-    test.each(Object.keys(filters))('resumes exactly with %s', async (asked) => {
+    test.each(Object.keys(filters))('resumes with exactly the due entries, gap and closes: %s', async (asked) => {
       const { happens, log: logOptions = {}, hub: hubOptions = {} } = pasts[past]!
       const log = await open(logOptions)
       hub = new Hub(() => log, hubOptions)

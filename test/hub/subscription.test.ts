@@ -114,7 +114,7 @@ describe('a new stream', () => {
   })
 
   test.each(['garbage', '', 'x'.repeat(10_000), '-1', 'ä-1', 'a-1\u0000'])(
-    'with %j as Last-Event-ID begins at the head, after a gap unless that is empty',
+    'with %j as Last-Event-ID begins at the head, after a gap unless the Last-Event-ID is empty',
     async (lastEventId) => {
       await say('a', '1')
       const reader = await read(['a'], { lastEventId })
@@ -456,8 +456,8 @@ describe('the demo stream', () => {
   })
 })
 
-describe('a stream with an expiry', () => {
-  test('delivers nothing after it, even if it was already ending for a slow reader', async () => {
+describe('a stream that expires', () => {
+  test('delivers nothing after its expiry, even if it was already ending for a slow reader', async () => {
     const subscription = await subscribe(['a'], { expiresAt: Date.now() + 300 })
     await say('a', ...Array.from({ length: 10 }, () => 'x'.repeat(50_000)))
     subscription.finish('shutdown', 1000)
@@ -466,7 +466,7 @@ describe('a stream with an expiry', () => {
     expect(subscription.ended).toBe(true)
   })
 
-  test('announces it once it is open, also when opening takes long', async () => {
+  test('sends hub.expiring once it is open, also when opening takes long', async () => {
     await start({ windowCount: 1 })
     await say('a', '1', '2', '3')
     const read = log.read.bind(log)

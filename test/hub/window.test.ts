@@ -25,7 +25,7 @@ function taken(window: Window, after: number, names: readonly string[], latest: 
   return seqs
 }
 
-/** The same by a scan of all frames. */
+/** The seqs that `taken` must return, found by a scan of all frames. */
 function wanted(frames: readonly Frame[], after: number, names: readonly string[], latest: boolean): number[] {
   const filter = Filter.parse(names)
   const due = frames.filter(({ seq, topic }) => seq > after && filter.matches(topic))
@@ -42,7 +42,7 @@ test('a window returns exactly the frames that a scan of all its frames finds', 
     ...[fc.integer({ min: 1, max: 40 }), fc.nat(60), fc.integer({ min: 1, max: 200 })],
     (all, names, latest, maxCount, back, maxBytes) => {
       const window = new Window(7, maxCount, 1e6)
-      // A topic is closed by its last frame only.
+      // Only the last frame of a topic may close it.
       const isLast = (i: number) => all.findLastIndex(({ topic }) => topic === all[i]!.topic) === i
       const frames = all.map(({ topic, says }, i) => frame(topic, 8 + i, says || !isLast(i)))
       for (const one of frames) window.push(one)

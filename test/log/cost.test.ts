@@ -62,7 +62,7 @@ describe(`in a log of ${LONG.toLocaleString('en')} entries`, () => {
         expect(entries.map(({ seq }) => seq)).toEqual([size - 99, size - 98, size])
       },
     ],
-  ])(`%s at the cost of what is returned, as in a log of ${SHORT.toLocaleString('en')}`, async (_, rows, read) => {
+  ])(`%s, fetching at most %i rows, as in a log of ${SHORT.toLocaleString('en')}`, async (_, rows, read) => {
     const cost = await long.cost(() => read(long))
     expect(cost.rows).toBeLessThanOrEqual(rows)
     expect(cost).toEqual(await short.cost(() => read(short)))
@@ -74,7 +74,7 @@ describe(`in a log of ${LONG.toLocaleString('en')} entries`, () => {
     ['that matches one topic of a hundred', '*/7', 5],
     ['that matches everything', '**', limit.count],
   ])(
-    `a pattern %s looks at ${SCANNED.toLocaleString('en')} rows at most, and reports how far it got`,
+    `a read with a pattern %s looks at ${SCANNED.toLocaleString('en')} rows at most, and reports how far it got`,
     async (_, pattern, count) => {
       const filter = Filter.parse([pattern])
       const cost = await long.cost(async () => {
@@ -145,14 +145,14 @@ async function filled(size: number): Promise<Filled> {
   return { size, log, database, cost: (run) => costOf(sql, run) }
 }
 
-/** Expects plans without scans: the returned rows are counted, and the plans show that SQLite passes over no others. */
+/** Expects plans without scans. The cost counts the returned rows only; the plans show that SQLite looks at no other rows. */
 function looksUp({ calls }: Cost): void {
   expect(calls.size).toBeGreaterThan(0)
   for (const text of calls.keys()) {
     const plan = planOf(long.database, text)
     // A list passed as a parameter is scanned, of course.
     expect(plan, text).not.toMatch(/SCAN (?!json_each)|TEMP B-TREE/)
-    // A search by seq alone would need no scan either, but would pass over all other topics.
+    // A search by seq alone would need no scan either, but would look at the rows of all other topics.
     for (const [, column] of text.matchAll(/(\w+) = \?/g))
       expect(plan, text).toContain(`${column === 'seq' ? 'rowid' : column}=?`)
   }

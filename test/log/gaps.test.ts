@@ -6,7 +6,7 @@ import { nextTurn, Turns } from '../../src/turn.ts'
 
 const TOPICS = 100_000
 
-/** Serves trimmed topics in pages, and counts how many have been looked at. */
+/** Serves trimmed topics in pages, and counts the topics that have been looked at. */
 function trimmed(now?: () => number): { gaps: Gaps; looked: () => number } {
   let looked = 0
   const trimmedAfter = function* (_: number, page: number) {

@@ -71,7 +71,7 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     return made
   }
 
-  test('moved to another folder with all its files it stays', async ({ skip }) => {
+  test('stays when the database is moved to another folder with all its files', async ({ skip }) => {
     const { path } = prepared(skip)
     const { epoch } = await filled(join(path, 'one', 'hub.db'))
     cpSync(join(path, 'one'), join(path, 'two'), { recursive: true }) // other inodes, as on another file system
@@ -79,7 +79,7 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     expect(open(join(path, 'two', 'hub.db')).epoch).toBe(epoch)
   })
 
-  test('opened again after a close or a kill it stays', async ({ skip }) => {
+  test('stays when the database is opened again after a close or a kill', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch } = await filled(file)
@@ -89,7 +89,7 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     expect(open(file).epoch).toBe(epoch)
   })
 
-  test('copied without its other files it changes, and then stays', async ({ skip }) => {
+  test('changes once when the database is copied without its other files', async ({ skip }) => {
     const { path } = prepared(skip)
     const { epoch } = await filled(join(path, 'hub.db'))
     cpSync(join(path, 'hub.db'), join(path, 'copy.db'))
@@ -99,7 +99,7 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     expect(open(join(path, 'copy.db')).epoch).toBe(copy.epoch)
   })
 
-  test('overwritten by a backup it changes, and then stays', async ({ skip }) => {
+  test('changes once when a backup overwrites the database', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch, backup } = await filled(file)
@@ -113,7 +113,7 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     expect(open(file).epoch).toBe(log.epoch)
   })
 
-  test('restored after all its files were removed it changes, even in the same inode', async ({ skip }) => {
+  test('changes when a backup is restored after all files were removed, even in the same inode', async ({ skip }) => {
     const { path, attachAgain } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch, backup } = await filled(file)
@@ -124,7 +124,7 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     expect(open(file).epoch).not.toBe(epoch)
   })
 
-  test('restored after kill -9 it changes when anything was acknowledged since the backup', async ({ skip }) => {
+  test('changes when a backup is restored after kill -9 that lacks acknowledged entries', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch } = await filled(file)
@@ -137,7 +137,7 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     expect(open(file).epoch).not.toBe(epoch)
   })
 
-  test('restored with nothing lost since the backup it stays', async ({ skip }) => {
+  test('stays when a backup is restored and nothing was published since the backup', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch } = await filled(file)
@@ -147,7 +147,7 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     expect(open(file).epoch).toBe(epoch)
   })
 
-  test('restored twice it changes each time, also when as many entries were added in between', async ({ skip }) => {
+  test('changes each time that one backup is restored, also when entries were added in between', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     const { epoch, backup } = await filled(file)
@@ -160,7 +160,7 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     expect(new Set([epoch, first.epoch, second.epoch]).size).toBe(3)
   })
 
-  test('on a volume whose device number has changed it stays', async ({ skip }) => {
+  test('stays when the device number of the volume has changed', async ({ skip }) => {
     const { path, attachAgain } = prepared(skip)
     skip(!attachAgain, 'needs a file system of its own')
     const file = join(path, 'hub.db')
@@ -171,7 +171,7 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     expect(open(file).epoch).toBe(epoch)
   })
 
-  test('upgraded from a version without a tip it stays in the original and changes in a copy', async ({ skip }) => {
+  test('stays when a database without a tip is upgraded, and changes in a copy of it', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     asBefore(file)
@@ -184,7 +184,7 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     expect(open(join(path, 'copy.db')).epoch).not.toBe('epoch00000')
   })
 
-  test('after a crash during the upgrade it stays; restored later to an older state it changes', async ({ skip }) => {
+  test('stays after a crash during the upgrade, and changes when older data is restored later', async ({ skip }) => {
     const { path } = prepared(skip)
     const file = join(path, 'hub.db')
     asBefore(file)
@@ -311,7 +311,7 @@ describe('one writer', () => {
 })
 
 describe('a file of an open log', () => {
-  test.each(['', '-wal'])('%s is deleted: nothing more is acknowledged or delivered', async (suffix) => {
+  test.each(['', '-wal'])('hub.db%s is deleted: nothing more is acknowledged or delivered', async (suffix) => {
     const file = join(folder(), 'hub.db')
     const log = open(file)
     await publish(log, 1)
@@ -327,7 +327,7 @@ describe('a file of an open log', () => {
   })
 
   test.each(['', '-wal', '-shm', '-lock', '-tip'])(
-    '%s is replaced: within seconds publishes are refused, and one warning says why',
+    'hub.db%s is replaced: within seconds publishes are refused, and one warning says why',
     async (suffix) => {
       const file = join(folder(), 'hub.db')
       const warnings: string[] = []
@@ -342,7 +342,7 @@ describe('a file of an open log', () => {
     },
   )
 
-  test('is moved away and back: publishing continues', async () => {
+  test('hub.db is moved away and back: publishing continues', async () => {
     const file = join(folder(), 'hub.db')
     const log = open(file)
     renameSync(file, `${file}-away`)

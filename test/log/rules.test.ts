@@ -34,7 +34,7 @@ describe('placeBatch', () => {
     placeBatch({ messages: keyed.map(([message]) => message), hashes: keyed.map(([, hash]) => hash) }, rows)
   const fresh = (seq: number) => ({ seq, time: 100, duplicate: false })
 
-  test('gives seqs that rise by 1 from the head, and one time', () => {
+  test('gives messages seqs that rise by 1 from the head, and all the same time', () => {
     expect(place([{ topic: 'a', data: '1' }], [{ topic: 'b', data: '2' }])).toEqual([fresh(10), fresh(11)])
   })
 
@@ -43,7 +43,7 @@ describe('placeBatch', () => {
     expect(place([{ topic: 'a', key: 'known' }, 'h1'], [{ topic: 'a' }])).toEqual([again, fresh(10)])
   })
 
-  test('looks for a key in its own topic', () => {
+  test('looks for a key only in the topic of its message', () => {
     expect(place([{ topic: 'b', key: 'known' }, 'h1'])).toEqual([fresh(10)])
   })
 
@@ -58,7 +58,7 @@ describe('placeBatch', () => {
     expect(place([{ topic: 'b', key: 'k' }, 'h'], [{ topic: 'b', key: 'k' }, 'i'])).toMatchObject({ index: 1 })
   })
 
-  test('refuses what follows a close, of the log or of the batch', () => {
+  test('refuses a message that follows the close of its topic, in the log or in the batch', () => {
     expect(place([{ topic: 'closed' }])).toEqual({ code: 'topic_closed', index: 0 })
     expect(place([{ topic: 'b', close: true }], [{ topic: 'b' }])).toEqual({ code: 'topic_closed', index: 1 })
     expect(place([{ topic: 'b', close: true }], [{ topic: 'a' }])).toEqual([fresh(10), fresh(11)])
@@ -85,7 +85,7 @@ describe('surplusEntries', () => {
     expect(surplus({ count: 4, bytes: 20 }, { before: 30 })).toEqual({ surplus: [1, 2], upTo: 2, isDone: true })
   })
 
-  test('says that a page did not suffice', () => {
+  test('reports that the given page of entries did not suffice', () => {
     expect(surplus({ count: 9, bytes: 20 }, { count: 2 })).toEqual({ surplus: [1, 2, 3, 4], upTo: 4, isDone: false })
   })
 
@@ -94,7 +94,7 @@ describe('surplusEntries', () => {
     expect(surplus({ count: 3, bytes: 15 }, { count: 1 }, () => 2, own)).toMatchObject({ surplus: [1, 3], upTo: 3 })
   })
 
-  test('takes the effective time of an entry that a wrong clock dated', () => {
+  test('compares the effective time of an entry that a wrong clock dated', () => {
     const found = surplusEntries(
       [{ ...row(1), time: 9000 }],
       { count: 1, bytes: 5 },
@@ -115,7 +115,7 @@ describe('rules about keys, closes, emptied topics and losses', () => {
     expect(isKeyForgotten({ seq: 3, time: 9000 }, [{ seq: 4, time: 20 }], 30)).toBe(true)
   })
 
-  test('the oldest keys go while they are too old or too many', () => {
+  test('the oldest keys are forgotten while they are too old or too many', () => {
     const keys = [key(1), key(2), key(3)]
     expect(surplusKeys(keys, 3, 3, [], 0)).toBe(0)
     expect(surplusKeys(keys, 3, 3, [], 20)).toBe(1)
@@ -123,7 +123,7 @@ describe('rules about keys, closes, emptied topics and losses', () => {
     expect(surplusKeys(keys, 9, 1, [], 0)).toBe(3)
   })
 
-  test('erasing a history reopens its topic, unless the close is newer', () => {
+  test('erasing the entries of a topic reopens it, unless its close is newer than these entries', () => {
     expect([closeAfterErasing(4, 4), closeAfterErasing(5, 4), closeAfterErasing(0, 4)]).toEqual([0, 5, 0])
   })
 
@@ -131,7 +131,7 @@ describe('rules about keys, closes, emptied topics and losses', () => {
     expect([surplusTopics(3, 5), surplusTopics(5, 5), surplusTopics(8, 5)]).toEqual([0, 0, 3])
   })
 
-  test('a loss is exact from the floor on, and unknown up to the head below it', () => {
+  test('a loss is exact for a position at or above the floor; below the floor anything up to the head may be lost', () => {
     const log = { head: 20, floor: 10 }
     expect(lossAfter(10, 15, log)).toEqual({ to: 15, exact: true })
     expect(lossAfter(15, 15, log)).toBeUndefined()
@@ -192,7 +192,7 @@ const options = fc.record({
       topicCount: bound,
       topicBytes: bound,
     })
-    .map((bounds) => JSON.parse(JSON.stringify(bounds)) as Retention), // without those that are missing
+    .map((bounds) => JSON.parse(JSON.stringify(bounds)) as Retention), // without the bounds that are missing
   keyAgeMs: fc.constantFrom(5000, 20_000, 3_600_000),
   keyCount: fc.integer({ min: 1, max: 4 }),
   trimmedCount: fc.integer({ min: 1, max: 4 }),
@@ -236,13 +236,13 @@ describe('over random histories', () => {
   })
   afterAll(cleanUp)
 
-  test('the tables of SQLite lead to the same as those in memory', async () => {
+  test('a log in SQLite answers the same as the memory log', async () => {
     const open = (options: Partial<LogOptions>) => openSqlite(join(folder(), 'log.db'), options)
     await compare(open, (s) => vi.setSystemTime(1000 * s))
   }, 600_000)
 
   test.skipIf(without)(
-    `the Lua of Redis decides the same${without && ` (skipped: ${without})`}`,
+    `a log in Redis answers the same as the memory log${without && ` (skipped: ${without})`}`,
     async () => {
       const time = clock()
       const server = await redisServer({ appendonly: 'no' }, time.env)

@@ -62,7 +62,7 @@ describe('a log in an SQLite file', () => {
     )
   })
 
-  test('refuses a second writer by any name, naming the process that writes, and lets others read', async () => {
+  test('refuses a second writer by any path to the file, names the process that writes, and lets others read', async () => {
     const path = file()
     const log = openSqlite(path)
     await log.append([{ topic: 'a', data: 'x' }])
@@ -128,7 +128,7 @@ describe('a log in an SQLite file', () => {
     other.exec('BEGIN IMMEDIATE')
     const waiting = log.append([{ topic: 'a', data: '2' }])
     await pause(500)
-    expect(turns).toBeGreaterThan(5) // none if the wait were inside SQLite
+    expect(turns).toBeGreaterThan(5) // no turns if the wait were inside SQLite
     expect((await log.read(0, all, Filter.parse(['a']))).entries).toHaveLength(1)
     other.exec('COMMIT')
     expect(await waiting).toMatchObject([{ seq: 2 }])
@@ -150,7 +150,7 @@ describe('a log in an SQLite file', () => {
     await log.append([{ topic: 'a', data: 'x' }])
     const other = new DatabaseSync(path)
     other.exec('BEGIN IMMEDIATE')
-    await new Promise((resolve) => setTimeout(resolve, 1000)) // until when the append answers a check
+    await new Promise((resolve) => setTimeout(resolve, 1000)) // for this long the result of the append answers checks
     const began = performance.now()
     const refused = (act: Promise<unknown>) => expect(act).rejects.toMatchObject({ code: 'log_unavailable' })
     await Promise.all([...Array.from({ length: 6 }, () => refused(log.check())), refused(log.erase('a', 1))])
@@ -331,7 +331,7 @@ describe('a log in an SQLite file', () => {
     },
   )
 
-  test('finds out what a commit did whose answer was lost, and reports its entries and erasures to followers', async () => {
+  test('finds out what a commit did if its answer was lost, and reports its entries and erasures to followers', async () => {
     const sql = new FailingSql(file())
     const log = sqlLog(sql.open(), { durability: 'disk', home: 'test', retention: { count: 3 } })
     const heard: unknown[] = []
@@ -363,7 +363,7 @@ describe('a log in an SQLite file', () => {
     let isLost = false
     const sql: Sql = {
       ...plainSql(new DatabaseSync(path), () => {
-        isLost = data.includes('2') // during this commit
+        isLost = data.includes('2') // the file disappears during the commit of this entry
       }),
       verify() {
         if (isLost) throw lost

@@ -329,7 +329,7 @@ export function logSuite(driver: Driver): void {
         refused,
         { status: 'fulfilled', value: [expect.objectContaining({ seq: 2 })] },
       ])
-      expect((await log.append([large, large]))[1]).toMatchObject({ seq: 4 }) // alone, a larger batch is taken
+      expect((await log.append([large, large]))[1]).toMatchObject({ seq: 4 }) // a larger batch is accepted when nothing else waits
     })
 
     test('erases nothing, and reports nothing to followers, where there is nothing to erase', async () => {
@@ -351,7 +351,7 @@ export function logSuite(driver: Driver): void {
       expect(erased).toEqual([])
     })
 
-    test('remembers the topics closed last, once their entries are trimmed; others can be published to, below the floor', async () => {
+    test('once closes are trimmed, remembers the topics closed last; the others can be published to, with inexact gaps', async () => {
       const home = place()
       const options = { retention: { count: 2 }, closedCount: 2 }
       let log = await at(home, options)
@@ -391,10 +391,10 @@ export function logSuite(driver: Driver): void {
       await log.append([{ topic: 'c', close: true }])
       await pass(8900)
       expect([...(await closed(log, ['b', 'c'])).keys()]).toEqual(['b', 'c'])
-      await pass(1200) // one hundredth of the age is as exact as it is
+      await pass(1200) // the age is exact to one hundredth of itself
       expect([...(await closed(log, ['b', 'c'])).keys()]).toEqual(['c'])
       await pass(100_000)
-      expect([...(await closed(log, ['b', 'c'])).keys()]).toEqual(['c']) // the last one stays
+      expect([...(await closed(log, ['b', 'c'])).keys()]).toEqual(['c']) // the topic that was closed last stays
     })
 
     test('stops a search for the newest entries when its reader has gone', async () => {
@@ -573,7 +573,7 @@ export function logSuite(driver: Driver): void {
       }
     })
 
-    test('trims entries behind one that it must keep', async () => {
+    test('trims entries behind an entry that it must keep', async () => {
       const log = await open({ retention: { count: 100 } })
       await log.append([{ topic: '$store', data: 'state' }])
       for (let i = 0; i < 40; i++) await log.append(Array.from({ length: 50 }, (_, k) => a(`${50 * i + k}`)))
@@ -581,7 +581,7 @@ export function logSuite(driver: Driver): void {
       expect([kept.length, kept[0]]).toEqual([99, '1903:1901'])
     })
 
-    test('trims entries behind thousands that it must keep', async () => {
+    test('trims entries behind thousands of entries that it must keep', async () => {
       const log = await open({ retention: { count: 3000 } })
       const state = (i: number, data: string): Message => ({ topic: `$state/${i}`, data })
       for (let i = 0; i < 2000; i += 500) await log.append(Array.from({ length: 500 }, (_, k) => state(i + k, 'old')))
@@ -641,7 +641,7 @@ export function logSuite(driver: Driver): void {
         await check(await at(home))
       })
 
-      test('trims by age the entries appended before and after that', async ({ skip }) => {
+      test('trims by age the entries appended before and after the correction', async ({ skip }) => {
         prepare(skip)
         const log = await open({ retention: { ageMs: 60_000 } })
         for (const ms of [YEAR, YEAR + 1000, 1000, 30_000]) {
@@ -656,7 +656,7 @@ export function logSuite(driver: Driver): void {
         expect(await read(log, 0, 'a')).toEqual(['4:30000'])
       })
 
-      test('forgets by age the keys used before and after that', async ({ skip }) => {
+      test('forgets by age the keys used before and after the correction', async ({ skip }) => {
         prepare(skip)
         const log = await open({ keyAgeMs: 60_000 })
         for (const [i, ms] of [YEAR, 1000].entries()) {

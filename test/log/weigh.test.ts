@@ -6,7 +6,7 @@ import { runs, seed } from '../seed.ts'
 const encoder = new TextEncoder()
 const bytesOf = (text: string) => encoder.encode(text).byteLength
 const text = fc.string({ unit: 'binary', maxLength: 100 }) // includes surrogate pairs, but no halves of them
-/** Longer than the encoding buffer, so that the buffer ends at any character. */
+/** Texts that may be longer than the encoding buffer, so that the buffer may end at any character. */
 const long = fc.tuple(text, fc.nat(9000)).map(([unit, length]) => unit.repeat(1 + length / Math.max(1, unit.length)))
 
 test('an entry weighs the bytes of its topic, event name and data', () => {

@@ -26,9 +26,9 @@ export class Clone {
     // CI installs before it runs tests: a recipe that begins with `npm ci` goes on with what is installed.
     const npm = `#!/bin/sh\n[ "$1" = ci ] && exit 0\nPATH=$OTHER_PATH exec npm "$@"\n`
     writeFileSync(join(home, 'npm'), npm, { mode: 0o755 })
-    writeFileSync(join(home, '.curlrc'), 'no-progress-meter\n') // curl shows one where it does not write to a terminal
+    writeFileSync(join(home, '.curlrc'), 'no-progress-meter\n') // curl shows a progress meter if it does not write to a terminal
     const path = (process.env.PATH ?? '').split(delimiter).filter((place) => !place.includes('node_modules'))
-    // The Node of the machine may be an old one, as that of a reader; one that has none gets the Node of the install.
+    // The Node of the machine comes first: it may be old, like that of a reader. A machine without Node gets the Node of the install.
     const others = [...path, dirname(process.execPath)].join(delimiter)
     this.env = {
       PATH: `${home}${delimiter}${others}`,

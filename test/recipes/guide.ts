@@ -8,7 +8,7 @@ export const guides = globSync(['*.md', '.github/*.md', 'src/**/*.md', 'test/**/
 
 /** A fenced block of a guide. */
 export interface Block {
-  /** As the fence names it: `sh`, `ts`, `yaml`; empty if it does not. */
+  /** The language that the fence names, such as `sh`, `ts` or `yaml`; '' if the fence names none. */
   readonly language: string
   readonly text: string
   /** The line of the guide in which the block begins, for messages. */

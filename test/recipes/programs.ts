@@ -1,6 +1,6 @@
 /** What a reader does with a program of a guide. */
 export interface Program {
-  /** Code that imports the program, or is one itself; it runs beside the program. */
+  /** Code that imports the program, or is a program itself; the code runs in the folder of the program. */
   readonly check: string
   /** What the check prints. */
   readonly shows: string

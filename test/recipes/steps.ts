@@ -2,15 +2,15 @@ import { spawnSync } from 'node:child_process'
 
 /** What a reader does with a block of commands of a guide. */
 export interface Step {
-  /** A part of the block, which tells it from the others of its guide. */
+  /** A part of the block's text that no other block of its guide contains. */
   readonly block: string
-  /** What its commands print, in this order. */
+  /** What the commands of the block print, in this order. */
   readonly shows?: readonly (string | RegExp)[]
   /** The commands run until the reader closes the terminal, and the next block goes into another one. */
   readonly stays?: true
   /** The reader has closed all terminals before. */
   readonly alone?: true
-  /** Why it is not run; '' if it is. */
+  /** Why the block is not run; '' if it is run. */
   readonly unless?: string
 }
 

@@ -31,7 +31,7 @@ export class Terminals {
     return terminal
   }
 
-  /** Closes all, and waits until everything that ran in them has ended. */
+  /** Closes all terminals, and waits until everything that ran in them has ended. */
   async close(): Promise<void> {
     this.#current = undefined
     await Promise.all(this.#all.splice(0).map((terminal) => terminal.close()))
@@ -82,13 +82,13 @@ class Terminal {
     return this.#output.slice(begin)
   }
 
-  /** Ends what runs in it as a closing window does, and waits for the end. */
+  /** Ends what runs in the terminal as a closing window does, and waits for the end. */
   async close(): Promise<void> {
     open.delete(this)
     this.#signal('SIGTERM')
     const timer = setTimeout(() => this.kill(), 10_000)
     await this.#ended
-    // Its children may take longer than the shell.
+    // The children of the shell may take longer to end than the shell.
     while (this.#signal(0)) await new Promise((resolve) => setTimeout(resolve, 20))
     clearTimeout(timer)
   }

@@ -14,9 +14,9 @@ export const withoutClock = library ? '' : 'needs libfaketime (Debian: faketime)
 export interface Clock {
   /** The environment that the process needs. */
   readonly env: Record<string, string>
-  /** Sets it this many seconds ahead of the machine's clock, or behind if negative. */
+  /** Sets the clock this many seconds ahead of the machine's clock, or behind it if negative. */
   set(offset: number): void
-  /** Stops it at a time, in seconds since 1970. */
+  /** Stops the clock at a time, in seconds since 1970. */
   stop(at: number): void
 }
 
@@ -24,7 +24,7 @@ export function clock(): Clock {
   const file = join(folder(), 'offset')
   const write = (text: string) => {
     writeFileSync(`${file}.new`, text)
-    renameSync(`${file}.new`, file) // never read half written
+    renameSync(`${file}.new`, file) // so that the file is never read half written
   }
   const set = (offset: number) => write(`${offset < 0 ? '-' : '+'}${Math.abs(offset)}s`)
   set(0)
@@ -32,7 +32,7 @@ export function clock(): Clock {
     set,
     stop: (at) => write(new Date(1000 * at).toISOString().slice(0, 19).replace('T', ' ')),
     env: {
-      TZ: 'UTC', // which a time that the clock is stopped at is read in
+      TZ: 'UTC', // the time zone of the time that the clock is stopped at
       // With libc's malloc, because Redis's jemalloc reads the time while libfaketime starts, which deadlocks.
       LD_PRELOAD: `${library} libc.so.6`,
       FAKETIME_TIMESTAMP_FILE: file,

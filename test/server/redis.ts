@@ -17,7 +17,7 @@ export interface RedisServer {
   /** `redis://…` for a hub of this name. */
   url(name?: string): string
   start(settings?: Record<string, string>): Promise<void>
-  /** Ends it without time to save anything. */
+  /** Ends the server without time to save anything. */
   kill(): Promise<void>
   stop(signal: NodeJS.Signals): void
   command(command: readonly string[]): Promise<unknown>

@@ -37,7 +37,7 @@ export class Resuming {
         if (taken >= patience && !this.#stopped) stream.socket.destroy()
         if (stream.socket.destroyed) await stream.gone()
       }
-      stream.socket.destroy() // a proxy would keep it for the next request
+      stream.socket.destroy() // a proxy would keep the connection for the next request
     }
   }
 

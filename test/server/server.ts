@@ -45,7 +45,7 @@ export function launch(settings: Record<string, string>, args: readonly string[]
       WRANGLER_SEND_METRICS: 'false',
       CI: '1',
       NO_COLOR: '1',
-      ...(process.env.VITEST && { WARM_UP: 'false' }), // hundreds of servers, most of them short-lived
+      ...(process.env.VITEST && { WARM_UP: 'false' }), // tests start hundreds of servers, most of them short-lived
       ...runtime.settings,
       ...settings,
     },
@@ -112,7 +112,7 @@ export async function start(settings: Record<string, string> = {}, runtime: Runt
   const running = launch({ ...place, ...settings }, [], runtime)
   const port = Number((await running.says(runtime.listens))[1])
   const url = `http://127.0.0.1:${port}`
-  // Not spread: `output` is a getter.
+  // `running` is not spread, because `output` is a getter.
   return Object.assign(running, {
     port,
     url,
@@ -160,7 +160,7 @@ export async function cleanUp(): Promise<void> {
   folders.clear()
 }
 
-/** The sequence continues, so that a port that is still unused is not handed out twice. */
+/** One sequence for all calls, so that a port that is still unused is not handed out twice. */
 const ports = random(process.pid)
 
 /** Finds a port below those that the kernel gives to clients, so that it is still free when a server restarts on it. */

@@ -18,7 +18,7 @@ function reason(): string {
 /** An ext4 file system in a file, mounted by a loop device: unused by others, so that it reuses a freed inode at once. */
 export interface Volume {
   readonly path: string
-  /** Mounts it by another device, like a disk that was attached again. */
+  /** Mounts the file system by another device, like a disk that was attached again. */
   attachAgain(): void
   remove(): void
 }

@@ -1,6 +1,6 @@
 /**
  * A process that loads a hub as `Load` says, and reports the result to its parent: it counts every delivery and checks the order.
- * One process, so that the other core is the server's.
+ * The load is a single process, so that the server has the other core.
  */
 import { Agent, request } from 'node:http'
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
@@ -14,17 +14,17 @@ export interface Load {
   /** Other nodes of the same hub; readers and messages are spread over all. */
   readonly others?: readonly string[]
   readonly readers: number
-  /** Topics that the readers are spread over. */
+  /** The number of topics that the readers are spread over. */
   readonly topics: number
-  /** Messages in flight at once: published, and not yet with all of their readers. */
+  /** The number of messages in flight at once: published, but not yet received by all of their readers. */
   readonly inFlight: number
   /** Messages a second, at a fixed rate; then `inFlight` is ignored. */
   readonly rate?: number
   readonly bytes: number
-  /** The time before counting begins, and the time of counting. */
+  /** `warmMs` is the time before counting begins, `forMs` the time of counting. */
   readonly warmMs: number
   readonly forMs: number
-  /** After that all readers leave, this many messages are published, and all readers come back. */
+  /** After counting, all readers leave, this many messages are published, and all readers come back. */
   readonly missed?: number
 }
 
@@ -35,7 +35,7 @@ export interface Loaded {
   readonly p50: number
   readonly p99: number
   readonly missing: number
-  /** Delivered twice or out of order. */
+  /** Deliveries of messages that came twice or out of order. */
   readonly wrong: number
   /** The time until all returning readers have what they missed. */
   readonly backMs?: number

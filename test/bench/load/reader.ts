@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
 
-/** The last bytes and what they held: readers of one topic mostly get the same bytes, and comparing is cheaper than parsing. */
+/** The bytes read last and their messages: readers of one topic mostly get the same bytes, and comparing is cheaper than parsing. */
 let known: Read & { readonly bytes: Buffer } = { bytes: Buffer.alloc(0), messages: [], rest: '', id: '' }
 
 interface Read {

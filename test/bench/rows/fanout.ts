@@ -72,7 +72,7 @@ async function measureBoth(progress: Progress): Promise<Measurements> {
   }
 }
 
-/** Measures a hub elsewhere, without its costs, which only its own machine knows. */
+/** Measures a hub on another machine, without its processor time and memory, which only that machine can measure. */
 async function measureOne(progress: Progress, url: string): Promise<Measurements> {
   const lines: Measurements['lines'][number][] = []
   for (const [what, { readers }] of Object.entries(points)) {

@@ -9,7 +9,7 @@ const BATCHES = 400
 const BATCH = 50
 const BUSY_READERS = 5
 
-/** The other readers, and how they are spread; the busy topic has five more. */
+/** The crowds beside the busy topic: readers, and the topics and patterns that they are spread over. The busy topic has five readers. */
 const crowds = [
   { readers: 0, topics: 1, patterns: false },
   { readers: 1000, topics: 1000, patterns: false },

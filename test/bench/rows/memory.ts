@@ -12,7 +12,7 @@ const PAYLOAD = 100
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-/** What is created many times in this process; the returned value keeps it alive. */
+/** Functions that create what is measured, many times in this process. The returned value keeps the created thing alive. */
 const things: Readonly<Record<string, (hub: Hub) => Promise<unknown>>> = {
   'a reader of a shared topic': (hub) => subscriptions(hub, () => ['news']),
   'a reader of a topic of its own': (hub) => subscriptions(hub, (i) => [`news/${i}`]),

@@ -10,7 +10,7 @@ const EVENTS = 100_000
 const LINES_A_CHUNK = 256
 const POSTING_MS = 3000
 const LIST = 100
-/** Each on a new server: the speed of a machine changes from minute to minute, the ratio hardly does. */
+/** Each round starts new servers. The speed of a machine changes from minute to minute, the ratio of a round hardly does. */
 const ROUNDS = 3
 
 const MIB = 1024 ** 2
@@ -24,7 +24,7 @@ interface Sent {
   readonly usage: Usage | undefined
 }
 
-/** Ways to publish, streams first: their memory is of interest, and posts would have filled it before. */
+/** Ways to publish. Streams come first, because their memory is measured, and posts before them would have grown the process. */
 const ways = {
   stream: { says: 'NDJSON, one request', send: (server: Server) => stream(server, EVENTS) },
   longStream: { says: 'NDJSON, one request, five times as long', send: (server: Server) => stream(server, 5 * EVENTS) },

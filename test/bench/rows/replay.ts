@@ -17,7 +17,7 @@ const WARM_ENTRIES = 40_000
 const ALONE_MS = 6000
 /** The part of a deliberately slow replay that is measured. */
 const BESIDE_MS = 12_000
-/** In turn, so that other work of the machine affects both; the p99 of a few seconds would depend on two publishes. */
+/** Both are measured in turn, so that other work of the machine affects both. The p99 of a few seconds would depend on two publishes. */
 const ROUNDS = 4
 const LONGEST_MS = 10 * 60_000
 

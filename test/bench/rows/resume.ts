@@ -17,7 +17,7 @@ const limit = { count: 256, bytes: 64 * 1024 }
 interface Place {
   readonly size: number
   readonly times: number[]
-  /** Measures once. */
+  /** Resumes once. Resolves with the time in ms. */
   once(): Promise<number>
   close(): Promise<unknown>
 }
@@ -67,7 +67,7 @@ export const resume: Row = {
   },
 }
 
-/** Measures in turn, so that other work of the machine affects all of them. */
+/** Measures the places in turn, so that other work of the machine affects all of them. */
 async function alternately(places: readonly Place[], times: number, progress: (n: number) => void): Promise<void> {
   for (let n = 1; n <= times; n++) {
     progress(n)
