@@ -91,8 +91,9 @@ function stopOnSignals(running: Running): void {
 }
 
 function help(): string {
+  const width = 2 + Math.max(...Object.keys(settings).map(({ length }) => length))
   const rows = Object.entries(settings).map(
-    ([name, { description, defaultText }]) => `  ${name.padEnd(24)}${defaultText.padEnd(26)}${description}`,
+    ([name, { description, defaultText }]) => `  ${name.padEnd(width)}${defaultText.padEnd(26)}${description}`,
   )
   return `Tidings, a Server-Sent Events hub. Settings are environment variables:\n\n${rows.join('\n')}\n\nLOG_FILE, AUTH_SECRET_FILE, AUTH_PUBLIC_KEY_FILE and API_KEYS_FILE name files to read these settings from; SIGHUP reads the keys again.\n`
 }

@@ -5,7 +5,7 @@ import { sha256 } from './credentials.ts'
 import { isOfApiKey } from './owner.ts'
 
 const PREFIX = '$revoked/'
-/** This many revocations are always kept. The oldest of more are deleted once all tokens that they revoke have expired. */
+/** This many revocations are always kept. Beyond that the oldest go, once no token that they revoke can still be valid; those of present API keys stay. */
 const MAX_KEPT = 10_000
 
 /** One token by its `jti`, all tokens issued to a `sub` until now, or the API keys of a name. Equal names of two kinds are not related. */

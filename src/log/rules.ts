@@ -211,7 +211,7 @@ export function seqOlderThan(marks: readonly TimeMark[], now: number, ageMs: num
  * but never the last one. A forgotten topic can be published to again.
  *
  * @param rows the topics, in the order in which they were closed
- * @param kept how many such topics there are
+ * @param kept how many closed topics without entries the log has; may be more than `rows`
  */
 export function surplusClosed(
   rows: readonly Pick<TopicRow, 'closed'>[],

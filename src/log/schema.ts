@@ -33,7 +33,8 @@ export const steps: readonly string[] = [
    CREATE INDEX key_oldest ON key (seq)`,
   // So that a list of topics need not skip up to a million topics without entries.
   'CREATE INDEX topic_shown ON topic (name) WHERE count > 0 OR closed > 0',
-  // `steps` are the steps of the clock, as JSON; `renewed` is the last NEW_EPOCH. `emptied` is counted again: it could be too low.
+  // `steps` are the steps of the clock, as JSON; `renewed` is the last NEW_EPOCH. The upgrade counts `emptied`
+  // anew: earlier releases could leave it too low.
   `ALTER TABLE state ADD COLUMN steps TEXT NOT NULL DEFAULT '[]';
    ALTER TABLE state ADD COLUMN renewed TEXT;
    UPDATE state SET emptied = (SELECT count(*) FROM topic WHERE count = 0 AND closed = 0)`,

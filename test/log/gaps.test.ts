@@ -59,7 +59,7 @@ describe('the search for trimmed topics of a pattern', () => {
     expect(gaps.last(filter)).toBe(TOPICS)
   })
 
-  test('keeps its result up to date once for equal filters, for at most 100 filters, and for a limited time', async () => {
+  test('shares one result among equal filters, keeps at most 100 results up to date, and drops each some time after its last use', async () => {
     let now = 0
     const { gaps } = trimmed(() => now)
     let compared = 0

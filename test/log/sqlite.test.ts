@@ -466,7 +466,7 @@ describe('a log whose commits become durable later', () => {
     await log.close()
   })
 
-  test('resolves appends in order while checks commit in between', async () => {
+  test('gives each append its own receipt while checks commit in between', async () => {
     const log = slow(() => pause(5))
     for (let i = 1; i <= 20; i++) {
       const appended = log.append([{ topic: 'a', data: `${i}` }])

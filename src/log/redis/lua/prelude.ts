@@ -25,7 +25,7 @@ import { damage } from './damage.ts'
  * - `:closed` sorted set: the closed topics that have no entries, by the seq of their close. Nodes of the previous release do not keep it:
  *   probes add the topics that these nodes leave out (`probe.ts`), and `forgetClosed` removes those that they leave in
  * - `:key` hash: `hash seq time` of each idempotency key, in a field `<topic>\n<key>`; `:keys` sorted set: these fields by seq
- * - `:blank` sorted set: `seq time topic` of each close whose entry was erased
+ * - `:blank` sorted set: `seq time topic` of each close whose entry was erased, by its seq
  * - `:erased` stream: erasures, with `n` (number), `t` (topic), `s` (seq, or empty for a whole topic), `u` (the seq up to which)
  * - `:nodes` sorted set: the nodes, by the end of their lease; `:wire` stream: questions and answers of nodes
  * - `:rate:<bucket>` string: the time at which the bucket is full again
