@@ -26,20 +26,26 @@ export function sqlLog(sql: Sql, options: Partial<SqlLogOptions> & Pick<SqlLogOp
 function sqlTables(sql: Sql, { tip }: Identity): Tables {
   const data = sql.cutsText ? 'CAST(data AS BLOB) AS data' : 'data'
   const one = (text: string, ...values: SqlValue[]) => sql.all(text, ...values)[0]
+  /** The list that the last transaction has stored. If that failed, the next list is another one, and is stored again. */
+  let storedMarks: readonly TimeMark[] | undefined
   const tables: Tables = {
     transaction: (run) => sql.transaction(run),
     state() {
       const row = one(
-        'SELECT epoch, head, time, steps, count, bytes, keys, emptied, closedTopics, marks, floor, commits FROM state',
+        'SELECT epoch, head, time, steps, count, bytes, keys, emptied, closedTopics, floor, commits FROM state',
       )!
       const steps = JSON.parse(row.steps as string) as ClockStep[]
-      return { ...(row as unknown as State), steps, marks: JSON.parse(row.marks as string) as TimeMark[] }
+      const marks = JSON.parse(one('SELECT list FROM marks')!.list as string) as TimeMark[]
+      return { ...(row as unknown as State), steps, marks }
     },
     setState: ({ head, time, steps, count, bytes, keys, emptied, closedTopics, marks, floor, commits }) => {
       sql.all(
-        'UPDATE state SET head = ?, time = ?, steps = ?, count = ?, bytes = ?, keys = ?, emptied = ?, closedTopics = ?, marks = ?, floor = ?, commits = ?',
-        ...[head, time, jsonOf(steps), count, bytes, keys, emptied, closedTopics, jsonOf(marks), floor, commits],
+        'UPDATE state SET head = ?, time = ?, steps = ?, count = ?, bytes = ?, keys = ?, emptied = ?, closedTopics = ?, floor = ?, commits = ?',
+        ...[head, time, JSON.stringify(steps), count, bytes, keys, emptied, closedTopics, floor, commits],
       )
+      if (marks === storedMarks) return
+      sql.all('UPDATE marks SET list = ?', JSON.stringify(marks))
+      storedMarks = marks
     },
 
     topic: (name) =>
@@ -161,17 +167,6 @@ function sqlTables(sql: Sql, { tip }: Identity): Tables {
   if (sql.warnings) tables.warnings = () => sql.warnings!()
   if (tip) tables.acknowledge = (seq) => tip.advance(seq)
   return tables
-}
-
-const texts = new WeakMap<object, string>()
-
-/** A list as JSON. Most commits leave the list as it is, so its JSON is remembered. */
-function jsonOf(list: readonly object[]): string {
-  const known = texts.get(list)
-  if (known !== undefined) return known
-  const text = JSON.stringify(list)
-  texts.set(list, text)
-  return text
 }
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true })

@@ -1,3 +1,5 @@
+import { join } from '../hub/frame.ts'
+
 /** A buffer holds up to this many chunks of any size, and more if they average a KiB: a chunk costs a hundred bytes besides its data. */
 const MAX_SMALL_CHUNKS = 100
 const KIB = 1024
@@ -16,7 +18,7 @@ export class ChunkBuffer {
 
   push(chunk: Uint8Array): void {
     const { length } = this.#chunks
-    if (length >= MAX_SMALL_CHUNKS && length * KIB > this.#length) this.#chunks = [concat(this.#chunks, this.#length)]
+    if (length >= MAX_SMALL_CHUNKS && length * KIB > this.#length) this.#chunks = [join(this.#chunks)]
     const isSmallPart = chunk.byteLength < MIN_PART * chunk.buffer.byteLength
     this.#chunks.push(isSmallPart ? chunk.slice() : chunk)
     this.#length += chunk.byteLength
@@ -24,20 +26,9 @@ export class ChunkBuffer {
 
   /** Returns all bytes in one piece, and empties the buffer. */
   take(): Uint8Array<ArrayBuffer> {
-    const bytes = concat(this.#chunks, this.#length)
+    const bytes = join(this.#chunks) as Uint8Array<ArrayBuffer>
     this.#chunks = []
     this.#length = 0
     return bytes
   }
-}
-
-function concat(chunks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
-  if (chunks.length === 1) return chunks[0] as Uint8Array<ArrayBuffer>
-  const bytes = new Uint8Array(length)
-  let offset = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset)
-    offset += chunk.byteLength
-  }
-  return bytes
 }

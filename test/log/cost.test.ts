@@ -109,6 +109,18 @@ test('a search for the last 10,000 of 100 topics fetches at most 2,500 rows in a
   await log.close()
 })
 
+test('a commit writes the marks of closed topics only when it adds one', async () => {
+  const sql = countedSql(new DatabaseSync(':memory:'))
+  const log = sqlLog(sql, { durability: 'memory', home: 'test' })
+  const cost = await costOf(sql, async () => {
+    for (let i = 0; i < 10; i++) await log.append([{ topic: 'a', data: `${i}` }])
+  })
+  const writes = (table: string) =>
+    [...cost.calls].filter(([text]) => text.startsWith(`UPDATE ${table} `)).reduce((sum, [, calls]) => sum + calls, 0)
+  expect([writes('state'), writes('marks')]).toEqual([10, 1])
+  await log.close()
+})
+
 test('erasing what does not exist writes nothing', async () => {
   const sql = countedSql(new DatabaseSync(':memory:'))
   const log = sqlLog(sql, { durability: 'memory', home: 'test' })
