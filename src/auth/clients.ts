@@ -106,13 +106,12 @@ export class Clients {
   }
 
   /** Takes messages and returns 0; or takes none, and returns the time in ms until the bucket holds a message. */
-  async #tryTake(address: string | undefined, messages: number): Promise<number> {
-    const { publishRate } = this.#limits
-    if (address === undefined || publishRate === undefined) return 0
+  async #tryTake(address: string, messages: number): Promise<number> {
+    const publishRate = this.#limits.publishRate!
     const shared = await this.#sharedTake(address, messages, publishRate)
     if (shared !== undefined) return shared
-    const waitMs = this.#waitMs(address)
-    if (waitMs === 0) this.#take(address, messages)
+    const waitMs = this.#waitMs(address, publishRate)
+    if (waitMs === 0) this.#take(address, messages, publishRate)
     return waitMs
   }
 
@@ -122,17 +121,13 @@ export class Clients {
   }
 
   /** Returns the time in ms until the bucket of this process holds a message. */
-  #waitMs(address: string | undefined): number {
-    const { publishRate } = this.#limits
-    if (address === undefined || publishRate === undefined) return 0
+  #waitMs(address: string, publishRate: number): number {
     const now = performance.now()
     const held = (1000 - Math.max(0, (this.#fullAt.get(address) ?? now) - now)) * publishRate
     return held > 999 ? 0 : (1000 - held) / publishRate // a message is 1000; 999 allows for rounding errors
   }
 
-  #take(address: string | undefined, messages: number): void {
-    const { publishRate } = this.#limits
-    if (address === undefined || publishRate === undefined) return
+  #take(address: string, messages: number, publishRate: number): void {
     const now = performance.now()
     if (this.#fullAt.size >= MAX_BUCKETS && now >= this.#sweepAt) {
       this.#sweepAt = now + 1000
