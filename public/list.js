@@ -3,20 +3,34 @@ const rowLimit = 500
 /** Pixels from the end within which the list keeps following its end. */
 const endMargin = 40
 
+/** Milliseconds between two layouts: soon for a single message, and ten a second in a burst. */
+const calmMs = 16
+const burstMs = 100
+
+/** More rows than this in one second begin a burst, which is not announced and not animated. */
+const burstRows = 8
+
 /**
- * A bounded list that follows its end while it is scrolled there, and keeps still while it is scrolled up.
+ * A bounded list that follows its end while it is scrolled there, and keeps still while it is scrolled up or paused.
  * Rows that arrive together are shown together, so that a burst costs one layout.
  */
-export function createList({ log, list, newest }) {
+export function createList({ log, list, newest, pause, onPause }) {
   let waiting = []
   let flushTimer
   let following = true
   let unread = 0
+  let isPaused = false
+  let second = 0
+  let rowsOfSecond = 0
+  let rowsBefore = 0
 
   function flush() {
     flushTimer = undefined
+    if (isPaused) return
     const rows = waiting
     waiting = []
+    if (!isBurst()) for (const row of rows) row.classList.add('fresh')
+    log.setAttribute('aria-live', isBurst() ? 'off' : 'polite')
     list.append(...rows)
     trim()
     if (following) {
@@ -27,10 +41,22 @@ export function createList({ log, list, newest }) {
     }
   }
 
+  function count() {
+    const now = Math.floor(Date.now() / 1000)
+    if (now !== second) {
+      rowsBefore = now === second + 1 ? rowsOfSecond : 0
+      rowsOfSecond = 0
+    }
+    second = now
+    rowsOfSecond++
+  }
+
+  const isBurst = () => Math.max(rowsBefore, rowsOfSecond) > burstRows
+
   function trim() {
     const surplus = list.children.length - rowLimit
     if (surplus <= 0) return
-    const before = log.scrollHeight
+    const before = following ? 0 : log.scrollHeight
     for (const row of [...list.children].slice(0, surplus)) row.remove()
     if (!following) log.scrollTop -= before - log.scrollHeight
   }
@@ -47,6 +73,20 @@ export function createList({ log, list, newest }) {
     newest.textContent = unread === 1 ? '1 new message' : `${Math.min(unread, rowLimit)} new messages`
   }
 
+  function showPause() {
+    pause.setAttribute('aria-pressed', String(isPaused))
+    const words =
+      waiting.length === 0 ? 'Resume' : `Resume (${waiting.length}${waiting.length < rowLimit ? '' : '+'} new)`
+    pause.textContent = isPaused ? words : 'Pause'
+  }
+
+  function setPaused(paused) {
+    if (paused !== isPaused) onPause(paused)
+    isPaused = paused
+    if (!paused && waiting.length > 0) flush()
+    showPause()
+  }
+
   log.addEventListener('scroll', () => {
     following = log.scrollHeight - log.scrollTop - log.clientHeight < endMargin
     if (!following || unread === 0) return
@@ -57,6 +97,7 @@ export function createList({ log, list, newest }) {
     toEnd()
     log.focus({ preventScroll: true })
   })
+  pause.addEventListener('click', () => setPaused(!isPaused))
   // A growing text field or a phone's keyboard reduces the height of the list.
   new ResizeObserver(() => {
     if (following) toEnd()
@@ -66,18 +107,23 @@ export function createList({ log, list, newest }) {
   log.tabIndex = 0
 
   return {
-    follow: toEnd,
+    follow() {
+      if (!isPaused) toEnd()
+    },
     add(row) {
       waiting.push(row)
       if (waiting.length > rowLimit) waiting.shift()
+      count()
+      if (isPaused) showPause()
       // A timer, because animation frames stop in a hidden tab, where messages still arrive.
-      flushTimer ??= setTimeout(flush, 16)
+      else flushTimer ??= setTimeout(flush, isBurst() ? burstMs : calmMs)
     },
     clear() {
       clearTimeout(flushTimer)
       flushTimer = undefined
       waiting = []
       list.replaceChildren()
+      setPaused(false)
       toEnd()
     },
   }

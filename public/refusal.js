@@ -9,22 +9,18 @@ export async function readProblem(response) {
 
 /**
  * EventSource hides why it was refused, so this requests the same address once more with `fetch`.
- * Returns `{ closed, detail, code }`; detail and code are empty if the stream works again or the server does not answer.
+ * Returns `{ status, detail, code }`; detail and code are empty if the stream works again, and the status is 0 if the server does not answer.
  */
 export async function readRefusal(address) {
   const controller = new AbortController()
   const timeout = setTimeout(() => controller.abort(), 5_000)
   try {
-    const response = await fetch(address, {
-      headers: { accept: 'text/event-stream' },
-      cache: 'no-store',
-      signal: controller.signal,
-    })
-    if (response.status === 204) return { closed: true, detail: '', code: '' }
-    if (response.ok) return { closed: false, detail: '', code: '' }
-    return { closed: false, ...(await readProblem(response)) }
+    const headers = { accept: 'text/event-stream' }
+    const response = await fetch(address, { headers, cache: 'no-store', signal: controller.signal })
+    if (response.ok) return { status: response.status, detail: '', code: '' }
+    return { status: response.status, ...(await readProblem(response)) }
   } catch {
-    return { closed: false, detail: '', code: '' }
+    return { status: 0, detail: '', code: '' }
   } finally {
     clearTimeout(timeout)
     controller.abort()

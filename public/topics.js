@@ -7,30 +7,21 @@ export const isPattern = (topic) => topic.includes('*')
 /** The topic that messages go to without asking: the watched topic if one topic and no pattern is watched, otherwise null. */
 export const onlyTopic = (topics) => (topics.length === 1 && !isPattern(topics[0]) ? topics[0] : null)
 
-/** Suggests where to publish: a watched topic, or else the fixed beginning of a pattern. */
-export function suggestedTopic(topics) {
-  return topics.find((topic) => !isPattern(topic)) ?? topics[0].slice(0, topics[0].indexOf('*'))
+/** Names topics in a sentence: two of them, or their number. */
+export function nameOf(topics) {
+  return topics.length > 2 ? `${topics.length} topics` : topics.join(' and ')
 }
 
-export function eventAddress(topics, position) {
+/** A topic that a pattern matches. */
+export const exampleOf = (pattern) => pattern.replace(/\*+/g, 'one')
+
+export const watchedIn = (search) => parseList(new URLSearchParams(search).getAll('topic').join(' '))
+
+/** Slashes of a topic stay slashes. */
+export const topicAddress = (topic) => `topics/${topic.split('/').map(encodeURIComponent).join('/')}`
+
+export function pageAddress(topics) {
   const query = new URLSearchParams(topics.map((topic) => ['topic', topic]))
-  // A browser sends Last-Event-ID only for an EventSource that received the id itself; a new one needs it in the query.
-  if (position) query.set('lastEventId', position)
-  return withQuery('event', query)
-}
-
-export function sendAddress(topic) {
-  return topic === null ? 'send' : withQuery('send', new URLSearchParams({ topic }))
-}
-
-export function pageAddress(topics, names) {
-  const query = new URLSearchParams(topics.map((topic) => ['topic', topic]))
-  for (const name of names) query.append('event', name)
   // A slash is legal in a query, and easier to read in a shared address.
-  return withQuery('./', query).replaceAll('%2F', '/')
-}
-
-function withQuery(path, query) {
-  const text = query.toString()
-  return text ? `${path}?${text}` : path
+  return topics.length === 0 ? './' : `./?${query}`.replaceAll('%2F', '/')
 }

@@ -1,24 +1,46 @@
 import { type Context, type Handler, Hono } from 'hono'
 import { cors } from 'hono/cors'
+import type { BlankEnv } from 'hono/types'
 import { Auth } from './auth/auth.ts'
 import { Bodies } from './auth/bodies.ts'
 import { Clients } from './auth/clients.ts'
 import { type CheckRequest, guarded } from './auth/guard.ts'
 import { secured, secureHeaders, secureJson } from './auth/headers.ts'
-import { type Config, parseConfig } from './config/config.ts'
-import { AppError, type Code, quote } from './errors.ts'
+import type { GrantOf } from './auth/sessions.ts'
+import { type AppSettings, parseSettings } from './config/app-settings.ts'
+import type { Config } from './config/config.ts'
+import { AppError, quote } from './errors.ts'
 import type { Hub } from './hub/hub.ts'
+import { INSIDE } from './hub/inside.ts'
 import { errorLine, type LogRequest, requestLog, type WriteLine } from './requests.ts'
+import type { AppSchema } from './routes/app-schema.ts'
 import { publicBase } from './routes/base.ts'
 import { connectionOf } from './routes/connection.ts'
 import { core } from './routes/core.ts'
-import { makeDoor, type Route, type Routes } from './routes/door.ts'
+import { type Limits, makeDoor, type Route, type Routes } from './routes/door.ts'
 import { openapi } from './routes/openapi.ts'
 import { type Files, notFound, pages } from './routes/page.ts'
+import { problemOf } from './routes/problem.ts'
 import { joinTables } from './routes/route-tables.ts'
 
+/**
+ * What an app is made of. Without `open`, `grantOf` or keys it serves this machine only.
+ *
+ * @example
+ * const options: AppOptions = { hub, open: true, settings: { maxBodyBytes: '1MiB' } }
+ * export const app = createApp(options)
+ */
 export interface AppOptions {
   readonly hub: Hub
+  /** Serves every client, without credentials. */
+  readonly open?: boolean
+  /** Lets the host's own sessions decide what a client may do. */
+  readonly grantOf?: GrantOf
+  /** Returns the address of a request's peer, for limits by address; `tidings/node` knows it by itself. */
+  readonly addressOf?: (c: Context) => string | undefined
+  /** Settings that differ from their defaults. */
+  readonly settings?: AppSettings
+  /** All settings, in place of `settings` and `open`: for a server that reads them from its environment with `parseConfig`. */
   readonly config?: Config
   /** Tables of routes, beside the page and `/openapi.json`; the core table if left out. */
   readonly routes?: readonly Routes[]
@@ -31,8 +53,20 @@ export interface AppOptions {
 }
 
 /**
+ * The type of every app, for Hono's client, which knows the routes, their parameters and their answers by it.
+ *
+ * @example
+ * import { hc } from 'hono/client'
+ * const client = hc<AppType>('http://localhost:3000')
+ * const sent = await client.send.$post({ query: { topic: 'news' }, json: { data: 'It works' } })
+ * if (!sent.ok) throw new Error((await sent.json()).detail)
+ */
+export type AppType = Hono<BlankEnv, AppSchema, '/'>
+
+/**
  * The hub's HTTP interface, on web standards: `fetch(Request) → Response`.
  *
+ * @throws AppError `config_invalid`: lists every mistake of the settings
  * @throws if two tables of routes have the same path
  * @example
  * import { serve } from '@hono/node-server'
@@ -40,34 +74,49 @@ export interface AppOptions {
  */
 export function createApp({
   hub,
-  config = parseConfig(),
+  open,
+  grantOf,
+  addressOf,
+  settings,
+  config = parseSettings({ settings, open, hasSessions: grantOf !== undefined }),
   routes = [core],
-  auth = new Auth(hub, config.auth),
+  auth = new Auth(hub, config.auth, undefined, grantOf),
   files,
   writeLine,
-}: AppOptions): Hono {
-  const app = new Hono()
+}: AppOptions): AppType {
+  const app: AppType = new Hono()
   const clients = new Clients(
     config.clients,
-    (c) => connectionOf(c)?.address,
-    (...taken) => hub.take(...taken),
+    addressOf ?? ((c) => connectionOf(c)?.address),
+    (...taken) => hub[INSIDE].take(...taken),
+    (sentence) => console.warn(sentence),
   )
-  const { hub: topics, body, stream, maxBatch, corsOrigins } = config
+  const { body, stream, maxBatch, corsOrigins, corsHeaders } = config
   const headers = secureHeaders(corsOrigins.length > 0)
   const door = makeDoor({
-    ...{ hub, auth, clients, bodies: new Bodies(config.streamedBodies), limits: { topics, body, stream, maxBatch } },
+    ...{
+      hub,
+      auth,
+      clients,
+      bodies: new Bodies(config.streamedBodies),
+      limits: limitsOf(hub, { body, stream, maxBatch }),
+    },
     base: publicBase(config.basePath, (c) => clients.isFromProxy(c)),
     json: secureJson(headers),
   })
   const tables = [pages(files), ...routes].map((table) => table(door))
   const table = joinTables([...tables, openapi(tables, door)])
   const wrap = wrapper({
-    guard: guarded({ loopbackOnly: !config.open && !auth.hasKeys, origins: corsOrigins }),
+    guard: guarded({
+      loopbackOnly: !config.open && auth.isOpen,
+      origins: corsOrigins,
+      isFromProxy: (c) => clients.isFromProxy(c),
+    }),
     secure: secured(headers),
     log: requestLog(config.requestLog, (c) => clients.addressOf(c), writeLine),
   })
   if (corsOrigins.length > 0) {
-    const share = cors(corsOptions(corsOrigins, Object.values(table)))
+    const share = cors(corsOptions(corsOrigins, corsHeaders, Object.values(table)))
     app.options('*', wrap(share as Handler))
     app.use(share)
   }
@@ -80,6 +129,25 @@ export function createApp({
   }
   app.notFound(wrap(notFound) as (c: Context) => Promise<Response>)
   return app
+}
+
+/** A form may name as many topics as a stream has, and this many other values. */
+const OTHER_VALUES = 100
+
+/** The limits of an app. Those of topics are the hub's, whose options may still change until its first use. */
+function limitsOf(hub: Hub, { body, stream, maxBatch }: Pick<Config, 'body' | 'stream' | 'maxBatch'>): Limits {
+  return {
+    ...{ stream, maxBatch },
+    get topics() {
+      return hub[INSIDE].limits()
+    },
+    body: {
+      ...body,
+      get maxFormValues() {
+        return hub[INSIDE].limits().maxTopics + OTHER_VALUES
+      },
+    },
+  }
 }
 
 /** Calls the handler of a request's method. @throws AppError `method_not_allowed` */
@@ -123,14 +191,20 @@ function wrapper({ guard, secure, log }: Steps): (handler: Handler, isGetUnsafe?
     }
 }
 
+/** Request headers that pages of other origins may send: those of the hub, and those that libraries of pages add by themselves. */
+const REQUEST_HEADERS = [
+  ...['Authorization', 'Cache-Control', 'Content-Type', 'Idempotency-Key', 'Last-Event-ID', 'Prefer', 'Tidings-Run'],
+  ...['X-Requested-With', 'baggage', 'sentry-trace', 'traceparent', 'tracestate'],
+]
+
 /** Lets pages of these origins use the hub with their credentials; every preflight has the same answer. */
-function corsOptions(origins: readonly string[], routes: readonly Route[]) {
+function corsOptions(origins: readonly string[], headers: readonly string[], routes: readonly Route[]) {
   const methods = routes.flatMap(({ methods }) => Object.keys(methods)).filter((method) => method !== 'HEAD')
   return {
     origin: [...origins],
     credentials: true,
     allowMethods: [...new Set(methods)],
-    allowHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'Last-Event-ID', 'Prefer'],
+    allowHeaders: [...REQUEST_HEADERS, ...headers],
     exposeHeaders: ['Tidings-Id', 'Retry-After'],
     maxAge: 600,
   }
@@ -142,37 +216,6 @@ function problem(error: unknown, c: Context): Response {
     error instanceof AppError ? error : new AppError('internal', 'Cannot answer: internal error', { cause: error })
   // Temporary errors are left to the request log: any client can cause them, again and again.
   if (known.status >= 500 && !known.isTemporary) console.error(errorLine(error))
-  const { status, code, message, more, retryAfterS = status === 503 ? 5 : undefined } = known
-  c.header('Cache-Control', 'no-store')
-  if (retryAfterS !== undefined) c.header('Retry-After', `${retryAfterS}`)
-  const challenge = challenges[code]
-  if (challenge !== undefined) c.header('WWW-Authenticate', `Bearer realm="tidings"${challenge}`)
-  const answer = { type: 'about:blank', title: titles[status], status, code, detail: message, ...more }
-  return c.body(JSON.stringify(answer), status, {
-    'Content-Type': 'application/problem+json',
-    'X-Content-Type-Options': 'nosniff',
-  })
+  const { status, headers, body } = problemOf(known)
+  return c.body(body, status, headers)
 }
-
-/** The `WWW-Authenticate` challenge of an error that other credentials would avoid (RFC 6750, 3). */
-const challenges: Partial<Record<Code, string>> = {
-  token_missing: '',
-  token_invalid: ', error="invalid_token"',
-  ticket_invalid: ', error="invalid_token"',
-  forbidden: ', error="insufficient_scope"',
-}
-
-const titles = {
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  408: 'Request Timeout',
-  409: 'Conflict',
-  413: 'Content Too Large',
-  415: 'Unsupported Media Type',
-  429: 'Too Many Requests',
-  500: 'Internal Server Error',
-  503: 'Service Unavailable',
-} as const

@@ -4,7 +4,7 @@ export const statuses = {
   body_invalid: 400,
   body_too_large: 413,
   body_too_slow: 408,
-  config_invalid: 500,
+  config_invalid: 503,
   content_type_unsupported: 415,
   cookie_too_large: 413,
   cross_site: 403,
@@ -15,6 +15,7 @@ export const statuses = {
   event_too_large: 413,
   field_unknown: 400,
   forbidden: 403,
+  gap: 410,
   host_forbidden: 403,
   internal: 500,
   key_conflict: 409,
@@ -27,6 +28,7 @@ export const statuses = {
   message_missing: 400,
   method_not_allowed: 405,
   nothing_to_delete: 404,
+  outcome_invalid: 400,
   outcome_unknown: 503,
   overloaded: 503,
   parameter_invalid: 400,
@@ -35,6 +37,11 @@ export const statuses = {
   pattern_invalid: 400,
   rate_limited: 429,
   retry_invalid: 400,
+  run_failed: 409,
+  run_lost: 409,
+  run_stopped: 409,
+  run_taken: 409,
+  run_unknown: 404,
   stream_idle: 408,
   stream_too_long: 413,
   stream_too_slow: 408,
@@ -51,16 +58,25 @@ export const statuses = {
   too_many_fields: 413,
   too_many_readers: 429,
   too_many_replays: 429,
+  too_many_runs: 429,
   too_many_topics: 413,
 } as const
 
-/** A stable name of an error: `code` in a problem answer (RFC 9457). */
+/**
+ * A stable name of an error: `code` in a problem answer (RFC 9457).
+ *
+ * @example
+ * const again: readonly Code[] = ['overloaded', 'log_unavailable']
+ */
 export type Code = keyof typeof statuses
 
 const temporary: readonly Code[] = [
-  ...(['draining', 'keys_unavailable', 'log_unavailable', 'log_unusable', 'overloaded'] as const),
-  ...(['too_many_readers', 'too_many_replays'] as const),
+  ...(['config_invalid', 'draining', 'keys_unavailable', 'log_unavailable', 'log_unusable', 'overloaded'] as const),
+  ...(['too_many_bodies', 'too_many_readers', 'too_many_replays', 'too_many_runs'] as const),
 ]
+
+/** Marks the errors of all copies of this package in a process, so that an app knows the errors of a hub of another copy. */
+const MARK: unique symbol = Symbol.for('tidings error')
 
 interface AppErrorOptions {
   cause?: unknown
@@ -71,6 +87,14 @@ interface AppErrorOptions {
 /**
  * The one error of Tidings. `message` is a sentence for people: what was wrong, and what would be right.
  * It is sent to clients, so it never holds a secret or the message of a foreign error; those stay in `cause`.
+ *
+ * @example
+ * try {
+ *   await hub.publish({ topic: 'a b', data: 'x' })
+ * } catch (error) {
+ *   if (error instanceof AppError && error.code === 'topic_invalid') console.warn(error.message)
+ *   else throw error
+ * }
  */
 export class AppError extends Error {
   readonly code: Code
@@ -78,6 +102,14 @@ export class AppError extends Error {
   readonly retryAfterS: number | undefined
   /** Extension members of the problem answer (RFC 9457, 3.2). */
   readonly more: Readonly<Record<string, unknown>> | undefined
+
+  get [MARK](): true {
+    return true
+  }
+
+  static override [Symbol.hasInstance](value: unknown): value is AppError {
+    return typeof value === 'object' && value !== null && MARK in value
+  }
 
   constructor(code: Code, message: string, options: AppErrorOptions = {}) {
     super(message, options)
@@ -90,10 +122,11 @@ export class AppError extends Error {
   /** Returns the same error with a message that names the item among many. */
   at(item: string, more?: Readonly<Record<string, unknown>>): AppError {
     const { cause, retryAfterS } = this
+    const all = this.more || more ? { ...this.more, ...more } : undefined
     return new AppError(this.code, `${this.message} (${item}, counted from 0)`, {
       cause,
       ...(retryAfterS !== undefined && { retryAfterS }),
-      ...(more && { more }),
+      ...(all && { more: all }),
     })
   }
 

@@ -109,7 +109,13 @@ export function covers(granted: string, asked: string): boolean {
   return ours.length === theirs.length
 }
 
-/** A set of topics and patterns that a reader asks for. Equal sets have equal keys. */
+/**
+ * A set of topics and patterns that a reader asks for. Equal sets have equal keys.
+ *
+ * @example
+ * const filter = Filter.parse(['news/*', 'chat/**'])
+ * console.log(filter.matches('news/today'), filter.matches('weather'))
+ */
 export class Filter {
   readonly topics: ReadonlySet<string>
   readonly patterns: readonly string[]

@@ -5,6 +5,7 @@ import { defaultAuthOptions } from '../src/auth/options.ts'
 import { parseConfig } from '../src/config/config.ts'
 import { isLoopback } from '../src/config/loopback.ts'
 import { settings } from '../src/config/settings.ts'
+import { parseWorkerConfig } from '../src/config/worker.ts'
 import { defaultHubOptions } from '../src/hub/options.ts'
 import { defaultLogOptions } from '../src/log/log.ts'
 
@@ -13,15 +14,17 @@ describe('the configuration', () => {
     expect(parseConfig()).toEqual({
       port: 3000,
       host: '127.0.0.1',
+      keepAliveMs: 75_000,
       log: 'sqlite:./data/tidings.db',
       open: false,
-      body: { maxBodyBytes: 65_536, bodyTimeoutMs: 30_000, maxFormValues: 200 },
+      body: { maxBodyBytes: 65_536, bodyTimeoutMs: 30_000 },
       maxBatch: 1000,
       stream: { maxStreamItems: 1_000_000, streamIdleMs: 60_000, maxStreamMs: 3_600_000 },
       streamedBodies: { max: 1000, maxPerToken: 100 },
       clients: {},
       auth: defaultAuthOptions,
       corsOrigins: [],
+      corsHeaders: [],
       requestLog: 'refused',
       carrier: 'native',
       warmUp: true,
@@ -69,6 +72,38 @@ describe('the configuration', () => {
       windowBytes: 1_048_576,
     })
     expect(logOptions.retention).toMatchObject({ ageMs: 604_800_000, topicCount: 9 })
+  })
+
+  test('has other defaults on Workers, for the memory and the processor time of an object', () => {
+    const config = parseWorkerConfig({})
+    expect(config.hub).toMatchObject({ maxReaders: 10_000, maxReplays: 200, maxEventBytes: 63 * 1024 })
+    expect(config.logOptions.maxPendingBytes).toBe(16 * 1024 ** 2)
+    expect(config.streamedBodies.max).toBe(50)
+    expect(config.stream.maxStreamItems).toBe(100_000)
+    expect(parseWorkerConfig({ MAX_READERS: '5', MAX_REPLAYS: '' }).hub).toMatchObject({
+      maxReaders: 5,
+      maxReplays: 200,
+    })
+  })
+
+  test('refuses on Workers an event that is longer than a row of an object', () => {
+    expect(parseWorkerConfig({ MAX_EVENT_BYTES: '1900000' }).hub.maxEventBytes).toBe(1_900_000)
+    expect(() => parseWorkerConfig({ MAX_EVENT_BYTES: '2MiB' })).toThrow(
+      'MAX_EVENT_BYTES: expected at most 1900000 bytes, because an object stores an event in a row of at most 2 MB',
+    )
+  })
+
+  test('reads the settings that only a Worker has, and API keys that name their hub', () => {
+    expect(parseWorkerConfig({}).hubs).toEqual({ name: 'main' })
+    const given = { HUB: 'acme.example', HUB_FROM: 'host', JURISDICTION: 'eu', LOCATION_HINT: 'weur' }
+    const hubs = { name: 'acme.example', from: 'host', jurisdiction: 'eu', locationHint: 'weur' }
+    expect(parseWorkerConfig(given).hubs).toEqual(hubs)
+    for (const wrong of [{ HUB: 'a b' }, { HUB_FROM: 'cookie' }, { JURISDICTION: 'E U' }, { LOCATION_HINT: '?' }])
+      expect(() => parseWorkerConfig(wrong)).toThrow(`${Object.keys(wrong)[0]}="${Object.values(wrong)[0]}": expected `)
+    const key = `one:${'0f'.repeat(32)}:a:b`
+    expect(parseConfig({ API_KEYS: key }).auth.apiKeys[0]).not.toHaveProperty('hub')
+    expect(parseConfig({ API_KEYS: `${key}:acme` }).auth.apiKeys[0]).toMatchObject({ subscribe: ['b'], hub: 'acme' })
+    expect(() => parseConfig({ API_KEYS: `${key}:Not a hub` })).toThrow('API_KEYS: expected lines of')
   })
 
   test('lists every mistake at once, with what was expected', () => {
@@ -134,6 +169,8 @@ describe('the configuration', () => {
     expect(() => parseConfig({ HOST: '0.0.0.0' })).toThrow(
       'HOST="0.0.0.0": expected a loopback address (127.0.0.1, ::1, localhost), or OPEN=true',
     )
+    expect(() => parseConfig({ HOST: '::' })).toThrow('HOST="::": expected a loopback address')
+    expect(parseConfig({ HOST: '::', AUTH_SECRET: 'x'.repeat(32) }).host).toBe('::')
     expect(parseConfig({ HOST: '0.0.0.0', OPEN: 'true' })).toMatchObject({ host: '0.0.0.0', open: true })
   })
 

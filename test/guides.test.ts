@@ -5,6 +5,9 @@ import { describe, expect, test } from 'vitest'
 import { logs } from '../src/adapters/logs.ts'
 import { parseConfig } from '../src/config/config.ts'
 import { settings } from '../src/config/settings.ts'
+import { workerSettings } from '../src/config/worker.ts'
+import { notes, table } from './costs/costs.ts'
+import { PRICES_OF } from './costs/prices.ts'
 import { blocksOf, guides, root, textOf } from './recipes/guide.ts'
 
 const linesOf = (guide: string) => textOf(guide).split('\n').length - 1
@@ -42,8 +45,27 @@ describe.each(guides)('%s', (guide) => {
   })
 
   test('names settings that exist', () => {
-    const names = [...Object.keys(settings), ...Object.keys(settings).map((name) => `${name}_FILE`)]
-    const others = ['CHROMIUM', 'FIREFOX', 'SEED', 'SOAK', 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS', 'HUB', 'FILE']
+    const names = [
+      ...Object.keys(settings),
+      ...Object.keys(workerSettings),
+      ...Object.keys(settings).map((name) => `${name}_FILE`),
+    ]
+    const others = [
+      'CHROMIUM',
+      'FIREFOX',
+      'SEED',
+      'SOAK',
+      'TESTS',
+      'TESTS_UNTIL',
+      'NODE_OPTIONS',
+      'NODE_EXTRA_CA_CERTS',
+      'HUBS',
+      'HUB',
+      'NO_COLOR',
+      'TIDINGS_TOKEN',
+      'TIDINGS_URL',
+      'FILE',
+    ]
     for (const [, name] of text.matchAll(/`([A-Z][A-Z_]{2,}[A-Z])(?:=[^`]*)?`/g))
       if (!others.includes(name!) && !name!.startsWith('MALLOC_')) expect(names).toContain(name)
   })
@@ -67,7 +89,7 @@ describe('the promises', () => {
 test('every part of src that users meet has a guide', () => {
   const folders = readdirSync(join(root, 'src'), { withFileTypes: true }).filter((entry) => entry.isDirectory())
   const withGuide = folders.map(({ name }) => name).filter((name) => guides.includes(`src/${name}/README.md`))
-  expect(withGuide.sort()).toEqual(['adapters', 'auth', 'hub', 'log', 'routes'])
+  expect(withGuide.sort()).toEqual(['adapters', 'auth', 'cli', 'hub', 'integrations', 'log', 'routes', 'runs'])
 })
 
 describe('the compose files', () => {
@@ -89,6 +111,29 @@ describe('the compose files', () => {
       }
     },
   )
+})
+
+test('the proxies of the guide keep connections to the hub for less time than KEEP_ALIVE', () => {
+  const times = [...textOf('src/adapters/README.md').matchAll(/^\s*(keepalive_timeout|keepalive) (\d+)s/gm)]
+  expect(times.map(([, name]) => name)).toEqual(['keepalive_timeout', 'keepalive'])
+  for (const [, , seconds] of times) expect(Number(seconds) * 1000).toBeLessThan(parseConfig().keepAliveMs)
+})
+
+test('the Worker of the guide is the one that is tested', () => {
+  const [worker] = blocksOf('src/adapters/WORKERS.md').filter(({ language }) => language === 'ts')
+  expect(worker!.text).toBe(readFileSync(join(root, 'test', 'adapters', 'queue-consumer.ts'), 'utf8'))
+})
+
+test('the guide to Workers lists the settings that only a Worker has', () => {
+  for (const [name, { description, defaultText }] of Object.entries(workerSettings))
+    expect(textOf('src/adapters/WORKERS.md')).toContain(`| \`${name}\` | \`${defaultText}\` | ${description} |\n`)
+})
+
+test('the costs in the guide to Workers are those that npm run costs prints', () => {
+  const guide = textOf('src/adapters/WORKERS.md')
+  expect(guide).toContain(table())
+  expect(guide).toContain(notes())
+  expect(guide).toContain(`the prices of ${PRICES_OF}`)
 })
 
 interface Service {

@@ -2,16 +2,28 @@ import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
-/** Which layers may import which; a folder stands for its files, and all layers may import errors, topic, prefix, turn, gone and sequence. */
+/** Which layers may import which; a folder stands for its files, and all layers may import errors, topic, prefix, turn, gone, sequence and version. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/errors.ts': [],
   'src/topic.ts': ['src/errors.ts'],
   'src/prefix.ts': [],
   'src/turn.ts': [],
   'src/client-gone.ts': [],
+  'src/version.ts': [],
   'src/sequence.ts': [],
   'src/log': ['src/log'],
-  'src/hub': ['src/hub', 'src/log/log.ts'],
+  'src/hub': ['src/hub', 'src/log/log.ts', 'src/log/runs.ts'],
+  // Producers publish and read through the hub, in this process or over HTTP.
+  'src/runs': ['src/runs', 'src/hub', 'src/log/log.ts', 'src/log/runs.ts'],
+  // An integration is the face of runs for another package.
+  'src/integrations': [
+    'src/integrations',
+    'src/runs',
+    'src/hub',
+    'src/log/runs.ts',
+    'public/client.js',
+    'public/client-runs.js',
+  ],
   'src/store.ts': ['src/hub', 'src/log/memory.ts'],
   'src/config': [
     'src/config',
@@ -23,21 +35,24 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
   // src/auth stores revocations and used tickets in the hub.
   'src/auth': ['src/auth', 'src/config', 'src/hub', 'src/log/log.ts'],
-  'src/routes': ['src/routes', 'src/hub', 'src/auth', 'src/log/log.ts'],
+  'src/routes': ['src/routes', 'src/hub', 'src/runs', 'src/auth', 'src/log/log.ts', 'src/log/runs.ts'],
   'src/app.ts': ['src/routes', 'src/auth', 'src/hub', 'src/config', 'src/requests.ts'],
   'src/requests.ts': [],
   // The front door imports what it re-exports, and provides the files of the page on runtimes with a file system.
-  'src/index.ts': [
+  'src/portable.ts': [
+    'src/runs',
     'src/app.ts',
     'src/store.ts',
     'src/config',
     'src/hub',
     'src/log',
+    'src/auth/sessions.ts',
+    'src/routes/app-schema.ts',
     'src/routes/core.ts',
     'src/routes/door.ts',
-    'src/adapters/files.ts',
   ],
-  'src/cli': ['src/auth'],
+  'src/index.ts': ['src/portable.ts', 'src/app.ts', 'src/store.ts', 'src/adapters/files.ts'],
+  'src/cli': ['src/cli', 'src/adapters', 'src/config', 'src/auth', 'src/routes/names.ts', 'src/log'],
   'src/adapters': [
     'src/adapters',
     'src/index.ts',
@@ -50,6 +65,10 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'src/log',
     'src/routes/page.ts',
     'src/routes/connection.ts',
+    // The Worker answers in the place of an object that fails.
+    'src/routes/later.ts',
+    'src/routes/problem.ts',
+    'src/routes/poll.ts',
   ],
 }
 
@@ -60,17 +79,20 @@ const forAll = [
   'src/turn.ts',
   'src/client-gone.ts',
   'src/sequence.ts',
+  'src/version.ts',
 ]
 
 const packages: Readonly<Record<string, readonly string[]>> = {
   hono: ['src/app.ts', 'src/requests.ts', 'src/routes', 'src/auth', 'src/adapters'],
   '@hono/node-server': ['src/adapters'],
   jose: ['src/auth', 'src/cli'],
-  'ipaddr.js': ['src/auth'],
-  valibot: ['src/config', 'src/routes', 'src/auth'],
-  'eventsource-parser': ['src/routes'],
+  'ip-bigint': ['src/auth'],
+  valibot: ['src/config', 'src/routes', 'src/auth', 'src/cli'],
+  'eventsource-parser': ['src/routes', 'src/cli', 'src/integrations/ai-sdk'],
   '@redis/client': ['src/adapters'],
   '@valibot/to-json-schema': ['src/routes'],
+  react: ['src/integrations'],
+  vue: ['src/integrations'],
 }
 
 const RUNTIME = /^(node|bun|cloudflare|deno):/

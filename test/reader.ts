@@ -48,7 +48,7 @@ export class Reader {
 
   /** Resolves when the data is exactly this. */
   async gets(...data: string[]): Promise<void> {
-    await expect.poll(() => this.data, { interval: 5, timeout: 5000 }).toEqual(data)
+    await expect.poll(() => this.data, { interval: 5, timeout: 15_000 }).toEqual(data)
   }
 
   /** The newest id, which a browser would send as Last-Event-ID. */

@@ -28,8 +28,10 @@ declare const Bun: {
   }): BunServer
 }
 
-/** Seconds after which Bun closes an idle connection. Streams disable this timeout, because they are often idle. */
-const IDLE_S = 10
+/** Seconds after which Bun closes a connection without a whole request: the first one is late, or the body of another was too slow. */
+const UNFINISHED_S = 10
+/** The longest idle timeout that Bun has, in seconds. */
+const MAX_IDLE_S = 255
 
 /**
  * Serves the store of this process over HTTP on Bun until `stop`.
@@ -40,19 +42,31 @@ export async function serve(config: Config): Promise<Running> {
   await store.use(await openLog(config), { ...config.hub, events: eventLines(config.requestLog) })
   const app = createApp({ hub: store, config, auth: await openAuth(config, store), files: readFile, writeLine })
   const isNative = config.carrier === 'native'
+  const idleS = Math.min(MAX_IDLE_S, Math.ceil(config.keepAliveMs / 1000))
   const sweeps = new Sweeps()
-  const server = await listen(config, (request, bun) => {
+  const server = await listen(config, async (request, bun) => {
     const absolute = withOrigin(request, urlOf(config.host, bun.port))
     if (!absolute) return new Response(null, { status: 400 })
     const address = bun.requestIP(request)?.address
+    bun.timeout(request, idleS) // also after the response, until the connection's next request
+    let isIdleAllowed = false
     const connection: Connection = {
       ...(address && { address }),
-      disableIdleTimeout: () => bun.timeout(request, 0),
+      disableIdleTimeout() {
+        isIdleAllowed = true
+        bun.timeout(request, 0)
+      },
       destroy: () => bun.timeout(request, sweeps.nextTimeout(performance.now())),
     }
-    return isNative
+    const response = await (isNative
       ? answerPulled(absolute, connection, (env) => app.fetch(absolute, env))
-      : app.fetch(absolute, envOf(connection))
+      : app.fetch(absolute, envOf(connection)))
+    // Without a timeout, the connection of a stream that has ended would stay open for as long as its client likes.
+    if (isIdleAllowed && response.headers.get('content-type')?.startsWith('text/event-stream'))
+      response.headers.set('connection', 'close')
+    else if (response.status === 408) bun.timeout(request, UNFINISHED_S)
+    else if (isIdleAllowed) bun.timeout(request, idleS)
+    return response
   })
   return { url: urlOf(config.host, server.port), stop: () => stop(server) }
 }
@@ -68,7 +82,7 @@ function withOrigin(request: Request, origin: string): Request | undefined {
 
 async function listen(config: Config, fetch: (request: Request, server: BunServer) => Response | Promise<Response>) {
   try {
-    return Bun.serve({ hostname: config.host, port: config.port, idleTimeout: IDLE_S, fetch })
+    return Bun.serve({ hostname: config.host, port: config.port, idleTimeout: UNFINISHED_S, fetch })
   } catch (cause) {
     throw await cannotListen(config, cause)
   }
@@ -82,4 +96,4 @@ async function stop(server: BunServer): Promise<void> {
   await store.close()
 }
 
-if (import.meta.main) await run(serve)
+if (import.meta.main) void run(serve)

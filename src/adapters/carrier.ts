@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { whenGone } from '../client-gone.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import { type Connection, type ConnectionEnv, envOf } from '../routes/connection.ts'
+import { ChunkedCoding } from './chunked.ts'
 
 /** Answers a request. If the answer takes over a subscription, the runtime pulls the body from the subscription. */
 export async function answerPulled(
@@ -57,9 +58,9 @@ class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
     this.#unsubscribe()
   }
 
-  /** Breaks the body off; chunks that were not sent are discarded. */
+  /** Breaks the body off; chunks that were not sent are discarded. There is no reason to pass: Bun and Deno would only print it. */
   abort(): void {
-    this.#controller?.error(new Error('Disconnected: the client does not read its stream'))
+    this.#controller?.error()
     this.#controller = undefined
     this.#unsubscribe()
   }
@@ -70,7 +71,8 @@ class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
     if (chunk) {
       this.#hasRoom = false
       this.#controller.enqueue(chunk)
-    } else if (this.#subscription.ended) {
+    } else if (this.#subscription.mustBreakOff) this.abort()
+    else if (this.#subscription.ended) {
       this.#controller.close()
       this.#controller = undefined
       this.#stopListening?.()
@@ -80,9 +82,12 @@ class PulledBody implements UnderlyingDefaultSource<Uint8Array> {
   readonly #unsubscribe = () => this.#subscription.close()
 }
 
+const chunked = new ChunkedCoding()
+
 /**
- * Sends the head of a response, then writes the chunks of a subscription to the socket as fast as it drains. The end of the connection
- * delimits the body (RFC 9112, 6.3): chunks are not framed, and `ServerResponse`, which would frame them, is bypassed.
+ * Sends the head of a response, then writes the chunks of a subscription to the socket as fast as it drains. `ServerResponse` is bypassed:
+ * it would frame each chunk for each reader. To a client of HTTP/1.0 the chunks go as they are, and the end of the connection delimits the
+ * body (RFC 9112, 6.3).
  */
 export function writeToSocket(
   outgoing: ServerResponse,
@@ -94,7 +99,6 @@ export function writeToSocket(
     return
   }
   outgoing.on('close', () => subscription.close())
-  outgoing.removeHeader('Transfer-Encoding')
   outgoing.writeHead(status, [...headers, ['Connection', 'close']].flat())
   outgoing.flushHeaders()
   if (outgoing.socket) writeBody(outgoing, outgoing.socket, subscription)
@@ -104,15 +108,17 @@ export function writeToSocket(
 
 /** Reads the next chunk only when the kernel has taken the last one, so that a client that does not read costs at most one chunk. */
 function writeBody(outgoing: ServerResponse, socket: Socket, subscription: Subscription): void {
+  const { chunkedEncoding } = outgoing // by now the head is made
   let isSending = false
   const writeNext = () => {
     while (!isSending) {
       const chunk = subscription.read()
       if (!chunk) {
-        if (subscription.ended) outgoing.end()
+        if (subscription.mustBreakOff) breakOff(socket, chunkedEncoding)
+        else if (subscription.ended) outgoing.end() // writes the last chunk, of no bytes
         return
       }
-      socket.write(chunk, written)
+      socket.write(chunkedEncoding ? chunked.frame(chunk) : chunk, written)
       isSending = socket.writableLength > 0
     }
   }
@@ -124,4 +130,20 @@ function writeBody(outgoing: ServerResponse, socket: Socket, subscription: Subsc
   }
   subscription.onReady = writeNext
   writeNext()
+}
+
+/** The head of a chunk of one byte. */
+const CHUNK_HEAD = '1\r\n'
+
+/**
+ * Closes a connection in the midst of a chunk. A body without framing has no other end that differs from its own than a reset, which may
+ * overtake the last bytes.
+ */
+function breakOff(socket: Socket, isChunked: boolean): void {
+  if (!isChunked) {
+    socket.resetAndDestroy()
+    return
+  }
+  socket.write(CHUNK_HEAD)
+  socket.destroy()
 }

@@ -16,11 +16,20 @@ export interface DenoInfo {
 type Handler = (request: Request, info: DenoInfo) => Response | Promise<Response>
 
 declare const Deno: {
-  serve(options: { hostname: string; port: number; onListen(): void }, handler: Handler): DenoServer
+  serve(
+    options: { hostname: string; port: number; onListen(): void; onError(cause: unknown): Response },
+    handler: Handler,
+  ): DenoServer
 }
 
 /** Pause before an address is listened on again. */
 const RETRY_MS = 100
+
+/** Answers a request whose handler has thrown, and is told of a body that has failed. Bodies that are broken off fail without a cause. */
+function onError(cause: unknown): Response {
+  if (cause !== undefined) console.error(cause)
+  return new Response('Internal Server Error', { status: 500 })
+}
 
 /**
  * Listens until `shutdown`. A server of Deno ends when it fails to accept a connection, as it does when the process has no file
@@ -53,7 +62,7 @@ export class DenoListener {
   }
 
   #listen(port: number): number {
-    const server = Deno.serve({ hostname: this.#hostname, port, onListen: () => {} }, this.#handler)
+    const server = Deno.serve({ hostname: this.#hostname, port, onListen: () => {}, onError }, this.#handler)
     this.#server = server
     server.finished.catch((cause) => {
       if (this.#server !== server) return // it is being shut down

@@ -53,4 +53,4 @@ async function stop(listener: DenoListener): Promise<void> {
   await store.close()
 }
 
-if (import.meta.main) await run(serve)
+if (import.meta.main) void run(serve)

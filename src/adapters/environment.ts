@@ -6,7 +6,7 @@ import { maxStreamsByFiles } from './limits.ts'
 import { logs } from './logs.ts'
 
 /** Settings that may also be read from a file. The variable with `_FILE` appended to its name gives the path. */
-const FROM_FILES = ['LOG', 'AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS'] as const
+export const FROM_FILES = ['LOG', 'AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS'] as const
 
 /**
  * Reads the settings of this process from its environment, and from files that the environment names. Without `MAX_READERS`, the

@@ -1,9 +1,7 @@
 import { readFile as readBytes, readdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { basename, extname } from 'node:path'
+import { basename, dirname, extname, join } from 'node:path'
 import type { File } from '../routes/page.ts'
-
-const PUBLIC = new URL('../../public/', import.meta.url)
 
 const types: Readonly<Record<string, string>> = {
   '.css': 'text/css; charset=utf-8',
@@ -15,7 +13,7 @@ const types: Readonly<Record<string, string>> = {
 let files: Promise<ReadonlyMap<string, File>> | undefined
 
 /** Files of the optional dependency that renders /openapi.json at /docs. */
-const SWAGGER_UI = ['swagger-ui-bundle.js', 'swagger-ui.css']
+const SWAGGER_UI = ['swagger-ui-dist/swagger-ui-bundle.js', 'swagger-ui-dist/swagger-ui.css']
 
 /** Finds a file of `public/` by its exact path, `index.html` as `/`. The map is read once; no spelling of a path reaches other files. */
 export async function readFile(path: string): Promise<File | undefined> {
@@ -28,24 +26,37 @@ export async function readFile(path: string): Promise<File | undefined> {
 
 async function readAll(): Promise<ReadonlyMap<string, File>> {
   const found = new Map<string, File>()
-  const add = async (path: string, source: URL | string) => {
-    const type = types[extname(source.toString())]
+  const add = async (path: string, source: string) => {
+    const type = types[extname(source)]
     if (type) found.set(path, { type, bytes: new Uint8Array(await readBytes(source)) })
   }
-  for (const name of await readdir(PUBLIC)) await add(pathOf(name), new URL(name, PUBLIC))
-  const swaggerUi = findSwaggerUi()
-  for (const file of swaggerUi) await add(`/docs/${basename(file)}`, file)
-  if (swaggerUi.length === 0) for (const path of ['/docs', '/docs.js']) found.delete(path)
+  const [ofPackage] = find('tidings/package.json')
+  const page = ofPackage === undefined ? undefined : join(dirname(ofPackage), 'public')
+  if (page !== undefined) for (const name of await namesIn(page)) await add(pathOf(name), join(page, name))
+  for (const file of find(...SWAGGER_UI)) await add(`/docs/${basename(file)}`, file)
   return found
 }
 
-/** The paths of the files that /docs needs; none if the dependency is not installed. */
-function findSwaggerUi(): string[] {
+/**
+ * Finds files of packages, our own among them: a path from here would lead a bundle to a folder of the host. Without one of the files,
+ * returns none. A bundle may run where no packages are installed, or in a format that has no `import.meta.url`.
+ */
+function find(...files: string[]): string[] {
   try {
     const { resolve } = createRequire(import.meta.url)
-    return SWAGGER_UI.map((name) => resolve(`swagger-ui-dist/${name}`))
+    return files.map((file) => resolve(file))
   } catch {
     return []
+  }
+}
+
+/** The names of the files in a folder; none if there is no such folder. */
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
   }
 }
 

@@ -2,22 +2,20 @@ import { once } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { type HttpBindings, serve as listen } from '@hono/node-server'
-import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { createApp } from '../app.ts'
 import type { Config } from '../config/config.ts'
-import type { Subscription } from '../hub/subscription.ts'
-import { type Connection, envOf } from '../routes/connection.ts'
 import { store } from '../store.ts'
 import { AcceptFailures } from './accept-failures.ts'
-import { writeToSocket } from './carrier.ts'
 import { readFile } from './files.ts'
 import { openAuth } from './keys.ts'
 import { heapCheck } from './limits.ts'
 import { eventLines, writeLine } from './log-lines.ts'
 import { openLog } from './logs.ts'
-import { RequestBody } from './request-body.ts'
+import { answerOver, NativeConnection, NodeConnection } from './node-connection.ts'
 import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
 import { type Listening, warmUp } from './warmup.ts'
+
+export { handler, type NodeEnv } from './handler.ts'
 
 /** Longest time for a request's headers to arrive. */
 const HEADERS_MS = 10_000
@@ -56,15 +54,13 @@ async function listenTo(app: ReturnType<typeof createApp>, config: Config): Prom
       const { incoming, outgoing } = env as HttpBindings
       responses.set(incoming.socket, outgoing as ServerResponse)
       const connection = isNative ? new NativeConnection(incoming, streaming) : new NodeConnection(incoming, streaming)
-      const response = await app.fetch(request, envOf(connection))
-      if (!connection.subscription) return response
-      writeToSocket(outgoing as ServerResponse, response, connection.subscription)
-      return RESPONSE_ALREADY_SENT
+      return answerOver(connection, outgoing as ServerResponse, (env) => app.fetch(request, env))
     },
     hostname: config.host,
     port: config.port,
     serverOptions: {
       headersTimeout: HEADERS_MS,
+      keepAliveTimeout: config.keepAliveMs,
       requestTimeout,
       connectionsCheckingInterval: CHECK_MS,
       maxHeaderSize: HEADERS_BYTES,
@@ -77,61 +73,15 @@ async function listenTo(app: ReturnType<typeof createApp>, config: Config): Prom
     if (isTimeout && streaming.get(socket)?.complete === false) return
     const status = isTimeout ? '408 Request Timeout' : (refusals[error.code ?? ''] ?? '400 Bad Request')
     const response = responses.get(socket)
-    const isMidway = response?.headersSent && !response.writableFinished
-    if (socket.writable && !isMidway) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
+    // A response that has begun is the only one to its request, also if it has ended before the request has.
+    const isAnswering = response?.headersSent && !(response.writableFinished && response.req.complete)
+    if (socket.writable && !isAnswering) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`)
     socket.destroySoon()
   })
   await once(server, 'listening')
   const failures = new AcceptFailures()
   server.on('error', (cause) => failures.report(cause)) // without a listener it would end the process
   return { server, port: (server.address() as AddressInfo).port }
-}
-
-/** The connection of a request: one object for each request, and no closures. */
-class NodeConnection implements Connection {
-  readonly address: string | undefined
-  readonly #incoming: IncomingMessage
-  readonly #streaming: WeakMap<Socket, IncomingMessage>
-  /** The subscription that is written instead of the response's body. */
-  subscription: Subscription | undefined
-
-  /** @param streaming collects the requests whose bodies may exceed the timeout */
-  constructor(incoming: IncomingMessage, streaming: WeakMap<Socket, IncomingMessage>) {
-    this.address = incoming.socket.remoteAddress
-    this.#incoming = incoming
-    this.#streaming = streaming
-  }
-
-  /**
-   * Node runs promises after it has parsed each chunk of a request. So a body that arrived with its headers is buffered as soon as a
-   * handler has awaited anything. Listening for the body would cost a quarter more for each publish (measured).
-   */
-  bufferedBody(length: number): Uint8Array<ArrayBuffer> | undefined {
-    if (this.#incoming.readableLength !== length) return
-    const bytes = this.#incoming.read()
-    this.#incoming.resume() // on to its end, which Node has not emitted yet
-    return bytes
-  }
-
-  body(): AsyncIterator<Uint8Array> {
-    return new RequestBody(this.#incoming)
-  }
-
-  disableIdleTimeout(): void {
-    this.#streaming.set(this.#incoming.socket, this.#incoming)
-    this.#incoming.socket.setTimeout(0)
-  }
-
-  destroy(): void {
-    this.#incoming.socket.destroy()
-  }
-}
-
-class NativeConnection extends NodeConnection {
-  takeOver(subscription: Subscription): () => void {
-    this.subscription = subscription
-    return () => this.destroy()
-  }
 }
 
 /** Status lines for requests that Node cannot parse, by its error code. */
@@ -144,7 +94,7 @@ async function stop(server: Server): Promise<void> {
   const closed = once(server, 'close')
   store.drain()
   server.close()
-  // A stream that has ended leaves a keep-alive connection behind, for which `close` would wait 6 s (measured).
+  // A stream that has ended leaves a keep-alive connection behind, for which `close` would wait for `KEEP_ALIVE`.
   const closeIdle = setInterval(() => server.closeIdleConnections(), 50)
   const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
   await closed
@@ -153,4 +103,4 @@ async function stop(server: Server): Promise<void> {
   await store.close()
 }
 
-if (import.meta.main) await run(serve)
+if (import.meta.main) void run(serve)

@@ -68,9 +68,9 @@ function withoutPassword(log: string): string {
   return log.replace(/\/\/.*@/, '//')
 }
 
-/** The URL of a host and a port, with loopback addresses as `localhost`. */
+/** The URL of a host and a port. `localhost` stands for 127.0.0.1 only: not every program tries ::1 under that name. */
 export function urlOf(host: string, port: number): string {
-  const name = host === '127.0.0.1' || host === '::1' ? 'localhost' : host.includes(':') ? `[${host}]` : host
+  const name = host === '127.0.0.1' ? 'localhost' : host.includes(':') ? `[${host}]` : host
   return `http://${name}:${port}`
 }
 

@@ -6,11 +6,12 @@ import type { Sql, SqlRow } from '../log/database.ts'
 import { defaultLogOptions, type Log, type LogOptions } from '../log/log.ts'
 import { sqlLog } from '../log/sql.ts'
 import { Warnings } from '../log/warnings.ts'
+import { refuseForeignWal } from './sqlite/foreign-wal.ts'
 import { isLocked, isOpenElsewhere, lock } from './sqlite/lock.ts'
 import { OpenFiles, refuseSecondName } from './sqlite/names.ts'
 import { reasonOf } from './sqlite/reason.ts'
 import { syncFolder, tipFile } from './sqlite/tip.ts'
-import { emptyWal, WAL_BYTES } from './sqlite/wal.ts'
+import { emptyWal, keepWal, WAL_BYTES } from './sqlite/wal.ts'
 
 /** The first release without the WAL-reset bug, which could corrupt a file that is checkpointed while it is written. */
 const OLDEST_SQLITE = [3, 51, 3] as const
@@ -21,8 +22,8 @@ const CHECK_MS = 1000
  * Opens a log in the file at `path` for this process alone, and creates the file if it does not exist. Sets SQLite to WAL with
  * `synchronous=FULL`, and verifies both: so acknowledged events survive a power cut.
  *
- * @throws AppError `log_unusable` (the file cannot be created or written, has a second name, or is from a newer version), `log_locked`
- *   (another process writes to it)
+ * @throws AppError `log_unusable` (the file cannot be created or written, has a second name or the WAL of another database, or is from a
+ *   newer version), `log_locked` (another process writes to it)
  */
 export function openSqlite(path: string, options: Partial<LogOptions> = {}): Log {
   const file = canonicalPath(path)
@@ -38,6 +39,7 @@ export function openSqlite(path: string, options: Partial<LogOptions> = {}): Log
     }
   }
   try {
+    refuseForeignWal(file)
     if (isOpenElsewhere(file))
       options.warn?.(
         `Another process has ${basename(file)} open. A backup is harmless; if it is another hub, stop one of them`,
@@ -180,7 +182,10 @@ function checked(
     scrub, // erased events stay in the WAL until no process (a backup, say) reads it
     close() {
       clearInterval(checks)
+      const closeReader = files?.isOverwritten ? keepWal(file) : () => {} // the next start refuses this WAL
       release()
+      closeReader()
+      files?.close()
     },
   }
 }

@@ -1,15 +1,33 @@
-import ipaddr from 'ipaddr.js'
+import { parseIp, stringifyIp } from 'ip-bigint'
+
+/** An address as a number. An IPv4-mapped address of IPv6 (`::ffff:10.0.0.1`) is its IPv4 address. */
+interface Address {
+  readonly version: 4 | 6
+  readonly number: bigint
+}
+
+/** The addresses that begin with the same bits. */
+interface Range extends Address {
+  readonly bits: number
+}
 
 /** The proxies whose `X-Forwarded-For` is believed, as parsed addresses and CIDR ranges. */
-export type Trusted = readonly (readonly [ipaddr.IPv4 | ipaddr.IPv6, number])[]
+export type Trusted = readonly Range[]
+
+const BITS = { 4: 32, 6: 128 } as const
+/** What an IPv4-mapped address has before its last 32 bits (RFC 4291, 2.5.5.2). */
+const MAPPED = 0xffffn
+const MAPPED_BITS = 96
 
 /** @throws if an element is neither an address nor a CIDR range */
 export function parseTrusted(list: readonly string[]): Trusted {
-  return list.map((range) => {
-    if (!isAddress(range.split('/', 1)[0]!)) throw new Error(`Cannot use ${range} as an address or a CIDR range`)
-    if (range.includes('/')) return canonical(ipaddr.parseCIDR(range))
-    const address = ipaddr.process(range)
-    return [address, address.kind() === 'ipv4' ? 32 : 128]
+  return list.map((text) => {
+    const [, name = text, length] = /^(.*)\/(\d{1,3})$/.exec(text) ?? []
+    const range = parseIp(name)
+    const bits = Number(length ?? BITS[range.version])
+    if (range.scopeid !== undefined || bits > BITS[range.version])
+      throw new Error(`Cannot use ${text} as an address or a CIDR range`)
+    return bits >= MAPPED_BITS ? unmapped({ ...range, bits }) : { ...range, bits }
   })
 }
 
@@ -35,39 +53,41 @@ export function clientOf(
   return client ? nameOf(client) : peer
 }
 
-/** Converts a range of IPv4-mapped IPv6 addresses (`::ffff:10.0.0.0/104`) to IPv4, as `parse` converts addresses. */
-function canonical([address, bits]: [ipaddr.IPv4 | ipaddr.IPv6, number]): Trusted[number] {
-  if (address.kind() === 'ipv4' || bits < 96 || !(address as ipaddr.IPv6).isIPv4MappedAddress()) return [address, bits]
-  return [(address as ipaddr.IPv6).toIPv4Address(), bits - 96]
-}
-
 /** Whether the peer of a connection is a trusted proxy. */
 export function isTrustedPeer(peer: string | undefined, trusted: Trusted): boolean {
   const address = trusted.length === 0 ? undefined : parse(peer)
   return address !== undefined && isTrusted(address, trusted)
 }
 
-/** Whether a text is an address. Refuses the short forms of C (`7`, `0x7f.1`, `10` in `10/8`): few people know which address they mean. */
-function isAddress(text: string): boolean {
-  return ipaddr.IPv4.isValidFourPartDecimal(text) || ipaddr.IPv6.isValid(text)
-}
-
-/** Parses an address. Some proxies add brackets or a port, which are ignored. */
-function parse(text: string | undefined): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
+/** Parses an address. Some proxies add brackets or a port, which are ignored, as zones are. */
+function parse(text: string | undefined): Address | undefined {
   if (text === undefined) return
   const [, inBrackets, beforePort] = /^\[(.*)\](?::\d+)?$|^([\d.]+):\d+$/.exec(text) ?? []
   const bare = (inBrackets ?? beforePort ?? text).replace(/%.*$/, '')
-  if (isAddress(bare)) return ipaddr.process(bare)
+  try {
+    const { version, number } = parseIp(bare)
+    return unmapped({ version, number, bits: BITS[version] })
+  } catch {
+    return // not an address
+  }
 }
 
-function isTrusted(address: ipaddr.IPv4 | ipaddr.IPv6, trusted: Trusted): boolean {
-  return trusted.some(([range, bits]) => range.kind() === address.kind() && address.match(range as never, bits))
+/** Converts an IPv4-mapped address, or a range of them (`::ffff:10.0.0.0/104`), to IPv4. */
+function unmapped(range: Range): Range {
+  const { version, number, bits } = range
+  if (version === 4 || number >> 32n !== MAPPED) return range
+  return { version: 4, number: number & 0xffff_ffffn, bits: bits - MAPPED_BITS }
 }
 
-function nameOf(address: ipaddr.IPv4 | ipaddr.IPv6): string {
-  if (address.kind() === 'ipv4') return address.toString()
-  return `${(address as ipaddr.IPv6).parts
-    .slice(0, 4)
-    .map((part) => part.toString(16))
-    .join(':')}::/64`
+function isTrusted(address: Address, trusted: Trusted): boolean {
+  return trusted.some(({ version, number, bits }) => {
+    const rest = BigInt(BITS[version] - bits)
+    return version === address.version && number >> rest === address.number >> rest
+  })
+}
+
+function nameOf({ version, number }: Address): string {
+  if (version === 4) return stringifyIp({ version, number })
+  const groups = [112n, 96n, 80n, 64n].map((shift) => ((number >> shift) & 0xffffn).toString(16))
+  return `${groups.join(':')}::/64`
 }

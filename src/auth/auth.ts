@@ -1,16 +1,19 @@
+import type { Context } from 'hono'
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import type { Subscription } from '../hub/subscription.ts'
 import type { Filter } from '../topic.ts'
 import { authorize, type Grant, isWithin, openGrant } from './authorize.ts'
 import { OpenCounts } from './counts.ts'
-import { bearerOf, type Cookies, cookieOf, cookiesOf, isEqual, notBearer, sha256 } from './credentials.ts'
-import { type AuthOptions, hasKeys } from './options.ts'
-import { isOfApiKey, ownerOf, sourceOf } from './owner.ts'
+import { bearerOf, type Cookies, cookieOf, cookiesOf, invalid, isEqual, notBearer, sha256 } from './credentials.ts'
+import { isForHub } from './hub-claim.ts'
+import { type ApiKey, type AuthOptions, CLOCK_TOLERANCE_S, hasKeys } from './options.ts'
+import { isOfApiKey, isOfSession, ownerOf, sourceOf } from './owner.ts'
 import { Revocations, type Revoked } from './revocations.ts'
+import { type GrantOf, grantOfSession } from './sessions.ts'
 import { type Stream, Streams } from './streams.ts'
 import { Tickets } from './tickets.ts'
-import { CLOCK_TOLERANCE_S, invalid, Tokens } from './tokens.ts'
+import { Tokens } from './tokens.ts'
 
 /** Readers of a revoked stream reconnect after this time, and their new request is refused with the reason. */
 const RECONNECT_MS = 1000
@@ -27,6 +30,7 @@ export interface Granted {
 /** Verifies credentials, and ends the open streams whose credentials have become invalid. */
 export class Auth {
   readonly tickets: Tickets
+  readonly #sessionOf: GrantOf | undefined
   readonly #read: () => AuthOptions | Promise<AuthOptions>
   #options: AuthOptions
   readonly #tokens: Tokens
@@ -34,24 +38,36 @@ export class Auth {
   readonly #streams = new Streams()
   readonly #readers = new OpenCounts('too_many_readers', 'open a stream')
   readonly #maxStreamsOf: number
-  /** Number of open streams whose grant has a `source`. While it is above 0, keys are read again periodically. */
+  /** Number of open streams whose grant a key has verified. While it is above 0, keys are read again periodically. */
   #keyedStreams = 0
   #timer: ReturnType<typeof setInterval> | undefined
   /** Whether there are keys to verify credentials with. A running hub never loses all of its keys. */
   readonly hasKeys: boolean
+  /** Whether every client may do everything: there are neither keys nor sessions of a host. */
+  readonly isOpen: boolean
   readonly cookies: Cookies
   #readAt = performance.now()
   #reloads = 0
   #reading: Promise<void> | undefined
 
-  /** @param read reads the options again, for keys that change while the hub runs */
-  constructor(hub: Hub, options: AuthOptions, read: () => AuthOptions | Promise<AuthOptions> = () => options) {
+  /**
+   * @param read reads the options again, for keys that change while the hub runs
+   * @param sessionOf asks the host for the grant of a request; a client without one needs a key, or is anonymous
+   */
+  constructor(
+    hub: Hub,
+    options: AuthOptions,
+    read: () => AuthOptions | Promise<AuthOptions> = () => options,
+    sessionOf?: GrantOf,
+  ) {
     this.#options = options
+    this.#sessionOf = sessionOf
     this.hasKeys = hasKeys(options)
+    this.isOpen = !this.hasKeys && sessionOf === undefined
     this.cookies = cookiesOf(options.cookieName)
     this.#read = read
     this.#tokens = new Tokens(options)
-    this.tickets = new Tickets(hub)
+    this.tickets = new Tickets(hub, options.hub?.isRequired ? options.hub.name : undefined)
     this.#revocations = new Revocations(hub, options.maxTokenMs, (key) =>
       this.#options.apiKeys.some(({ name }) => name === key),
     )
@@ -70,11 +86,23 @@ export class Auth {
    *
    * @throws AppError `token_invalid`, `keys_unavailable`
    */
-  grantOf(header: HeaderOf): Grant | Promise<Grant> {
-    return this.hasKeys ? this.#grantOf(header) : openGrant
+  grantOf(c: Context): Grant | Promise<Grant> {
+    if (this.isOpen) return openGrant
+    return this.#sessionOf ? this.#grantOfHost(c) : this.#grantOf(headersOf(c))
+  }
+
+  /** Returns the grant of a session of the host; without one, that of the other credentials. */
+  async #grantOfHost(c: Context): Promise<Grant> {
+    return (await this.#grantOfSession(c)) ?? this.#grantOf(headersOf(c))
+  }
+
+  async #grantOfSession(c: Context): Promise<Grant | undefined> {
+    const session = await this.#sessionOf?.(c)
+    return session && this.#unrevoked(grantOfSession(session))
   }
 
   async #grantOf(header: HeaderOf): Promise<Grant> {
+    if (!this.hasKeys) return this.#options.anonymous // credentials are the host's, and it knows none of them
     await this.#reloadIfStale()
     const authorization = header('authorization')
     const bearer = bearerOf(authorization)
@@ -92,14 +120,18 @@ export class Auth {
   }
 
   /**
-   * Returns what a request with or without a ticket may do. Credentials in the `Authorization` header win over the ticket.
+   * Returns what a request with or without a ticket may do. A session of the host, and credentials in the `Authorization` header, win over
+   * the ticket.
    *
    * @throws AppError `ticket_invalid` and those of `grantOf`
    */
-  async grantOfTicket(header: HeaderOf, ticket: string | undefined): Promise<Granted> {
-    if (!this.hasKeys || ticket === undefined) return { grant: await this.grantOf(header) }
+  async grantOfTicket(c: Context, ticket: string | undefined): Promise<Granted> {
+    if (this.isOpen || ticket === undefined) return { grant: await this.grantOf(c) }
+    const session = await this.#grantOfSession(c)
+    if (session) return { grant: session }
+    const header = headersOf(c)
     await this.#reloadIfStale()
-    if (bearerOf(header('authorization')) !== undefined) return { grant: await this.#grantOf(header) }
+    if (this.hasKeys && bearerOf(header('authorization')) !== undefined) return { grant: await this.#grantOf(header) }
     return this.#redeem(ticket, cookieOf(header('cookie'), this.cookies.event))
   }
 
@@ -150,8 +182,10 @@ export class Auth {
   async watch(subscription: Subscription, filter: Filter | undefined, grant: Grant): Promise<void> {
     this.#streams.add({ subscription, filter, grant })
     if (grant.source === undefined) return
-    this.#keyedStreams++
-    this.#timer ??= setInterval(() => void this.reload().catch(() => {}), this.#options.reloadMs)
+    if (isKeyed(grant)) {
+      this.#keyedStreams++
+      this.#timer ??= setInterval(() => void this.reload().catch(() => {}), this.#options.reloadMs)
+    }
     await this.endIfInvalid(subscription, grant)
   }
 
@@ -170,7 +204,7 @@ export class Auth {
   /** Forgets a stream that has ended. */
   unwatch(subscription: Subscription): void {
     const ended = this.#streams.delete(subscription)
-    if (ended?.grant.source === undefined || --this.#keyedStreams > 0) return
+    if (!ended || !isKeyed(ended.grant) || --this.#keyedStreams > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
   }
@@ -198,13 +232,12 @@ export class Auth {
     if (reload !== this.#reloads) return // a later reload has newer keys
     this.#options = options
     for (const { subscription, grant } of this.#streams)
-      if (grant.source !== undefined && !(await this.#isStillValid(grant)))
-        subscription.finish('revoked', RECONNECT_MS, true)
+      if (isKeyed(grant) && !(await this.#isStillValid(grant))) subscription.finish('revoked', RECONNECT_MS, true)
   }
 
   /** Reloads the keys if `reloadMs` have passed, also while no stream is open. Concurrent requests share a reload. */
   async #reloadIfStale(): Promise<void> {
-    if (performance.now() - this.#readAt < this.#options.reloadMs) return
+    if (!this.hasKeys || performance.now() - this.#readAt < this.#options.reloadMs) return
     this.#reading ??= this.reload()
       .catch(() => {}) // the former keys stay
       .finally(() => {
@@ -215,8 +248,9 @@ export class Auth {
 
   /** Whether the key that verified a grant still exists. An API key must also still allow all of the grant. */
   async #isStillValid(grant: Grant): Promise<boolean> {
+    if (isOfSession(grant)) return true
     if (!isOfApiKey(grant)) return this.#tokens.hasKey(grant.source!)
-    const apiKey = this.#options.apiKeys.find((key) => grant.source === sourceOf(key))
+    const apiKey = this.#apiKeys().find((key) => grant.source === sourceOf(key))
     return apiKey !== undefined && isWithin(grant, apiKey)
   }
 
@@ -243,15 +277,30 @@ export class Auth {
     throw invalid(reason)
   }
 
+  /** The API keys of this hub. */
+  #apiKeys(): readonly ApiKey[] {
+    const { apiKeys, hub } = this.#options
+    return apiKeys.filter((key) => isForHub(key.hub, hub))
+  }
+
   /** Compares the hash of `key` with the hash of every API key, so that the time reveals nothing. */
   async #apiKeyOf(key: string): Promise<Grant | undefined> {
     if (this.#options.apiKeys.length === 0) return
     const hash = await sha256(key)
     let found: Grant | undefined
-    for (const apiKey of this.#options.apiKeys) {
+    for (const apiKey of this.#apiKeys()) {
       const { name, sha256, publish, subscribe } = apiKey
       if (isEqual(sha256, hash)) found = { publish, subscribe, subject: name, source: sourceOf(apiKey) }
     }
     return found
   }
+}
+
+/** Whether a key has verified a grant. */
+function isKeyed(grant: Grant): boolean {
+  return grant.source !== undefined && !isOfSession(grant)
+}
+
+function headersOf(c: Context): HeaderOf {
+  return (name) => c.req.header(name)
 }

@@ -3,7 +3,7 @@ import { covers } from '../topic.ts'
 
 /**
  * The topics and patterns that a client may publish to and subscribe to. Permissions to publish to the hub's own topics stand for actions:
- * `$topics/<topic>` for deleting a topic or its events, `$revoked` for revoking tokens and API keys.
+ * `$topics/<topic>` for deleting a topic or its events, `$stop/<topic>` for stopping its run, `$revoked` for revoking tokens and API keys.
  */
 export interface Grant {
   readonly publish: readonly string[]
@@ -22,7 +22,7 @@ export interface Grant {
 export type Action = 'publish' | 'subscribe'
 
 /** What every client of a hub without keys may do. */
-export const openGrant: Grant = { publish: ['**', '$store', '$topics/**'], subscribe: ['**', '$store'] }
+export const openGrant: Grant = { publish: ['**', '$store', '$topics/**', '$stop/**'], subscribe: ['**', '$store'] }
 
 /** First segments of topics that no grant allows to read. */
 const unreadable = ['$secrets', '$tickets']
@@ -59,6 +59,6 @@ export function authorize(grant: Grant, action: Action, name: string): void {
     throw new AppError('forbidden', `Cannot ${action} ${quote(name)}: the grant does not allow it`)
   throw new AppError(
     'token_missing',
-    `Cannot ${action} ${quote(name)}: send a token that allows it as Authorization: Bearer`,
+    `Cannot ${action} ${quote(name)}: log in, or send a token that allows it as Authorization: Bearer`,
   )
 }

@@ -21,6 +21,10 @@ export class Bodies {
     this.#counts = counts
   }
 
+  get limitsAddresses(): boolean {
+    return this.#counts.maxPerAddress !== undefined
+  }
+
   /**
    * Counts a body before it is read.
    *

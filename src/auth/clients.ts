@@ -17,9 +17,12 @@ export interface ClientLimits {
 /** From this many buckets on, the full buckets are deleted. */
 const MAX_BUCKETS = 10_000
 
+const NO_ADDRESS =
+  "Cannot limit clients by their address: this request has none; give createApp addressOf, or on Node serve the app with tidings/node's handler, or set maxReadersPerAddress, maxStreamedBodiesPerAddress and publishRate to 'none'"
+
 type Take = (bucket: string, count: number, perSecond: number) => Promise<number | undefined>
 
-/** Limits the streams and the messages of each client address. Requests without an address have no limit. */
+/** Limits the streams and the messages of each client address. Requests without an address have no limit, about which the operator is warned. */
 export class Clients {
   readonly #limits: ClientLimits
   readonly #trusted: Trusted
@@ -31,13 +34,22 @@ export class Clients {
   /** When the bucket of an address is full again, on the clock of `performance.now()`. */
   readonly #fullAt = new Map<string, number>()
   #sweepAt = 0
+  readonly #warn: (sentence: string) => void
+  #isWarned = false
 
   /**
    * @param peerOf returns the peer address of a request's connection
+   * @param warn called once, when a limit does nothing because a request has no address
    * @param take takes from a bucket that all processes of a hub share (`Hub.take`); resolves with undefined if they share none
    */
-  constructor(limits: ClientLimits, peerOf: (c: Context) => string | undefined, take: Take = async () => undefined) {
+  constructor(
+    limits: ClientLimits,
+    peerOf: (c: Context) => string | undefined,
+    take: Take = async () => undefined,
+    warn: (sentence: string) => void = () => {},
+  ) {
     this.#limits = limits
+    this.#warn = warn
     this.#peerOf = peerOf
     this.#sharedTake = take
     this.#trusted = parseTrusted(limits.trustedProxies ?? [])
@@ -46,6 +58,16 @@ export class Clients {
   /** Returns the address of a request's client. */
   addressOf(c: Context): string | undefined {
     return clientOf(this.#peerOf(c), c.req.header('x-forwarded-for'), this.#trusted)
+  }
+
+  /** Returns the address of a request's client, for which something is limited. */
+  addressToLimit(c: Context): string | undefined {
+    const address = this.addressOf(c)
+    if (address === undefined && !this.#isWarned) {
+      this.#isWarned = true
+      this.#warn(NO_ADDRESS)
+    }
+    return address
   }
 
   /** Whether a request came through a trusted proxy. */
@@ -61,7 +83,7 @@ export class Clients {
    */
   countStream(c: Context): () => void {
     const { maxReadersPerAddress } = this.#limits
-    const address = maxReadersPerAddress === undefined ? undefined : this.addressOf(c)
+    const address = maxReadersPerAddress === undefined ? undefined : this.addressToLimit(c)
     if (address === undefined || maxReadersPerAddress === undefined) return nothing
     return this.#readers.add(address, maxReadersPerAddress, 'from your address')
   }
@@ -117,7 +139,7 @@ export class Clients {
 
   /** Returns the client's address if messages are limited. */
   #limitedAddressOf(c: Context): string | undefined {
-    return this.#limits.publishRate === undefined ? undefined : this.addressOf(c)
+    return this.#limits.publishRate === undefined ? undefined : this.addressToLimit(c)
   }
 
   /** Returns the time in ms until the bucket of this process holds a message. */

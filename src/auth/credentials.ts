@@ -34,6 +34,11 @@ export function notBearer(): AppError {
   return new AppError('token_invalid', 'Cannot read Authorization: expected Bearer, a space and one token')
 }
 
+/** Makes the error of a rejected token. */
+export function invalid(why: string): AppError {
+  return new AppError('token_invalid', `Cannot accept this token: ${why}`)
+}
+
 /** Returns the value of a cookie by its exact name; undefined if it occurs twice. */
 export function cookieOf(header: string | undefined, name: string): string | undefined {
   const values = (header ?? '')

@@ -1,3 +1,8 @@
+import type { HubName } from './hub-claim.ts'
+
+/** Most seconds by which clocks may differ. */
+export const CLOCK_TOLERANCE_S = 5
+
 /** The keys that verify credentials, and their limits. A hub without any key is open. */
 export interface AuthOptions {
   /** Shared secret for HS256, at least 32 bytes. */
@@ -15,6 +20,8 @@ export interface AuthOptions {
   /** Keys are read again after this time. */
   readonly reloadMs: number
   readonly apiKeys: readonly ApiKey[]
+  /** Which hub this is, for credentials that name one. */
+  readonly hub?: HubName
   /** Part of the names of cookies. */
   readonly cookieName: string
   /** What clients without credentials may do. */
@@ -25,6 +32,8 @@ export interface AuthOptions {
 export interface ApiKey {
   readonly name: string
   readonly sha256: string
+  /** The hub that the key is for, if several share their keys. */
+  readonly hub?: string
   readonly publish: readonly string[]
   readonly subscribe: readonly string[]
 }

@@ -1,4 +1,5 @@
 import type { Hub } from '../hub/hub.ts'
+import { INSIDE } from '../hub/inside.ts'
 import type { Entry } from '../log/log.ts'
 import type { Grant } from './authorize.ts'
 import { sha256 } from './credentials.ts'
@@ -35,7 +36,7 @@ export class Revocations {
   async revoke(revoked: Revoked): Promise<void> {
     const revocation: Revocation = { ...revoked, at: Date.now() }
     await this.#load()
-    await this.#hub.internal.publish(`${PREFIX}${await segmentsOf(revoked)}`, JSON.stringify(revocation))
+    await this.#hub[INSIDE].topics.publish(`${PREFIX}${await segmentsOf(revoked)}`, JSON.stringify(revocation))
     await this.#prune()
   }
 
@@ -63,7 +64,7 @@ export class Revocations {
 
   /** Loads the revocations of the log, once, and follows the log. */
   #load(): Promise<void> {
-    this.#loading ??= this.#hub.internal.observe(PREFIX, (entry) => this.#add(entry))
+    this.#loading ??= this.#hub[INSIDE].topics.observe(PREFIX, (entry) => this.#add(entry))
     this.#loading.catch(() => {
       this.#loading = undefined
     })
@@ -87,7 +88,7 @@ export class Revocations {
       .sort((one, other) => one.at - other.at)
     for (const revocation of oldest.slice(0, excess)) {
       this.#all.delete(nameOf(revocation))
-      await this.#hub.internal.forget(`${PREFIX}${await segmentsOf(revocation)}`)
+      await this.#hub[INSIDE].topics.forget(`${PREFIX}${await segmentsOf(revocation)}`)
     }
   }
 }

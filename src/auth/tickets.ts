@@ -1,7 +1,8 @@
-import { jwtVerify, SignJWT } from 'jose'
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
+import { INSIDE } from '../hub/inside.ts'
 import type { Grant } from './authorize.ts'
+import { loaded } from './loaded.ts'
 
 /** A ticket expires after this time. */
 const TICKET_S = 60
@@ -18,11 +19,14 @@ interface Ticket {
  */
 export class Tickets {
   readonly #hub: Hub
+  readonly #hubName: string | undefined
   #secret: Promise<Uint8Array> | undefined
   #restarts = 0
 
-  constructor(hub: Hub) {
+  /** @param hubName what a ticket names, so that its request finds the hub */
+  constructor(hub: Hub, hubName?: string) {
     this.#hub = hub
+    this.#hubName = hubName
   }
 
   /** Makes a ticket that allows its holder to subscribe to the topics of the grant, until the grant expires. */
@@ -49,7 +53,7 @@ export class Tickets {
   ): Promise<{ readonly grant: Grant; readonly isFirst: boolean }> {
     const ticket = await this.#read(text, 'ticket')
     if (!ticket) throw invalid('this hub has not issued it')
-    if (!ticket.isExpired && !(await this.#hub.internal.publish('$tickets', '', ticket.id)).duplicate)
+    if (!ticket.isExpired && !(await this.#hub[INSIDE].topics.publish('$tickets', '', ticket.id)).duplicate)
       return { grant: ticket.grant, isFirst: true }
     const known = cookie === undefined ? undefined : await this.#read(cookie, 'event')
     if (!known || known.isExpired || !isSame(known.grant, ticket.grant)) throw invalid('it has expired or been used')
@@ -57,7 +61,9 @@ export class Tickets {
   }
 
   async #sign({ subscribe, subject, id, issuedAt, expiresAt, source }: Grant, use: string, until: number) {
-    return new SignJWT({ grant: { subscribe, subject, id, issuedAt, expiresAt, source } })
+    const grant = { subscribe, subject, id, issuedAt, expiresAt, source }
+    const { SignJWT } = await loaded(() => import('jose'))
+    return new SignJWT({ grant, ...(this.#hubName !== undefined && { hub: this.#hubName }) })
       .setProtectedHeader({ alg: 'HS256', typ: `tidings-${use}` })
       .setJti(crypto.randomUUID())
       .setExpirationTime(Math.floor(until / 1000))
@@ -67,6 +73,7 @@ export class Tickets {
   async #read(text: string, use: string): Promise<Ticket | undefined> {
     if (text.length > 16_384) return
     const options = { algorithms: ['HS256'], typ: `tidings-${use}`, currentDate: new Date(0) } // expiry is checked below
+    const { jwtVerify } = await loaded(() => import('jose'))
     try {
       const { payload } = await jwtVerify<{ grant: Omit<Grant, 'publish'> }>(text, await this.#key(), options)
       const grant: Grant = { ...payload.grant, publish: [] }
@@ -77,9 +84,9 @@ export class Tickets {
   }
 
   #key(): Promise<Uint8Array> {
-    if (this.#restarts !== this.#hub.restarts) this.#secret = undefined // a new log has another secret
-    this.#restarts = this.#hub.restarts
-    this.#secret ??= this.#hub.internal.secret('tickets').then((secret) => new TextEncoder().encode(secret))
+    if (this.#restarts !== this.#hub[INSIDE].restarts()) this.#secret = undefined // a new log has another secret
+    this.#restarts = this.#hub[INSIDE].restarts()
+    this.#secret ??= this.#hub[INSIDE].topics.secret('tickets').then((secret) => new TextEncoder().encode(secret))
     this.#secret.catch(() => {
       this.#secret = undefined
     })

@@ -1,25 +1,22 @@
-import {
-  type CryptoKey,
-  decodeProtectedHeader,
-  errors,
-  type JWSHeaderParameters,
-  type JWTPayload,
-  type JWTVerifyOptions,
-  jwtVerify,
-} from 'jose'
 import * as v from 'valibot'
 import { AppError } from '../errors.ts'
 import { Filter } from '../topic.ts'
 import type { Grant } from './authorize.ts'
-import { readKeys, type Verifier } from './keys.ts'
-import type { AuthOptions } from './options.ts'
+import { invalid } from './credentials.ts'
+import { isForHub } from './hub-claim.ts'
+import type { Verifier } from './keys.ts'
+import { loaded } from './loaded.ts'
+import { type AuthOptions, CLOCK_TOLERANCE_S, hasKeys } from './options.ts'
+import type { Verified } from './verify.ts'
 
 const MAX_TOKEN_BYTES = 8192
 const MAX_PATTERNS = 100
-/** Most seconds by which clocks may differ. */
-export const CLOCK_TOLERANCE_S = 5
 
-const claim = v.strictObject({ publish: v.optional(patterns(), []), subscribe: v.optional(patterns(), []) })
+const claim = v.strictObject({
+  publish: v.optional(patterns(), []),
+  subscribe: v.optional(patterns(), []),
+  hub: v.optional(v.pipe(v.string(), v.nonEmpty(), v.maxLength(253))),
+})
 
 /** Verifies JSON Web Tokens (RFC 7519). Their claim `tidings` holds the topics that the grant allows. */
 export class Tokens {
@@ -72,8 +69,11 @@ export class Tokens {
       throw invalid(
         `its claim tidings is not { publish: […], subscribe: […] }, up to ${MAX_PATTERNS} topics and patterns each`,
       )
+    const { hub, ...grant } = parsed.output
+    if (!isForHub(hub, this.#options.hub))
+      throw invalid(hub === undefined ? 'it names no hub (claim tidings.hub)' : 'it is for another hub')
     return {
-      ...parsed.output,
+      ...grant,
       ...(sub !== undefined && { subject: sub }),
       ...(jti !== undefined && { id: jti }),
       ...(iat !== undefined && { issuedAt: msOf(iat) }),
@@ -82,80 +82,18 @@ export class Tokens {
     }
   }
 
-  async #verified(token: string): Promise<{ payload: JWTPayload; source: string }> {
-    const { issuer, audience } = this.#options
-    const header = headerOf(token)
-    let why = 'no key of this hub has its algorithm'
-    for (const verifier of await this.#keys) {
-      if (!verifier.algorithms.includes(header.alg)) continue
-      try {
-        const { payload, key } = await verifiedBy(verifier, token, {
-          algorithms: [header.alg],
-          requiredClaims: ['exp'],
-          clockTolerance: CLOCK_TOLERANCE_S,
-          ...(issuer !== undefined && { issuer }),
-          ...(audience !== undefined && { audience }),
-        })
-        return { payload, source: await verifier.source(key) }
-      } catch (error) {
-        why = reasonOf(error)
-      }
-    }
-    throw invalid(why)
-  }
-}
-
-type Key = CryptoKey | Uint8Array
-
-/** Verifies a token. Tries each key of a set with its algorithm, if the token has no `kid` to choose a key. @throws the errors of jose */
-async function verifiedBy(
-  verifier: Verifier,
-  token: string,
-  options: JWTVerifyOptions,
-): Promise<{ payload: JWTPayload; key: Key }> {
-  const verify = async (keyOf: (header: JWSHeaderParameters) => Key | Promise<Key>) => {
-    const { payload, key } = await jwtVerify(token, async (given) => keyOf(given), options)
-    return { payload, key: key as Key }
-  }
-  try {
-    return await verify((header) => verifier.key(header))
-  } catch (error) {
-    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
-    for await (const key of error) {
-      try {
-        return await verify(() => key)
-      } catch (cause) {
-        if (!(cause instanceof errors.JWSSignatureVerificationFailed)) throw cause
-      }
-    }
-    throw new errors.JWSSignatureVerificationFailed()
-  }
-}
-
-function headerOf(token: string): JWSHeaderParameters & { alg: string } {
-  try {
-    const { alg, kid } = decodeProtectedHeader(token)
-    if (typeof alg === 'string') return { alg, ...(typeof kid === 'string' && { kid }) }
-  } catch {
-    // The token has no JSON Web Token header: the error below says so.
-  }
-  throw invalid('it is not a signed JSON Web Token')
-}
-
-/** Rewords an error of jose, whose own message may quote the token. @throws AppError `keys_unavailable` */
-function reasonOf(error: unknown): string {
-  if (error instanceof errors.JWTExpired) return 'it has expired'
-  if (error instanceof errors.JWTClaimValidationFailed) return `its claim ${error.claim} is missing or wrong`
-  if (error instanceof errors.JWSSignatureVerificationFailed || error instanceof errors.JWKSNoMatchingKey)
-    return 'no key of this hub made its signature'
-  // An unreadable key set does not make the token invalid: a 401 would end an EventSource for good.
-  const isForeign = !(error instanceof errors.JOSEError) || error.code === 'ERR_JOSE_GENERIC'
-  if (error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid || isForeign)
-    throw new AppError('keys_unavailable', 'Cannot verify tokens now: the key set cannot be read', {
-      cause: error,
-      retryAfterS: 5,
+  /** @throws AppError `keys_unavailable`: the configured keys cannot be used. Servers do not start with such keys; a Worker has no start */
+  #readable(): Promise<readonly Verifier[]> {
+    return this.#keys.catch((cause) => {
+      throw new AppError('keys_unavailable', 'Cannot verify tokens now: a configured key cannot be used', { cause })
     })
-  return 'it is not a JSON Web Token signed with a key of this hub'
+  }
+
+  async #verified(token: string): Promise<Verified> {
+    const verifiers = await this.#readable()
+    const { verified } = await loaded(() => import('./verify.ts'))
+    return verified(token, verifiers, this.#options)
+  }
 }
 
 /** A `Date` cannot hold a time that is further from 1970. */
@@ -171,9 +109,16 @@ function msOf(seconds: number): number {
   return Math.floor(1000 * seconds)
 }
 
-/** The error of a rejected token. */
-export function invalid(why: string): AppError {
-  return new AppError('token_invalid', `Cannot accept this token: ${why}`)
+/**
+ * Makes the verifiers of the configured keys. What verifies tokens is loaded with the first key, and not with the hub: jose takes as long to
+ * load as the hub itself.
+ *
+ * @throws AppError `config_invalid`
+ */
+async function readKeys(options: AuthOptions, before?: readonly Verifier[]): Promise<readonly Verifier[]> {
+  if (!hasKeys(options)) return []
+  const [keys] = await Promise.all([import('./keys.ts'), import('./verify.ts')])
+  return keys.readKeys(options, before)
 }
 
 function patterns() {

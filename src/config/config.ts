@@ -8,17 +8,25 @@ import { isLoopback } from './loopback.ts'
 import { memoryDefaults, openDefaults, type Setting, secrets, settings, withSecrets } from './settings.ts'
 import { type LogUrls, logUrl } from './values.ts'
 
-/** The parsed settings. */
+/**
+ * The parsed settings.
+ *
+ * @example
+ * const config: Config = parseConfig({ PORT: '0' })
+ * const { port, host } = config
+ */
 export interface Config {
   readonly port: number
   readonly host: string
+  /** How long a connection stays open between two requests. */
+  readonly keepAliveMs: number
   /** The URL of the log, which may contain a password; `adapters/logs.ts` lists what it may be. */
   readonly log: string
   /** The path under which clients reach the hub, if a proxy strips this path. */
   readonly basePath?: string
   /** Serve clients of other machines without credentials. */
   readonly open: boolean
-  readonly body: { readonly maxBodyBytes: number; readonly bodyTimeoutMs: number; readonly maxFormValues: number }
+  readonly body: { readonly maxBodyBytes: number; readonly bodyTimeoutMs: number }
   /** Most messages of one batch. */
   readonly maxBatch: number
   /** Limits of streamed bodies. */
@@ -28,6 +36,8 @@ export interface Config {
   readonly clients: ClientLimits
   /** Origins whose pages may use this hub, as browsers send them. */
   readonly corsOrigins: readonly string[]
+  /** Request headers that those pages may send, beside the ones that the hub and tracing libraries use. */
+  readonly corsHeaders: readonly string[]
   /** Which requests and ends of streams get a line in the output. */
   readonly requestLog: 'all' | 'refused' | 'none'
   /** How topic streams are written. */
@@ -46,19 +56,46 @@ export interface Config {
  *
  * @param given the variables; this function does not read the environment of the process
  * @param logs kinds of logs that `LOG` may name; if left out, `LOG` is not checked
+ * @param defaults those of a platform, in the place of those of `settings`
  * @throws AppError `config_invalid`: lists every mistake, with the expected value
+ * @example
+ * const app = createApp({ hub, config: parseConfig({ OPEN: 'true', PUBLISH_RATE: '100' }) })
  */
-export function parseConfig(given: Environment = {}, logs?: LogUrls): Config {
+export function parseConfig(
+  given: Environment = {},
+  logs?: LogUrls,
+  defaults: Partial<Record<Setting, string>> = {},
+): Config {
+  return parse(given, { nameOf: (name) => name, hasSessions: false, defaults }, logs)
+}
+
+/** How settings are written, and what stands beside them. */
+export interface Setup {
+  /** The name of a setting as its author has written it. */
+  readonly nameOf: (name: Setting) => string
+  /** Whether the sessions of a host grant access, so that keys are not the only way to do so. */
+  readonly hasSessions: boolean
+  /** Those of a platform, in the place of those of `settings`. */
+  readonly defaults?: Partial<Record<Setting, string>>
+}
+
+/** Parses settings of any origin. @throws AppError `config_invalid` */
+export function parse(given: Environment, setup: Setup, logs?: LogUrls): Config {
+  const { nameOf, defaults } = setup
   const env = { ...given, ...secretsOf(given) }
   const mistakes: string[] = []
   const get = <Name extends Setting>(name: Name): v.InferOutput<(typeof settings)[Name]['schema']> => {
     const { defaultText } = settings[name]
     const schema = name === 'LOG' ? logUrl(logs) : settings[name].schema
-    const otherDefaults = { ...(env.LOG === 'memory:' && memoryDefaults), ...(env.OPEN === 'true' && openDefaults) }
+    const otherDefaults = {
+      ...defaults,
+      ...(env.LOG === 'memory:' && memoryDefaults),
+      ...(env.OPEN === 'true' && openDefaults),
+    }
     const result = v.safeParse(schema, env[name] || (otherDefaults[name] ?? defaultText))
     const isSecret = secrets.includes(name) || (name === 'LOG' && env.LOG?.includes('@'))
     const value = isSecret ? '' : `=${quote(env[name] ?? '')}`
-    if (!result.success) mistakes.push(`${name}${value}: expected ${result.issues[0].message}`)
+    if (!result.success) mistakes.push(`${nameOf(name)}${value}: expected ${result.issues[0].message}`)
     return result.output as v.InferOutput<(typeof settings)[Name]['schema']>
   }
   const retention = {
@@ -71,14 +108,11 @@ export function parseConfig(given: Environment = {}, logs?: LogUrls): Config {
   const config: Config = {
     port: get('PORT'),
     host: get('HOST'),
+    keepAliveMs: get('KEEP_ALIVE'),
     log: get('LOG'),
     open: get('OPEN'),
     ...defined({ basePath: get('BASE_PATH') }),
-    body: {
-      maxBodyBytes: get('MAX_BODY_BYTES'),
-      bodyTimeoutMs: get('BODY_TIMEOUT'),
-      maxFormValues: get('MAX_TOPICS') + 100, // a form may name all topics, and has other fields
-    },
+    body: { maxBodyBytes: get('MAX_BODY_BYTES'), bodyTimeoutMs: get('BODY_TIMEOUT') },
     maxBatch: get('MAX_BATCH'),
     stream: {
       maxStreamItems: get('MAX_STREAM_ITEMS'),
@@ -111,6 +145,7 @@ export function parseConfig(given: Environment = {}, logs?: LogUrls): Config {
       trustedProxies: get('TRUSTED_PROXIES'),
     }),
     corsOrigins: get('CORS_ORIGINS') ?? [],
+    corsHeaders: get('CORS_HEADERS') ?? [],
     requestLog: get('REQUEST_LOG'),
     carrier: get('CARRIER'),
     warmUp: get('WARM_UP'),
@@ -141,10 +176,11 @@ export function parseConfig(given: Environment = {}, logs?: LogUrls): Config {
       maxPendingBytes: get('MAX_PENDING_BYTES'),
       closedAgeMs: get('CLOSED_AGE'),
       closedCount: get('CLOSED_COUNT'),
+      maxRuns: get('MAX_RUNS'),
       ...defined({ newEpoch: get('NEW_EPOCH') }),
     },
   }
-  if (mistakes.length === 0) mistakes.push(...contradictions(config))
+  if (mistakes.length === 0) mistakes.push(...contradictions(config, setup))
   if (mistakes.length > 0)
     throw new AppError(
       'config_invalid',
@@ -160,17 +196,20 @@ function secretsOf(env: Environment): Environment {
   return Object.fromEntries(withSecrets.map((name) => [name, env[name] && (withoutLineEnd(env[name]) || env[name])]))
 }
 
+const KEYS = ['AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'AUTH_JWKS_URL', 'API_KEYS'] as const
+
 /** Describes settings that contradict each other. */
-function contradictions({ open, host, auth }: Config): string[] {
-  if (hasKeys(auth)) {
-    const why = 'expected false with keys: ANONYMOUS_PUBLISH and ANONYMOUS_SUBSCRIBE open parts of a hub with keys'
-    return open ? [`OPEN="true": ${why}`] : []
-  }
+function contradictions({ open, host, auth }: Config, { nameOf, hasSessions }: Setup): string[] {
+  const anonymous = `${nameOf('ANONYMOUS_PUBLISH')} and ${nameOf('ANONYMOUS_SUBSCRIBE')}`
+  if (hasSessions)
+    return open ? [`${nameOf('OPEN')}: expected false beside grantOf: ${anonymous} open parts of the hub`] : []
+  if (hasKeys(auth))
+    return open
+      ? [`${nameOf('OPEN')}="true": expected false with keys: ${anonymous} open parts of a hub with keys`]
+      : []
   const { publish, subscribe } = auth.anonymous
   if (publish.length + subscribe.length > 0)
-    return [
-      'ANONYMOUS_…: expected keys too (AUTH_SECRET, AUTH_PUBLIC_KEY, AUTH_JWKS_URL or API_KEYS): a hub without keys is open',
-    ]
+    return [`${anonymous}: expected keys too (${KEYS.map(nameOf).join(', ')}): a hub without keys is open`]
   if (open || isLoopback(host)) return []
   const loopback = 'a loopback address (127.0.0.1, ::1, localhost)'
   return [

@@ -6,6 +6,7 @@ import {
   bytes,
   DAY_MS,
   duration,
+  headers,
   isLongSecret,
   isSecureUrl,
   KIB,
@@ -24,7 +25,7 @@ import {
 export const settings = {
   PORT: setting('Listen on this port; 0 picks a free one', '3000', wholeNumber(0, 65_535)),
   HOST: setting(
-    'Listen on this address; any but a loopback address needs keys (AUTH_… or API_KEYS) or OPEN=true',
+    'Listen on this address, :: for all of IPv6 and IPv4; any but a loopback address needs keys (AUTH_… or API_KEYS) or OPEN=true',
     '127.0.0.1',
     text(/^[\w.:%-]+$/, 'an address or a host name'),
   ),
@@ -67,7 +68,7 @@ export const settings = {
   AUTH_MAX_TTL: setting('Reject tokens that are valid for longer than this', '24h', duration(1000, 30 * DAY_MS)),
   AUTH_RELOAD: setting('Reload key files and the JWK Set at this interval', '1m', duration(1000, DAY_MS)),
   API_KEYS: setting(
-    'Accept these API keys: name:sha256:publish,…:subscribe,…, separated by spaces or line ends',
+    'Accept these API keys: name:sha256:publish,…:subscribe,…, separated by spaces or line ends; with many hubs on Workers, :hub follows',
     'none',
     apiKeys(),
   ),
@@ -87,8 +88,13 @@ export const settings = {
     patterns(),
   ),
   CORS_ORIGINS: setting('Let pages of these origins use the hub; separate them with commas', 'none', origins()),
+  CORS_HEADERS: setting(
+    'Let pages of CORS_ORIGINS send these request headers too; separate them with commas',
+    'none',
+    headers(),
+  ),
   TRUSTED_PROXIES: setting(
-    'Trust X-Forwarded-For and X-Forwarded-Prefix of proxies at these addresses and CIDR ranges',
+    'Trust X-Forwarded-For, -Host and -Prefix of proxies at these addresses and CIDR ranges',
     'none',
     proxies(),
   ),
@@ -117,6 +123,7 @@ export const settings = {
     duration(1000),
   ),
   CLOSED_COUNT: setting('Remember at most this many closed topics without kept events', '1000000', wholeNumber(1)),
+  MAX_RUNS: setting('Have at most this many active runs; claims of further topics get 429', '100000', wholeNumber(1)),
   NEW_EPOCH: setting(
     'Begin a new epoch, once for each new text; set it after a restore that the hub cannot detect',
     'none',
@@ -133,9 +140,9 @@ export const settings = {
     duration(100, DAY_MS),
   ),
   MAX_EVENT_BYTES: setting(
-    'Reject events with more data than this; some clients fail at lines above 64 KiB',
-    '60KiB',
-    bytes(1, 64 * MIB),
+    'Reject events that are longer than this on the wire, in their longest form; some clients fail or hang at 64 KiB',
+    '63KiB',
+    bytes(KIB, 64 * MIB),
   ),
   MAX_PENDING_BYTES: setting(
     'Refuse publishes while more than this many bytes of messages wait for the log',
@@ -214,10 +221,28 @@ export const settings = {
   HEARTBEAT: setting('Write a comment to a stream that has been silent for this long', '15s', duration(100, DAY_MS)),
   LIFETIME: setting('End a stream at this age, ± 20 %; its reader resumes', '15m', duration(1000, DAY_MS)),
   STALL: setting('Disconnect a reader that leaves sent data unread for this long', '30s', duration(100, DAY_MS)),
+  KEEP_ALIVE: setting(
+    'Keep an idle connection open for this long, longer than proxies do; at most 255s on Bun; Deno leaves it to the client',
+    '75s',
+    duration(1000, 3_600_000),
+  ),
   RETRY: setting('Tell clients to reconnect after this time', '3s', duration(500, 3_600_000)),
 }
 
 export type Setting = keyof typeof settings
+
+/**
+ * The settings of an app, which a host gives to `createApp` as an object. A host gives all others to what they concern: the hub, the log or
+ * the server.
+ */
+export const appSettings = [
+  ...(['BASE_PATH', 'OPEN', 'COOKIE_NAME', 'CORS_ORIGINS', 'CORS_HEADERS', 'TRUSTED_PROXIES', 'REQUEST_LOG'] as const),
+  ...(['AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'AUTH_JWKS_URL', 'AUTH_ISSUER', 'AUTH_AUDIENCE', 'AUTH_MAX_TTL'] as const),
+  ...(['AUTH_RELOAD', 'API_KEYS', 'ANONYMOUS_PUBLISH', 'ANONYMOUS_SUBSCRIBE'] as const),
+  ...(['MAX_BODY_BYTES', 'BODY_TIMEOUT', 'MAX_BATCH', 'MAX_STREAM_ITEMS', 'STREAM_IDLE', 'MAX_STREAM_TIME'] as const),
+  ...(['MAX_STREAMED_BODIES', 'MAX_STREAMED_BODIES_PER_TOKEN', 'MAX_STREAMED_BODIES_PER_ADDRESS'] as const),
+  ...(['MAX_READERS_PER_TOKEN', 'MAX_READERS_PER_ADDRESS', 'PUBLISH_RATE'] as const),
+] as const satisfies readonly Setting[]
 
 /** Settings whose values are shown nowhere, not even in errors. */
 export const secrets: readonly Setting[] = ['AUTH_SECRET', 'AUTH_PUBLIC_KEY', 'API_KEYS']
@@ -238,7 +263,7 @@ export const openDefaults: Partial<Record<Setting, string>> = {
   PUBLISH_RATE: '1000',
 }
 
-function setting<Schema extends v.GenericSchema<string, unknown>>(
+export function setting<Schema extends v.GenericSchema<string, unknown>>(
   description: string,
   defaultText: string,
   schema: Schema,

@@ -75,9 +75,26 @@ export function isSecureUrl(text: string): boolean {
   return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname))
 }
 
+/** Accepts the origins of pages, and of apps whose pages have a scheme of their own: `capacitor://localhost`, `chrome-extension://<id>`. */
 export function origins() {
-  const isOrigin = (text: string) => URL.canParse(text) && new URL(text).origin === text && !/[*]|^null$/.test(text)
-  return list(isOrigin, 'origins like https://app.example, separated by commas, never * or null')
+  return list(
+    isOrigin,
+    'origins like https://app.example or capacitor://localhost, separated by commas, never * or null',
+  )
+}
+
+/** Whether a browser or an app's web view can send this text as `Origin`. */
+function isOrigin(text: string): boolean {
+  if (!URL.canParse(text) || text.includes('*')) return false
+  const { protocol, origin } = new URL(text)
+  // `URL` knows the origins of the web's own schemes only; those of all others are `null`.
+  if (/^https?:$/.test(protocol)) return origin === text
+  return origin === 'null' && /^(?!file:)[a-z][a-z\d+.-]*:\/\/[a-z\d._-]+(:\d+)?$/.test(text)
+}
+
+export function headers() {
+  const isName = (text: string) => /^[!#$%&'+.^`|~\w-]+$/.test(text)
+  return list(isName, 'names of headers like X-Request-Id, separated by commas, never *')
 }
 
 export function proxies() {
@@ -123,9 +140,12 @@ function arePatterns(text: string): boolean {
   }
 }
 
+/** The names of hubs that share a deployment. Hosts are such names. */
+export const HUB_NAME = /^[a-z\d]([a-z\d.-]{0,251}[a-z\d])?$/
+
 export function apiKeys() {
   const expected =
-    'lines of name:sha256:publish:subscribe: a name of letters, digits and . _ -, a hash of 64 hex digits, and two lists of topics and patterns (without :), separated by commas'
+    'lines of name:sha256:publish:subscribe: a name of letters, digits and . _ -, a hash of 64 hex digits, and two lists of topics and patterns (without :), separated by commas; then :hub, if several hubs share their keys'
   return v.pipe(
     v.string(),
     v.check((text) => text === 'none' || areApiKeys(linesOf(text)), expected),
@@ -143,19 +163,23 @@ function areApiKeys(lines: readonly string[]): boolean {
 }
 
 function isApiKey(line: string): boolean {
-  const [name = '', hash = '', publish = '', subscribe = '', ...more] = line.split(':')
+  const [name = '', hash = '', publish = '', subscribe = '', hub, ...more] = line.split(':')
   return (
     /^[\w.-]{1,100}$/.test(name) &&
     /^[0-9a-f]{64}$/i.test(hash) &&
     arePatterns(publish) &&
     arePatterns(subscribe) &&
+    (hub === undefined || HUB_NAME.test(hub)) &&
     more.length === 0
   )
 }
 
 function apiKeyOf(line: string): ApiKey {
-  const [name, hash, publish, subscribe = ''] = line.split(':') as [string, string, string, string?]
-  return { name, sha256: hash.toLowerCase(), publish: patternsOf(publish), subscribe: patternsOf(subscribe) }
+  const [name, hash, publish, subscribe = '', hub] = line.split(':') as [string, string, string, string?, string?]
+  return {
+    ...{ name, sha256: hash.toLowerCase(), publish: patternsOf(publish), subscribe: patternsOf(subscribe) },
+    ...(hub !== undefined && { hub }),
+  }
 }
 
 export function boolean() {

@@ -26,10 +26,10 @@ export class Admission {
     this.#isDraining = true
   }
 
-  /** @throws AppError `draining` */
-  assertOpen(): void {
+  /** @param purpose the words after "Cannot" in the error. @throws AppError `draining` */
+  assertOpen(purpose = 'open a stream'): void {
     if (this.#isDraining)
-      throw new AppError('draining', 'Cannot open a stream: the hub is shutting down, come back in a few seconds')
+      throw new AppError('draining', `Cannot ${purpose}: the hub is shutting down, come back in a few seconds`)
   }
 
   /**
@@ -40,7 +40,7 @@ export class Admission {
    */
   admit(readers: number): void {
     this.assertOpen()
-    this.assertMemory('open a stream')
+    this.#assertMemory('open a stream')
     const { maxReaders } = this.#options()
     if (readers >= maxReaders)
       throw new AppError('too_many_readers', `Cannot open a stream: ${maxReaders} are open, which is the most`, {
@@ -48,8 +48,15 @@ export class Admission {
       })
   }
 
+  /** Checks that one more streamed body may be read, which holds memory and delays a shutdown. @throws AppError `draining`, `overloaded` */
+  admitBody(): void {
+    const purpose = 'read a streamed body'
+    this.assertOpen(purpose)
+    this.#assertMemory(purpose)
+  }
+
   /** @param purpose the words after "Cannot" in the error. @throws AppError `overloaded` while memory is short */
-  assertMemory(purpose: string): void {
+  #assertMemory(purpose: string): void {
     if (this.#options().isShort?.())
       throw new AppError('overloaded', `Cannot ${purpose}: memory is short; come back in a moment`, { retryAfterS: 5 })
   }

@@ -18,6 +18,7 @@ export interface HubContext {
   readonly heartbeatMs: number
   readonly stallMs: number
   readonly retryMs: number
+  readonly spreadsRetry?: boolean
   /** Most events a second that one reader receives from the log. */
   readonly replayRate: number
   /** How many readers receive history from the log now. */

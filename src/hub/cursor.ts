@@ -2,15 +2,22 @@ import type { Page } from '../log/log.ts'
 import type { Filter } from '../topic.ts'
 import { type Close, ClosedTopics } from './closed-topics.ts'
 import type { HubContext, Start } from './context.ts'
-import { encodeControl, encodeOpening, Frame, HEARTBEAT, join } from './frame.ts'
+import { type Controls, encodeControl, encodeOpening, Frame, HEARTBEAT, join } from './frame.ts'
 import { type Gap, type Lookup, type Opened, openAtOnce, openFrom, positionBefore } from './opening.ts'
 import { formatPosition } from './position.ts'
+import { jitter } from './random.ts'
 import type { Chunk } from './window.ts'
 
 /** A control frame that is sent before the next entry. If it reports a close, `close` is that close. */
 interface Owed {
   readonly bytes: Uint8Array
   readonly close?: Close
+}
+
+/** A range of seqs, after `from` up to and including `to`, in which entries were skipped for newer ones of their topics. */
+interface Skipped {
+  readonly from: number
+  readonly to: number
 }
 
 /**
@@ -30,15 +37,18 @@ export class Cursor {
   #sent: number
   #isOpen = false
   #owed: Owed[]
-  /** The range in which entries were skipped for newer ones, until a `hub.gap` reports it. Only for readers that asked for reports. */
-  #passed: { readonly from: number; readonly to: number } | undefined
+  #firstGap: Controls['gap'] | undefined
+  /** Set until a `hub.gap` reports it. Only for readers that asked for these reports. */
+  #skipped: Skipped | undefined
+  /** The end of the last such range. It may be after the position, because the log finds skipped entries beyond the end of a chunk. */
+  #skippedTo = 0
 
   constructor(context: HubContext, start: Start) {
     this.#context = context
     this.#start = start
     this.#joinedAt = this.position = this.#sent = context.window.head
     this.closed = new ClosedTopics(start.group.selection.filter)
-    this.#owed = [{ bytes: encodeOpening(context.retryMs) }]
+    this.#owed = [{ bytes: encodeOpening(retryFor(context)) }]
   }
 
   /** Whether the stream has its position to begin at: `hub.open` (not for the demo) and any `hub.gap` are sent or owed. */
@@ -68,6 +78,16 @@ export class Cursor {
     return
   }
 
+  /** Whether control events are sent. */
+  get hasControl(): boolean {
+    return this.#start.group.selection.control
+  }
+
+  /** The gap with which the stream has begun, if it could not begin where the reader asked. */
+  get firstGap(): Controls['gap'] | undefined {
+    return this.#firstGap
+  }
+
   /** Opens the stream with a page that the log has read after the position. */
   openFrom(page: Page, stream: string): Opened {
     return this.#begin(openFrom(page, this.#wanted, this.#standing), stream)
@@ -84,21 +104,22 @@ export class Cursor {
   /** Owes the closes at or before the position, which no later entry reports. */
   oweCloses(): void {
     for (const close of this.closed.due(this.position))
-      this.#owed.push({ bytes: encodeControl('closed', { topic: close.topic }, this.id()), close })
+      this.#oweControl('closed', { topic: close.topic, ...close.outcome }, close)
   }
 
   oweExpiring(at: Date): void {
-    this.#owe(encodeControl('expiring', { at: at.toISOString() }, this.id()))
+    this.#oweControl('expiring', { at: at.toISOString() })
   }
 
   get owesNothing(): boolean {
     return this.#owed.length === 0
   }
 
+  /** The control frames that are owed; before them a `hub.gap` if entries were skipped for newer ones. */
   takeOwed(): Uint8Array {
-    const bytes = join(this.#owed.map((frame) => frame.bytes))
+    const owed = this.#owed.map(({ bytes }) => bytes)
     this.#owed = []
-    return bytes
+    return join(this.#skipped ? [this.#reportSkipped(this.#skipped), ...owed] : owed)
   }
 
   clearOwed(): void {
@@ -109,7 +130,8 @@ export class Cursor {
   change(filter: Filter): void {
     this.#keepCloses(({ topic }) => filter.topics.has(topic))
     this.closed.change(filter)
-    this.#passed = undefined
+    this.#skipped = undefined
+    this.#skippedTo = 0
   }
 
   /** A topic was deleted up to a seq: if it was closed at or before that seq, it is open again. */
@@ -118,27 +140,21 @@ export class Cursor {
   }
 
   /** Moves the position to the end of a chunk. */
-  pass({ to, conflated }: Chunk): void {
-    if (conflated !== undefined && this.#start.gaps)
-      this.#passed = { from: this.#passed?.from ?? this.position, to: conflated }
+  pass({ to, closes, conflated }: Chunk): void {
+    for (const close of closes) this.closed.note(close)
+    if (conflated !== undefined && this.#start.gaps && this.hasControl) this.#skip(conflated)
     this.position = to
   }
 
   /** The bytes to send for a chunk given to `pass`: first a `hub.gap` if entries were skipped for newer ones, then the chunk. */
-  hand({ sent, closes }: Chunk, bytes: Uint8Array): Uint8Array {
+  hand({ sent }: Chunk, bytes: Uint8Array): Uint8Array {
     this.#sent = sent
-    for (const close of closes) this.closed.note(close)
-    if (!this.#passed) return bytes
-    const from = this.id(this.#passed.from)
-    this.#context.events.gap?.('conflated')
-    const gap = { reason: 'conflated', from, to: this.id(this.#passed.to), exact: true } as const
-    this.#passed = undefined
-    return join([encodeControl('gap', gap, from), bytes])
+    return this.#skipped ? join([this.#reportSkipped(this.#skipped), bytes]) : bytes
   }
 
   /** A heartbeat; or a checkpoint, if the position has moved since the last id was sent. */
   beat(): Uint8Array {
-    if (this.#start.isDemo || this.#sent === this.position) return HEARTBEAT
+    if (this.#start.isDemo || !this.hasControl || this.#sent === this.position) return HEARTBEAT
     this.#sent = this.position
     return encodeControl('checkpoint', {}, this.id())
   }
@@ -160,8 +176,8 @@ export class Cursor {
     this.#isOpen = true
     this.#sent = this.position = position
     const { isDemo } = this.#start
-    if (!isDemo) this.#owe(encodeControl('open', { state, stream }, this.id()))
-    if (gap) this.#oweGap(gap)
+    if (!isDemo) this.#oweControl('open', { state, stream })
+    if (gap) this.#firstGap = this.#oweGap(gap)
     this.oweCloses()
     if (isDemo && state === 'live') this.#oweCurrent()
     return opened
@@ -174,20 +190,40 @@ export class Cursor {
     const seq = entry.seq === 0 ? this.position : entry.seq
     this.position = Math.max(this.position, seq)
     this.#sent = seq
-    this.#owe(new Frame({ ...entry, seq }, this.#context.epoch).bytes)
+    this.#owed.push({ bytes: new Frame({ ...entry, seq }, this.#context.epoch).bytes(this.#start.group.selection) })
   }
 
-  #oweGap({ reason, from, to, exact }: Gap): void {
+  #skip(to: number): void {
+    if (to <= Math.max(this.position, this.#skippedTo)) return
+    this.#skipped = { from: this.#skipped?.from ?? this.position, to }
+    this.#skippedTo = to
+  }
+
+  #reportSkipped({ from, to }: Skipped): Uint8Array {
+    this.#skipped = undefined
+    this.#context.events.gap?.('conflated')
+    const id = this.id(from)
+    return encodeControl('gap', { reason: 'conflated', from: id, to: this.id(to), exact: true }, id)
+  }
+
+  #oweGap({ reason, from, to, exact }: Gap): Controls['gap'] {
+    const gap = { reason, from, to: this.id(to), exact }
     this.#context.events.gap?.(reason)
-    this.#owe(encodeControl('gap', { reason, from, to: this.id(to), exact }, this.id()))
+    this.#oweControl('gap', gap)
     this.#sent = this.position
+    return gap
   }
 
-  #owe(bytes: Uint8Array): void {
-    this.#owed.push({ bytes })
+  #oweControl<Name extends keyof Controls>(name: Name, data: Controls[Name], close?: Close): void {
+    if (!this.hasControl) return
+    this.#owed.push({ bytes: encodeControl(name, data, this.id()), ...(close && { close }) })
   }
 
   #keepCloses(isKept: (close: Close) => boolean): void {
     this.#owed = this.#owed.filter(({ close }) => close === undefined || isKept(close))
   }
+}
+
+function retryFor({ retryMs, spreadsRetry }: HubContext): number {
+  return spreadsRetry ? jitter(2 * retryMs) : retryMs
 }

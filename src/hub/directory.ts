@@ -1,10 +1,16 @@
 import { AppError, quote } from '../errors.ts'
 import type { Log, TopicState } from '../log/log.ts'
+import type { RunState } from '../log/runs.ts'
 import { isOwn } from '../topic.ts'
 import type { ReadableLog } from './log-reader.ts'
 import { formatPosition, parsePosition } from './position.ts'
 
-/** A topic as `GET /topics` shows it. */
+/**
+ * A topic as `GET /topics` shows it.
+ *
+ * @example
+ * const { kept, readers, closed }: Topic = await hub.directory.get('news/today')
+ */
 export interface Topic {
   readonly topic: string
   /** Position of the newest entry, kept or gone. */
@@ -14,6 +20,8 @@ export interface Topic {
   /** How many open streams receive the topic, in all processes that share the log. */
   readonly readers: number
   readonly closed: boolean
+  /** The run of the topic, if anybody has claimed the topic. */
+  readonly run?: Omit<RunState, 'topic'>
 }
 
 export interface TopicsQuery {
@@ -68,8 +76,8 @@ export class Directory {
     if (isOwn(name)) throw new AppError('forbidden', `Cannot delete from ${quote(name)}: it is the hub's own`)
     const { log, logReader } = await this.#opened()
     if (id === undefined) {
-      const [state] = await logReader.topics({ names: [name] })
-      if (state!.count === 0 && state!.closed === 0)
+      const [[state], [run]] = await Promise.all([logReader.topics({ names: [name] }), log.runs.get([name])])
+      if (state!.count === 0 && state!.closed === 0 && !run)
         throw new AppError('nothing_to_delete', `Cannot delete topic ${quote(name)}: it does not exist`)
       return log.erase(name)
     }
@@ -86,9 +94,10 @@ export class Directory {
     peers?.onAsked((names) => JSON.stringify((JSON.parse(names) as string[]).map(this.#readersOf)))
   }
 
-  async #describe(states: readonly TopicState[], { epoch, peers }: Log): Promise<readonly Topic[]> {
+  async #describe(states: readonly TopicState[], { epoch, peers, runs }: Log): Promise<readonly Topic[]> {
+    if (states.length === 0) return []
     const names = states.map(({ topic }) => topic)
-    const others = names.length === 0 ? undefined : await peers?.ask(JSON.stringify(names))
+    const [others, found] = await Promise.all([peers?.ask(JSON.stringify(names)), runs.get(names)])
     const counts = [names.map(this.#readersOf), ...(others ?? []).map((answer) => JSON.parse(answer) as number[])]
     return states.map(({ topic, last, count, closed }, i) => ({
       topic,
@@ -96,6 +105,11 @@ export class Directory {
       kept: count,
       readers: counts.reduce((sum, of) => sum + of[i]!, 0),
       closed: closed > 0,
+      ...(found[i] && { run: withoutTopic(found[i]) }),
     }))
   }
+}
+
+function withoutTopic({ topic: _, ...run }: RunState): Omit<RunState, 'topic'> {
+  return run
 }

@@ -11,7 +11,12 @@ import type { Subscription } from './subscription.ts'
  * - `shutdown`: the hub stops
  * - `replaced`: another log replaced the hub's log
  * - `stalled`: the reader did not take its chunk
+ * - `gap`: the reader wants no control events, and entries could not be delivered
  * - `failed`: the log could not be read, or serving the stream threw an error
+ *
+ * @example
+ * const ends = new Map<EndReason, number>()
+ * const counting = new Hub(memoryLog, { events: { ended: (_, why) => void ends.set(why, (ends.get(why) ?? 0) + 1) } })
  */
 export type EndReason =
   | 'gone'
@@ -23,11 +28,19 @@ export type EndReason =
   | 'shutdown'
   | 'replaced'
   | 'stalled'
+  | 'gap'
   | 'failed'
 
 /**
  * What a hub reports to output lines, metrics and traces. Each function is called synchronously, is never awaited, and must not throw.
  * `Subscription.handed` counts deliveries.
+ *
+ * @example
+ * const events: HubEvents = {
+ *   appended: (entries, ms) => console.log(`${entries} entries in ${ms} ms`),
+ *   failed: (what, cause) => console.error(what, cause),
+ * }
+ * const observed = new Hub(memoryLog, { events })
  */
 export interface HubEvents {
   /** This many entries were appended, and were durable after `ms`. Duplicates are not counted. */
@@ -35,7 +48,7 @@ export interface HubEvents {
   readonly opened?: (subscription: Subscription) => void
   /** @param cause the error, if `why` is `failed` */
   readonly ended?: (subscription: Subscription, why: EndReason, cause?: unknown) => void
-  /** A reader was sent a `hub.gap`. */
+  /** A reader was sent a `hub.gap`; or, if it wants no control events, its stream was refused or broken off. */
   readonly gap?: (reason: GapReason) => void
   /**
    * Something failed, and readers see only that their stream ended or was refused. A log that cannot be read is reported at most once in

@@ -4,13 +4,18 @@ import { Filter, STORE } from '../topic.ts'
 import { Turns } from '../turn.ts'
 import { Admission } from './admission.ts'
 import type { HubContext } from './context.ts'
+import type { Delivered } from './delivered.ts'
 import { Directory } from './directory.ts'
+import { Entries, type EntriesOptions } from './entries.ts'
 import { DEFAULT_MESSAGE, Frame, storeData } from './frame.ts'
+import { checkLength } from './frame-length.ts'
+import { type HubInside, INSIDE } from './inside.ts'
 import { InternalTopics, type Published } from './internal.ts'
 import { LogReader } from './log-reader.ts'
 import { checkKey, checkText, parseMessage } from './message.ts'
 import { defaultHubOptions, type HubOptions, type SubscribeOptions } from './options.ts'
 import { formatPosition, parsePosition } from './position.ts'
+import { Programs } from './programs.ts'
 import { type FollowedLog, Readers } from './readers.ts'
 import type { Subscription } from './subscription.ts'
 import { Window } from './window.ts'
@@ -21,7 +26,7 @@ import { Window } from './window.ts'
  * @example
  * const hub = new Hub(memoryLog)
  * const news = await hub.subscribe(Filter.parse(['news/*']))
- * await hub.publish([{ topic: 'news/today', data: 'It works' }])
+ * await hub.publish({ topic: 'news/today', data: 'It works' })
  * for await (const bytes of news!) console.log(new TextDecoder().decode(bytes))
  */
 export class Hub {
@@ -36,11 +41,24 @@ export class Hub {
   #restarts = 0
   /** The check that is under way, if there is one. */
   #checking: Promise<void> | undefined
-  /** The hub's own topics, in which auth stores revocations, used tickets and secrets. */
-  readonly internal = new InternalTopics(
-    () => this.#opened(),
-    (messages) => this.#append(messages),
-  )
+  readonly #programs = new Programs()
+  /** @internal */
+  readonly [INSIDE]: HubInside = {
+    topics: new InternalTopics(
+      () => this.#opened(),
+      (messages) => this.#append(messages),
+    ),
+    log: async () => (await this.#opened()).log,
+    restarts: () => this.#restarts,
+    limits: () => this.#options,
+    take: async (...taken) => (await this.#opened()).log.peers?.take(...taken),
+    isId: async (text) => parsePosition(text)?.epoch === (await this.#opened()).log.epoch,
+    change: async (subscription, filter) => {
+      await this.#opened()
+      await this.#readers.change(subscription, filter)
+    },
+    admitBody: () => this.#admission.admitBody(),
+  }
   /** The topics of the log. */
   readonly directory = new Directory(
     () => this.#opened(),
@@ -61,11 +79,6 @@ export class Hub {
     await this.#opening
   }
 
-  /** How often the hub's log was replaced by another. After a replacement, everything read before it is void. */
-  get restarts(): number {
-    return this.#restarts
-  }
-
   /** How many streams are open. */
   get readers(): number {
     return this.#readers.size
@@ -77,18 +90,23 @@ export class Hub {
   }
 
   /**
-   * Appends messages, all or none, and resolves when they are as durable as the log declares.
+   * Appends a message, or a list of them, all or none, and resolves when they are as durable as the log declares.
    *
    * @throws AppError of `parseMessage` and of `Log.append`
    */
-  async publish(messages: readonly Message[]): Promise<readonly Published[]> {
-    return this.#append(messages.map((message, i) => this.#parse(message, messages.length > 1 ? i : undefined)))
+  publish(message: Message): Promise<Published>
+  publish(messages: readonly Message[]): Promise<readonly Published[]>
+  async publish(given: Message | readonly Message[]): Promise<Published | readonly Published[]> {
+    if (isList(given))
+      return this.#append(given.map((message, i) => this.#parse(message, given.length > 1 ? i : undefined)))
+    const [published] = await this.#append([this.#parse(given, undefined)])
+    return published!
   }
 
   /** Sets the store's message. @throws AppError `message_invalid`, `event_too_large`, `key_invalid`, and those of `Log.append` */
   async set(message: string, key?: string): Promise<Published> {
-    checkText(message, this.#options.maxEventBytes)
-    checkText(storeData(message, 0), this.#options.maxEventBytes)
+    checkText(message)
+    checkLength({ topic: STORE, data: storeData(message, 0) }, this.#options.maxEventBytes)
     if (key !== undefined) checkKey(key)
     const [published] = await this.#append([{ topic: STORE, data: message, ...(key !== undefined && { key }) }])
     return published!
@@ -99,6 +117,7 @@ export class Hub {
    * message. Resolves with undefined if all topics were closed at or before `lastEventId`, or if `signal` has aborted.
    *
    * @throws AppError `draining`, `overloaded`, `too_many_readers`, `too_many_replays`, and those of `Log.read`
+   * @throws AppError `gap`: with `control: false`, some of the asked entries cannot be delivered
    * @throws AppError `parameter_invalid`: `repeatMs` with a filter that is not exactly one topic
    */
   async subscribe(filter: Filter, options: SubscribeOptions = {}): Promise<Subscription | undefined> {
@@ -110,25 +129,17 @@ export class Hub {
     return (await this.#subscribe(Filter.parse([STORE]), { ...options, repeatMs: 1000 }, true))!
   }
 
-  /** Takes `count` out of a bucket of all processes of the hub, see `Peers.take`. Resolves with undefined if this is the only one. */
-  async take(bucket: string, count: number, perSecond: number): Promise<number | undefined> {
-    return (await this.#opened()).log.peers?.take(bucket, count, perSecond)
-  }
-
-  /** Whether an id is a position of the log's present epoch. */
-  async isId(text: string): Promise<boolean> {
-    return parsePosition(text)?.epoch === (await this.#opened()).log.epoch
-  }
-
   /**
-   * Gives an open stream other topics. It continues from its position.
+   * Iterates over the entries of topics and patterns, from the oldest kept one on, and over the gaps between them. `after` begins behind
+   * an id; `until` ends with what there is now, or once the topics are closed. Only a page of entries is in memory at a time.
    *
-   * @throws AppError `stream_unknown`: the stream has ended
-   * @throws AppError `log_unavailable`, `log_unusable`: the stream ends, because the log cannot tell which of its topics are closed
+   * @throws AppError of `Filter.parse`; `parameter_invalid`: `until: 'closed'` with a pattern
+   * @throws AppError from the iterator: `draining` once the hub is closed, and those of `Log.read`
    */
-  async change(subscription: Subscription, filter: Filter): Promise<void> {
-    await this.#opened()
-    await this.#readers.change(subscription, filter)
+  entries(topics: Filter | string | readonly string[], options: EntriesOptions = {}): AsyncIterableIterator<Delivered> {
+    const isFilter = typeof topics === 'object' && 'matches' in topics // `instanceof` is false for a filter of another copy
+    const filter = isFilter ? topics : Filter.parse([topics].flat(), this.#options)
+    return new Entries(filter, options, { opened: () => this.#opened(), programs: this.#programs })
   }
 
   /** Sentences that tell the operator what to repair although the hub works. */
@@ -151,21 +162,25 @@ export class Hub {
     await this.#checking
   }
 
-  /** Throws while memory is short. Call it before a request that holds memory for long. @throws AppError `overloaded` */
-  assertMemory(): void {
-    this.#admission.assertMemory('read a streamed body')
+  /** Trims what is too old, see `Log.sweep`. */
+  async sweep(): Promise<void> {
+    await (await this.#opened()).log.sweep?.()
   }
 
-  /** Refuses new streams, and ends each open one once it has sent what is due. Readers are told to come back at different times. */
+  /**
+   * Refuses new streams and streamed bodies, and ends each open stream once it has sent what is due. Readers are told to come back at
+   * different times.
+   */
   drain(): void {
     this.#admission.drain()
     this.#readers.finish('shutdown', false)
   }
 
-  /** Ends every stream and closes the log. */
+  /** Ends every stream and every iteration, and closes the log. */
   async close(): Promise<void> {
     this.#admission.drain()
     this.#readers.close()
+    this.#programs.close()
     if (this.#opening) await (await this.#opening).log.close()
   }
 
@@ -249,7 +264,8 @@ export class Hub {
     this.#opening = Promise.resolve(opened)
     this.#readers.finish('replaced', true)
     this.#readers.forgetAll()
-    this.internal.deliverAgain(() => opened.isCurrent() && !this.#admission.isDraining)
+    this.#programs.wakeAll()
+    this[INSIDE].topics.deliverAgain(() => opened.isCurrent() && !this.#admission.isDraining)
   }
 
   /** Removes erased entries from memory. A topic whose history was erased is open again. */
@@ -265,11 +281,17 @@ export class Hub {
     for (const frame of frames) window.push(frame)
     for (const entry of entries) {
       this.#readers.noteNewest(entry)
-      this.internal.deliver(entry)
+      this[INSIDE].topics.deliver(entry)
     }
     const isWhole = entries.every(({ seq }, i) => seq === before + 1 + i)
-    this.#readers.wake(frames, before, isWhole)
+    const topics = new Set(entries.map(({ topic }) => topic))
+    this.#readers.wake(frames, topics, before, isWhole)
+    this.#programs.wake(topics, before, isWhole)
   }
 }
 
-type WatchOptions = Pick<SubscribeOptions, 'lastEventId' | 'drop' | 'onEnd' | 'expiresAt'>
+type WatchOptions = Pick<SubscribeOptions, 'lastEventId' | 'envelope' | 'drop' | 'onEnd' | 'expiresAt'>
+
+function isList(given: Message | readonly Message[]): given is readonly Message[] {
+  return Array.isArray(given)
+}

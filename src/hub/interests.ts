@@ -1,4 +1,5 @@
 import { isOwn } from '../topic.ts'
+import { keyOfForm } from './frame.ts'
 import type { Selection } from './window.ts'
 
 /** A reader that waits for the next entry. */
@@ -56,6 +57,10 @@ export class Interests {
   readonly #exact = new Map<string, Group | Set<Group>>()
   readonly #root = new Branch()
 
+  get isEmpty(): boolean {
+    return this.#groups.size === 0
+  }
+
   join(selection: Selection): Group {
     const group = this.#groups.get(keyOf(selection)) ?? this.#open(selection)
     group.size++
@@ -107,9 +112,10 @@ export class Interests {
   }
 }
 
-/** The key of a selection. A filter's key is a JSON list, so it never begins with `latest`. */
-function keyOf({ filter, latest }: Selection): string {
-  return latest ? `latest${filter.key}` : filter.key
+/** The key of a selection. A filter's key is a JSON list, so it begins with none of the words before it. */
+function keyOf(selection: Selection): string {
+  const { filter, latest } = selection
+  return `${latest ? 'latest' : ''}${keyOfForm(selection)}${filter.key}`
 }
 
 /** No group, one group or several. Most topics have one group, for which a Set would take more memory than everything else. */

@@ -11,7 +11,12 @@ interface Observer {
   readonly onEntry: (entry: Entry) => void
 }
 
-/** The position of a published message. */
+/**
+ * The position of a published message.
+ *
+ * @example
+ * const { id, duplicate }: Published = await hub.publish({ topic: 'orders/7', data: 'paid', key: 'paid-7' })
+ */
 export interface Published {
   /** The position, which readers get as `id`. */
   readonly id: string

@@ -1,6 +1,7 @@
 import { AppError } from '../errors.ts'
 import type { Entry, Log, Page, TopicState } from '../log/log.ts'
 import { Filter } from '../topic.ts'
+import type { Close } from './closed-topics.ts'
 import type { HubEvents } from './events.ts'
 
 /** How long the hub is not ready after a failed read. Longer than the default `RETRY`: a client that reconnects finds it not ready. */
@@ -11,6 +12,7 @@ const CHECK_MS = 1000
 /** Most topics in one page of a listing. */
 const PAGE = 1000
 
+const DONE = { outcome: 'done' } as const
 const ANYTHING = Filter.parse(['**'])
 
 /** A log, and the hub's reader of it. */
@@ -60,10 +62,13 @@ export class LogReader {
     }
   }
 
-  /** Which of the named topics are closed, with the seq of each close. @throws AppError `log_unavailable`, `log_unusable` */
-  async closed(names: Iterable<string>): Promise<ReadonlyMap<string, number>> {
+  /** The closes of the named topics that are closed. @throws AppError `log_unavailable`, `log_unusable` */
+  async closed(names: Iterable<string>): Promise<ReadonlyMap<string, Close>> {
     const states = await this.topics({ names })
-    return new Map(states.filter(({ closed }) => closed > 0).map(({ topic, closed }) => [topic, closed]))
+    const closes = states
+      .filter(({ closed }) => closed > 0)
+      .map(({ topic, closed: seq, outcome = DONE }) => ({ topic, seq, outcome }))
+    return new Map(closes.map((close) => [close.topic, close]))
   }
 
   /** The newest entry of a topic, if there is one. @throws AppError `log_unavailable`, `log_unusable` */

@@ -1,6 +1,8 @@
 import { AppError, quote } from '../errors.ts'
 import { type Message, makeMessage, utf8Length } from '../log/log.ts'
+import { MAX_DETAIL_BYTES } from '../log/runs.ts'
 import { isOwn, type NameLimits, parseTopic } from '../topic.ts'
+import { checkLength } from './frame-length.ts'
 
 /** Least and greatest `retry`, in ms. */
 export const MIN_RETRY_MS = 500
@@ -12,7 +14,7 @@ const RESERVED = ['open', 'error']
 
 /** Limits of a message. */
 export interface MessageLimits extends NameLimits {
-  /** Most UTF-8 bytes of `data`. */
+  /** Most bytes of an event on the wire, in the longest of its forms: see `longestFrame`. */
   readonly maxEventBytes: number
 }
 
@@ -21,34 +23,39 @@ export interface MessageLimits extends NameLimits {
  * streams do not distinguish the three (HTML, 9.2.6), so the log keeps the text that readers get.
  *
  * @throws AppError `topic_invalid`, `topic_too_long`, `forbidden` (a `$` topic)
- * @throws AppError `data_missing`, `message_invalid`, `event_too_large`, `event_invalid`, `retry_invalid`, `key_invalid`
+ * @throws AppError `data_missing`, `message_invalid`, `event_too_large`, `event_invalid`, `retry_invalid`, `key_invalid`, `outcome_invalid`
  */
 export function parseMessage(message: Message, limits: MessageLimits): Message {
-  const { event, retry, key, close } = message
+  const { event, retry, key, close, outcome, detail, run } = message
   const data = message.data?.replace(/\r\n?/g, '\n')
   const topic = parseTopic(message.topic, limits)
   if (isOwn(topic))
     throw new AppError('forbidden', `Cannot publish to ${quote(topic)}: topics that start with $ are the hub's own`)
   if (data === undefined && !close)
     throw new AppError('data_missing', 'Cannot publish without data: add it, "" is allowed')
-  if (data !== undefined) checkText(data, limits.maxEventBytes)
+  if (data !== undefined) checkText(data)
   if (event !== undefined) checkEvent(event)
   if (retry !== undefined) checkRetry(retry)
+  checkLength({ topic, event, retry, data }, limits.maxEventBytes)
   if (key !== undefined) checkKey(key)
-  return makeMessage(topic, { data, event: event === 'message' ? undefined : event, retry, key, close })
+  const parsed = makeMessage(topic, { data, event: event === 'message' ? undefined : event, retry, key, close })
+  if (run === undefined && outcome === undefined && detail === undefined) return parsed
+  checkOutcome(message)
+  return {
+    ...parsed,
+    ...(run !== undefined && { run }),
+    ...(outcome && { outcome }),
+    ...(detail !== undefined && { detail }),
+  }
 }
 
-/** @throws AppError `message_invalid`, `event_too_large` */
-export function checkText(text: string, maxBytes: number): void {
-  if (!text.isWellFormed())
-    throw new AppError(
-      'message_invalid',
-      'Cannot use this text: it is ill-formed UTF-16 (half of a surrogate pair), which no UTF-8 stream can carry',
-    )
-  if (3 * text.length <= maxBytes) return // one UTF-16 code unit takes at most 3 bytes of UTF-8
-  const bytes = utf8Length(text)
-  if (bytes > maxBytes)
-    throw new AppError('event_too_large', `Cannot use a text of ${bytes} bytes: one event holds at most ${maxBytes}`)
+/** @throws AppError `message_invalid` */
+export function checkText(text: string): void {
+  if (text.isWellFormed()) return
+  throw new AppError(
+    'message_invalid',
+    'Cannot use this text: it is ill-formed UTF-16 (half of a surrogate pair), which no UTF-8 stream can carry',
+  )
 }
 
 function checkEvent(event: string): void {
@@ -69,6 +76,20 @@ function checkRetry(retry: number): void {
     'retry_invalid',
     `Cannot use ${retry} as retry: expected a whole number of ms from ${MIN_RETRY_MS} to ${MAX_RETRY_MS}`,
   )
+}
+
+/** `abandoned` is for the log alone to say. */
+const OUTCOMES: readonly (string | undefined)[] = [undefined, 'failed', 'stopped']
+
+function checkOutcome({ run, close, outcome, detail }: Message): void {
+  const cannot = (why: string) => new AppError('outcome_invalid', `Cannot publish this outcome: ${why}`)
+  if (run !== undefined && outcome === undefined && detail === undefined) return
+  if (run === undefined || !close) throw cannot('only a message that closes the topic of a run has one')
+  if (!OUTCOMES.includes(outcome)) throw cannot('expected failed or stopped, or none for done')
+  if (detail === undefined) return
+  if (outcome !== 'failed') throw cannot('only failed has a detail')
+  if (!detail.isWellFormed() || detail.includes('\0') || utf8Length(detail) > MAX_DETAIL_BYTES)
+    throw cannot(`a detail is well-formed text of at most ${MAX_DETAIL_BYTES} bytes, without NUL`)
 }
 
 /** @throws AppError `key_invalid` */

@@ -1,5 +1,6 @@
+import { AppError } from '../errors.ts'
 import type { Page } from '../log/log.ts'
-import type { GapReason } from './frame.ts'
+import type { Controls, GapReason } from './frame.ts'
 import { formatPosition, type Position } from './position.ts'
 import type { Repeat } from './repeats.ts'
 
@@ -83,6 +84,15 @@ export function openFrom(page: Page, { asked, history }: Wanted, { epoch, joined
     return { position: joinedAt, state: 'gap', gap: { reason: 'ahead', from, to: joinedAt, exact: false } }
   if (!trimmed) return { position: seq, state: 'resumed' }
   return { position, state: 'gap', gap: { reason: 'trimmed', from, ...trimmed } }
+}
+
+/** The error of a stream without control events that cannot begin where the reader asked. */
+export function gapError(gap: Controls['gap']): AppError {
+  return new AppError(
+    'gap',
+    'Cannot deliver all events that you asked for: some are gone, or the position is unknown',
+    { more: { gap } },
+  )
 }
 
 /** The position before the first entry of a page, or the page's end if it has no entries. */

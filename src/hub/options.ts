@@ -4,7 +4,13 @@ import type { HubEvents } from './events.ts'
 import type { MessageLimits } from './message.ts'
 import type { Subscription } from './subscription.ts'
 
-/** How a hub delivers; the defaults are `defaultHubOptions`. */
+/**
+ * How a hub delivers; the defaults are `defaultHubOptions`.
+ *
+ * @example
+ * const options: Partial<HubOptions> = { heartbeatMs: 5000, maxReaders: 1000 }
+ * const small = new Hub(memoryLog, options)
+ */
 export interface HubOptions extends MessageLimits, TopicLimits {
   /** Most bytes given to a reader at once. A single frame may be longer. */
   readonly maxChunkBytes: number
@@ -19,6 +25,8 @@ export interface HubOptions extends MessageLimits, TopicLimits {
   readonly stallMs: number
   /** The `retry:` sent to clients: how long they wait before they reconnect. */
   readonly retryMs: number
+  /** Adds up to as much again to the `retry:` of each reader, so that readers that lose their hub together come back at different times. */
+  readonly spreadsRetry?: boolean
   /** Most open streams. */
   readonly maxReaders: number
   /** Whether memory is so short that new streams and streamed bodies are refused. Missing where the runtime cannot tell. */
@@ -33,7 +41,7 @@ export interface HubOptions extends MessageLimits, TopicLimits {
 
 export const defaultHubOptions: HubOptions = {
   ...defaultTopicLimits,
-  maxEventBytes: 60 * 1024, // clients built on Go's Scanner fail at lines above 64 KiB
+  maxEventBytes: 63 * 1024, // clients built on Go's Scanner fail, or hang, at events of 64 KiB
   maxChunkBytes: 64 * 1024,
   windowCount: 10_000,
   windowBytes: 8 * 1024 ** 2,
@@ -46,6 +54,13 @@ export const defaultHubOptions: HubOptions = {
   replayRate: 10_000,
 }
 
+/**
+ * Where a stream begins, what it holds, and what is called when it ends.
+ *
+ * @example
+ * const options: SubscribeOptions = { from: { last: 20 }, envelope: true }
+ * const chat = await hub.subscribe(Filter.parse(['chat/*']), options)
+ */
 export interface SubscribeOptions {
   /** The `Last-Event-ID` that the client sent; an empty text counts as none. A text that is no position gets a `hub.gap`, not an error. */
   readonly lastEventId?: string
@@ -53,6 +68,13 @@ export interface SubscribeOptions {
   readonly from?: 'earliest' | Beginning
   /** Gives a reader that is behind only the newest event of each topic. */
   readonly latest?: boolean
+  /** Puts the data of each event into a JSON object with its topic, its name and its time. */
+  readonly envelope?: boolean
+  /**
+   * `false` leaves out control events, for readers that would take them for data. Only once all topics are closed does the stream then end
+   * cleanly, see `Subscription.mustBreakOff`.
+   */
+  readonly control?: boolean
   /** With `latest`: reports skipped entries with a `hub.gap` of reason `conflated`. */
   readonly gaps?: boolean
   /** Repeats the newest entry at this interval in ms. Only for a filter of exactly one topic. */

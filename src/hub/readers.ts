@@ -53,7 +53,7 @@ export class Readers {
    * Registers a stream at the head first, and only then looks up history, closes and the newest entry, so that no entry is lost in
    * between. Resolves with undefined if the stream would have nothing to send, or if the client has gone.
    *
-   * @throws AppError `draining`, `too_many_readers`, `too_many_replays`, `overloaded`, and those of `Log.read`
+   * @throws AppError `draining`, `too_many_readers`, `too_many_replays`, `overloaded`, those of `Log.read`, and of `beginWhole`
    */
   async join(
     filter: Filter,
@@ -67,8 +67,19 @@ export class Readers {
     const [topic] = filter.topics
     const repeated = options.repeatMs === undefined ? undefined : topic
     let isOpen = false
+    const assertCurrent = () => {
+      if (isCurrent()) return
+      throw new AppError('log_unavailable', 'Cannot open a stream: the log has just been replaced; come back', {
+        retryAfterS: 1,
+      })
+    }
     const subscription = new Subscription(context, {
-      group: this.#interests.join({ filter, latest: options.latest === true }),
+      group: this.#interests.join({
+        filter,
+        latest: options.latest === true,
+        envelope: options.envelope === true,
+        control: options.control !== false,
+      }),
       ...{ asked, isDemo, gaps: options.gaps === true },
       change: (before) => this.#leaveGroup(before),
       leave: (subscription, why) => {
@@ -89,10 +100,7 @@ export class Readers {
       const history = asked === undefined ? await this.#historyOf(options, filter, logReader) : undefined
       await subscription.look()
       this.#admission.assertOpen()
-      if (!isCurrent())
-        throw new AppError('log_unavailable', 'Cannot open a stream: the log has just been replaced; come back', {
-          retryAfterS: 1,
-        })
+      assertCurrent()
       if (subscription.isOver || options.signal?.aborted) {
         subscription.close()
         return
@@ -105,6 +113,11 @@ export class Readers {
         ...(history && { history }),
         ...(repeat && { repeat: { of: repeat, everyMs: options.repeatMs! } }),
       })
+      if (options.control === false) {
+        await subscription.beginWhole()
+        this.#admission.assertOpen()
+        assertCurrent()
+      }
       return subscription
     } catch (cause) {
       subscription.close()
@@ -115,13 +128,12 @@ export class Readers {
   /** Gives an open stream other topics. It continues from its position. @throws AppError of `Subscription.change` */
   async change(subscription: Subscription, filter: Filter): Promise<void> {
     subscription.assertOpen()
-    const { latest } = subscription.group.selection
-    await subscription.change(this.#interests.join({ filter, latest })) // `Subscription.change` leaves the former group
+    await subscription.change(this.#interests.join({ ...subscription.group.selection, filter })) // `Subscription.change` leaves the former group
   }
 
-  /** Wakes the readers that entries concern. @param before the head before these entries. @param isWhole no entry after it is missing */
-  wake(frames: readonly Frame[], before: number, isWhole: boolean): void {
-    const concerned = this.#interests.concerned(new Set(frames.map(({ topic }) => topic)))
+  /** Wakes the readers that entries concern. @param topics those of the frames. @param before the head before these entries. @param isWhole no entry after it is missing */
+  wake(frames: readonly Frame[], topics: ReadonlySet<string>, before: number, isWhole: boolean): void {
+    const concerned = this.#interests.concerned(topics)
     if (isWhole && frames.length === 1) this.shared.note(frames[0]!, concerned)
     // A missing entry may have been for anybody: each reader asks the log.
     for (const group of isWhole ? concerned : this.#interests.all()) group.wake(before)

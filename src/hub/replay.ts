@@ -1,15 +1,39 @@
 import type { Page } from '../log/log.ts'
 import type { HubContext } from './context.ts'
-import { Frame } from './frame.ts'
+import type { Cursor } from './cursor.ts'
+import { type Form, Frame } from './frame.ts'
+import type { Group } from './interests.ts'
+import type { Opened } from './opening.ts'
 import { Pace } from './pace.ts'
-import { type Chunk, chunkOf, type Selection } from './window.ts'
+import type { Timed } from './wheel.ts'
+import { type Chunk, chunkOf } from './window.ts'
 
 /** Most entries of one read of the log: nothing else runs while a local log reads them. */
 const READ_COUNT = 64
 
-/** Reads from the log for one reader that is behind the window: one read at a time, at the replay rate. */
+/** The stream for which a replay reads. */
+export interface Replayed extends Timed {
+  readonly stream: string
+  readonly ended: boolean
+  readonly group: Group
+  readonly nextTick: number
+  /** Whether nothing that is read now will be sent, because the stream has ended or ends at once. */
+  readonly sendsNoMore: boolean
+  /** Called when a chunk is ready. */
+  onReady(): void
+  /** Looks up which topics are closed. */
+  look(): Promise<void>
+  /** Called when the stream has its position to begin at. */
+  begin(opened: Opened): void
+  finish(why: 'gap', retryMs: number, isAtOnce: true): void
+  fail(cause: unknown): void
+}
+
+/** Reads from the log for one stream that is behind the window: one read at a time, at the replay rate. */
 export class Replay {
   readonly #context: HubContext
+  readonly #cursor: Cursor
+  readonly #stream: Replayed
   readonly #pace = new Pace()
   /** The chunk that was read last and not taken yet, and the window's edition when it was read. */
   #page: { readonly chunk: Chunk; readonly edition: number } | undefined
@@ -19,13 +43,15 @@ export class Replay {
   /** The end of the last gap that was reported to the reader. */
   #gapTo = 0
 
-  constructor(context: HubContext) {
+  constructor(context: HubContext, cursor: Cursor, stream: Replayed) {
     this.#context = context
+    this.#cursor = cursor
+    this.#stream = stream
   }
 
-  /** A reader below this position has to read from the log. It is the window's floor, or the end of a later reported gap. */
-  get floor(): number {
-    return Math.max(this.#context.window.floor, this.#gapTo)
+  /** Whether the next entries have to be read from the log: the stream is not open yet, below the window, or in a gap that was reported. */
+  get isBehind(): boolean {
+    return !this.#cursor.isOpen || this.#cursor.position < Math.max(this.#context.window.floor, this.#gapTo)
   }
 
   /** When the read that waits for the replay rate may continue, on the clock of `performance.now()`; infinity if no read waits. */
@@ -74,54 +100,69 @@ export class Replay {
     this.#context.replays.open += isBehind ? 1 : -1
   }
 
-  /**
-   * Starts a read, unless another read is under way or is waiting.
-   *
-   * @param onWait called when the read has to wait until `resumesAt`
-   */
-  start(read: () => Promise<void>, onDone: () => void, onFailed: (cause: unknown) => void, onWait: () => void): void {
+  /** Starts a read, unless another read is under way or waits for the replay rate. */
+  start(): undefined {
     if (this.#isReading || this.#pace.isWaiting) return
     this.count(true)
+    const stream = this.#stream
     if (this.#pace.mustWait()) {
-      onWait()
+      this.#context.wheel.add(stream, stream.nextTick)
       return
     }
     this.#isReading = true
-    read().then(
+    this.#read().then(
       () => {
         this.#isReading = false
-        onDone()
+        stream.onReady()
       },
       (cause) => {
         this.#isReading = false
-        onFailed(cause)
+        stream.fail(cause)
       },
     )
   }
 
-  /** Reads one page from the log. @throws AppError `log_unavailable`, `log_unusable` */
-  read(position: number, { filter, latest }: Selection, isGone: () => boolean): Promise<Page> {
-    return this.#context.logReader.read(
-      position,
-      { count: READ_COUNT, bytes: this.#context.maxChunkBytes, latest },
-      filter,
-      isGone,
-    )
+  /** Reads the next page from the log, and reports the entries that were trimmed before it. */
+  async #read(): Promise<void> {
+    const context = this.#context
+    const cursor = this.#cursor
+    const stream = this.#stream
+    const { selection } = stream.group
+    const { edition } = context.window
+    const limit = { count: READ_COUNT, bytes: context.maxChunkBytes, latest: selection.latest }
+    const page = await context.logReader.read(cursor.position, limit, selection.filter, () => stream.ended)
+    // A trimmed entry may have closed a topic, or a topic may have been closed after the last look.
+    if (this.#isLossNew(page) || cursor.mustLookAgain) await stream.look()
+    // After an erasure or a change of topics the page is stale, and is read again.
+    const isStale = edition !== context.window.edition || selection.filter !== stream.group.selection.filter
+    if (stream.sendsNoMore || isStale) return
+    if (!cursor.isOpen) {
+      const opened = cursor.openFrom(page, stream.stream)
+      stream.begin(opened)
+      if (opened.gap?.reason === 'ahead') return // the page was read after a position that the log has not reached
+    } else if (this.#isLossNew(page)) {
+      if (!cursor.hasControl) {
+        context.events.gap?.('trimmed')
+        stream.finish('gap', context.retryMs, true)
+        return
+      }
+      cursor.lose(page)
+    }
+    this.#keep(page, selection, edition)
   }
 
   /** Whether a page reports trimmed entries that no gap has reported to the reader yet. */
-  isLossNew({ trimmed }: Page): boolean {
+  #isLossNew({ trimmed }: Page): boolean {
     return trimmed !== undefined && trimmed.to > this.#gapTo
   }
 
   /** Turns a page into the chunk that is ready. @param edition the window's edition when the page was read */
-  keep({ entries, scannedTo, trimmed, conflated }: Page, edition: number): void {
+  #keep({ entries, scannedTo, trimmed, conflated }: Page, form: Form, edition: number): void {
     const { epoch, maxChunkBytes, replayRate } = this.#context
     this.#gapTo = Math.max(this.#gapTo, trimmed?.to ?? 0)
     const frames = entries.map((entry) => new Frame(entry, epoch))
-    const chunk = chunkOf(frames, scannedTo, maxChunkBytes)
+    const chunk = chunkOf(frames, form, scannedTo, maxChunkBytes)
     this.#pace.pay(chunk.count, replayRate)
-    const isPassed = conflated !== undefined && conflated <= chunk.to
-    this.#page = { chunk: isPassed ? { ...chunk, conflated } : chunk, edition }
+    this.#page = { chunk: conflated === undefined ? chunk : { ...chunk, conflated }, edition }
   }
 }

@@ -1,4 +1,5 @@
-import type { Frame } from './frame.ts'
+import type { HubContext } from './context.ts'
+import { type Frame, keyOfForm } from './frame.ts'
 import type { Group } from './interests.ts'
 import { type Chunk, chunkOf } from './window.ts'
 
@@ -16,12 +17,12 @@ interface Newest {
   readonly from: number
   readonly frame: Frame
   readonly groups: Set<Group>
-  /** Made when the first reader asks for it. */
-  chunk?: Chunk
+  /** The frame as a chunk, by the key of its form. Each is made when the first reader asks for it. */
+  readonly chunks: Map<string, Chunk>
 }
 
 /**
- * Chunks that readers at the same position share: one chunk with the newest entry, for all groups that it concerns, and for each group the
+ * Chunks that readers at the same position share: one chunk with the newest entry in each form, for all groups that it concerns, and for each group the
  * last chunk that was made for it. When the chunks of groups exceed `MAX_BYTES`, the oldest are dropped.
  */
 export class SharedChunks {
@@ -29,19 +30,30 @@ export class SharedChunks {
   readonly #byGroup = new Map<Group, Shared>()
   #bytes = 0
 
+  /** The window's chunk after a position. Readers of a group at the same position get the same one. Undefined at the window's head. */
+  chunk(
+    group: Group,
+    from: number,
+    { window, maxChunkBytes }: Pick<HubContext, 'window' | 'maxChunkBytes'>,
+  ): Chunk | undefined {
+    if (from >= window.head) return
+    const known = this.get(group, from)
+    if (known && (known.full || known.to === window.head)) return known
+    const chunk = window.chunk(from, group.selection, maxChunkBytes)
+    if (group.size > 1) this.keep(group, from, chunk)
+    return chunk
+  }
+
   get(group: Group, from: number): Chunk | undefined {
     const newest = this.#newest
-    if (newest?.from === from && newest.groups.has(group)) {
-      newest.chunk ??= chunkOf([newest.frame], newest.frame.seq, newest.frame.bytes.byteLength)
-      return newest.chunk
-    }
+    if (newest?.from === from && newest.groups.has(group)) return chunkOfNewest(newest, group)
     const shared = this.#byGroup.get(group)
     return shared?.from === from ? shared.chunk : undefined
   }
 
   /** Keeps an entry that was delivered alone, and the groups that it concerns, so that their readers need not match the topic again. */
   note(frame: Frame, groups: Set<Group>): void {
-    this.#newest = { from: frame.seq - 1, frame, groups }
+    this.#newest = { from: frame.seq - 1, frame, groups, chunks: new Map() }
   }
 
   keep(group: Group, from: number, chunk: Chunk): void {
@@ -72,6 +84,15 @@ export class SharedChunks {
     this.#byGroup.delete(group)
     this.#bytes -= weightOf(shared.chunk)
   }
+}
+
+function chunkOfNewest({ frame, chunks }: Newest, { selection }: Group): Chunk {
+  const key = keyOfForm(selection)
+  const known = chunks.get(key)
+  if (known) return known
+  const chunk = chunkOf([frame], selection, frame.seq, frame.bytes(selection).byteLength)
+  chunks.set(key, chunk)
+  return chunk
 }
 
 function weightOf({ bytes }: Chunk): number {

@@ -1,15 +1,14 @@
 import { AppError } from '../errors.ts'
+import { chunksOf } from './chunks.ts'
 import type { HubContext, Start } from './context.ts'
 import { Cursor } from './cursor.ts'
 import { Deadlines, NEVER } from './deadlines.ts'
+import { Ending, isPart } from './ending.ts'
 import type { EndReason } from './events.ts'
-import { encodeEnding } from './frame.ts'
 import type { Group, Waiter } from './interests.ts'
-import type { Lookup, Opened } from './opening.ts'
+import { gapError, type Lookup, type Opened } from './opening.ts'
 import { jitter, randomName } from './random.ts'
-import { Replay } from './replay.ts'
-import type { Timed } from './wheel.ts'
-import type { Chunk } from './window.ts'
+import { Replay, type Replayed } from './replay.ts'
 
 /**
  * One reader's position in the log, which moves with each read. Live, slow and catching-up readers run the same loop: `read` returns what
@@ -21,8 +20,12 @@ import type { Chunk } from './window.ts'
  *
  * A carrier (the code that writes the response) calls `read` when it can send. If `read` returns nothing, the carrier waits for
  * `onReady`, unless `ended`.
+ *
+ * @example
+ * const subscription: Subscription | undefined = await hub.subscribe(Filter.parse(['news/*']))
+ * for await (const bytes of subscription ?? []) console.log(new TextDecoder().decode(bytes))
  */
-export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
+export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Replayed {
   /** Names this stream to its reader: 128 random bits. */
   readonly stream = randomName()
   /** Called when `read` may return something again. There is one carrier, and so one callback. */
@@ -47,17 +50,16 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** Whether the next read has to wait for another turn of the event loop. */
   #waitsForTurn = false
   #failure: AppError | undefined
-  /** How the stream ends: its last frame is sent once everything up to `head` was sent. */
-  #ending: { readonly why: EndReason; readonly bytes: Uint8Array; readonly head: number } | undefined
-  #final = false
-  #ended = false
+  /** How the stream ends, once that is decided. */
+  #ending: Ending | undefined
+  #endedBy: EndReason | undefined
 
   constructor(context: HubContext, start: Start) {
     this.#context = context
     this.#start = start
     this.#group = start.group
     this.#cursor = new Cursor(context, start)
-    this.#replay = new Replay(context)
+    this.#replay = new Replay(context, this.#cursor, this)
     this.#deadlines = new Deadlines(context.heartbeatMs, context.stallMs, start.lifetimeMs)
     if (start.expiresAt !== undefined) this.#deadlines.expire(start.expiresAt)
   }
@@ -78,9 +80,33 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#deadlines.repeat(lookup.repeat?.everyMs)
     this.#context.wheel.add(this, this.nextTick)
     const opened = this.#cursor.open(lookup, this.stream)
-    if (opened) this.#begin(opened)
-    if (this.#isEndingAtOnce()) this.#cursor.clearOwed()
+    if (opened) this.begin(opened)
+    if (this.#ending?.isAtOnce) this.#cursor.clearOwed()
     this.#replay.count(!opened)
+  }
+
+  /**
+   * Begins a stream without control events: resolves when the log was read as far as needed to know that nothing is missing. Call it after
+   * `open`, before the first `read`.
+   *
+   * @throws AppError `gap`, `log_unavailable`, `log_unusable`
+   */
+  async beginWhole(): Promise<void> {
+    while (!this.#cursor.isOpen && !this.ended && !this.#ending)
+      await new Promise<void>((resolve) => {
+        this.onReady = resolve
+        this.#replay.start()
+      })
+    if (this.#failure) throw this.#failure
+    const gap = this.#cursor.firstGap
+    if (!gap) return
+    this.close('gap')
+    throw gapError(gap)
+  }
+
+  /** The demo's stream repeats the current value after the entries that the reader has missed. */
+  begin({ state }: Opened): void {
+    if (this.#start.isDemo && state !== 'live') this.#deadlines.repeatNow()
   }
 
   /** Names the reader in output lines. */
@@ -111,7 +137,16 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** Whether the stream has ended: `read` returns nothing any more. */
   get ended(): boolean {
-    return this.#ended
+    return this.#endedBy !== undefined
+  }
+
+  /** Whether the stream has ended and the carrier has to break the connection off, so that the client does not take a part for the whole. */
+  get mustBreakOff(): boolean {
+    return this.#endedBy !== undefined && isPart(this.#endedBy, this.#cursor.hasControl, this.#cursor.closed.isWhole)
+  }
+
+  get sendsNoMore(): boolean {
+    return this.ended || this.#ending?.isAtOnce === true
   }
 
   /** When `tick` has to be called, on the clock of `performance.now()`. */
@@ -132,8 +167,8 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** Returns the next whole frames, if any are due: at most `maxChunkBytes`, or one longer frame. Call it once the last result is sent. */
   read(): Uint8Array | undefined {
     this.#deadlines.taken()
-    if (this.#final) this.close(this.#ending?.why ?? 'complete')
-    if (this.#ended) return
+    if (this.#ending?.areLastBytesGiven) this.close(this.#ending.why)
+    if (this.ended) return
     const bytes = this.#next()
     if (!bytes) return
     this.#deadlines.handed()
@@ -142,25 +177,14 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   }
 
   /** Yields chunks until the stream ends. Leaving the loop closes the subscription. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
-    const ready = (resolve: () => void) => {
-      this.onReady = resolve
-    }
-    try {
-      while (!this.#ended) {
-        const bytes = this.read()
-        if (bytes) yield bytes
-        else if (!this.#ended) await new Promise<void>(ready)
-      }
-    } finally {
-      this.close()
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    return chunksOf(this)
   }
 
   /** Ends the stream at once, without a last frame. Calling it twice is allowed. */
   close(why: EndReason = 'gone'): void {
-    if (this.#ended) return
-    this.#ended = true
+    if (this.ended) return
+    this.#endedBy = why
     this.#cursor.clearOwed()
     this.#replay.drop()
     this.#replay.count(false)
@@ -172,10 +196,16 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** Ends the stream once everything due by now is sent, or at once. Its last bytes tell the client to reconnect after `retryMs`. */
   finish(why: EndReason, retryMs: number, isAtOnce = false): void {
     this.#deadlines.end(isAtOnce)
-    if (this.#ended || (this.#ending && !isAtOnce)) return
-    this.#ending = { why, bytes: encodeEnding(retryMs), head: isAtOnce ? 0 : this.#context.window.head }
+    if (this.ended || (this.#ending && !isAtOnce)) return
     if (isAtOnce) this.#cursor.clearOwed()
-    this.#rouse()
+    this.#endWith(new Ending(why, retryMs, isAtOnce ? 0 : this.#context.window.head))
+  }
+
+  /** Ends the stream because the log cannot be read. The client reconnects with its position, and loses nothing. */
+  fail(cause: unknown): void {
+    this.#failure = cause instanceof AppError ? cause : new AppError('internal', 'Cannot go on', { cause })
+    this.#endWith(new Ending('failed', jitter(this.#context.retryMs), 0))
+    this.onReady()
   }
 
   wake(head: number): void {
@@ -202,7 +232,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   /** @throws AppError `stream_unknown` if the stream has ended or is about to */
   assertOpen(): void {
-    if (this.#ended || this.#ending) throw new AppError('stream_unknown', 'Cannot change this stream: it has ended')
+    if (this.ended || this.#ending) throw new AppError('stream_unknown', 'Cannot change this stream: it has ended')
   }
 
   /** Sets when the stream must end, in ms since 1970; undefined for never. @throws AppError `stream_unknown` */
@@ -233,7 +263,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
       await this.look()
     } catch (cause) {
       if (this.#group !== group) return // the topics were changed again, and that call looks again
-      this.#fail(cause)
+      this.fail(cause)
       throw cause
     }
     this.#rouse()
@@ -246,22 +276,25 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
 
   #next(): Uint8Array | undefined {
     const cursor = this.#cursor
-    if (cursor.closed.hasFound && cursor.isOpen && !this.#isEndingAtOnce()) cursor.oweCloses()
+    const replay = this.#replay
+    const ending = this.#ending
+    if (cursor.closed.hasFound && cursor.isOpen && !ending?.isAtOnce) cursor.oweCloses()
     if (!cursor.owesNothing) return cursor.takeOwed()
-    if (cursor.isOpen && cursor.closed.isComplete) return this.#endWith(encodeEnding(this.#context.retryMs))
-    if (this.#ending && (cursor.position >= this.#ending.head || this.#isBehind()))
-      return this.#endWith(this.#ending.bytes)
+    if (cursor.isOpen && cursor.closed.isComplete) return this.#end(Ending.complete())
+    if (ending && (ending.isDue(cursor.position) || replay.isBehind)) return this.#end(ending)
     if (this.#waitsForTurn) return
-    const isReady = this.#replay.isReady
-    if (this.#isBehind() && !isReady) return this.#startReplay()
-    const chunk = isReady ? this.#replay.take() : this.#chunk()
+    const { isReady } = replay
+    if (replay.isBehind && !isReady) return replay.start()
+    const chunk = isReady ? replay.take() : this.#context.shared.chunk(this.#group, cursor.position, this.#context)
     if (!chunk) return this.#rest()
     cursor.pass(chunk)
-    if (this.#replay.isCounted && !this.#isBehind()) this.#replay.count(false)
+    if (replay.isCounted && !replay.isBehind) replay.count(false)
     const isEnough = chunk.full && !(this.#isLive && chunk.bytes)
     if (isEnough) this.#continueLater()
-    if (chunk.bytes) return this.#hand(chunk, chunk.bytes)
-    return isEnough ? undefined : this.#next()
+    if (!chunk.bytes) return isEnough ? undefined : this.#next()
+    this.#events += chunk.count
+    this.#deadlines.putOffBeat()
+    return cursor.hand(chunk, chunk.bytes)
   }
 
   /** For a reader that has got every entry: returns a repeat or heartbeat if one is due, or else waits for the next entry. */
@@ -272,24 +305,6 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.#waiting = this.#isLive = true
     this.#group.waiting.add(this)
     return
-  }
-
-  /** Whether the next entries have to be read from the log. */
-  #isBehind(): boolean {
-    return !this.#cursor.isOpen || this.#cursor.position < this.#replay.floor
-  }
-
-  /** The window's chunk after the position, shared with readers of the group at the same position. Undefined at the window's head. */
-  #chunk(): Chunk | undefined {
-    const { window, maxChunkBytes, shared } = this.#context
-    const { position } = this.#cursor
-    if (position >= window.head) return
-    const group = this.#group
-    const known = shared.get(group, position)
-    if (known && (known.full || known.to === window.head)) return known
-    const chunk = window.chunk(position, group.selection, maxChunkBytes)
-    if (group.size > 1) shared.keep(group, position, chunk)
-    return chunk
   }
 
   /**
@@ -305,20 +320,19 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     })
   }
 
-  #hand(chunk: Chunk, bytes: Uint8Array): Uint8Array {
-    this.#events += chunk.count
-    this.#deadlines.putOffBeat()
-    return this.#cursor.hand(chunk, bytes)
+  #endWith(ending: Ending): void {
+    if (!this.#ending?.areLastBytesGiven) this.#ending = ending
+    this.#rouse()
   }
 
-  #endWith(bytes: Uint8Array): Uint8Array {
-    this.#final = true
-    return bytes
+  #end(ending: Ending): Uint8Array {
+    this.#ending = ending
+    return ending.giveLastBytes(this.#start.isDemo || !this.#cursor.hasControl)
   }
 
   #repeatNow(): Uint8Array | undefined {
     if (this.#start.isDemo) this.#deadlines.putOffBeat() // the demo's stream has no checkpoints that a late heartbeat would delay
-    return this.#repeat?.of.bytes ?? this.#next()
+    return this.#repeat?.of.bytes(this.#group.selection) ?? this.#next()
   }
 
   /** Makes a waiting reader read again. */
@@ -328,55 +342,9 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
     this.wake(this.#context.window.head)
   }
 
-  /** The demo's stream repeats the current value after the entries that the reader has missed. */
-  #begin({ state }: Opened): void {
-    if (this.#start.isDemo && state !== 'live') this.#deadlines.repeatNow()
-  }
-
-  /** Whether the stream ends without sending what is due. */
-  #isEndingAtOnce(): boolean {
-    return this.#ending?.head === 0
-  }
-
   #warn(expires: Date): void {
     this.#rouse() // first, because it moves the position of a waiting reader to the head
     this.#cursor.oweExpiring(expires)
     this.onReady()
-  }
-
-  #startReplay(): undefined {
-    this.#replay.start(
-      () => this.#readLog(),
-      () => this.onReady(),
-      (cause) => this.#fail(cause),
-      () => this.#context.wheel.add(this, this.nextTick),
-    )
-  }
-
-  /** Ends the stream because the log cannot be read. The client reconnects with its position, and loses nothing. */
-  #fail(cause: unknown): void {
-    this.#failure = cause instanceof AppError ? cause : new AppError('internal', 'Cannot go on', { cause })
-    this.#ending = { why: 'failed', bytes: encodeEnding(jitter(this.#context.retryMs)), head: 0 }
-    this.#rouse()
-    this.onReady()
-  }
-
-  /** Reads the next page from the log, and reports the entries that were trimmed before it. */
-  async #readLog(): Promise<void> {
-    const cursor = this.#cursor
-    const { selection } = this.#group
-    const { edition } = this.#context.window
-    const page = await this.#replay.read(cursor.position, selection, () => this.#ended)
-    // A trimmed entry may have closed a topic, or a topic may have been closed after the last look.
-    if (this.#replay.isLossNew(page) || cursor.mustLookAgain) await this.look()
-    // After an erasure or a change of topics the page is stale, and is read again.
-    const isStale = edition !== this.#context.window.edition || selection.filter !== this.#group.selection.filter
-    if (this.#ended || this.#isEndingAtOnce() || isStale) return
-    if (!cursor.isOpen) {
-      const opened = cursor.openFrom(page, this.stream)
-      this.#begin(opened)
-      if (opened.gap?.reason === 'ahead') return // the page was read after a position that the log has not reached
-    } else if (this.#replay.isLossNew(page)) cursor.lose(page)
-    this.#replay.keep(page, edition)
   }
 }

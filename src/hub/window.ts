@@ -1,10 +1,11 @@
 import { Sequence } from '../sequence.ts'
 import type { Filter } from '../topic.ts'
-import { type Frame, joinFrames } from './frame.ts'
+import type { Close } from './closed-topics.ts'
+import { type Form, type Frame, joinFrames } from './frame.ts'
 
 /** The frames after a position, encoded as one piece. */
 export interface Chunk {
-  /** Missing if no entry up to `to` matches. */
+  /** Missing if no entry up to `to` matches, or none has bytes in this form. */
   readonly bytes?: Uint8Array
   /** The position after this chunk. */
   readonly to: number
@@ -14,26 +15,30 @@ export interface Chunk {
   readonly count: number
   /** Whether a limit cut the chunk off: there may be more frames. */
   readonly full: boolean
-  /** The topics that these frames close, each with the seq of its close. */
-  readonly closes: readonly { readonly topic: string; readonly seq: number }[]
-  /** Seq of the last frame that was skipped for a newer one of its topic. */
+  /** The topics that these frames close. */
+  readonly closes: readonly Close[]
+  /** Seq of the last entry found to be skipped for a newer one of its topic. In a chunk from the log it may be after `to`. */
   readonly conflated?: number
 }
 
-/** A filter, and whether a reader that is behind gets only the newest frame of each topic (`latest`) or every frame. */
-export interface Selection {
+/**
+ * What readers share: a filter, the form of the frames, and whether a reader that is behind gets only the newest frame of each topic
+ * (`latest`) or every frame.
+ */
+export interface Selection extends Form {
   readonly filter: Filter
   readonly latest: boolean
 }
 
-/** The newest frames, with consecutive seqs, limited in count and bytes. */
+/** The newest frames, with consecutive seqs, limited in count and in the bytes that they keep. */
 export class Window {
   readonly #maxCount: number
   readonly #maxBytes: number
   #frames = new Sequence<Frame>()
   /** The frames of each topic, so that readers of few topics do not look at frames of other topics. */
   #byTopic = new Map<string, Sequence<Frame>>()
-  #bytes = 0
+  /** The weight of all frames. A frame that is encoded in another form adds to it. */
+  #kept = { bytes: 0 }
   #head: number
   #edition = 0
 
@@ -61,8 +66,9 @@ export class Window {
     const own = this.#byTopic.get(frame.topic)
     if (own) own.push(frame)
     else this.#byTopic.set(frame.topic, new Sequence([frame]))
-    this.#bytes += frame.weight
-    while (this.#frames.size > this.#maxCount || this.#bytes > this.#maxBytes) this.#drop()
+    frame.countedIn = this.#kept
+    this.#kept.bytes += frame.weight
+    this.#shrink()
   }
 
   /** Forgets every frame, because entries were erased. Readers behind the head then read from the log. */
@@ -77,12 +83,14 @@ export class Window {
   }
 
   /** The chunk after `position`, which must be at or above the floor and may be above the head. Looks at most at one turn's frames. */
-  chunk(position: number, { filter, latest }: Selection, maxBytes: number): Chunk {
+  chunk(position: number, selection: Selection, maxBytes: number): Chunk {
+    const { filter, latest } = selection
     const head = Math.max(position, this.#head)
     const to = filter.patterns.length > 0 ? Math.min(head, position + filter.matchBudget) : head
     const passed: number[] = []
     const frames = this.#after(position, to, filter)
-    const chunk = chunkOf(latest ? this.#standing(frames, passed) : frames, to, maxBytes)
+    const chunk = chunkOf(latest ? this.#standing(frames, passed) : frames, selection, to, maxBytes)
+    this.#shrink() // the frames may have been encoded in another form
     const conflated = passed.findLast((seq) => seq <= chunk.to)
     return { ...chunk, full: chunk.full || to < head, ...(conflated !== undefined && { conflated }) }
   }
@@ -109,18 +117,23 @@ export class Window {
       else passed.push(frame.seq)
   }
 
+  #shrink(): void {
+    while (this.#frames.size > this.#maxCount || this.#kept.bytes > this.#maxBytes) this.#drop()
+  }
+
   #drop(): void {
-    const { topic, weight } = this.#frames.shift()
-    this.#bytes -= weight
-    const own = this.#byTopic.get(topic)!
+    const frame = this.#frames.shift()
+    this.#kept.bytes -= frame.weight
+    frame.countedIn = undefined
+    const own = this.#byTopic.get(frame.topic)!
     own.shift()
-    if (own.size === 0) this.#byTopic.delete(topic)
+    if (own.size === 0) this.#byTopic.delete(frame.topic)
   }
 
   #forget(): void {
     this.#frames = new Sequence<Frame>()
     this.#byTopic = new Map()
-    this.#bytes = 0
+    this.#kept = { bytes: 0 }
   }
 }
 
@@ -144,19 +157,20 @@ function* merged(lists: readonly Iterator<Frame, void, undefined>[]): Generator<
 }
 
 /** Frames as one chunk of at most `maxBytes`, or one longer frame. @param scannedTo the position after the frames, if all fit */
-export function chunkOf(frames: Iterable<Frame>, scannedTo: number, maxBytes: number): Chunk {
+export function chunkOf(frames: Iterable<Frame>, form: Form, scannedTo: number, maxBytes: number): Chunk {
   const taken: Frame[] = []
-  const closes: { topic: string; seq: number }[] = []
+  const closes: Close[] = []
   let bytes = 0
   let sent = scannedTo
   for (const frame of frames) {
-    if (taken.length > 0 && bytes + frame.length > maxBytes)
-      return { bytes: joinFrames(taken, bytes), to: sent, sent, count: taken.length, full: true, closes }
+    const length = frame.length(form)
+    if (bytes > 0 && bytes + length > maxBytes)
+      return { bytes: joinFrames(taken, bytes, form), to: sent, sent, count: taken.length, full: true, closes }
     taken.push(frame)
-    bytes += frame.length
+    bytes += length
     sent = frame.seq
-    if (frame.closes) closes.push({ topic: frame.topic, seq: frame.seq })
+    if (frame.outcome) closes.push({ topic: frame.topic, seq: frame.seq, outcome: frame.outcome })
   }
   const rest = { to: scannedTo, sent, count: taken.length, full: false, closes }
-  return taken.length === 0 ? rest : { ...rest, bytes: joinFrames(taken, bytes) }
+  return bytes === 0 ? rest : { ...rest, bytes: joinFrames(taken, bytes, form) }
 }

@@ -1,7 +1,13 @@
 export type SqlValue = string | number | null
 export type SqlRow = Record<string, SqlValue | Uint8Array>
 
-/** The calls that the log makes to an SQLite database. An adapter opens the database, and should cache statements by their text. */
+/**
+ * The calls that the log makes to an SQLite database. An adapter opens the database, and should cache statements by their text.
+ *
+ * @example
+ * declare const sql: Sql // of an adapter for your database
+ * const kept = new Hub(() => sqlLog(sql, { durability: 'disk', home: 'my database' }))
+ */
 export interface Sql {
   exec(text: string): void
   all(text: string, ...values: SqlValue[]): SqlRow[]

@@ -1,5 +1,6 @@
 import type { AppError } from '../errors.ts'
 import { isOwn } from '../topic.ts'
+import type { ActiveRuns } from './active-runs.ts'
 import { timeAfter } from './clock.ts'
 import type { Batch } from './group.ts'
 import type { Entry, LogOptions, Message, Receipt } from './log.ts'
@@ -22,6 +23,7 @@ import {
   type Totals,
   topicBounds,
 } from './rules.ts'
+import { RunDraft } from './run-draft.ts'
 import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
 import { Touched } from './touched.ts'
 
@@ -40,13 +42,16 @@ export class Draft {
   readonly appended: Entry[] = []
   /** Entries that the commit removes, because of the retention or because their topic is erased. */
   readonly trimmed: EntryRow[] = []
+  /** What the commit does to runs. */
+  readonly runs: RunDraft
   readonly #tables: Tables
   readonly #options: LogOptions
   readonly #topics: Touched
   readonly #now = Date.now()
 
-  constructor(tables: Tables, options: LogOptions, state: State, trimFrom: number) {
+  constructor(tables: Tables, options: LogOptions, active: ActiveRuns, state: State, trimFrom: number) {
     this.#tables = tables
+    this.runs = new RunDraft(tables, options, active, this.#now)
     this.#options = options
     this.#topics = new Touched(tables)
     this.state = { ...state }
@@ -63,13 +68,16 @@ export class Draft {
       time: clock.time,
       closedAt: (topic) => this.#topics.get(topic).closed,
       key: (topic, key) => this.#knownKey(topic, key),
+      run: (topic) => this.runs.active(topic),
+      isRunOver: (topic) => this.runs.isOver(topic),
     })
-    if ('code' in placed) return refusalError(placed, messages)
+    if ('code' in placed) return refusalError(placed, messages, (topic) => this.runs.leaseEnd(topic))
     for (const [i, receipt] of placed.entries()) {
+      const message = messages[i]!
+      if (message.run !== undefined) this.runs.noteLife(message)
       if (receipt.duplicate) continue
       this.state.time = clock.time
       this.state.steps = clock.steps
-      const message = messages[i]!
       this.#insert(message, receipt)
       if (message.key !== undefined) this.#setKey(message.topic, message.key, hashes![i]!, receipt)
     }
@@ -98,14 +106,32 @@ export class Draft {
     return true
   }
 
+  /**
+   * Trims, forgets keys and closed topics, and stores the changed topics: the last step of a draft that appends. Looks at about `step` rows
+   * of each; returns whether there may be more to trim or forget.
+   *
+   * @param isSweep see `forgetClosed`
+   */
+  tidy(step: number, isSweep: boolean): boolean {
+    const isMore = this.trim(step)
+    this.forgetKeys(step)
+    this.saveTopics()
+    return this.forgetClosed(step, isSweep) || isMore
+  }
+
   /** Forgets keys that are too old, and the oldest ones if there are too many; at most `limit` keys. */
   forgetKeys(limit: number): void {
     const { state } = this
     if (state.keys === 0) return
     const { keyAgeMs, keyCount } = this.#options
-    const rows = this.#tables.oldestKeys(limit)
-    const gone = surplusKeys(rows, state.keys, keyCount, state.steps, oldestKeyTime(this.#now, keyAgeMs))
-    for (const row of rows.slice(0, gone)) this.#removeKey(row)
+    const oldest = oldestKeyTime(this.#now, keyAgeMs)
+    // Mostly the oldest key stays, so it is looked at alone before a page is fetched.
+    for (let [left, page] = [limit, 1]; left > 0; left -= page, page = left) {
+      const rows = this.#tables.oldestKeys(page)
+      const gone = surplusKeys(rows, state.keys, keyCount, state.steps, oldest)
+      for (const row of rows.slice(0, gone)) this.#removeKey(row)
+      if (gone < page) return
+    }
   }
 
   /** Erases one entry. If the entry closes its topic, only its data is erased. Returns whether the topic had the entry. */
@@ -129,7 +155,10 @@ export class Draft {
     this.#drop(rows)
     const isMore = rows.length === limit
     const topic = this.#topics.get(name)
-    if (!isMore) topic.closed = closeAfterErasing(topic.closed, upTo)
+    if (!isMore) {
+      topic.closed = closeAfterErasing(topic.closed, upTo)
+      if (topic.closed === 0) this.runs.remove(name)
+    }
     return { erased: rows.length, isMore }
   }
 
@@ -163,6 +192,7 @@ export class Draft {
     const gone = surplusClosed(rows, state.closedTopics, closedCount, upTo)
     for (const { topic, closed, trimmed } of rows.slice(0, gone)) {
       this.#tables.forgetClosed(topic)
+      this.runs.remove(topic)
       state.closedTopics--
       state.floor = Math.max(state.floor, closed, trimmed)
     }
@@ -180,6 +210,7 @@ export class Draft {
     topic.count++
     topic.bytes += bytes
     if (entry.close) topic.closed = seq
+    if (entry.close && message.run !== undefined) this.runs.end(message)
     state.count++
     state.bytes += bytes
     state.head = seq

@@ -31,7 +31,7 @@ export class Gaps {
   readonly #tables: Tables
   readonly #turns: Turns
   readonly #now: () => number
-  /** By the filter's key, so that readers with equal filters share one search. */
+  /** By the filter's key, so that readers with equal filters share one search; in the order of their last use. */
   readonly #known = new Map<string, Known>()
 
   /** @param now the clock, in ms; tests pass their own */
@@ -61,7 +61,7 @@ export class Gaps {
     if (filter.patterns.length === 0) return true
     const known = this.#known.get(filter.key)
     if (known === undefined || known.after > after || known.search !== undefined) return false
-    known.usedAt = this.#now()
+    this.#use(known)
     return true
   }
 
@@ -70,9 +70,7 @@ export class Gaps {
     const kept = this.#known.get(filter.key)
     const known = kept && kept.after <= after ? kept : this.#begin(filter, after)
     known.waiting.push(isGone)
-    known.usedAt = this.#now()
-    this.#known.delete(filter.key)
-    this.#known.set(filter.key, known)
+    this.#use(known)
     this.#forget()
     await known.search
   }
@@ -112,7 +110,14 @@ export class Gaps {
     return true
   }
 
-  /** While there are too many patterns, forgets the filters whose last `learn` is longest ago, except those being searched. */
+  #use(known: Known): void {
+    const { key } = known.filter
+    known.usedAt = this.#now()
+    this.#known.delete(key)
+    this.#known.set(key, known)
+  }
+
+  /** While there are too many patterns, forgets the filters whose last use is longest ago, except those being searched. */
   #forget(): void {
     let patterns = 0
     for (const { filter } of this.#known.values()) patterns += filter.patterns.length

@@ -125,8 +125,9 @@ async function withHashes(waiting: Waiting): Promise<Batch> {
 }
 
 /** Uses WebCrypto, the only SHA-256 that every runtime has. WebCrypto is asynchronous, so hashes are made before the commit. */
-async function hashOf({ data, event, retry, close }: Message): Promise<string> {
-  const payload = JSON.stringify([data ?? null, event ?? null, retry ?? null, close ?? false])
+async function hashOf({ data, event, retry, close, outcome, detail }: Message): Promise<string> {
+  const fields = [data ?? null, event ?? null, retry ?? null, close ?? false]
+  const payload = JSON.stringify(outcome === undefined ? fields : [...fields, outcome, detail ?? null])
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(payload))
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

@@ -1,10 +1,13 @@
 import { AppError } from '../errors.ts'
 import type { Filter } from '../topic.ts'
 import { nextTurn, Turns } from '../turn.ts'
+import { ActiveRuns } from './active-runs.ts'
+import { type Alarm, SharedAlarm, timerAlarm } from './alarm.ts'
 import type { Draft } from './draft.ts'
 import { Followers } from './followers.ts'
 import { Gaps } from './gaps.ts'
 import { type Batch, GroupCommit } from './group.ts'
+import { LocalRuns } from './local-runs.ts'
 import type {
   Beginning,
   Deliver,
@@ -23,20 +26,21 @@ import type {
 import { lossAfter } from './rules.ts'
 import { merge, scan } from './scan.ts'
 import { seekLast, seekSince } from './seek.ts'
+import { SWEEP_STEP, Sweeper } from './sweeper.ts'
 import type { Tables, TopicRow } from './tables.ts'
 import { Transactions } from './transactions.ts'
 
 /** A commit that trims looks at this many rows, plus twice its entries: a lowered limit is reached in small steps, not in a long one. */
 const TRIM_STEP = 64
-/** Rows that one step of a sweep, or of erasing a topic, looks at. */
-const SWEEP_STEP = 1000
-/** Longest time in ms between two sweeps for entries that are too old. */
-const SWEEP_MS = 60_000
 /** A check relies on the last successful commit for this long, because a check costs an fsync and anybody may ask for one. */
 const CHECK_MS = 1000
 
 interface LocalLogOptions extends LogOptions {
   readonly durability: Durability
+  /** Calls the log when its oldest entry is too old, and when a run is over; by default a timer. */
+  readonly alarm?: Alarm | undefined
+  /** Whether the ends of leases are stored, because the storage is closed whenever nobody uses it. */
+  readonly keepsLeases?: boolean | undefined
 }
 
 /** The arguments of a call of `Erased`. */
@@ -54,14 +58,23 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
   /** Lets one page or search run per turn, so that other work runs in between: each may look at many rows, even if it returns none. */
   const reads = new Turns()
   const gaps = new Gaps(tables, reads)
-  const transactions = new Transactions(tables, options, { committed: noteTrimmed, recovered: deliverRecovered })
+  const active = new ActiveRuns(tables, options.keepsLeases === true)
+  const transactions = new Transactions(tables, options, active, { committed, failed, recovered: deliverRecovered })
   const { epoch, head } = transactions.state
   let deliveredTo = head
   /** Erasures whose commit failed. The log may have made them all the same. */
   const uncertain: Erasure[] = []
   let closing: Promise<void> | undefined
-  const sweeps = ageMs === undefined ? undefined : setInterval(startSweep, Math.min(ageMs, SWEEP_MS))
-  letExit(sweeps)
+  const alarm = new SharedAlarm(options.alarm ?? timerAlarm())
+  const sweeper = new Sweeper({ tables, transactions, commits, ageMs, alarm: alarm.part() })
+  const runs = new LocalRuns({ tables, transactions, commits, active, alarm: alarm.part(), settled, assertOpen })
+  /** Resolves once what became too old while the log was closed is gone; reads wait for it. Undefined from then on. */
+  let opening =
+    ageMs === undefined
+      ? undefined
+      : sweeper.sweep().then(() => {
+          opening = undefined
+        })
 
   return {
     epoch,
@@ -69,6 +82,7 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
     get warnings() {
       return tables.warnings?.() ?? []
     },
+    runs,
 
     append(messages: readonly Message[]): Promise<readonly Receipt[]> {
       if (closing) return Promise.reject(closed())
@@ -77,6 +91,7 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
 
     async read(after: number, limit: ReadLimit, filter: Filter, isGone = never): Promise<Page> {
       await reads.next()
+      await opening
       await recovered()
       while (transactions.flushing || !gaps.knows(filter, after)) {
         if (isGone()) return { entries: [], scannedTo: after }
@@ -119,6 +134,11 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
       }
     },
 
+    async sweep() {
+      alarm.forget()
+      await Promise.all([sweeper.sweep(), runs.sweep()])
+    },
+
     async follow(deliver: Deliver, erased: Erased = () => {}) {
       return followers.add(deliver, erased, deliveredTo)
     },
@@ -137,7 +157,8 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
 
     close() {
       closing ??= (async () => {
-        clearInterval(sweeps)
+        sweeper.close()
+        runs.close()
         await commits.idle()
         followers.clear()
         tables.close()
@@ -147,11 +168,19 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
   }
 
   function stateOf({ topic, count, trimmed, closed }: TopicRow & { topic: string }): TopicState {
-    return { topic, last: Math.max(tables.newest(topic) ?? 0, trimmed, closed), count, closed }
+    const { outcome, detail } = (closed > 0 && tables.run(topic)) || {}
+    const ended = outcome !== undefined && { outcome: { outcome, ...(detail !== undefined && { detail }) } }
+    return { topic, last: Math.max(tables.newest(topic) ?? 0, trimmed, closed), count, closed, ...ended }
+  }
+
+  /** @throws AppError `log_unusable` */
+  function assertOpen(): void {
+    if (closing) throw closed()
   }
 
   /** Resolves when everything in the tables is durable. @throws AppError `log_unusable` */
   async function settled(): Promise<void> {
+    await opening
     await recovered()
     while (transactions.flushing) await transactions.flushing
     if (closing) throw closed()
@@ -178,18 +207,18 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
         else batch.accept(outcome)
       }
       deliver(entries)
-      if (isMore) startSweep()
+      if (isMore) void sweeper.sweep()
+      sweeper.setAlarm()
     }
     const refuse = (cause: unknown) => {
       const refusal = cause instanceof AppError ? cause : unknown(cause)
       for (const batch of group) batch.refuse(refusal)
-      if (transactions.isUncertain) startSweep() // the sweep first recovers, and so delivers what the commit wrote all the same
     }
     try {
       const changing = transactions.run((draft) => {
         outcomes = group.map((batch) => draft.append(batch))
         entries = draft.appended
-        isMore = entries.length > 0 && tidy(draft, 2 * entries.length + TRIM_STEP, false)
+        isMore = entries.length > 0 && draft.tidy(2 * entries.length + TRIM_STEP, false)
       })
       if (changing) return changing.then(accept, refuse)
     } catch (cause) {
@@ -197,28 +226,6 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
       return
     }
     accept()
-  }
-
-  /** Trims, forgets keys and closed topics, and stores the changed topics. Returns whether there may be more to trim or forget. */
-  function tidy(draft: Draft, step: number, isSweep: boolean): boolean {
-    const isMore = draft.trim(step)
-    draft.forgetKeys(step)
-    draft.saveTopics()
-    return draft.forgetClosed(step, isSweep) || isMore
-  }
-
-  function startSweep(): void {
-    commits.between(sweep).catch(() => {
-      // Nobody waits for a sweep. The next append, check or sweep tries again, and /ready reports the error.
-    })
-  }
-
-  async function sweep(): Promise<void> {
-    let isMore = false
-    await transactions.run((draft) => {
-      isMore = tidy(draft, SWEEP_STEP, true)
-    })
-    if (isMore && !closing) startSweep()
   }
 
   async function eraseOne(topic: string, seq: number): Promise<number> {
@@ -239,7 +246,7 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
   async function eraseTopic(topic: string): Promise<number> {
     await settled()
     const { count: kept, closed } = tables.topic(topic) ?? emptyTopic
-    if (kept === 0 && closed === 0) return 0 // nothing to erase costs no commit
+    if (kept === 0 && closed === 0 && !tables.run(topic)) return 0 // nothing to erase costs no commit
     const upTo = transactions.state.head
     const erasure = { topic, seq: undefined, upTo }
     let count = 0
@@ -267,13 +274,21 @@ export function localLog(tables: Tables, options: LocalLogOptions): Log {
     }
   }
 
-  function noteTrimmed({ trimmed }: Draft): void {
-    for (const { topic, seq } of trimmed) gaps.note(topic, seq)
+  /** A sweep first recovers, and so delivers what the commit wrote all the same, and ends the runs that it claimed. */
+  function failed(): void {
+    void sweeper.sweep()
+  }
+
+  function committed(draft: Draft): void {
+    for (const { topic, seq } of draft.trimmed) gaps.note(topic, seq)
+    const { changed, alive } = draft.runs
+    if (changed.size > 0 || alive.size > 0) runs.committed(draft.runs)
   }
 
   /** After a failed commit only the tables know what it did. New entries that they hold durably are delivered like any others. */
   function deliverRecovered(): void {
     gaps.forgetAll()
+    runs.recovered()
     const entries: Entry[] = []
     for (let seq = deliveredTo + 1; seq <= transactions.state.head; seq++) {
       const entry = tables.entry(seq)
@@ -307,9 +322,4 @@ const emptyTopic: TopicRow = { count: 0, bytes: 0, trimmed: 0, closed: 0 }
 
 function closed(): AppError {
   return new AppError('log_unusable', 'Cannot use the log: it is closed')
-}
-
-/** Lets the process end although the timer is set, where the runtime has `unref`. */
-function letExit(timer: unknown): void {
-  ;(timer as { unref?: () => void } | undefined)?.unref?.()
 }

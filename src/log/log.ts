@@ -1,4 +1,5 @@
 import type { Filter } from '../topic.ts'
+import type { Outcome, OutcomeName, RunLog } from './runs.ts'
 
 /**
  * What an acknowledged append survives, weakest first:
@@ -7,13 +8,23 @@ import type { Filter } from '../topic.ts'
  * - `process`: kill -9
  * - `disk`: a power cut
  * - `quorum`: the loss of any minority of processes
+ *
+ * @example
+ * const durability: Durability = await hub.durability()
+ * if (durability === 'memory') console.warn('Events end with the process')
  */
 export type Durability = 'memory' | 'process' | 'disk' | 'quorum'
 
-/** A message to append. `hub/message.ts` has checked the message; a log does not check it again. */
+/**
+ * A message to append. `hub/message.ts` has checked the message; a log does not check it again.
+ *
+ * @example
+ * const message: Message = { topic: 'chat/1', data: 'hello', event: 'said', key: 'm-1' }
+ * await hub.publish(message)
+ */
 export interface Message {
   readonly topic: string
-  /** Well-formed text, at most `maxEventBytes` of UTF-8. Only a message that closes its topic may have none. */
+  /** Well-formed text. Only a message that closes its topic may have none. */
   readonly data?: string
   /** SSE event name; missing for the default, `message`. */
   readonly event?: string
@@ -23,13 +34,24 @@ export interface Message {
   readonly key?: string
   /** Closes the topic: nothing can be published to a closed topic until it is deleted. */
   readonly close?: true
+  /** How the run of the topic ended, for `close` under the token of a run; missing for `done`. */
+  readonly outcome?: Exclude<OutcomeName, 'done'>
+  /** Why the run has failed. */
+  readonly detail?: string
+  /** The token of the claim under which a producer publishes. The token is not part of the payload and is not delivered. */
+  readonly run?: string
 }
 
 /**
  * A message with its place in the log. `seq` rises by exactly 1. `time` (ms since 1970) is lower than that of the entry before only where
  * the clock was set back by more than 10 s.
+ *
+ * @example
+ * const { entries } = await log.read(0, { count: 10, bytes: 65_536 }, Filter.parse(['news/*']))
+ * const line = ({ seq, time, topic, data }: Entry) => `${seq} ${new Date(time).toISOString()} ${topic} ${data}`
+ * console.log(entries.map(line).join('\n'))
  */
-export interface Entry extends Omit<Message, 'key'> {
+export interface Entry extends Omit<Message, 'key' | 'run'> {
   readonly seq: number
   readonly time: number
 }
@@ -49,7 +71,13 @@ export interface ReadLimit {
   readonly latest?: boolean
 }
 
-/** Where to begin without a position: with the newest `last` entries, or with the entries since a time (ms since 1970). */
+/**
+ * Where to begin without a position: with the newest `last` entries, or with the entries since a time (ms since 1970).
+ *
+ * @example
+ * const beginning: Beginning = { since: Date.now() - 60_000 }
+ * const lastMinute = await Array.fromAsync(hub.entries('news/*', { from: beginning, until: 'now' }))
+ */
 export type Beginning = { readonly last: number } | { readonly since: number }
 
 /** What a log knows of one topic. A seq of 0 stands for none. */
@@ -61,6 +89,8 @@ export interface TopicState {
   readonly count: number
   /** Seq of the entry that closed the topic. */
   readonly closed: number
+  /** How the topic ended. Missing while it is open, and for a plain close. */
+  readonly outcome?: Outcome
 }
 
 /** Topics by name, or a page of all topics that have kept entries or are closed, in the order of their names. */
@@ -83,7 +113,7 @@ export interface Page {
   /** The seq up to which the read has looked at everything: the head, unless a limit ended the read before. */
   readonly scannedTo: number
   readonly trimmed?: Trimmed
-  /** Seq of the last entry that a `latest` read has skipped for a newer one. */
+  /** Seq of the last entry that a `latest` read has found to be replaced by a newer one of its topic. It may be after `scannedTo`. */
   readonly conflated?: number
 }
 
@@ -109,6 +139,10 @@ export type Restarted = (head: number) => void
  * - A batch is appended whole or refused whole; a refused batch does not affect its neighbours.
  * - A `read` of named topics costs about what it returns, for a log of any length.
  * - The log remembers for each topic the last trimmed seq, so that a gap is exact.
+ *
+ * @example
+ * const mine: Log = memoryLog()
+ * const shared = new Hub(() => mine)
  */
 export interface Log {
   /**
@@ -121,12 +155,16 @@ export interface Log {
   readonly warnings: readonly string[]
   /** The other processes that share the log. Missing for a log of one process. */
   readonly peers?: Peers
+  /** The runs of topics: their producers, and how they end. */
+  readonly runs: RunLog
 
   /**
    * Appends a batch: whole, in order, and as durable as `durability` says when the promise resolves. A message whose key its topic knows is
    * not appended again if its payload is the same: it gets the receipt of the first message with the key.
    *
    * @throws AppError `key_conflict` (the topic knows the key with another payload), `topic_closed`: nothing was appended
+   * @throws AppError `run_taken` (another producer has claimed the topic), `run_lost` (the token of the message is not that of the present
+   *   claim): nothing was appended
    * @throws AppError `log_unavailable`, `log_unusable`, `overloaded`: nothing was appended
    * @throws AppError `outcome_unknown`: the batch may have been appended. Append it again with the same keys to find out
    */
@@ -167,6 +205,12 @@ export interface Log {
    */
   follow(deliver: Deliver, erased?: Erased, restarted?: Restarted): Promise<number>
 
+  /**
+   * Trims entries that are too old, forgets keys that are too old, and resolves when nothing is left to do. A log calls this itself when
+   * its alarm rings (`Alarm`); an adapter calls it where an alarm of the platform has to wake the log first.
+   */
+  sweep?(): Promise<void>
+
   /** Resolves if an append would succeed now. @throws AppError `log_unavailable`, or `log_unusable` with the reason */
   check(): Promise<void>
 
@@ -203,7 +247,13 @@ export interface Retention {
   readonly topicBytes?: number
 }
 
-/** Options of every driver; the defaults are `defaultLogOptions`. */
+/**
+ * Options of every driver; the defaults are `defaultLogOptions`.
+ *
+ * @example
+ * const options: Partial<LogOptions> = { retention: { count: 1000, ageMs: 3_600_000 } }
+ * const forgetful = new Hub(() => memoryLog(options))
+ */
 export interface LogOptions {
   /** Limits of what is kept. The newest entry of a `$` topic is never trimmed, because it is state of the hub. */
   readonly retention: Retention
@@ -215,6 +265,11 @@ export interface LogOptions {
   /** How long closed topics without entries are remembered (30 days), and at most how many (1,000,000). A forgotten one is open again. */
   readonly closedAgeMs: number
   readonly closedCount: number
+  /** Most active runs, each of which takes about 1 KB of memory: 100,000. Claims of further topics are refused. */
+  readonly maxRuns: number
+  /** How long a stop is kept that was asked before the first claim of its topic (10 min), and at most how many (10,000, the newest). */
+  readonly stopAgeMs: number
+  readonly stopCount: number
   /** Most bytes of data that wait for a commit: 64 MiB. Appends beyond this limit are refused with `overloaded`. */
   readonly maxPendingBytes: number
   /**
@@ -233,6 +288,9 @@ export const defaultLogOptions: LogOptions = {
   trimmedCount: 1_000_000,
   closedAgeMs: 30 * 24 * 3_600_000,
   closedCount: 1_000_000,
+  maxRuns: 100_000,
+  stopAgeMs: 600_000,
+  stopCount: 10_000,
   maxPendingBytes: 64 * 1024 ** 2,
 }
 
@@ -242,7 +300,7 @@ export function newEpoch(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(10)), (n) => alphabet[n % 36]).join('')
 }
 
-type Fields = Omit<Message, 'topic' | 'close'>
+type Fields = Omit<Message, 'topic' | 'close' | 'outcome' | 'detail' | 'run'>
 
 /** The fields of a message, each of which may be undefined. */
 type Given = { readonly [Field in keyof Fields]-?: Fields[Field] | undefined } & { readonly close: boolean | undefined }
@@ -259,16 +317,17 @@ export function makeMessage(topic: string, { data, event, retry, key, close }: G
   return message
 }
 
-/** Removes the key, which is neither kept with the entry nor delivered. */
-export function unkeyed(message: Message): Omit<Message, 'key'> {
-  if (message.key === undefined) return message // the copy costs several times as much
-  const { key: _, ...rest } = message
+/** Removes the key and the token, which are neither kept with the entry nor delivered. */
+export function unkeyed(message: Message): Omit<Message, 'key' | 'run'> {
+  if (message.key === undefined && message.run === undefined) return message // the copy costs several times as much
+  const { key: _, run: __, ...rest } = message
   return rest
 }
 
-/** The bytes of an entry that retention counts: topic, event name and data in UTF-8. */
-export function weigh(message: Message): number {
-  return message.topic.length + utf8Length(message.event ?? '') + utf8Length(message.data ?? '')
+/** The bytes of an entry that retention counts: topic, event name, data and detail in UTF-8. */
+export function weigh({ topic, event, data, detail }: Omit<Message, 'key' | 'run'>): number {
+  const bytes = topic.length + utf8Length(event ?? '') + utf8Length(data ?? '')
+  return detail === undefined ? bytes : bytes + utf8Length(detail)
 }
 
 const encoder = new TextEncoder()

@@ -3,9 +3,15 @@ import { localLog } from './local.ts'
 import { defaultLogOptions, type Entry, type Log, type LogOptions, newEpoch, weigh } from './log.ts'
 import { SortedNames } from './names.ts'
 import { isEmptied, isOnlyClosed } from './rules.ts'
-import type { EntryRow, KeyRow, State, Tables, TopicRow } from './tables.ts'
+import { isActive } from './run-rules.ts'
+import type { EntryRow, KeyRow, RunRow, State, Tables, TopicRow } from './tables.ts'
 
-/** A log in memory, which is lost when the process ends: for tests, demos, and feeds whose readers need only the recent past. */
+/**
+ * A log in memory, which is lost when the process ends: for tests, demos, and feeds whose readers need only the recent past.
+ *
+ * @example
+ * const latest = new Hub(() => memoryLog({ retention: { topicCount: 1 } }))
+ */
 export function memoryLog(options: Partial<LogOptions> = {}): Log {
   const all = { ...defaultLogOptions, retention: { count: 100_000, bytes: 64 * 1024 ** 2 }, ...options }
   return localLog(memoryTables(), { ...all, durability: 'memory' })
@@ -38,6 +44,9 @@ function memoryTables(): Tables {
   const emptied = new Emptied() // all other topics
   const onlyClosed = new Sequence<{ readonly seq: number; readonly topic: string }>() // by the seq of the close
   const keys = new Map<string, KeyRow>() // in the order of their seq
+  const runs = new Map<string, RunRow>()
+  const runNames = new SortedNames()
+  const stops = new Map<string, RunRow>() // asked before the first claim, in the order of their time
 
   return {
     transaction: (run) => run(),
@@ -97,7 +106,8 @@ function memoryTables(): Tables {
       if (own.size === 0) ofTopics.delete(topic)
     },
     blank({ seq, topic, time }) {
-      const entry: Entry = { topic, close: true, seq, time }
+      const { outcome } = all.get(seq)!.entry
+      const entry: Entry = { topic, close: true, seq, time, ...(outcome && { outcome }) }
       const kept = { seq, topic, time, bytes: weigh(entry), entry }
       all.replace(kept)
       ofTopics.get(topic)!.replace(kept)
@@ -121,6 +131,25 @@ function memoryTables(): Tables {
     removeKey: ({ topic, key }) => {
       keys.delete(JSON.stringify([topic, key]))
     },
+    run: (topic) => runs.get(topic) ?? stops.get(topic),
+    setRun(row) {
+      const { topic } = row
+      stops.delete(topic)
+      if (row.fence === 0) {
+        stops.set(topic, row)
+        return
+      }
+      if (!runs.has(topic)) runNames.add(topic)
+      runs.set(topic, row)
+    },
+    removeRun(topic) {
+      stops.delete(topic)
+      if (runs.delete(topic)) runNames.delete(topic)
+    },
+    activeRuns: () => runs.values().filter(isActive),
+    runs: (prefix, after, limit) => runNames.page(prefix, after, limit).map((topic) => runs.get(topic)!),
+    stopCount: () => stops.size,
+    oldestStops: (limit) => [...stops.values().take(limit)],
     close() {},
   }
 }

@@ -3,7 +3,8 @@ import { isOwn } from '../topic.ts'
 import { type ClockStep, effectiveTime } from './clock.ts'
 import type { Batch } from './group.ts'
 import type { Message, Receipt, Retention, Trimmed } from './log.ts'
-import type { EntryRow, KeyRow, TopicRow } from './tables.ts'
+import { lostError, refusalByRun, takenError } from './run-rules.ts'
+import type { EntryRow, KeyRow, RunRow, TopicRow } from './tables.ts'
 
 /*
  * The decisions of a log: the seqs of a batch, which topics close, and what is trimmed, forgotten and reported as lost. Each rule is a pure
@@ -26,7 +27,7 @@ export interface Bounds {
 
 /** Why a batch is refused, and the index of the message that is the reason. */
 export interface Refusal {
-  readonly code: 'key_conflict' | 'topic_closed'
+  readonly code: 'key_conflict' | 'topic_closed' | 'run_taken' | 'run_lost'
   readonly index: number
 }
 
@@ -40,6 +41,9 @@ export interface PlacingRows {
   closedAt(topic: string): number
   /** The row of a topic's key; undefined if the key is unknown or `isKeyForgotten`. */
   key(topic: string, key: string): Pick<KeyRow, 'hash' | 'seq' | 'time'> | undefined
+  /** The run of a topic, if it is active, and whether its lease and the time after it have ended. */
+  run(topic: string): RunRow | undefined
+  isRunOver(topic: string): boolean
 }
 
 /**
@@ -48,6 +52,7 @@ export interface PlacingRows {
  * - A message whose key its topic knows with the same payload gets the receipt of the first message with the key, and takes no seq.
  * - A message whose key its topic knows with another payload causes a refusal.
  * - Any other message to a closed topic causes a refusal.
+ * - Any other message to a topic in a run causes a refusal, unless it has the token of the run.
  *
  * Keys and closes of earlier messages in the batch count too.
  */
@@ -60,7 +65,8 @@ export function placeBatch(
   let { head } = rows
   let keys: Map<string, Pick<KeyRow, 'hash' | 'seq' | 'time'>> | undefined
   let closes: Set<string> | undefined
-  for (const [index, { topic, key, close }] of messages.entries()) {
+  for (const [index, message] of messages.entries()) {
+    const { topic, key, close } = message
     const hash = hashes?.[index]
     if (key !== undefined && hash !== undefined) {
       keys ??= new Map()
@@ -74,6 +80,10 @@ export function placeBatch(
       keys.set(name, { hash, seq: head + 1, time })
     }
     if (closes?.has(topic) || rows.closedAt(topic) > 0) return { code: 'topic_closed', index }
+    const run = rows.run(topic)
+    const refusal =
+      run === undefined && message.run === undefined ? undefined : refusalByRun(run, message, rows.isRunOver(topic))
+    if (refusal) return { code: refusal, index }
     if (close) {
       closes ??= new Set()
       closes.add(topic)
@@ -83,9 +93,15 @@ export function placeBatch(
   return receipts
 }
 
-/** The error with which a refused batch is rejected. */
-export function refusalError({ code, index }: Refusal, messages: readonly Message[]): AppError {
+/** The error with which a refused batch is rejected. @param leaseEndOf when the lease of a run ends, in ms since 1970, if that is known */
+export function refusalError(
+  { code, index }: Refusal,
+  messages: readonly Message[],
+  leaseEndOf: (topic: string) => number | undefined = () => undefined,
+): AppError {
   const { topic, key } = messages[index]!
+  if (code === 'run_taken') return takenError(topic, leaseEndOf(topic), Date.now())
+  if (code === 'run_lost') return lostError(topic)
   const reasons = {
     topic_closed: `Cannot publish to ${quote(topic)}: the topic is closed`,
     key_conflict: `Cannot publish with key ${quote(key ?? '')}: the topic has another message with this key`,

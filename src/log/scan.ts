@@ -17,7 +17,7 @@ export function scan(tables: Tables, after: number, limit: ReadLimit, filter: Fi
     return rows.some((row) => row.seq === seq)
   }
   const page = take(tables, wanted.filter(isNewest), limit, scannedTo)
-  return conflated(page, wanted.findLast((row) => row.seq <= page.scannedTo && !isNewest(row))?.seq)
+  return conflated(page, wanted.findLast((row) => !isNewest(row))?.seq)
 }
 
 /** The rows that a filter matches. Stops when a page is full, or after the number of rows that one turn may look at. */
@@ -92,7 +92,7 @@ function newestOfEach(tables: Tables, after: number, limit: ReadLimit, filter: F
     limit,
     head,
   )
-  return conflated(page, passed > 0 && passed <= page.scannedTo ? passed : undefined)
+  return conflated(page, passed > 0 ? passed : undefined)
 }
 
 function conflated(page: Page, seq: number | undefined): Page {

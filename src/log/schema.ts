@@ -45,6 +45,16 @@ export const steps: readonly string[] = [
    INSERT INTO marks (one, list) VALUES (1, '[]');
    ALTER TABLE state ADD COLUMN closedTopics INTEGER NOT NULL DEFAULT 0;
    UPDATE state SET closedTopics = (SELECT count(*) FROM topic WHERE count = 0 AND closed > 0)`,
+  // The rows of the topics that changed last: see `RecentTopics`.
+  `ALTER TABLE state ADD COLUMN topics TEXT NOT NULL DEFAULT '[]'`,
+  // Runs, see `RunRow`. The outcome of an entry has the detail after a line end.
+  `CREATE TABLE run (
+     topic TEXT PRIMARY KEY, fence INTEGER NOT NULL, token TEXT NOT NULL, key TEXT, leaseMs INTEGER NOT NULL,
+     graceMs INTEGER NOT NULL, leaseEnd INTEGER NOT NULL, stop INTEGER NOT NULL, outcome TEXT, detail TEXT
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX run_active ON run (topic) WHERE fence > 0 AND outcome IS NULL;
+   CREATE INDEX run_stop ON run (stop) WHERE fence = 0;
+   ALTER TABLE entry ADD COLUMN outcome TEXT`,
 ]
 
 /** The first version whose files have a tip beside them. */
@@ -85,5 +95,5 @@ function identify(sql: Sql, identity: Identity, hasTip: boolean): void {
   else tip?.reset({ epoch, seq })
   if (!known) sql.all('INSERT INTO state (one, epoch, home, renewed) VALUES (1, ?, ?, ?)', epoch, home, renewed)
   else if (!isSame || known.home !== home)
-    sql.all('UPDATE state SET epoch = ?, home = ?, renewed = ?', epoch, home, renewed)
+    sql.all('UPDATE state SET epoch = ?, home = ?, renewed = ?, commits = commits + 1', epoch, home, renewed)
 }

@@ -1,6 +1,7 @@
 import type { ClockStep } from './clock.ts'
 import type { Entry } from './log.ts'
 import type { TimeMark } from './rules.ts'
+import type { OutcomeName } from './runs.ts'
 
 /** The state of a whole log. */
 export interface State {
@@ -43,6 +44,25 @@ export interface KeyRow {
   readonly hash: string
   readonly seq: number
   readonly time: number
+}
+
+/** The run of a topic, from its first claim until the topic is deleted, or its close is forgotten. */
+export interface RunRow {
+  readonly topic: string
+  /** Rises by 1 with each claim; 0 for a stop that was asked before the first claim. */
+  readonly fence: number
+  /** The token of the last claim, and its key. */
+  readonly token: string
+  readonly key?: string
+  readonly leaseMs: number
+  readonly graceMs: number
+  /** When the lease ends at the latest, in ms since 1970, for storage that keeps leases; else 0. */
+  readonly leaseEnd: number
+  /** When a stop was asked, in ms since 1970; 0 for never. */
+  readonly stop: number
+  /** Missing while the run is active. */
+  readonly outcome?: OutcomeName
+  readonly detail?: string
 }
 
 export interface EntryRow {
@@ -90,7 +110,7 @@ export interface Tables {
 
   insert(entry: Entry, bytes: number): void
   remove(row: EntryRow): void
-  /** Removes everything but the close from an entry that closes its topic. */
+  /** Removes everything but the close and its outcome from an entry that closes its topic. */
   blank(row: EntryRow): void
   /** Removes all traces of removed entries from the storage, as far as it can. */
   scrub?(): void
@@ -109,6 +129,17 @@ export interface Tables {
   setKey(row: KeyRow): void
   oldestKeys(limit: number): readonly KeyRow[]
   removeKey(row: KeyRow): void
+
+  run(topic: string): RunRow | undefined
+  setRun(row: RunRow): void
+  removeRun(topic: string): void
+  /** All active runs (`isActive`). */
+  activeRuns(): Iterable<RunRow>
+  /** Runs, active or not, whose topics begin with `prefix` and come after `after`, by topic. */
+  runs(prefix: string, after: string, limit: number): readonly RunRow[]
+  /** Stops that were asked before the first claim: how many there are, and the oldest of them first. */
+  stopCount(): number
+  oldestStops(limit: number): readonly RunRow[]
 
   close(): void
 }

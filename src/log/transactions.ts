@@ -1,5 +1,6 @@
 import { AppError } from '../errors.ts'
 import { nextTurn } from '../turn.ts'
+import type { ActiveRuns } from './active-runs.ts'
 import { Draft } from './draft.ts'
 import type { LogOptions } from './log.ts'
 import type { State, Tables } from './tables.ts'
@@ -14,6 +15,8 @@ const LOCK_FORGOTTEN_MS = 1000
 export interface Listener {
   /** The draft is durable, and its state is now the state of the log. */
   committed(draft: Draft): void
+  /** A commit failed, and may have been made all the same. Called before the caller learns it. */
+  failed(): void
   /** The state was read again after a failed commit. It may contain the changes of the failed draft. */
   recovered(): void
 }
@@ -26,8 +29,8 @@ export class Transactions {
   readonly #tables: Tables
   readonly #options: LogOptions
   readonly #listener: Listener
+  readonly #active: ActiveRuns
   #state: State
-  /** See `Draft.trimFrom`. */
   #trimFrom = 0
   #isUncertain = false
   #flushing: Promise<void> | undefined
@@ -35,7 +38,8 @@ export class Transactions {
   /** `since`: when a change first met the present lock of another process. `seenAt`: when a change last met this lock. */
   readonly #lock = { since: 0, seenAt: Number.NEGATIVE_INFINITY }
 
-  constructor(tables: Tables, options: LogOptions, listener: Listener) {
+  constructor(tables: Tables, options: LogOptions, active: ActiveRuns, listener: Listener) {
+    this.#active = active
     this.#tables = tables
     this.#options = options
     this.#listener = listener
@@ -45,6 +49,11 @@ export class Transactions {
   /** The durable state. While a commit is being flushed, the tables are already ahead of this state. */
   get state(): State {
     return this.#state
+  }
+
+  /** See `Draft.trimFrom`. */
+  get trimFrom(): number {
+    return this.#trimFrom
   }
 
   /** Whether the last commit failed and may have been made all the same: only the tables know. */
@@ -108,7 +117,7 @@ export class Transactions {
 
   #attempt(apply: (draft: Draft) => void): void | Promise<void> {
     const tables = this.#tables
-    const draft = new Draft(tables, this.#options, this.#state, this.#trimFrom)
+    const draft = new Draft(tables, this.#options, this.#active, this.#state, this.#trimFrom)
     try {
       tables.transaction(() => {
         apply(draft)
@@ -142,6 +151,7 @@ export class Transactions {
 
   #fail(cause: unknown): never {
     this.#isUncertain = true
+    this.#listener.failed()
     throw new Error('The commit failed', { cause })
   }
 

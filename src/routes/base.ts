@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import { basePath } from 'hono/route'
 import { isPathPrefix } from '../prefix.ts'
+import { connectionOf } from './connection.ts'
 
 /** Returns the path at which the host has mounted this app, as in `app.route('/live', …)`; empty at the root. */
 export function mountOf(c: Context): string {
@@ -18,6 +19,11 @@ export type Base = (c: Context) => string
 export function publicBase(prefix: string | undefined, isFromProxy: (c: Context) => boolean): Base {
   return (c) => {
     const forwarded = prefix ?? (isFromProxy(c) ? c.req.header('x-forwarded-prefix')?.replace(/\/$/, '') : undefined)
-    return (forwarded !== undefined && isPathPrefix(forwarded) ? forwarded : '') + mountOf(c)
+    return prefixOrNothing(forwarded) + prefixOrNothing(connectionOf(c)?.basePath) + mountOf(c)
   }
+}
+
+/** Returns the path if it is a plain one: it becomes part of URLs and cookies. */
+function prefixOrNothing(path: string | undefined): string {
+  return path !== undefined && isPathPrefix(path) ? path : ''
 }

@@ -1,8 +1,9 @@
 import type { Context } from 'hono'
 import { AppError, quote } from '../errors.ts'
 import { type BodyLimits, readBytes } from './bytes.ts'
+import { type CloudEvents, cloudEventsOf, isCloudEvents } from './cloud-events.ts'
 import { parseJson } from './json.ts'
-import { boundaryOf, essenceOf, refuseCharset } from './media-type.ts'
+import { boundaryOf, essenceOf, isJson, isText, refuseCharset } from './media-type.ts'
 import { toFields } from './query.ts'
 
 /** A request's body, parsed by its content type. */
@@ -11,6 +12,7 @@ export type Body =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'form'; readonly fields: Record<string, string | string[]> }
   | { readonly kind: 'json'; readonly value: unknown; readonly text: string }
+  | CloudEvents
 
 /**
  * Reads a request's body, and parses it by its content type.
@@ -22,11 +24,13 @@ export async function readBody(c: Context, limits: BodyLimits): Promise<Body> {
   if (bytes.byteLength === 0) return { kind: 'none' }
   const type = c.req.raw.headers.get('content-type') ?? ''
   refuseCharset(type)
-  switch (essenceOf(type)) {
-    case 'application/json': {
-      const text = decode(bytes).replace(/^\ufeff/, '') // RFC 8259, 8.1: a parser may ignore a byte order mark
-      return { kind: 'json', value: parseJson(text), text }
-    }
+  const essence = essenceOf(type)
+  if (isJson(essence)) {
+    const text = decode(bytes).replace(/^\ufeff/, '') // RFC 8259, 8.1: a parser may ignore a byte order mark
+    const value = parseJson(text)
+    return isCloudEvents(essence) ? cloudEventsOf(essence, value, text) : { kind: 'json', value, text }
+  }
+  switch (essence) {
     case 'text/plain':
       return { kind: 'text', text: decode(bytes) }
     case 'application/x-www-form-urlencoded':
@@ -36,7 +40,24 @@ export async function readBody(c: Context, limits: BodyLimits): Promise<Body> {
   }
   throw new AppError(
     'content_type_unsupported',
-    `Cannot read a body of type ${quote(type)}: expected application/json, application/x-www-form-urlencoded, multipart/form-data, text/plain, application/x-ndjson or text/event-stream`,
+    `Cannot read a body of type ${quote(type)}: expected application/json, application/x-www-form-urlencoded, multipart/form-data, text/plain, application/x-ndjson, text/event-stream or application/cloudevents+json; publish other texts with raw=true`,
+  )
+}
+
+/**
+ * Reads a request's body as one text, whatever its format.
+ *
+ * @throws AppError of `readBytes`, `encoding_invalid`, `content_type_unsupported` (not a text)
+ */
+export async function readText(c: Context, limits: BodyLimits): Promise<Body> {
+  const bytes = await readBytes(c, limits)
+  if (bytes.byteLength === 0) return { kind: 'none' }
+  const type = c.req.raw.headers.get('content-type') ?? ''
+  refuseCharset(type)
+  if (isText(essenceOf(type))) return { kind: 'text', text: decode(bytes) }
+  throw new AppError(
+    'content_type_unsupported',
+    `Cannot read a body of type ${quote(type)} as text: expected text, JSON, XML, YAML, a url-encoded form, or no Content-Type`,
   )
 }
 

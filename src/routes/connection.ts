@@ -1,8 +1,8 @@
 import type { Context } from 'hono'
 import type { Subscription } from '../hub/subscription.ts'
 
-/** Key of a request's connection in Hono's `env`. The key is a symbol, because all names in `env` belong to the host. */
-export const CONNECTION = Symbol('tidings connection')
+/** Key of a request's connection in Hono's `env`. The key is a symbol, because all names in `env` belong to the host; it is registered, because the app may be of another copy of this package. */
+export const CONNECTION: unique symbol = Symbol.for('tidings connection')
 
 /** The `env` that an adapter passes. */
 export interface ConnectionEnv {
@@ -13,6 +13,8 @@ export interface ConnectionEnv {
 export interface Connection {
   /** The peer's address, from the runtime or from the platform in front of it. */
   readonly address?: string | undefined
+  /** The path that the host has cut off the request's URL. */
+  readonly basePath?: string | undefined
   /** Returns the request's body if all bytes of its declared length have arrived, so that a route need not wait. Works once. */
   bufferedBody?(length: number): Uint8Array<ArrayBuffer> | undefined
   /**

@@ -59,8 +59,16 @@ export function schemaOf(schema: v.GenericSchema): JsonSchema {
 }
 
 /** Describes a parameter that is a header. */
-export function header(name: string, description: string) {
-  return { name, in: 'header', description, schema: { type: 'string' } }
+export function header(name: string, description: string, schema: JsonSchema = { type: 'string' }) {
+  return { name, in: 'header', description, schema }
+}
+
+/** Describes that at most one of these properties may be given. */
+export function exclusive(names: readonly string[]) {
+  const pairs = names.flatMap((name, i) =>
+    names.slice(i + 1).map((other) => ({ properties: { [name]: {}, [other]: {} }, required: [name, other] })),
+  )
+  return { not: { anyOf: pairs } }
 }
 
 /** Describes a JSON response. */

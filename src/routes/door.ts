@@ -5,9 +5,10 @@ import type { Bodies } from '../auth/bodies.ts'
 import type { Clients } from '../auth/clients.ts'
 import type { Code } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
+import { INSIDE } from '../hub/inside.ts'
 import type { TopicLimits } from '../topic.ts'
 import type { Base } from './base.ts'
-import { type Body, readBody } from './body.ts'
+import { type Body, readBody, readText } from './body.ts'
 import type { BodyLimits } from './bytes.ts'
 import { type Items, readItems } from './items.ts'
 import { openStream, type StreamRequest } from './stream.ts'
@@ -27,7 +28,13 @@ export type Routes = (door: Door) => Table
 /** Routes by their path, in Hono's syntax. */
 export type Table = Readonly<Record<string, Route>>
 
-/** One path of a table. */
+/**
+ * One path of a table.
+ *
+ * @example
+ * const ping: Route = { methods: { GET: (c) => c.text('pong') } }
+ * const extended = createApp({ hub, routes: [core, () => ({ '/ping': ping })] })
+ */
 export interface Route {
   /** A handler for each method, so that other methods are errors; or one handler for all methods. */
   readonly methods: Readonly<Record<string, Handler>> | Handler
@@ -62,6 +69,8 @@ export interface Operation {
   readonly description: string
   readonly parameters?: readonly object[]
   readonly requestBody?: object
+  /** Ways to authenticate, if they differ from those of the whole document. */
+  readonly security?: readonly object[]
   readonly responses: Readonly<Record<number, object>>
   /** Errors of the route besides `host_forbidden` and `internal`. The document describes each as a problem response. */
   readonly codes?: readonly Code[]
@@ -75,7 +84,13 @@ export interface Limits {
   readonly maxBatch: number
 }
 
-/** What a route may use: the hub, its limits, and functions that check, read and answer a request. */
+/**
+ * What a route may use: the hub, its limits, and functions that check, read and answer a request.
+ *
+ * @example
+ * const count = (door: Door) => door.hub.readers
+ * const counting: Routes = (door) => ({ '/count': { methods: { GET: (c) => c.json(count(door)) } } })
+ */
 export interface Door {
   readonly hub: Hub
   /** Tokens, tickets, cookies, and the grants of open streams. */
@@ -89,6 +104,8 @@ export interface Door {
   authorize(grant: Grant, action: Action, name: string): void
   /** Reads the body by its content type, within the limits. @throws AppError of `readBody` */
   readBody(c: Context): Promise<Body>
+  /** Reads the body as one text, whatever its format, within the limits. @throws AppError of `readText` */
+  readText(c: Context): Promise<Body>
   /** Reads the items of an NDJSON or event stream body while it arrives; undefined for other content types. @throws AppError of `readItems` */
   readItems(c: Context): Items | undefined
   /** Takes messages, or operations that cost as much, out of the rate of the client's address. @throws AppError `rate_limited` */
@@ -99,7 +116,7 @@ export interface Door {
    * Counts a streamed body before it is read: for its address, for its grant, and for the hub.
    *
    * @returns a function that removes it from the counts
-   * @throws AppError `too_many_bodies`, `overloaded`
+   * @throws AppError `draining`, `overloaded`, `too_many_bodies`
    */
   countBody(c: Context, grant: Grant): () => void
   /** Makes a JSON response at less cost than `c.json`. Headers that were set on `c` are ignored. */
@@ -119,14 +136,15 @@ export function makeDoor(parts: DoorParts): Door {
   const itemLimits = { ...limits.stream, maxItemBytes: limits.body.maxBodyBytes }
   return {
     ...{ hub, auth, limits, base, json, authorize },
-    grantOf: (c) => auth.grantOf((name) => c.req.header(name)),
+    grantOf: (c) => auth.grantOf(c),
     readBody: (c) => readBody(c, limits.body),
+    readText: (c) => readText(c, limits.body),
     readItems: (c) => readItems(c, itemLimits),
     spend: (c, messages) => clients.spend(c, messages),
     pace: (c, messages, signal) => clients.pace(c, messages, signal),
     countBody(c, grant) {
-      hub.assertMemory()
-      return bodies.add(clients.addressOf(c), auth.ownerOf(grant))
+      hub[INSIDE].admitBody()
+      return bodies.add(bodies.limitsAddresses ? clients.addressToLimit(c) : undefined, auth.ownerOf(grant))
     },
     openStream: (c, request) => openStream(c, request, parts),
   }

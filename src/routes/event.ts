@@ -2,12 +2,13 @@ import type { Context } from 'hono'
 import * as v from 'valibot'
 import { AppError } from '../errors.ts'
 import { Filter } from '../topic.ts'
-import { codesOf, header, ID, parametersOf, querySchema, ref } from './describe.ts'
+import { codesOf, exclusive, header, ID, parametersOf, querySchema, ref } from './describe.ts'
 import type { Description, Door, Routes } from './door.ts'
 import { refuseUnknown } from './names.ts'
 import { pollSchemas } from './poll.ts'
 import { namesOf, parseParameters, parseQuery } from './query.ts'
 import { described, flag, whole } from './schema.ts'
+import { shapes } from './shapes.ts'
 import type { StreamRequest } from './stream.ts'
 
 const MAX_LAST = 10_000
@@ -23,29 +24,61 @@ export const event: Routes = (door) => {
   }
 }
 
-const query = v.object({
+const AGO = /^(\d{1,9})(ms|s|m|h|d)$/
+const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)$/
+
+/** The parameters of `/event`. */
+export const eventQuery = v.object({
   topic: v.optional(
-    described(v.array(v.string()), 'Topics and patterns, up to 100; the demo stream if left out', ['chat/*', 'news']),
+    described(
+      v.array(v.pipe(v.string(), v.metadata(shapes.name))),
+      'Topics and patterns, up to 100; the demo stream if left out',
+      ['chat/*', 'news'],
+    ),
   ),
   ticket: v.optional(described(v.string(), 'A ticket of POST /ticket, in place of a token')),
   lastEventId: v.optional(
     described(v.string(), 'The position to resume after; the header Last-Event-ID wins over it', ID),
   ),
-  last_event_id: v.optional(described(v.string(), 'Another name of lastEventId')),
-  from: v.optional(described(v.literal('earliest', 'earliest'), 'Begins with the oldest kept event', 'earliest')),
-  last: v.optional(whole('Begins with this many of the newest matching events', 1, MAX_LAST, 10)),
+  last_event_id: v.optional(described(v.string(), 'Another name of `lastEventId`. Not beside another value of that')),
+  from: v.optional(
+    described(
+      v.literal('earliest', 'earliest'),
+      'Begins with the oldest kept event. Needs `topic`, and not beside `last` or `since`',
+      'earliest',
+    ),
+  ),
+  last: v.optional(
+    whole(
+      'Begins with this many of the newest matching events. Needs `topic`, and not beside `from` or `since`',
+      1,
+      MAX_LAST,
+      10,
+    ),
+  ),
   since: v.optional(
     described(
       v.pipe(
         v.string(),
         v.check(isTime, 'a time as in RFC 3339, like 2026-11-24T09:00:00Z, or how long ago: 90s, 10m, 2h, 7d'),
       ),
-      'Begins at a time (RFC 3339), or this long ago (90s, 10m, 2h, 7d)',
+      'Begins at a time (RFC 3339), or this long ago (90s, 10m, 2h, 7d). Needs `topic`, and not beside `from` or `last`',
       '10m',
+      { pattern: `${AGO.source}|${RFC_3339.source}` },
     ),
   ),
-  latest: v.optional(flag('Sends a reader that is behind only the newest event of each topic')),
-  gaps: v.optional(flag('With latest: reports skipped events in a hub.gap with reason conflated')),
+  latest: v.optional(flag('Sends a reader that is behind only the newest event of each topic. Needs `topic`')),
+  envelope: v.optional(
+    flag(
+      'Makes the data of each event `{"topic","event","data","time"}`: `data` in it is the text as published. Needs `topic`',
+    ),
+  ),
+  control: v.optional(
+    flag(
+      'With `false`: sends no `hub.*` events, for parsers that would take them for data. The stream ends cleanly only once all its topics are closed; every other end breaks the connection off, and a gap at the beginning is 410. Needs `topic`',
+    ),
+  ),
+  gaps: v.optional(flag('Reports skipped events in a hub.gap with reason conflated. Needs `latest=true`')),
   repeat: v.optional(
     whole(
       'Repeats the newest event of one exact topic at this interval in ms, without an id',
@@ -57,22 +90,24 @@ const query = v.object({
   wait: v.optional(whole('With Accept: application/json: seconds to wait for an event', 0, MAX_WAIT_S, 30)),
 })
 
-type Parameters = v.InferOutput<typeof query>
+type Parameters = v.InferOutput<typeof eventQuery>
 
 async function requestOf(c: Context, door: Door): Promise<StreamRequest> {
   const given = await queryOf(c, door)
-  refuseUnknown(namesOf(given), Object.keys(query.entries), given.has('topic'))
-  const parameters = parseParameters(query, given)
+  refuseUnknown(namesOf(given), Object.keys(eventQuery.entries), given.has('topic'))
+  const parameters = parseParameters(eventQuery, given)
   const filter = parameters.topic ? Filter.parse(parameters.topic, door.limits.topics) : undefined
   refuseCombinations(parameters, filter !== undefined)
   const from = beginningOf(parameters)
-  const { latest, gaps, repeat, ticket, wait = 0 } = parameters
+  const { latest, envelope, control, gaps, repeat, ticket, wait = 0 } = parameters
   return {
     filter,
     ticket,
     lastEventId: lastEventIdOf(parameters, c.req.header('last-event-id')),
     ...(from && { from }),
     ...(latest && { latest }),
+    ...(envelope && { envelope }),
+    ...(control === false && { control }),
     ...(gaps && { gaps }),
     ...(repeat !== undefined && { repeatMs: repeat }),
     waitMs: 1000 * wait,
@@ -101,9 +136,11 @@ function refuseCombinations(parameters: Parameters, hasTopic: boolean): void {
   const cannot = (why: string) => new AppError('parameter_invalid', `Cannot ${why}`)
   const given = beginnings.filter((name) => parameters[name] !== undefined)
   if (given.length > 1) throw cannot(`begin at two positions: give one of ${given.join(' and ')}`)
-  for (const name of [...given, 'latest', 'gaps', 'repeat'] as const)
+  for (const name of [...given, 'latest', 'envelope', 'control', 'gaps', 'repeat'] as const)
     if (!hasTopic && parameters[name] !== undefined) throw cannot(`use ${name} without a topic: name one`)
   if (parameters.gaps && !parameters.latest) throw cannot('use gaps without latest=true: add it')
+  if (parameters.gaps && parameters.control === false)
+    throw cannot('use gaps with control=false: it reports them in control events')
 }
 
 function beginningOf({ from, last, since }: Parameters): StreamRequest['from'] {
@@ -122,8 +159,6 @@ function lastEventIdOf({ lastEventId, last_event_id: other }: Parameters, header
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-const AGO = /^(\d{1,9})(ms|s|m|h|d)$/
-const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)$/
 
 function isTime(since: string): boolean {
   return AGO.test(since) || (RFC_3339.test(since) && !Number.isNaN(timeOf(since, 0)))
@@ -144,14 +179,15 @@ function timeOf(since: string, now: number): number {
 function describe(): Description {
   const subscribing = {
     tags: ['subscribe'],
+    security: [{}, { token: [] }, { cookie: [] }, { ticket: [] }],
     parameters: [
-      ...parametersOf(query),
+      ...parametersOf(eventQuery),
       header('Last-Event-ID', 'The position to resume after; it wins over the parameters'),
     ],
     responses: {
       200: {
         description:
-          'A stream of events; with `Accept: application/json`, one answer, at once or after `wait`. An EventSource that must reconnect later gets a stream of one `retry:` line.',
+          'A stream of events; with `Accept: application/json`, one answer, at once or after `wait`. An EventSource that must reconnect later gets a stream that ends with its `retry:` at once.',
         headers: { Vary: { schema: { const: 'Accept' } } },
         content: {
           'text/event-stream': { schema: { type: 'string' }, example: `:\nretry: 3000\ndata: hello\nid: ${ID}\n\n` },
@@ -165,7 +201,7 @@ function describe(): Description {
   }
   const codes = [
     ...[...codesOf.query, ...codesOf.grant, ...codesOf.topic],
-    ...(['cookie_too_large', 'draining', 'parameter_unknown', 'pattern_invalid', 'ticket_invalid'] as const),
+    ...(['cookie_too_large', 'draining', 'gap', 'parameter_unknown', 'pattern_invalid', 'ticket_invalid'] as const),
     ...(['too_many_fields', 'too_many_readers', 'too_many_replays', 'too_many_topics', 'topic_missing'] as const),
   ]
   return {
@@ -185,7 +221,11 @@ function describe(): Description {
           description:
             'Like GET, with parameters in the query and the body. The method QUERY, for which OpenAPI 3.1 has no word, does the same.',
           ...subscribing,
-          requestBody: { content: { 'application/x-www-form-urlencoded': { schema: querySchema(query) } } },
+          requestBody: {
+            content: {
+              'application/x-www-form-urlencoded': { schema: { ...querySchema(eventQuery), ...exclusive(beginnings) } },
+            },
+          },
           codes: [...codes, ...codesOf.body, 'cross_site'],
         },
       },

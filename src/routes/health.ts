@@ -31,12 +31,12 @@ function ready({ hub, auth }: Door): Handler {
     try {
       await hub.check()
       const warnings = await hub.warnings()
-      // A hub with keys does not tell anonymous clients how many readers it has.
+      // A closed hub does not tell anonymous clients how many readers it has.
       return c.json({
         status: 'ready',
         durability: await hub.durability(),
         ...(warnings.length > 0 && { warnings }),
-        ...(!auth.hasKeys && { readers: hub.readers }),
+        ...(auth.isOpen && { readers: hub.readers }),
       })
     } catch (cause) {
       if (!(cause instanceof AppError)) throw cause

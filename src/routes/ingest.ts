@@ -27,6 +27,10 @@ export interface Producer {
   readonly topic: string | undefined
   /** The `Idempotency-Key` K: item n gets the key `K/n`. */
   readonly key: string | undefined
+  /** The token of the run that the items belong to. */
+  readonly run?: string | undefined
+  /** The data of the item that ends the run, in an event stream. */
+  readonly done?: string | undefined
 }
 
 /** How much of a streamed body was published. */
@@ -36,6 +40,8 @@ export interface Ingested {
   readonly duplicates?: number
   /** The body ended inside an item, and nothing of this item was published. */
   readonly incomplete?: true
+  /** An item has ended the run. The rest of the body was not read. */
+  readonly ended?: true
   readonly lastId: string | null
 }
 
@@ -45,11 +51,11 @@ export interface Ingested {
  *
  * Each error has `taken` and `lastId`: the log has that many items of the body.
  *
- * @throws AppError of the first refused item; `token_invalid` once the grant has become invalid; `too_many_bodies`, `overloaded`,
- *   `stream_idle`, `stream_too_slow`, and `body_invalid` if the client has disconnected
+ * @throws AppError of the first refused item; `token_invalid` once the grant has become invalid; `draining`, `overloaded`,
+ *   `too_many_bodies`, `stream_idle`, `stream_too_slow`, and `body_invalid` if the client has disconnected
  */
 export async function ingest(door: Door, items: Items, producer: Producer): Promise<Ingested> {
-  const { c, grant, topic } = producer
+  const { c, grant, topic, run } = producer
   let taken = 0
   let duplicates = 0
   let lastId: string | null = null
@@ -80,14 +86,22 @@ export async function ingest(door: Door, items: Items, producer: Producer): Prom
     release = door.countBody(c, grant)
     let index = 0
     const parse = (item: unknown) => toMessage(door, item, producer, index++)
-    let isIncomplete = false
+    let [isIncomplete, hasEnded] = [false, false]
     for (let group = await nextGroup(items, size, parse); group; group = await nextGroup(items, size, parse)) {
       const { messages, refusal } = group
       isIncomplete = group.isIncomplete
       if (messages.length > 0) await publishGroup(messages)
       if (refusal) throw refusal
+      hasEnded = run !== undefined && messages.at(-1)?.close === true
+      if (hasEnded) break
     }
-    return { taken, ...(duplicates > 0 && { duplicates }), ...(isIncomplete && { incomplete: true }), lastId }
+    return {
+      taken,
+      ...(duplicates > 0 && { duplicates }),
+      ...(isIncomplete && { incomplete: true }),
+      ...(hasEnded && { ended: true }),
+      lastId,
+    }
   } catch (error) {
     if (!(error instanceof AppError)) throw error
     throw error.at(`item ${taken} of the stream`, { taken, lastId })
@@ -110,25 +124,34 @@ interface Group {
   readonly isIncomplete: boolean
 }
 
-/** Makes messages of the next items. The parsed items can be many times as large as their text, and are not kept. */
+/**
+ * Makes messages of the next items, up to the one that ends the run. The parsed items can be many times as large as their text, and are not
+ * kept.
+ */
 async function nextGroup(items: Items, size: number, parse: (item: unknown) => Message): Promise<Group | undefined> {
   const group = await items.next(size)
   if (!group) return
   const isIncomplete = group.at(-1) === INCOMPLETE
   const messages: Message[] = []
   try {
-    for (const item of isIncomplete ? group.slice(0, -1) : group) messages.push(parse(item))
+    for (const item of isIncomplete ? group.slice(0, -1) : group) {
+      const message = parse(item)
+      messages.push(message)
+      if (message.run !== undefined && message.close) return { messages, isIncomplete: false }
+    }
     return { messages, isIncomplete }
   } catch (refusal) {
     return { messages, refusal, isIncomplete }
   }
 }
 
-function toMessage(door: Door, item: unknown, { grant, topic, key }: Producer, index: number): Message {
+function toMessage(door: Door, item: unknown, { grant, topic, key, run, done }: Producer, index: number): Message {
   if (item instanceof AppError) throw item
   const message = messageOf(item, topic)
   authorizePublish(door, grant, message.topic)
-  return withKey(message, key === undefined ? undefined : `${key}/${index}`)
+  const keyed = withKey(message, key === undefined ? undefined : `${key}/${index}`)
+  if (run === undefined) return keyed
+  return { ...keyed, run, ...(done !== undefined && message.data === done && { close: true }) }
 }
 
 /** Whether an error proves that no message of a batch was appended. */

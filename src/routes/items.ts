@@ -22,6 +22,12 @@ export interface Items {
    * @throws AppError of `StreamedBody.take`
    */
   next(max: number): Promise<readonly unknown[] | undefined>
+  /** How many bytes of the body have arrived. */
+  readonly received: number
+  /** Whether items that have arrived wait to be parsed or published: the client may be waiting for the hub, and sends nothing then. */
+  readonly isBehind: boolean
+  /** Ends the body: `next` rejects with the reason. */
+  end(reason: AppError): void
   /** Stops reading the body. */
   close(): void
 }
@@ -44,12 +50,18 @@ interface Parser {
 export function readItems(c: Context, limits: StreamLimits & { readonly maxItemBytes: number }): Items | undefined {
   const contentType = c.req.raw.headers.get('content-type') ?? ''
   const type = essenceOf(contentType)
-  const makeParser =
-    type === 'application/x-ndjson' ? lineParser : type === 'text/event-stream' ? eventParser : undefined
+  const makeParser = Object.hasOwn(parsers, type) ? parsers[type] : undefined
   if (makeParser) refuseCharset(contentType)
   return (
     makeParser && new ParsedItems(new StreamedBody(c, limits), makeParser(limits.maxItemBytes), limits.maxStreamItems)
   )
+}
+
+/** The format of an item, by content type. `application/ndjson` is what clients send that know no registered name: there is none. */
+const parsers: Readonly<Record<string, (maxItemBytes: number) => Parser>> = {
+  'application/x-ndjson': lineParser,
+  'application/ndjson': lineParser,
+  'text/event-stream': eventParser,
 }
 
 /** Bodies with many bytes and few items, which take long to parse, share turns of the event loop. */
@@ -83,6 +95,18 @@ class ParsedItems implements Items {
       began = performance.now()
     }
     return
+  }
+
+  get received(): number {
+    return this.#body.received
+  }
+
+  get isBehind(): boolean {
+    return !this.#body.isAwaited
+  }
+
+  end(reason: AppError): void {
+    this.#body.end(reason)
   }
 
   close(): void {

@@ -8,6 +8,20 @@ export function essenceOf(type: string): string {
   return (end < 0 ? type : type.slice(0, end)).trim().toLowerCase()
 }
 
+/** Whether a type is JSON: `application/json`, or a type with the suffix `+json` (RFC 6839, 3.1). */
+export function isJson(essence: string): boolean {
+  return essence === 'application/json' || /^[^/]+\/[^/]+\+json$/.test(essence)
+}
+
+const TEXTS = ['json', 'xml', 'yaml', 'x-yaml', 'ndjson', 'x-ndjson', 'javascript', 'x-www-form-urlencoded']
+
+/** Whether bodies of a type are text: `text/…`, a type of `TEXTS`, one with the suffix of such a format (RFC 6839), or no type at all. */
+export function isText(essence: string): boolean {
+  const [main, subtype = ''] = essence.split('/')
+  if (main === '' || main === 'text') return true
+  return /\+(?:json|xml|yaml|jwt)$/.test(subtype) || (main === 'application' && TEXTS.includes(subtype))
+}
+
 /** Names of UTF-8 and of ASCII, because every ASCII text is UTF-8. */
 const UTF_8 = ['utf-8', 'utf8', 'us-ascii']
 

@@ -2,16 +2,20 @@ import * as v from 'valibot'
 import { AppError, type Code, quote } from '../errors.ts'
 import { type Message, makeMessage } from '../log/log.ts'
 import type { Body } from './body.ts'
+import { messagesOfCloudEvents } from './cloud-events.ts'
 import { isObject } from './json.ts'
 import { meantBy } from './names.ts'
 import { repeated } from './query.ts'
 import { described } from './schema.ts'
+import { shapes } from './shapes.ts'
 import { messageAsWritten, messagesAsWritten } from './written.ts'
 
 /** The fields of a message, as a client gives them. */
 export const messageSchema = v.pipe(
   v.strictObject({
-    topic: v.optional(described(v.string('a string'), 'The topic, unless the query names it', 'chat/room-1')),
+    topic: v.optional(
+      described(v.string('a string'), 'The topic, unless the query names it', 'chat/room-1', shapes.topic),
+    ),
     data: v.optional(
       described(
         v.any(),
@@ -19,16 +23,32 @@ export const messageSchema = v.pipe(
         { n: 1 },
       ),
     ),
-    event: v.optional(described(v.string('a string'), 'The event name; `message` if left out', 'said')),
-    retry: v.optional(described(v.number('a number'), 'Reconnection time of readers, in ms, 500 to 3600000', 2000)),
+    event: v.optional(described(v.string('a string'), 'The event name; `message` if left out', 'said', shapes.event)),
+    retry: v.optional(described(v.number('a number'), 'Reconnection time of readers, in ms', 2000, shapes.retry)),
     key: v.optional(
-      described(v.string('a string'), 'Idempotency key: a message with a known key is not published again', 'm-1'),
+      described(
+        v.string('a string'),
+        'Idempotency key: a message with a known key is not published again',
+        'm-1',
+        shapes.key,
+      ),
     ),
     close: v.optional(
       described(v.boolean('true or false'), 'Closes the topic after this message; data is optional then'),
     ),
+    outcome: v.optional(
+      described(
+        v.picklist(['done', 'failed', 'stopped'], 'done, failed or stopped'),
+        'How the run of the topic has ended, for a message that closes it; `done` if left out',
+      ),
+    ),
+    detail: v.optional(
+      described(v.string('a string'), 'Why the run has failed', 'The model does not answer', shapes.detail),
+    ),
   }),
-  v.description('A message has data, or closes its topic, or both.'),
+  v.description(
+    'A message has data, or closes its topic, or both. A message with `message` in place of `data` is refused with 400 `field_unknown`: `message` sets the store, without a topic.',
+  ),
 )
 
 /** The error code for each field of a message, if the field has the wrong type. */
@@ -39,33 +59,51 @@ const fieldCodes: Readonly<Record<string, Code>> = {
   retry: 'retry_invalid',
   key: 'key_invalid',
   close: 'body_invalid',
+  outcome: 'outcome_invalid',
+  detail: 'outcome_invalid',
 }
 
 export const fieldNames: readonly string[] = Object.keys(fieldCodes)
 
 /** Whether a body holds a list of messages. */
 export function isBatch(body: Body): boolean {
-  return body.kind === 'json' && Array.isArray(body.value)
+  return (body.kind === 'json' || body.kind === 'cloudevents') && Array.isArray(body.value)
+}
+
+/** The part of a request that every message of its body shares. */
+interface Shared {
+  /** The topic that the query names. */
+  readonly topic: string | undefined
+  /** The event name of a text. */
+  readonly event: string | undefined
+  /** Whether the request has an `Idempotency-Key`. */
+  readonly isKeyed: boolean
 }
 
 /**
- * Makes the messages of a body: several of a JSON list, one of any other body.
+ * Makes the messages of a body: several of a list, one of any other body.
  *
- * @param topic the topic that the query names
- * @throws AppError `data_missing`, `batch_too_long`, and those of `messageOf`
+ * @throws AppError `data_missing`, `batch_too_long`, and those of `messageOf` and `messagesOfCloudEvents`
  */
-export function messagesOf(body: Body, topic: string | undefined, maxBatch: number): Message[] {
-  if (body.kind === 'text') return [{ topic: oneTopic(topic, undefined), data: body.text }]
+export function messagesOf(
+  body: Body,
+  { topic, event, isKeyed }: Shared,
+  maxBatch: number,
+): readonly Message[] | Promise<readonly Message[]> {
+  if (body.kind === 'text')
+    return [{ topic: oneTopic(topic, undefined), data: body.text, ...(event !== undefined && { event }) }]
   if (body.kind === 'form') return [messageOf(valuesOf(body.fields), topic)]
   if (body.kind === 'none')
     throw new AppError('data_missing', 'Cannot publish without a body: send text/plain, or JSON with data')
-  if (!Array.isArray(body.value)) return [messageOf(messageAsWritten(body.value, body.text), topic)]
-  if (body.value.length === 0) throw new AppError('data_missing', 'Cannot publish an empty list: add messages')
-  if (body.value.length > maxBatch)
+  if (Array.isArray(body.value) && body.value.length === 0)
+    throw new AppError('data_missing', 'Cannot publish an empty list: add messages')
+  if (Array.isArray(body.value) && body.value.length > maxBatch)
     throw new AppError(
       'batch_too_long',
       `Cannot publish ${body.value.length} messages at once: a list holds at most ${maxBatch}; stream them as application/x-ndjson`,
     )
+  if (body.kind === 'cloudevents') return messagesOfCloudEvents(body, oneTopic(topic, undefined), isKeyed)
+  if (!Array.isArray(body.value)) return [messageOf(messageAsWritten(body.value, body.text), topic)]
   return messagesAsWritten(body.value, body.text).map((given, i) => {
     try {
       return messageOf(given, topic)
@@ -86,9 +124,11 @@ export function messageOf(given: unknown, topic: string | undefined): Message {
   if (!isObject(given)) throw new AppError('body_invalid', 'Cannot publish this: expected an object with data')
   const found = v.safeParse(messageSchema, given)
   if (!found.success) throw invalidField(found.issues[0], given)
-  const { data, event, retry, key, close } = found.output
+  const { data, event, retry, key, close, outcome, detail } = found.output
   if (data === undefined && !close) throw missingData(given)
-  return makeMessage(oneTopic(topic, found.output.topic), { data, event, retry, key, close })
+  const message = makeMessage(oneTopic(topic, found.output.topic), { data, event, retry, key, close })
+  if ((outcome === undefined || outcome === 'done') && detail === undefined) return message
+  return { ...message, ...(outcome && outcome !== 'done' && { outcome }), ...(detail !== undefined && { detail }) }
 }
 
 function oneTopic(inQuery: string | undefined, inBody: string | undefined): string {

@@ -46,12 +46,14 @@ function documentOf(descriptions: readonly Description[], cookies: Cookies) {
       summary: 'A Server-Sent Events hub',
       description:
         'Publish with curl, subscribe with EventSource, never lose an event without being told. Errors are `application/problem+json` with a stable `code`; unknown paths are 404 with `text/plain`.',
+      contact: { name: 'The operator of this hub' },
       license: { name: 'MIT', identifier: 'MIT' },
     },
     tags: [
       { name: 'publish', description: 'Write to the log' },
       { name: 'subscribe', description: 'Read from the log' },
       { name: 'topics', description: 'List, show and delete topics' },
+      { name: 'runs', description: 'Topics with a producer, which always end' },
       { name: 'auth', description: 'Log in, renew and revoke; for hubs with keys' },
       { name: 'operate', description: 'For operators' },
     ],
@@ -113,6 +115,15 @@ const common: Description = {
   schemas: {
     Id: { type: 'string', pattern: '^[A-Za-z0-9._~]{1,40}-[0-9]{1,16}$', examples: [ID] },
     Time: { type: 'string', format: 'date-time' },
+    Gap: object(
+      {
+        reason: { enum: ['trimmed', 'epoch', 'unknown', 'ahead', 'conflated'] },
+        from: { anyOf: [{ type: 'string' }, { type: 'null' }] },
+        to: { type: 'string' },
+        exact: { type: 'boolean' },
+      },
+      ['reason', 'from', 'to', 'exact'],
+    ),
     Durability: {
       enum: ['memory', 'process', 'disk', 'quorum'],
       description:
@@ -126,12 +137,18 @@ const common: Description = {
           status: { type: 'integer' },
           code: { enum: Object.keys(statuses) },
           detail: { type: 'string', description: 'What is wrong, and what would be right' },
+          leaseEnd: {
+            type: 'string',
+            format: 'date-time',
+            description: 'With `run_taken`: when the lease of the other producer ends',
+          },
           taken: {
             type: 'integer',
             minimum: 0,
             description: 'Of a body that streams: the number of items that are in the log despite the error',
           },
           lastId: { anyOf: [ref('Id'), { type: 'null' }] },
+          gap: ref('Gap'),
         },
         ['type', 'title', 'status', 'code', 'detail'],
       ),

@@ -27,10 +27,42 @@ const headers = {
 
 /** The paths of the page's files: the files of `public/`, and the library that `/docs` uses. */
 export const PAGES = [
-  ...['/', '/docs', '/style.css', '/favicon.svg', '/docs.js', '/docs/swagger-ui.css', '/docs/swagger-ui-bundle.js'],
-  ...['app', 'composer', 'entry', 'heard', 'list', 'login', 'refusal', 'row', 'send', 'state', 'stream', 'topics'].map(
-    (name) => `/${name}.js`,
-  ),
+  ...[
+    '/',
+    '/docs',
+    '/style.css',
+    '/favicon.svg',
+    '/docs.css',
+    '/docs.js',
+    '/docs/swagger-ui.css',
+    '/docs/swagger-ui-bundle.js',
+  ],
+  ...[
+    'client',
+    'client-runs',
+    'client-tabs',
+    'app',
+    'arrows',
+    'composer',
+    'copy',
+    'demo-stream',
+    'element',
+    'json',
+    'list',
+    'login',
+    'notice',
+    'refusal',
+    'row',
+    'run',
+    'send',
+    'state',
+    'suggestions',
+    'time-ago',
+    'topics',
+    'watch-demo',
+    'watch-topics',
+    'welcome',
+  ].map((name) => `/${name}.js`),
 ]
 
 /** The page's files. Without `files`, their paths are 404. */
@@ -82,11 +114,8 @@ const descriptions: Readonly<Record<string, () => Description>> = {
           operationId: 'docs',
           tags: ['operate'],
           summary: 'This description as a page',
-          description: 'Shows this description. On Cloudflare Workers it is 404.',
-          responses: {
-            200: html,
-            404: { description: 'Not available', content: { 'text/plain': { schema: { const: 'Page not found' } } } },
-          },
+          description: 'A guide, and this description where the hub has Swagger UI.',
+          responses: { 200: html },
         },
       },
     },

@@ -3,15 +3,24 @@ import type { Context } from 'hono'
 import { whenGone } from '../client-gone.ts'
 import { AppError } from '../errors.ts'
 import type { Subscription } from '../hub/subscription.ts'
+import type { Outcome } from '../log/runs.ts'
 import type { Filter } from '../topic.ts'
 import { object, ref } from './describe.ts'
 
 /** An answer ends after this many characters of frames: the hub reads and writes it in one go, and all other work waits meanwhile. */
 const MAX_ANSWER = 32 * 1024
 
-/** The JSON answer to a poll. */
-interface Polled {
-  readonly events: { readonly id?: string; readonly event: string; readonly data: string }[]
+/** An event's data in a stream with envelopes. */
+interface Envelope {
+  readonly topic: string
+  readonly event: string
+  readonly data: string
+  readonly time: string
+}
+
+/** Everything that was due on a subscription: the JSON answer to a poll. */
+export interface Polled {
+  readonly events: (Envelope & { readonly id?: string })[]
   /** The `lastEventId` of the next poll. */
   position: string
   /** The data of each `hub.gap`, in order. */
@@ -20,16 +29,25 @@ interface Polled {
   gap?: unknown
   /** Closed topics, also those that an earlier answer has named. */
   closed?: string[]
+  /** How the topics ended that closed now. */
+  ended?: (Outcome & { readonly topic: string })[]
+}
+
+/** The carrier for clients that cannot stream: one JSON response with what `collect` returns. @throws AppError of `collect` */
+export async function poll(c: Context, subscription: Subscription, waitMs: number): Promise<Response> {
+  return json(c, await collect(subscription, waitMs, c.req.raw.signal))
 }
 
 /**
- * The carrier for clients that cannot stream: one JSON response with everything that is due on a subscription. A public parser parses the
- * frames of the subscription. If nothing is due, the response waits for at most `waitMs`.
+ * Resolves with everything that is due on a subscription, and closes it. A public parser parses the frames of the subscription. If nothing
+ * is due, waits for at most `waitMs`.
  *
+ * @param subscription one with envelopes
+ * @param signal aborts when the caller has gone
  * @throws AppError `overloaded` (the hub ended the subscription before its first frame), and the failure of a subscription that could not
  *   read the log
  */
-export async function poll(c: Context, subscription: Subscription, waitMs: number): Promise<Response> {
+export async function collect(subscription: Subscription, waitMs: number, signal?: AbortSignal): Promise<Polled> {
   const answer: Polled = { events: [], position: '' }
   const decoder = new TextDecoder()
   let length = 0
@@ -44,7 +62,7 @@ export async function poll(c: Context, subscription: Subscription, waitMs: numbe
     },
   })
   const close = () => subscription.close()
-  const stopListening = whenGone(c.req.raw.signal, close)
+  const stopListening = signal ? whenGone(signal, close) : () => {}
   const timeout = startTimeout(waitMs, () => subscription.onReady())
   try {
     for (;;) {
@@ -67,7 +85,7 @@ export async function poll(c: Context, subscription: Subscription, waitMs: numbe
     if (!subscription.ended || failure) answer.position = subscription.positionId
     // An answer needs a position: without one, the next poll would begin at the head and miss the events until then.
     if (answer.position === '') throw endedEarly()
-    return json(c, answer)
+    return answer
   } finally {
     timeout.clear()
     subscription.close('answered')
@@ -84,7 +102,12 @@ function endedEarly(): AppError {
 
 /** Answers a poll whose topics are all closed, and whose position is past their closes. */
 export function completed(c: Context, position = '', filter?: Filter): Response {
-  return json(c, { events: [], position, closed: [...(filter?.topics ?? [])] })
+  return json(c, afterCloses(position, filter))
+}
+
+/** What a poll returns whose topics are all closed. */
+export function afterCloses(position: string, filter: Filter | undefined): Polled {
+  return { events: [], position, closed: [...(filter?.topics ?? [])] }
 }
 
 function add(
@@ -95,8 +118,15 @@ function add(
   if (event === 'hub.gap') {
     answer.gaps = [...(answer.gaps ?? []), JSON.parse(data)]
     answer.gap = answer.gaps[0]
-  } else if (event === 'hub.closed') answer.closed = [...(answer.closed ?? []), JSON.parse(data).topic]
-  else if (!event.startsWith('hub.')) answer.events.push({ ...(id !== undefined && { id }), event, data })
+  } else if (event === 'hub.closed') {
+    const ended = JSON.parse(data) as Outcome & { topic: string }
+    answer.closed = [...(answer.closed ?? []), ended.topic]
+    answer.ended = [...(answer.ended ?? []), ended]
+  } else if (!event.startsWith('hub.')) answer.events.push({ ...(id !== undefined && { id }), ...envelopeOf(data) })
+}
+
+function envelopeOf(data: string): Envelope {
+  return JSON.parse(data)
 }
 
 function hasNews({ events, gaps }: Polled): boolean {
@@ -119,11 +149,28 @@ function startTimeout(ms: number, onOver: () => void): { isOver(): boolean; clea
 }
 
 export const pollSchemas = {
+  Ended: object(
+    {
+      topic: { type: 'string' },
+      outcome: { enum: ['done', 'failed', 'stopped', 'abandoned'] },
+      detail: { type: 'string', description: 'Why the run of the topic has failed' },
+    },
+    ['topic', 'outcome'],
+  ),
   Polled: object(
     {
       events: {
         type: 'array',
-        items: object({ id: ref('Id'), event: { type: 'string' }, data: { type: 'string' } }, ['event', 'data']),
+        items: object(
+          {
+            id: ref('Id'),
+            topic: { type: 'string' },
+            event: { type: 'string' },
+            data: { type: 'string' },
+            time: ref('Time'),
+          },
+          ['topic', 'event', 'data', 'time'],
+        ),
       },
       position: { type: 'string', description: 'The lastEventId of the next request' },
       gaps: { type: 'array', items: ref('Gap'), minItems: 1, description: 'The gaps, in order' },
@@ -133,16 +180,12 @@ export const pollSchemas = {
         description: 'The first of `gaps`. It will be removed: read `gaps`',
       },
       closed: { type: 'array', items: { type: 'string' }, description: 'Closed topics: no event of theirs follows' },
+      ended: {
+        type: 'array',
+        items: ref('Ended'),
+        description: 'How the topics ended that this answer reports as closed',
+      },
     },
     ['events', 'position'],
-  ),
-  Gap: object(
-    {
-      reason: { enum: ['trimmed', 'epoch', 'unknown', 'ahead', 'conflated'] },
-      from: { anyOf: [{ type: 'string' }, { type: 'null' }] },
-      to: { type: 'string' },
-      exact: { type: 'boolean' },
-    },
-    ['reason', 'from', 'to', 'exact'],
   ),
 }

@@ -1,10 +1,22 @@
+import type { JsonSchema } from '@valibot/to-json-schema'
 import * as v from 'valibot'
 
 // Each of these schemas has two uses: a route checks a value with it, and /openapi.json describes the value with it.
 
-/** Adds a description and an example to a schema. */
-export function described<Schema extends v.GenericSchema>(schema: Schema, description: string, example?: unknown) {
-  return v.pipe(schema, v.description(description), v.metadata(example === undefined ? {} : { examples: [example] }))
+/**
+ * Adds a description and an example to a schema.
+ *
+ * @param more keywords of JSON Schema for what the hub checks elsewhere, with an error code of its own: see `shapes`
+ */
+export function described<Schema extends v.GenericSchema>(
+  schema: Schema,
+  description: string,
+  example?: unknown,
+  more: JsonSchema = {},
+) {
+  // A type with a name, because declarations cannot name those inside `JsonSchema`.
+  const metadata: Readonly<Record<string, unknown>> = { ...more, ...(example !== undefined && { examples: [example] }) }
+  return v.pipe(schema, v.description(description), v.metadata(metadata))
 }
 
 // A query holds text. `shape` is the JSON Schema of the value that the text stands for.
@@ -20,6 +32,27 @@ export function whole(description: string, minimum: number, maximum: number, exa
     v.maxValue(maximum, expected),
     v.description(description),
     v.metadata({ shape: { type: 'integer', minimum, maximum }, examples: [example] }),
+  )
+}
+
+/** Milliseconds of a unit of time. */
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+
+/**
+ * A time in a query, such as `500ms`, `15s`, `10m` or `1h`. The value is in ms.
+ *
+ * @param pattern what texts of times between `minimum` and `maximum` match, and no others
+ */
+export function time(description: string, minimum: number, maximum: number, example: string, pattern: string) {
+  const expected = `a time like 500ms, 15s, 10m or 1h, from ${minimum} to ${maximum} ms`
+  return v.pipe(
+    v.string(),
+    v.regex(/^(0|[1-9]\d{0,8})(ms|s|m|h)$/, expected),
+    v.transform((text) => Number.parseInt(text, 10) * UNITS[text.replace(/^\d+/, '')]!),
+    v.minValue(minimum, expected),
+    v.maxValue(maximum, expected),
+    v.description(description),
+    v.metadata({ shape: { type: 'string', pattern }, examples: [example] }),
   )
 }
 

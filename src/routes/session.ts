@@ -3,10 +3,12 @@ import * as v from 'valibot'
 import { refuseLargeCookie, setCookie } from '../auth/credentials.ts'
 import { inOrder } from '../auth/streams.ts'
 import { AppError } from '../errors.ts'
+import { INSIDE } from '../hub/inside.ts'
 import { Filter, STORE } from '../topic.ts'
 import { codesOf, json, object, ref, schemaOf } from './describe.ts'
 import type { Description, Door, Routes } from './door.ts'
 import { described } from './schema.ts'
+import { shapes } from './shapes.ts'
 
 const headers = { 'Cache-Control': 'no-store' }
 
@@ -51,7 +53,10 @@ function ticket(door: Door): Handler {
 
 const renewal = v.strictObject({
   topics: v.optional(
-    described(v.pipe(v.array(v.string()), v.minLength(1)), 'Topics and patterns that replace those of the stream'),
+    described(
+      v.pipe(v.array(v.pipe(v.string(), v.metadata(shapes.name))), v.minLength(1)),
+      'Topics and patterns that replace those of the stream',
+    ),
   ),
 })
 
@@ -72,7 +77,7 @@ function renew(door: Door): Handler {
     await inOrder(stream, async () => {
       subscription.renew(grant.expiresAt)
       auth.change(stream, { grant, filter })
-      if (topics) await hub.change(subscription, filter!)
+      if (topics) await hub[INSIDE].change(subscription, filter!)
     })
     await auth.endIfInvalid(subscription, grant)
     return c.json(
@@ -179,7 +184,7 @@ function describeStream(): Description {
     in: 'path',
     required: true,
     description: 'The name of the stream, from hub.open',
-    schema: { type: 'string' },
+    schema: { type: 'string', pattern: '^[0-9a-f]{32}$' },
   }
   const renewed = object(
     { stream: { type: 'string' }, topics: { type: 'array', items: { type: 'string' } }, expiresAt: ref('Time') },

@@ -35,6 +35,8 @@ export class StreamedBody {
   /** `take` takes from `#current`; `#arrived` holds the bytes that follow. */
   #current: Uint8Array = NOTHING
   readonly #arrived = new ChunkBuffer()
+  #received = 0
+  #isAwaited = false
   #hasBegun = false
   #isComplete = false
   #isClosed = false
@@ -56,6 +58,16 @@ export class StreamedBody {
     return this.#stop.signal
   }
 
+  /** How many bytes have arrived. */
+  get received(): number {
+    return this.#received
+  }
+
+  /** Whether `take` waits for bytes of the client. */
+  get isAwaited(): boolean {
+    return this.#isAwaited
+  }
+
   /**
    * Waits until bytes have arrived, and takes some of them, in order; resolves with undefined at the end of the body.
    *
@@ -69,7 +81,12 @@ export class StreamedBody {
       else if (this.#isComplete) return
       else {
         this.signal.throwIfAborted()
-        await this.#arrival()
+        this.#isAwaited = true
+        try {
+          await this.#arrival()
+        } finally {
+          this.#isAwaited = false
+        }
       }
     }
     this.signal.throwIfAborted()
@@ -93,7 +110,7 @@ export class StreamedBody {
     this.#hasBegun = true
     const { maxStreamMs } = this.#limits
     const cancelTimeout = startTimeout(maxStreamMs, () =>
-      this.#end(
+      this.end(
         new AppError(
           'stream_too_slow',
           `Cannot read a stream for more than ${maxStreamMs} ms: send the rest in another request`,
@@ -101,7 +118,7 @@ export class StreamedBody {
       ),
     )
     const { signal } = this.#c.req.raw
-    const stopListening = whenGone(signal, () => this.#end(cutOff(signal.reason)))
+    const stopListening = whenGone(signal, () => this.end(cutOff(signal.reason)))
     this.#stopWatching = () => {
       cancelTimeout()
       stopListening()
@@ -125,10 +142,11 @@ export class StreamedBody {
           return
         }
         this.#arrived.push(value)
+        this.#received += value.byteLength
         this.#wakeTaker()
       }
     } catch (cause) {
-      this.#end(cutOff(cause))
+      this.end(cutOff(cause))
     }
   }
 
@@ -143,7 +161,7 @@ export class StreamedBody {
 
   /** Ends the body if the client closes the connection while the body is not read. */
   #watchConnection(): () => void {
-    return connectionOf(this.#c)?.whenClosed?.(() => this.#end(cutOff('closed'))) ?? (() => {})
+    return connectionOf(this.#c)?.whenClosed?.(() => this.end(cutOff('closed'))) ?? (() => {})
   }
 
   get #isFull(): boolean {
@@ -163,7 +181,8 @@ export class StreamedBody {
     )
   }
 
-  #end(reason: AppError): void {
+  /** Ends the body: `take` rejects with the reason. */
+  end(reason: AppError): void {
     this.#stop.abort(reason)
     this.#wakeTaker()
     this.#wakeReader()

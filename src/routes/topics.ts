@@ -1,13 +1,18 @@
-import type { Context, Handler } from 'hono'
+import type { Handler } from 'hono'
 import * as v from 'valibot'
-import { type Grant, isAllowed } from '../auth/authorize.ts'
+import { isAllowed } from '../auth/authorize.ts'
 import { AppError } from '../errors.ts'
-import { Filter, isOwn, parseTopic, prefixOf } from '../topic.ts'
-import { mountOf } from './base.ts'
+import type { Topic } from '../hub/directory.ts'
+import { INSIDE } from '../hub/inside.ts'
+import { Filter, isOwn, parseTopic } from '../topic.ts'
 import { codesOf, json, object, parametersOf, ref } from './describe.ts'
 import type { Description, Door, Routes } from './door.ts'
+import { pathAfter, prefixesOf } from './paths.ts'
 import { parseParameters, parseQuery } from './query.ts'
+import { runProperties } from './runs-description.ts'
 import { described, whole } from './schema.ts'
+import { shapes } from './shapes.ts'
+import { withTimes } from './times.ts'
 
 /** Topics of a page: the default of `limit`, and the highest value. */
 const PAGE = 100
@@ -26,9 +31,10 @@ export const topics: Routes = (door) => {
   }
 }
 
-const query = v.object({
-  topic: v.optional(described(v.string(), 'A topic or a pattern', 'chat/*')),
-  prefix: v.optional(described(v.string(), 'The beginning of the names', 'chat/')),
+/** The parameters of `/topics`. */
+export const topicsQuery = v.object({
+  topic: v.optional(described(v.string(), 'A topic or a pattern. Not beside `prefix`', 'chat/*', shapes.name)),
+  prefix: v.optional(described(v.string(), 'The beginning of the names. Not beside `topic`', 'chat/')),
   after: v.optional(
     described(v.string(), 'The name that precedes the page: `next` of the previous page', 'chat/room-1'),
   ),
@@ -39,7 +45,7 @@ const query = v.object({
 function list(door: Door): Handler {
   return async (c) => {
     const grant = await door.grantOf(c)
-    const { topic, prefix, after = '', limit = PAGE } = parseParameters(query, parseQuery(c.req.url))
+    const { topic, prefix, after = '', limit = PAGE } = parseParameters(topicsQuery, parseQuery(c.req.url))
     if (topic !== undefined && prefix !== undefined)
       throw new AppError('parameter_invalid', 'Cannot list by topic and by prefix: give one of them')
     const filter = topic === undefined ? undefined : Filter.parse([topic], door.limits.topics)
@@ -51,7 +57,7 @@ function list(door: Door): Handler {
     const { signal } = c.req.raw
     const topics = await door.hub.directory.list({ prefixes, isShown, after, limit, signal })
     const next = topics.length === limit ? topics.at(-1)!.topic : undefined
-    return c.json({ topics, ...(next !== undefined && { next }) }, 200, headers)
+    return c.json({ topics: topics.map(shape), ...(next !== undefined && { next }) }, 200, headers)
   }
 }
 
@@ -59,10 +65,15 @@ function list(door: Door): Handler {
 function show(door: Door): Handler {
   return async (c) => {
     const grant = await door.grantOf(c)
-    const name = parseTopic(pathOf(c), door.limits.topics)
+    const name = parseTopic(pathAfter(c, 'topics'), door.limits.topics)
     door.authorize(grant, 'subscribe', name)
-    return c.json(await door.hub.directory.get(name), 200, headers)
+    return c.json(shape(await door.hub.directory.get(name)), 200, headers)
   }
+}
+
+/** A topic as JSON: times in RFC 3339. */
+function shape({ run, ...topic }: Topic) {
+  return { ...topic, ...(run && { run: withTimes(run) }) }
 }
 
 /** `DELETE /topics/<topic>` deletes a topic's history and reopens the topic, `DELETE /topics/<topic>/<id>` erases one of its events. */
@@ -70,40 +81,16 @@ function erase(door: Door): Handler {
   const { hub, limits } = door
   return async (c) => {
     const grant = await door.grantOf(c)
-    const path = pathOf(c)
+    const path = pathAfter(c, 'topics')
     const slash = path.lastIndexOf('/')
     const last = path.slice(slash + 1)
     // The last segment of a topic may look like an id, but not like an id of this log, whose epoch is random.
-    const id = slash > 0 && (await hub.isId(last)) ? last : undefined
+    const id = slash > 0 && (await hub[INSIDE].isId(last)) ? last : undefined
     const topic = parseTopic(id === undefined ? path : path.slice(0, slash), limits.topics)
     if (!isOwn(topic)) door.authorize(grant, 'publish', `$topics/${topic}`)
     await door.spend(c, 1)
     const erased = await hub.directory.erase(topic, id)
     return c.json({ topic, ...(id !== undefined && { id }), erased }, 200, headers)
-  }
-}
-
-/**
- * Returns prefixes that together cover all topics that begin with `requested` and that the grant allows. They are sorted, and no prefix
- * begins with another.
- */
-function prefixesOf({ subscribe }: Grant, requested: string): string[] {
-  const granted = subscribe.map(prefixOf).sort()
-  if (granted.some((prefix) => requested.startsWith(prefix))) return [requested]
-  const prefixes: string[] = []
-  for (const prefix of granted)
-    if (prefix.startsWith(requested) && !prefixes.some((shorter) => prefix.startsWith(shorter))) prefixes.push(prefix)
-  return prefixes
-}
-
-/** Returns the part of the path after `/topics/`, decoded. */
-function pathOf(c: Context): string {
-  try {
-    const { pathname } = new URL(c.req.url)
-    const segments = pathname.split('/').slice(mountOf(c).split('/').length + 1) // after the mount and `topics`
-    return decodeURIComponent(segments.join('/'))
-  } catch (cause) {
-    throw new AppError('encoding_invalid', 'Cannot read the path: it is not percent-encoded UTF-8', { cause })
   }
 }
 
@@ -116,7 +103,7 @@ function describeList(): Description {
           tags: ['topics'],
           summary: 'List topics',
           description: 'Lists topics that have kept events or are closed, by name.',
-          parameters: parametersOf(query),
+          parameters: parametersOf(topicsQuery),
           responses: { 200: json('A page', ref('Topics')) },
           codes: [...codesOf.query, ...codesOf.grant, ...codesOf.topic, 'pattern_invalid', 'rate_limited'],
         },
@@ -133,8 +120,8 @@ function describeTopic(): Description {
     name: 'topic',
     in: 'path',
     required: true,
-    description: 'The topic, with unescaped slashes',
-    schema: { type: 'string' },
+    description: 'The topic. Its slashes may be escaped or not',
+    schema: shapes.anyTopic,
     example: 'chat/room-1',
   }
   const tags = ['topics']
@@ -182,6 +169,7 @@ function describeTopic(): Description {
           kept: { type: 'integer', minimum: 0 },
           readers: { type: 'integer', minimum: 0 },
           closed: { type: 'boolean' },
+          run: object(runProperties, ['fence', 'leaseMs', 'graceMs', 'isStopAsked']),
         },
         ['topic', 'lastId', 'kept', 'readers', 'closed'],
       ),

@@ -41,6 +41,11 @@ export function writtenMembers(json: string, name: string): (string | undefined)
   return new Scanner(json).members(name)
 }
 
+/** Returns the text of each value of a list, or of the one value that is no list, without insignificant whitespace. */
+export function writtenValues(json: string): string[] {
+  return new Scanner(json).values()
+}
+
 class Scanner {
   readonly #json: string
   #at = 0
@@ -59,6 +64,23 @@ class Scanner {
     do all.push(this.#member(name))
     while (this.#take() === COMMA)
     return all
+  }
+
+  values(): string[] {
+    if (this.#next() !== LIST.begin) return [this.#value()]
+    const all: string[] = []
+    this.#at++
+    if (this.#next() === LIST.end) return all
+    do all.push(this.#value())
+    while (this.#take() === COMMA)
+    return all
+  }
+
+  #value(): string {
+    this.#next()
+    const begin = this.#at
+    this.#skipValue()
+    return this.#isSpaced ? withoutWhitespace(this.#json, begin, this.#at) : copied(this.#json, begin, this.#at)
   }
 
   /** Skips a value. If it is an object, returns the text of its member. */

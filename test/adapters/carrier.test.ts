@@ -30,4 +30,13 @@ test('Node holds one chunk for a reader that does not read, and pulls the next o
 
   slow.socket.resume()
   await slow.until(() => slow.reader.data.length === 200)
+
+  // A reader that was live gets all chunks of a batch in one turn, in which Node reports none of them as taken.
+  slow.socket.pause()
+  await store.publish(Array.from({ length: 500 }, () => ({ topic: 'a', data: EVENT })))
+  await expect.poll(() => sockets[0]?.writableLength).toBeGreaterThan(0)
+  await pause(100)
+  expect(sockets[0]!.writableLength).toBeLessThan(FRAME)
+  slow.socket.resume()
+  await slow.until(() => slow.reader.data.length === 700)
 })

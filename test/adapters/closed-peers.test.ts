@@ -1,22 +1,26 @@
 import { connect, createServer, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
-import { expect, onTestFinished, test } from 'vitest'
+import { test } from 'vitest'
 import { ClosedPeers } from '../../src/adapters/closed-peers.ts'
 import { withoutProc } from '../server/server.ts'
 
 /** Connects to a server that listens on `listenOn`. @returns both ends */
-async function connection(listenOn: string, host: string): Promise<{ client: Socket; accepted: Socket }> {
+async function connection([listenOn, host]: [string, string]): Promise<{
+  client: Socket
+  accepted: Socket
+  close(): void
+}> {
   const { promise, resolve } = Promise.withResolvers<Socket>()
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, resolve)
   await new Promise<void>((listens) => server.listen(0, listenOn, listens))
   const client = connect((server.address() as { port: number }).port, host)
   const accepted = await promise
-  onTestFinished(() => {
+  const close = () => {
     for (const socket of [client, accepted]) socket.destroy()
     server.close()
-  })
-  return { client, accepted }
+  }
+  return { client, accepted, close }
 }
 
 const hasIPv6 = Object.values(networkInterfaces()).some((addresses) =>
@@ -30,11 +34,14 @@ const kinds: [string, string, string][] = [
   ['IPv6', '::1', '::1'],
 ]
 
-test.skipIf(withoutProc).each(hasIPv6 ? kinds : kinds.slice(0, 1))(
+// The tests wait for seconds, so they run at the same time.
+test.skipIf(withoutProc).concurrent.for(hasIPv6 ? kinds : kinds.slice(0, 1))(
   `over %s, reports the close of a client once, although the bytes that the client sent are unread ${withoutProc}`,
-  async (_, ...where) => {
+  async ([, ...where], { expect, onTestFinished }) => {
     const peers = new ClosedPeers()
-    const [leaving, staying] = [await connection(...where), await connection(...where)]
+    const [leaving, staying] = [await connection(where), await connection(where)]
+    onTestFinished(leaving.close)
+    onTestFinished(staying.close)
     const closed: string[] = []
     const watch = ({ accepted }: { accepted: Socket }, name: string) =>
       peers.watch(accepted.remoteAddress!, accepted.remotePort!, () => void closed.push(name))

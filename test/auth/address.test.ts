@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createApp } from '../../src/app.ts'
 import { clientOf, parseTrusted } from '../../src/auth/address.ts'
 import { parseConfig } from '../../src/config/config.ts'
@@ -203,6 +203,15 @@ describe('PUBLISH_RATE', () => {
     expect(await send('2001:db8:1:3::1')).toBe(200)
     expect(await exhaust(send, [['203.0.113.1'], ['::ffff:203.0.113.1'], ['::ffff:cb00:7101']])).toBeLessThan(100)
     expect(await send('203.0.113.2')).toBe(200)
+  })
+
+  test('saves no more than the messages of a second for a client that was idle for an hour', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const send = hubWith({})
+    expect(await exhaust(send, [['203.0.113.1']])).toBe(2)
+    vi.advanceTimersByTime(3_600_000)
+    expect(await exhaust(send, [['203.0.113.1']])).toBe(2)
   })
 
   test('does not apply when the adapter knows no address', async () => {

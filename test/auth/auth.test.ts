@@ -2,11 +2,12 @@ import { createApp } from '../../src/app.ts'
 import { parseConfig } from '../../src/config/config.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
-import { runtimes } from '../server/runtimes.ts'
+import { part } from '../part.ts'
+import { bun, deno, node, type Runtime, worker } from '../server/runtimes.ts'
 import { cleanUp, folder, start } from '../server/server.ts'
-import { authSuite } from './suite.ts'
+import { authSuite, type Runs } from './suite.ts'
 
-authSuite({
+const withoutServer: Runs = {
   name: 'app.request()',
   async start(settings) {
     const config = parseConfig(settings)
@@ -14,14 +15,15 @@ authSuite({
     return async (path, init) => app.request(path, init)
   },
   async stop() {},
+}
+
+const over = (runtime: Runtime): Runs => ({
+  name: runtime.name,
+  async start(settings) {
+    const { url } = await start({ LOG: `sqlite:${folder()}/hub.db`, ...settings }, runtime)
+    return (path, init) => fetch(url + path, init)
+  },
+  stop: cleanUp,
 })
 
-for (const runtime of runtimes)
-  authSuite({
-    name: runtime.name,
-    async start(settings) {
-      const { url } = await start({ LOG: `sqlite:${folder()}/hub.db`, ...settings }, runtime)
-      return (path, init) => fetch(url + path, init)
-    },
-    stop: cleanUp,
-  })
+for (const runs of part([withoutServer, over(node)], [bun, deno, worker].map(over))) authSuite(runs)

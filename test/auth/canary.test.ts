@@ -3,8 +3,9 @@ import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import { connect } from 'node:net'
 import { base64url } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { part } from '../part.ts'
 import { soak } from '../seed.ts'
-import { runtimes, worker } from '../server/runtimes.ts'
+import { bun, deno, node, worker } from '../server/runtimes.ts'
 import { cleanUp, type Server, start } from '../server/server.ts'
 import { token } from './suite.ts'
 
@@ -183,7 +184,7 @@ function write(port: number, text: string): Promise<void> {
   })
 }
 
-describe.each(runtimes)('over $name', (runtime) => {
+describe.each(part([node], [bun, deno, worker]))('over $name', (runtime) => {
   /** Whether to send fewer requests: wrangler handles only about a hundred a second. */
   const isSlow = runtime === worker && !soak
   const agent = new Agent({ keepAlive: true, maxSockets: 8 })

@@ -10,8 +10,18 @@ import { type Fetch, SECRET, token } from './suite.ts'
 
 const LISTED = 'https://app.example'
 const ALSO_LISTED = 'http://localhost:5173'
+/** Origins of an app on iOS and of a browser's extension: their pages have schemes of their own. */
+const APP = 'capacitor://localhost'
+const EXTENSION = 'chrome-extension://abcdefghijklmnopabcdefghijklmnop'
+const LISTED_ORIGINS = [LISTED, ALSO_LISTED, APP, EXTENSION]
 const OTHERS = [
   'null',
+  'capacitor://localhost:8080',
+  'capacitor://',
+  'ionic://localhost',
+  'capacitor://127.0.0.1',
+  'capacitor://localhost.evil.example',
+  'chrome-extension://pabcdefghijklmnopabcdefghijklmno',
   'https://good.app.example',
   'http://app.example',
   'https://app.example.evil',
@@ -118,7 +128,7 @@ function sharedSuite(name: string, start: () => Promise<Fetch>): void {
   describe(`with CORS_ORIGINS, over ${name}`, () => {
     test('exactly the listed origins may read every answer, with credentials', async () => {
       const fetch = await start()
-      for (const origin of [LISTED, ALSO_LISTED])
+      for (const origin of LISTED_ORIGINS)
         for (const { what, response } of await everyAnswer(fetch, { origin })) {
           expect([what, response.headers.get('access-control-allow-origin')]).toEqual([what, origin])
           expect([what, response.headers.get('access-control-allow-credentials')]).toEqual([what, 'true'])
@@ -170,7 +180,10 @@ function sharedSuite(name: string, start: () => Promise<Fetch>): void {
       expect(found.get('access-control-allow-origin')).toBe(LISTED)
       const names = found.get('access-control-allow-headers')!.toLowerCase().split(/,\s*/)
       expect(names).toEqual(
-        expect.arrayContaining(['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'prefer']),
+        expect.arrayContaining([
+          ...['authorization', 'content-type', 'idempotency-key', 'last-event-id', 'prefer'],
+          ...['cache-control', 'x-requested-with', 'traceparent', 'tracestate', 'baggage', 'sentry-trace'],
+        ]),
       )
       expect(names).not.toContain('*')
       const methods = found.get('access-control-allow-methods')!.split(/,\s*/)
@@ -190,7 +203,7 @@ function sharedSuite(name: string, start: () => Promise<Fetch>): void {
       const authorization = `Bearer ${await all()}`
       for (const site of ['cross-site', 'same-site', undefined]) {
         const from = { authorization, ...(site && { 'sec-fetch-site': site }) }
-        for (const origin of [LISTED, ALSO_LISTED])
+        for (const origin of LISTED_ORIGINS)
           expect([origin, site, (await fetch('/send?topic=a', post({ ...from, origin }))).status]).toEqual([
             origin,
             site,
@@ -222,12 +235,44 @@ function sharedSuite(name: string, start: () => Promise<Fetch>): void {
 }
 
 const all = () => token({ publish: ['**', '$store', '$topics/**'], subscribe: ['**', '$store'] }, { sub: 'admin' })
-const shared = { AUTH_SECRET: SECRET, CORS_ORIGINS: `${LISTED}, ${ALSO_LISTED}` }
+const shared = { AUTH_SECRET: SECRET, CORS_ORIGINS: LISTED_ORIGINS.join(', ') }
 
 sharedSuite('app.request()', async () => hubWith(shared))
 sharedSuite('Node', async () => {
   const { url } = await start(shared)
   return (path, init) => fetch(url + path, init)
+})
+
+test('CORS_HEADERS adds to the request headers that a preflight allows', async () => {
+  const allowed = async (settings: Record<string, string>) => {
+    const response = await hubWith({ ...shared, ...settings })('/send', preflight(LISTED))
+    return response.headers.get('access-control-allow-headers')!.split(',')
+  }
+  const [always, more] = [await allowed({}), await allowed({ CORS_HEADERS: 'X-Request-Id, x-my.header' })]
+  expect(more).toEqual([...always, 'X-Request-Id', 'x-my.header'])
+  for (const bad of ['*', 'X-A,', 'X A', 'X-A: b', 'X-A\r\nX-B', 'Ä', 'x-*'])
+    expect(() => parseConfig({ CORS_HEADERS: bad }), bad).toThrow(/CORS_HEADERS=.*: expected .*never \*/)
+})
+
+test('a GET of /send from a listed app changes the store, one from another app does not', async () => {
+  const { AUTH_SECRET: _, ...open } = shared
+  const fetch = hubWith(open)
+  for (const [origin, status] of [
+    [APP, 200],
+    ['ionic://localhost', 403],
+    ['capacitor://evil', 403],
+  ] as const)
+    expect([origin, (await fetch('/send?message=x', { headers: { origin } })).status]).toEqual([origin, status])
+})
+
+test('a page of an app is not a page of the hub, even if both are named localhost', async () => {
+  const fetch = hubWith({})
+  for (const origin of ['capacitor://localhost', 'tauri://localhost', 'ftp://localhost', 'file://localhost']) {
+    const response = await fetch('/send?topic=a', post({ origin, host: 'localhost' }))
+    expect([origin, response.status]).toEqual([origin, 403])
+    const get = await fetch('/send?message=x', { headers: { origin, host: 'localhost' } })
+    expect([origin, get.status]).toEqual([origin, 403])
+  }
 })
 
 test('a preflight that requests 64 KB of headers gets the same answer as any other', async () => {
@@ -304,6 +349,19 @@ describe('CORS_ORIGINS', () => {
   test('accepts origins as a browser sends them', () => {
     expect(parseConfig({ CORS_ORIGINS: `${LISTED}, ${ALSO_LISTED}` }).corsOrigins).toEqual([LISTED, ALSO_LISTED])
     expect(parseConfig({ CORS_ORIGINS: 'https://[::1]:8443' }).corsOrigins).toEqual(['https://[::1]:8443'])
+    const apps = [
+      ...[
+        APP,
+        EXTENSION,
+        'ionic://localhost',
+        'tauri://localhost',
+        'app://.',
+        'app://obsidian.md',
+        'vscode-webview://x',
+      ],
+      ...['moz-extension://6a0b0ee7-7a0b-4c2e-9d2c-0123456789ab', 'my-app://localhost:3000'],
+    ]
+    expect(parseConfig({ CORS_ORIGINS: apps.join() }).corsOrigins).toEqual(apps)
     for (const none of [{}, { CORS_ORIGINS: '' }, { CORS_ORIGINS: 'none' }])
       expect(parseConfig(none).corsOrigins).toEqual([])
   })
@@ -326,7 +384,9 @@ describe('CORS_ORIGINS', () => {
       'https://APP.example',
       'app.example',
       'app.example:8443',
-      'file:///',
+      ...['file:///', 'file://', 'file://host', 'ws://app.example', 'ftp://app.example', 'capacitor:localhost'],
+      ...['capacitor://', 'capacitor://localhost/', 'capacitor://user@localhost', 'CAPACITOR://localhost'],
+      ...['chrome-extension://*', 'capacitor://LOCALHOST', 'capacitor://localhost/*'],
       'data:text/html,x',
       'https://',
       `${LISTED},*`,

@@ -10,8 +10,9 @@ import { Auth } from '../../src/auth/auth.ts'
 import { parseConfig } from '../../src/config/config.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
+import { part } from '../part.ts'
 import { Reader } from '../reader.ts'
-import { type Runtime, runtimes, servers } from '../server/runtimes.ts'
+import { bun, deno, node, type Runtime, worker } from '../server/runtimes.ts'
 import { cleanUp, folder, launch, type Process, type Server, start } from '../server/server.ts'
 import { type Fetch, SECRET, token } from './suite.ts'
 
@@ -74,7 +75,7 @@ function over({ url }: Server): Fetch {
   return (path, init) => fetch(url + path, init)
 }
 
-describe.each(servers)('on $name, keys in files', (runtime) => {
+describe.each(part([node], [bun, deno]))('on $name, keys in files', (runtime) => {
   const place = (name: string, text: string) => {
     const file = join(folder(), name)
     writeFileSync(file, text)
@@ -93,7 +94,7 @@ describe.each(servers)('on $name, keys in files', (runtime) => {
     hangUp(server)
     for (const { reader } of gone) {
       await expectEnd(reader)
-      expect(reader.text).toMatch(/\nretry: \d+\n$/)
+      expect(reader.text).toMatch(/\n\nevent: hub\.ending\ndata: \{\}\nretry: \d+\n\n$/)
     }
     expect(await answerTo(fetch, first)).toBe('401 token_invalid')
     expect(await answerTo(fetch, bearer('key-3'))).toBe(200)
@@ -285,128 +286,133 @@ interface Way {
   start(settings: Record<string, string>): Promise<Fetch>
 }
 
-const ways: Way[] = [
-  {
-    name: 'app.request()',
-    async start(settings) {
-      const config = parseConfig(settings)
-      const app = createApp({ hub: new Hub(() => memoryLog(config.logOptions), config.hub), config })
-      return async (path, init) => app.request(path, init)
-    },
+const withoutServer: Way = {
+  name: 'app.request()',
+  async start(settings) {
+    const config = parseConfig(settings)
+    const app = createApp({ hub: new Hub(() => memoryLog(config.logOptions), config.hub), config })
+    return async (path, init) => app.request(path, init)
   },
-  ...runtimes.map((runtime: Runtime) => ({
-    name: runtime.name,
-    start: async (settings: Record<string, string>) => over(await start(settings, runtime)),
-  })),
-]
-
-describe.each(ways)('over $name, a set of keys at AUTH_JWKS_URL', (way) => {
-  test('is followed while the hub runs: a new key is accepted, a removed key is refused and its streams end', async () => {
-    const set = await issuer()
-    set.keys = [publicJwk(ONE, 'one')]
-    const fetch = await way.start({ AUTH_JWKS_URL: set.url, AUTH_RELOAD: '1s' })
-    const byOne = await signed(ONE, { kid: 'one' })
-    const byTwo = await signed(TWO, { kid: 'two' })
-    const first = await listen(fetch, byOne)
-    expect(await answerTo(fetch, byTwo)).toBe('401 token_invalid')
-    set.keys.push(publicJwk(TWO, 'two'))
-    await expect.poll(() => answerTo(fetch, byTwo), { timeout: 1000 + GONE_MS, interval: 100 }).toBe(200)
-    const second = await listen(fetch, byTwo)
-    set.keys.shift()
-    await expect.poll(() => first.reader.ended, { timeout: 1000 + GONE_MS }).toBe(true)
-    expect(first.reader.text).toMatch(/\nretry: \d+\n$/)
-    expect(await answerTo(fetch, byOne)).toBe('401 token_invalid')
-    await publish(fetch, byTwo, 'still here')
-    await second.reader.gets('still here')
-    expect(first.reader.data).toEqual([])
-  })
-
-  test('with two fitting keys verifies a token without kid with the key that signed it', async () => {
-    const set = await issuer()
-    set.keys = [publicJwk(ONE, 'one'), publicJwk(TWO)]
-    const fetch = await way.start({ AUTH_JWKS_URL: set.url })
-    for (const key of [ONE, TWO]) expect(await answerTo(fetch, await signed(key, {}))).toBe(200)
-    expect(await answerTo(fetch, await signed(ONE, {}, { exp: 1 }))).toBe('401 token_invalid')
-    const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
-    expect(await answerTo(fetch, await signed(stranger, {}))).toBe('401 token_invalid')
-  })
-
-  test('that cannot be read for a while keeps its last known keys', async () => {
-    const set = await issuer()
-    set.keys = [publicJwk(ONE, 'one')]
-    const fetch = await way.start({ AUTH_JWKS_URL: set.url, AUTH_RELOAD: '1s' })
-    const mine = await signed(ONE, { kid: 'one' })
-    const { reader } = await listen(fetch, mine)
-    for (const failure of ['a status of 500', 'JSON that is not a set of keys']) {
-      set.instead = failures[failure]
-      const asked = set.requests
-      const seen = () => ({ isAskedAgain: set.requests > asked, ended: reader.ended })
-      await expect.poll(seen, { timeout: 1000 + GONE_MS }).toEqual({ isAskedAgain: true, ended: false })
-      expect(await answerTo(fetch, mine)).toBe(200)
-    }
-    await set.close()
-    await new Promise((resolve) => setTimeout(resolve, 1500)) // time for one more attempt, which finds no server
-    expect(await answerTo(fetch, mine)).toBe(200)
-    expect(reader.ended).toBe(false)
-    await publish(fetch, mine, 'still here')
-    await reader.gets('still here')
-  }, 40_000)
-
-  test('that could never be read gives 503 for every token, and a retry to an EventSource', async () => {
-    const set = await issuer()
-    const port = Number(new URL(set.url).port)
-    set.keys = [publicJwk(ONE, 'one')]
-    set.instead = failures['a status of 500']
-    vi.spyOn(console, 'error').mockImplementation(() => {}) // over app.request() the hub runs in this process and writes its warning here
-    const fetch = await way.start({ AUTH_JWKS_URL: set.url })
-    const mine = await signed(ONE, { kid: 'one' })
-    const expectLater = async (what: string) => {
-      for (const path of ['/event?topic=room/1', '/topics']) {
-        const response = await fetch(path, { headers: mine })
-        expect([what, response.status, await response.json()]).toEqual([
-          what,
-          503,
-          expect.objectContaining({ code: 'keys_unavailable' }),
-        ])
-        expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
-        expect(response.headers.get('www-authenticate')).toBe(null)
-      }
-      const source = await fetch('/event?topic=room/1', { headers: { ...mine, accept: 'text/event-stream' } })
-      expect([what, source.status, await source.text()]).toEqual([what, 200, expect.stringMatching(/^retry: \d+\n$/)])
-    }
-    for (const [what, instead] of Object.entries(failures)) {
-      set.instead = instead
-      await expectLater(what)
-    }
-    set.instead = undefined
-    await set.close()
-    await expectLater('no connection')
-    await set.listen(port)
-    await expect.poll(() => answerTo(fetch, mine), { timeout: 15_000, interval: 100 }).toBe(200)
-  }, 40_000)
-
-  test('is the only source of keys: URLs that a token names are never fetched', async () => {
-    const [set, elsewhere] = [await issuer(), await issuer()]
-    set.keys = [publicJwk(ONE, 'one')]
-    elsewhere.keys = [publicJwk(STRANGE, 'one'), publicJwk(STRANGE, 'strange')]
-    const fetch = await way.start({ AUTH_JWKS_URL: set.url })
-    const { origin } = new URL(elsewhere.url)
-    for (const kid of ['one', 'strange', elsewhere.url, undefined])
-      for (const more of [
-        {},
-        { jku: elsewhere.url },
-        { x5u: elsewhere.url },
-        { jwk: publicJwk(STRANGE) },
-        { jku: elsewhere.url, x5u: elsewhere.url, jwk: publicJwk(STRANGE, 'one'), x5c: ['AAAA'] },
-      ]) {
-        const mine = await signed(STRANGE, { ...(kid !== undefined && { kid }), ...more }, { iss: origin })
-        expect([kid, more, await answerTo(fetch, mine)]).toEqual([kid, more, '401 token_invalid'])
-      }
-    expect(elsewhere.requests).toBe(0)
-    expect(await answerTo(fetch, await signed(ONE, { kid: 'one', jku: elsewhere.url }))).toBe(200)
-    expect(elsewhere.requests).toBe(0)
-  })
+}
+const on = (runtime: Runtime): Way => ({
+  name: runtime.name,
+  start: async (settings) => over(await start(settings, runtime)),
 })
+
+describe.each(part([withoutServer], [node, bun, deno, worker].map(on)))(
+  'over $name, a set of keys at AUTH_JWKS_URL',
+  (way) => {
+    test('is followed while the hub runs: a new key is accepted, a removed key is refused and its streams end', async () => {
+      const set = await issuer()
+      set.keys = [publicJwk(ONE, 'one')]
+      const fetch = await way.start({ AUTH_JWKS_URL: set.url, AUTH_RELOAD: '1s' })
+      const byOne = await signed(ONE, { kid: 'one' })
+      const byTwo = await signed(TWO, { kid: 'two' })
+      const first = await listen(fetch, byOne)
+      expect(await answerTo(fetch, byTwo)).toBe('401 token_invalid')
+      set.keys.push(publicJwk(TWO, 'two'))
+      await expect.poll(() => answerTo(fetch, byTwo), { timeout: 1000 + GONE_MS, interval: 100 }).toBe(200)
+      const second = await listen(fetch, byTwo)
+      set.keys.shift()
+      await expect.poll(() => first.reader.ended, { timeout: 1000 + GONE_MS }).toBe(true)
+      expect(first.reader.text).toMatch(/\n\nevent: hub\.ending\ndata: \{\}\nretry: \d+\n\n$/)
+      expect(await answerTo(fetch, byOne)).toBe('401 token_invalid')
+      await publish(fetch, byTwo, 'still here')
+      await second.reader.gets('still here')
+      expect(first.reader.data).toEqual([])
+    })
+
+    test('with two fitting keys verifies a token without kid with the key that signed it', async () => {
+      const set = await issuer()
+      set.keys = [publicJwk(ONE, 'one'), publicJwk(TWO)]
+      const fetch = await way.start({ AUTH_JWKS_URL: set.url })
+      for (const key of [ONE, TWO]) expect(await answerTo(fetch, await signed(key, {}))).toBe(200)
+      expect(await answerTo(fetch, await signed(ONE, {}, { exp: 1 }))).toBe('401 token_invalid')
+      const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
+      expect(await answerTo(fetch, await signed(stranger, {}))).toBe('401 token_invalid')
+    })
+
+    test('that cannot be read for a while keeps its last known keys', async () => {
+      const set = await issuer()
+      set.keys = [publicJwk(ONE, 'one')]
+      const fetch = await way.start({ AUTH_JWKS_URL: set.url, AUTH_RELOAD: '1s' })
+      const mine = await signed(ONE, { kid: 'one' })
+      const { reader } = await listen(fetch, mine)
+      for (const failure of ['a status of 500', 'JSON that is not a set of keys']) {
+        set.instead = failures[failure]
+        const asked = set.requests
+        const seen = () => ({ isAskedAgain: set.requests > asked, ended: reader.ended })
+        await expect.poll(seen, { timeout: 1000 + GONE_MS }).toEqual({ isAskedAgain: true, ended: false })
+        expect(await answerTo(fetch, mine)).toBe(200)
+      }
+      await set.close()
+      await new Promise((resolve) => setTimeout(resolve, 1500)) // time for one more attempt, which finds no server
+      expect(await answerTo(fetch, mine)).toBe(200)
+      expect(reader.ended).toBe(false)
+      await publish(fetch, mine, 'still here')
+      await reader.gets('still here')
+    }, 40_000)
+
+    test('that could never be read gives 503 for every token, and a retry to an EventSource', async () => {
+      const set = await issuer()
+      const port = Number(new URL(set.url).port)
+      set.keys = [publicJwk(ONE, 'one')]
+      set.instead = failures['a status of 500']
+      vi.spyOn(console, 'error').mockImplementation(() => {}) // over app.request() the hub runs in this process and writes its warning here
+      const fetch = await way.start({ AUTH_JWKS_URL: set.url })
+      const mine = await signed(ONE, { kid: 'one' })
+      const expectLater = async (what: string) => {
+        for (const path of ['/event?topic=room/1', '/topics']) {
+          const response = await fetch(path, { headers: mine })
+          expect([what, response.status, await response.json()]).toEqual([
+            what,
+            503,
+            expect.objectContaining({ code: 'keys_unavailable' }),
+          ])
+          expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
+          expect(response.headers.get('www-authenticate')).toBe(null)
+        }
+        const source = await fetch('/event?topic=room/1', { headers: { ...mine, accept: 'text/event-stream' } })
+        expect([what, source.status, await source.text()]).toEqual([
+          what,
+          200,
+          expect.stringMatching(/^event: hub\.ending\ndata: \{\}\nretry: \d+\n\n$/),
+        ])
+      }
+      for (const [what, instead] of Object.entries(failures)) {
+        set.instead = instead
+        await expectLater(what)
+      }
+      set.instead = undefined
+      await set.close()
+      await expectLater('no connection')
+      await set.listen(port)
+      await expect.poll(() => answerTo(fetch, mine), { timeout: 15_000, interval: 100 }).toBe(200)
+    }, 40_000)
+
+    test('is the only source of keys: URLs that a token names are never fetched', async () => {
+      const [set, elsewhere] = [await issuer(), await issuer()]
+      set.keys = [publicJwk(ONE, 'one')]
+      elsewhere.keys = [publicJwk(STRANGE, 'one'), publicJwk(STRANGE, 'strange')]
+      const fetch = await way.start({ AUTH_JWKS_URL: set.url })
+      const { origin } = new URL(elsewhere.url)
+      for (const kid of ['one', 'strange', elsewhere.url, undefined])
+        for (const more of [
+          {},
+          { jku: elsewhere.url },
+          { x5u: elsewhere.url },
+          { jwk: publicJwk(STRANGE) },
+          { jku: elsewhere.url, x5u: elsewhere.url, jwk: publicJwk(STRANGE, 'one'), x5c: ['AAAA'] },
+        ]) {
+          const mine = await signed(STRANGE, { ...(kid !== undefined && { kid }), ...more }, { iss: origin })
+          expect([kid, more, await answerTo(fetch, mine)]).toEqual([kid, more, '401 token_invalid'])
+        }
+      expect(elsewhere.requests).toBe(0)
+      expect(await answerTo(fetch, await signed(ONE, { kid: 'one', jku: elsewhere.url }))).toBe(200)
+      expect(elsewhere.requests).toBe(0)
+    })
+  },
+)
 
 /** Ways in which a server fails to serve the set. */
 const failures: Readonly<Record<string, (response: ServerResponse) => void>> = {
@@ -418,9 +424,7 @@ const failures: Readonly<Record<string, (response: ServerResponse) => void>> = {
   'a cut connection': (response) => response.destroy(),
 }
 
-describe('over app.request(), a set of keys at AUTH_JWKS_URL', () => {
-  const [{ start: begin }] = ways as [Way]
-
+describe.each(part([withoutServer], []))('over $name alone, a set of keys at AUTH_JWKS_URL', ({ start: begin }) => {
   test('is read again for a token with an unknown kid, also while no stream is open', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one')]
@@ -485,7 +489,7 @@ describe('over app.request(), a set of keys at AUTH_JWKS_URL', () => {
   })
 })
 
-describe('over app.request(), reloading keys', () => {
+describe.each(part(['app.request()'], []))('over %s, reloading keys', () => {
   const hubWith = (settings: Record<string, string>) => {
     const now = { settings }
     const config = parseConfig(settings)
@@ -546,7 +550,7 @@ describe('over app.request(), reloading keys', () => {
   })
 })
 
-describe.each(servers)('a start on $name', (runtime) => {
+describe.each(part([node], [bun, deno]))('a start on $name', (runtime) => {
   const run = (settings: Record<string, string>) => launch({ LOG: 'memory:', PORT: '0', ...settings }, [], runtime)
   /** The exit code, or 'it listens' if the process did not refuse to start. */
   const outcomeOf = ({ stopped, says }: Process) =>
@@ -638,22 +642,25 @@ describe.each(servers)('a start on $name', (runtime) => {
   })
 })
 
-test('with keys a hub may listen beyond loopback; AUTH_JWKS_URL may be http: on loopback only', () => {
-  for (const keys of [
-    { AUTH_SECRET: SECRET },
-    { AUTH_PUBLIC_KEY: pem(ONE) },
-    { AUTH_JWKS_URL: 'https://keys.example/jwks' },
-    { API_KEYS: lineOf('first', 'key-1') },
-  ] as Record<string, string>[])
-    expect(parseConfig({ HOST: '0.0.0.0', ...keys })).toMatchObject({ host: '0.0.0.0', open: false })
-  for (const url of ['http://127.0.0.1:8000/jwks', 'http://localhost/jwks', 'http://[::1]/jwks'])
-    expect(parseConfig({ AUTH_JWKS_URL: url }).auth.jwksUrl).toBe(url)
-  for (const url of [
-    'http://keys.example/',
-    'http://127.0.0.1.evil.example/',
-    'file:///etc/passwd',
-    'ftp://x/',
-    'keys',
-  ])
-    expect(() => parseConfig({ AUTH_JWKS_URL: url }), url).toThrow(/AUTH_JWKS_URL=.*: expected an https: URL/)
-})
+test.each(part(['HOST'], []))(
+  'with keys %s may be an address beyond loopback; AUTH_JWKS_URL may be http: on loopback only',
+  () => {
+    for (const keys of [
+      { AUTH_SECRET: SECRET },
+      { AUTH_PUBLIC_KEY: pem(ONE) },
+      { AUTH_JWKS_URL: 'https://keys.example/jwks' },
+      { API_KEYS: lineOf('first', 'key-1') },
+    ] as Record<string, string>[])
+      expect(parseConfig({ HOST: '0.0.0.0', ...keys })).toMatchObject({ host: '0.0.0.0', open: false })
+    for (const url of ['http://127.0.0.1:8000/jwks', 'http://localhost/jwks', 'http://[::1]/jwks'])
+      expect(parseConfig({ AUTH_JWKS_URL: url }).auth.jwksUrl).toBe(url)
+    for (const url of [
+      'http://keys.example/',
+      'http://127.0.0.1.evil.example/',
+      'file:///etc/passwd',
+      'ftp://x/',
+      'keys',
+    ])
+      expect(() => parseConfig({ AUTH_JWKS_URL: url }), url).toThrow(/AUTH_JWKS_URL=.*: expected an https: URL/)
+  },
+)

@@ -1,3 +1,4 @@
+import type { Context } from 'hono'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { createApp } from '../../src/app.ts'
 import { Auth } from '../../src/auth/auth.ts'
@@ -31,7 +32,7 @@ function open() {
       { publish: ['$revoked'], subscribe: ['room'] },
       { iss: undefined, aud: undefined, ...claims },
     )
-    const grant = await auth.grantOf((name) => (name === 'authorization' ? `Bearer ${text}` : undefined))
+    const grant = await auth.grantOf(requestWith(`Bearer ${text}`))
     const look = (_: Grant, name: string) => {
       looks++
       return grant[name as keyof Grant]
@@ -112,3 +113,8 @@ test('a stream whose credentials cannot be watched is closed, and is no longer c
   expect([next.status, hub.readers]).toEqual([200, 1])
   await next.body!.cancel()
 })
+
+/** The context of a request with this `Authorization`. */
+function requestWith(authorization: string): Context {
+  return { req: { header: (name: string) => (name === 'authorization' ? authorization : undefined) } } as Context
+}

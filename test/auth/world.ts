@@ -354,6 +354,7 @@ export class World {
     return text
       .replaceAll(this.#epoch, 'EPOCH')
       .replace(/[0-9a-f]{32}/g, (name) => `STREAM-${streams.indexOf(name)}`)
+      .replace(/^retry: \d{5}$/gm, 'retry: RANDOM')
       .replace(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, 'JWT')
   }
 }
@@ -405,6 +406,8 @@ export class Listener {
   readonly ticket: Ticket | undefined
   readonly names: readonly string[]
   readonly isPoll: boolean
+  /** Whether the frames hold envelopes. Those of a poll do. */
+  readonly isEnveloped: boolean
   /** Whether the request has `since`: the stream then begins at the head of that time, which may be the position of any entry. */
   readonly isSince: boolean
   terms: readonly Terms[]
@@ -437,6 +440,7 @@ export class Listener {
     this.terms = [{ credential, names: this.names }]
     this.endsAt = endOf(credential)
     this.isPoll = asked.polls
+    this.isEnveloped = asked.polls || asked.query.includes('envelope=true')
     this.isSince = asked.query.includes('since=')
     this.repeats = asked.names.length === 0 || asked.query.includes('repeat=')
     const isOurs = asked.lastEventId !== undefined && asked.lastEventId === world.idOf(seqOf(asked.lastEventId))
@@ -547,18 +551,26 @@ export class Listener {
     this.#parser.feed(text)
   }
 
-  #judge({ event = 'message', data, id }: EventSourceMessage): void {
+  #judge({ event = 'message', data: text, id }: EventSourceMessage): void {
     const { terms } = this
+    const data = this.isEnveloped && !event.startsWith('hub.') ? this.#unwrap(text) : text
     this.#events.push({ event, data, id })
     const said = JSON.stringify({ event, data, id })
-    if (this.isOver) this.#fault('It was handed something after its end', said)
-    const topics = topicsIn(`${event} ${data} ${id}`)
+    if (this.isOver && event !== 'hub.ending') this.#fault('It was handed something after its end', said)
+    const topics = topicsIn(`${event} ${text} ${id}`)
     for (const topic of topics) if (!isDue(topic, terms)) this.#fault(`It learned of ${topic}`, said)
-    if (event.startsWith('hub.')) this.#judgeControl(event, data, id!, terms)
+    if (event.startsWith('hub.')) this.#judgeControl(event, data, id, terms)
     else this.#judgeEntry(event, data, id)
   }
 
-  #judgeControl(event: string, data: string, id: string, terms: readonly Terms[]): void {
+  /** The data in an envelope, which must name the topic of its entry. */
+  #unwrap(text: string): string {
+    const { topic, data } = JSON.parse(text) as { topic: string; data: string }
+    if (serialOf(data) !== undefined && !data.startsWith(`${topic}#`)) this.#fault('Its envelope is wrong', text)
+    return data
+  }
+
+  #judgeControl(event: string, data: string, id: string | undefined, terms: readonly Terms[]): void {
     const said = `${event} ${data} ${id}`
     // After a renewal a stream continues from its position, which may be that of an entry of its former terms.
     const ever = [...this.#past, ...terms]
@@ -566,7 +578,7 @@ export class Listener {
       this.world.later(() => {
         if (!this.#isPlace(seqOf(of), those)) this.#fault(`${what} is the position of a foreign entry`, said)
       })
-    if (!this.isSince) place(id, 'Its id', ever)
+    if (id !== undefined && !this.isSince) place(id, 'Its id', ever)
     if (event !== 'hub.gap') return
     const gap = JSON.parse(data) as Gap
     place(gap.to, 'The end of its gap', terms)

@@ -3,7 +3,9 @@ import { parseArgs } from 'node:util'
 import { cleanUp } from '../server/server.ts'
 import { clearProgress, progressOf } from './progress.ts'
 import type { Measurements, Row } from './row.ts'
+import { attacked } from './rows/attacked.ts'
 import { clusterRow } from './rows/cluster.ts'
+import { deaths } from './rows/deaths.ts'
 import { fanout } from './rows/fanout.ts'
 import { growth } from './rows/growth.ts'
 import { memory } from './rows/memory.ts'
@@ -11,10 +13,28 @@ import { ndjson } from './rows/ndjson.ts'
 import { publish } from './rows/publish.ts'
 import { replay } from './rows/replay.ts'
 import { resume } from './rows/resume.ts'
+import { runs } from './rows/runs.ts'
+import { start } from './rows/start.ts'
 import { storm } from './rows/storm.ts'
+import { variants } from './rows/variants.ts'
 import { markdown } from './table.ts'
 
-const rows: readonly Row[] = [fanout, publish, storm, memory, growth, ndjson, resume, replay, clusterRow]
+const rows: readonly Row[] = [
+  fanout,
+  variants,
+  publish,
+  storm,
+  memory,
+  growth,
+  ndjson,
+  resume,
+  replay,
+  attacked,
+  start,
+  clusterRow,
+  runs,
+  deaths,
+]
 
 const help = `Measures Tidings on this machine, with its own servers on free ports of 127.0.0.1, and prints tables.
 

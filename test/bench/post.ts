@@ -4,9 +4,11 @@ import { Agent, request } from 'node:http'
 export class Poster {
   readonly #agent: Agent
   readonly #url: string
+  readonly #headers: Readonly<Record<string, string>>
 
-  constructor(url: string, connections: number) {
+  constructor(url: string, connections: number, headers: Readonly<Record<string, string>> = {}) {
     this.#url = url
+    this.#headers = headers
     this.#agent = new Agent({ keepAlive: true, maxSockets: connections })
   }
 
@@ -18,7 +20,8 @@ export class Poster {
   /** Resolves with false if the server closed a kept connection just when it was used again: then the server has read nothing. */
   #tried(body: string): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+      const length = Buffer.byteLength(body)
+      const headers = { 'content-type': 'application/json', 'content-length': length, ...this.#headers }
       const posting = request(this.#url, { method: 'POST', agent: this.#agent, headers }, (answer) => {
         answer
           .on('end', () => {
@@ -43,8 +46,14 @@ export class Poster {
 }
 
 /** Posts one body after another, in parallel lanes, for a time. Resolves with the number of posts and the real time. */
-export async function postFor(url: string, body: string, lanes: number, ms: number) {
-  const poster = new Poster(url, lanes)
+export async function postFor(
+  url: string,
+  body: string,
+  lanes: number,
+  ms: number,
+  headers: Readonly<Record<string, string>> = {},
+) {
+  const poster = new Poster(url, lanes, headers)
   const began = performance.now()
   let posts = 0
   const lane = async () => {

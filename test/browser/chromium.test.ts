@@ -1,7 +1,8 @@
 import { afterAll } from 'vitest'
-import { runtimes } from '../server/runtimes.ts'
+import { part } from '../part.ts'
+import { bun, deno, node, worker } from '../server/runtimes.ts'
 import { chromium } from './chromium.ts'
 import { pageSuite } from './suite.ts'
 
-for (const runtime of runtimes) pageSuite(chromium, runtime)
+for (const runtime of part([node], [bun, deno, worker])) pageSuite(chromium, runtime)
 afterAll(chromium.quit)

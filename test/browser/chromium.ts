@@ -1,3 +1,5 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import {
   type BrowserContext,
   type BrowserContextOptions,
@@ -5,6 +7,7 @@ import {
   type Page,
   chromium as playwright,
 } from 'playwright-core'
+import { folder } from '../server/server.ts'
 import { type Browser, programAt, raise, tellViolations } from './browser.ts'
 import { Visit } from './visit.ts'
 
@@ -25,11 +28,15 @@ const args = [
   '--disable-sync',
 ]
 
+const launching = { args, ...(executablePath && { executablePath }) }
+
 /** Far from the server's time zone, so that a test can tell their times apart. */
 export const reader = { locale: 'en-GB', timezoneId: 'Asia/Tokyo' } as const
 
 interface Chromium extends Browser<Page> {
   open(url: string, options?: BrowserContextOptions): Promise<Visit<Page>>
+  /** Opens the hub's page in a browser whose settings block site data: cookies, storage and locks. */
+  openWithoutSiteData(url: string): Promise<Visit<Page>>
   /** Opens an empty page for any address. */
   newPage(options?: BrowserContextOptions): Promise<Page>
 }
@@ -43,14 +50,22 @@ export const chromium: Chromium = {
   missing: executablePath ? '' : 'needs Chromium or Chrome: name one with CHROMIUM=PATH',
 
   async open(url, options) {
-    const page = await chromium.newPage(options)
-    await note(page)
-    await page.goto(url)
-    return new Visit(page, (offline) => page.context().setOffline(offline))
+    return visit(await chromium.newPage(options), url)
+  },
+
+  async openWithoutSiteData(url) {
+    const profile = folder()
+    mkdirSync(join(profile, 'Default'))
+    const BLOCK = 2
+    const preferences = { profile: { default_content_setting_values: { cookies: BLOCK } } }
+    writeFileSync(join(profile, 'Default', 'Preferences'), JSON.stringify(preferences))
+    const context = await playwright.launchPersistentContext(profile, { ...launching, ...reader })
+    contexts.add(context)
+    return visit(await context.newPage(), url)
   },
 
   async newPage(options) {
-    launched ??= playwright.launch({ args, ...(executablePath && { executablePath }) })
+    launched ??= playwright.launch(launching)
     const context = await (await launched).newContext({ ...reader, ...options })
     contexts.add(context)
     return context.newPage()
@@ -68,6 +83,12 @@ export const chromium: Chromium = {
   },
 }
 
+async function visit(page: Page, url: string): Promise<Visit<Page>> {
+  await note(page)
+  await page.goto(url)
+  return new Visit(page, (offline) => page.context().setOffline(offline))
+}
+
 async function note(page: Page): Promise<void> {
   await page.addInitScript(tellViolations)
   page.on('pageerror', (error) => problems.push(`thrown: ${error.message}`))
@@ -79,7 +100,7 @@ async function note(page: Page): Promise<void> {
     if (message.type() !== 'error') return
     // Chromium itself reports a lost stream and a refused request; tests cause both, and check how the page handles them.
     const { url } = message.location()
-    const isAnswer = URL.canParse(url) && ['/event', '/send'].includes(new URL(url).pathname)
+    const isAnswer = URL.canParse(url) && ['/event', '/send', '/login'].includes(new URL(url).pathname)
     // Chromium fetches the tab's icon at any time, perhaps from a server that a test kills during its answer. An HTTP
     // error status has another text, and a blocked request is ERR_BLOCKED.
     const isUnreachable = /net::ERR_(CONNECTION|INTERNET|INCOMPLETE|EMPTY|CONTENT_LENGTH)_/.test(message.text())

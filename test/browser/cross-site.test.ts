@@ -1,7 +1,7 @@
 import { createServer, type Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Page } from 'playwright-core'
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { cleanUp, type Server, start } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 import { chromium } from './chromium.ts'
@@ -13,21 +13,24 @@ let foreign: HttpServer
 let hub: Server
 let page: Page
 
-beforeEach(async (context) => {
-  context.skip(missing !== '', missing)
+beforeAll(async () => {
   foreign = createServer((_, response) =>
     response.setHeader('content-type', 'text/html').end('<!doctype html><p>hello'),
   )
   await new Promise<void>((resolve) => foreign.listen(0, 'localhost', resolve))
   hub = await start()
+})
+beforeEach(async (context) => {
+  context.skip(missing !== '', missing)
   page = await newPage()
   await page.goto(`http://localhost:${(foreign.address() as AddressInfo).port}/`)
 })
-afterEach(async () => {
-  foreign?.close()
-  await leave().finally(cleanUp)
+afterEach(leave)
+afterAll(async () => {
+  foreign.close()
+  await cleanUp()
+  await quit()
 })
-afterAll(quit)
 
 /** Requests that a page can make a browser send to another site without a preflight. */
 const attempts: Record<string, (url: string) => unknown> = {

@@ -35,7 +35,7 @@ describe('the page in Firefox reconnects by itself', () => {
     await server.kill('SIGKILL')
     await visit.offline(async () => {
       // Firefox retries a refused or cut connection, but without a network it closes the EventSource for good.
-      await visit.is('Reconnecting', /Trying again in a few seconds/)
+      await visit.is('Reconnecting', /^The connection was lost\.$/)
       const back = await start(settings)
       for (const message of ['1', '2', '3']) await send(back, message)
     })

@@ -10,7 +10,7 @@ import { cleanUp, start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 
 const file = join(import.meta.dirname, '..', '..', '.github', 'tidings.png')
-const [width, height] = [540, 440]
+const [width, height] = [540, 476]
 /** Pictures of more bytes make the README slow to open. */
 const MAX_BYTES = 80_000
 

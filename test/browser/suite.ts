@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Runtime } from '../server/runtimes.ts'
 import { cleanUp, type Server, start } from '../server/server.ts'
 import type { Browser } from './browser.ts'
-import { lasting, publish, repeats, send } from './client.ts'
+import { lasting, post, publish, repeats, send } from './client.ts'
 
 const DEFAULT = 'This is a server-sent event'
 
@@ -85,6 +85,26 @@ export function pageSuite(browser: Browser, runtime: Runtime): void {
       await visit.shows('open', 'closed')
     })
 
+    test('begins with what is stored, names the topic and the event of each message, and goes back', async () => {
+      await post(`${server.url}/send?topic=house/door`, { data: 'opened', event: 'alert' })
+      await publish(server, 'house/window', 'closed')
+      const visit = await open('/?topic=house/*')
+      await visit.shows('opened', 'closed')
+      const tags = await visit.page.evaluate(() =>
+        [...document.querySelectorAll('.tags')].map(({ textContent }) => textContent!.trim()),
+      )
+      expect(tags).toEqual(['house/door alert', 'house/window'])
+      await visit.watches('house/window')
+      await visit.shows('closed')
+      await visit.page.evaluate(() => history.back())
+      await visit.shows('opened', 'closed')
+    })
+
+    test('says why it is refused, and does not reconnect', async () => {
+      const visit = await open('/?topic=a//b')
+      await visit.is('Refused', /^Cannot use "a\/\/b"/)
+    })
+
     test('is served with a strict policy, which the browser enforces', async () => {
       const { headers } = await fetch(server.url)
       expect(headers.get('content-security-policy')!.split('; ')).toEqual(
@@ -106,7 +126,7 @@ export function pageSuite(browser: Browser, runtime: Runtime): void {
     })
 
     test('reconnects by itself after kill -9, and shows everything published meanwhile, once and in order', {
-      timeout: 60_000, // wrangler takes 3 to 6 s to start, and longer on a busy machine
+      timeout: 180_000, // wrangler takes 3 to 6 s to start, and longer on a busy machine
     }, async () => {
       await send(server, 'before')
       const visit = await open()

@@ -29,18 +29,21 @@ export class Visit<T extends Tab = Tab> {
 
   /** Resolves when the list holds exactly these texts, notices included. */
   async shows(...texts: string[]): Promise<void> {
-    await expect.poll(() => this.texts, { interval: 20, timeout: 10_000 }).toEqual(texts)
+    await expect.poll(() => this.texts, { interval: 20, timeout: 15_000 }).toEqual(texts)
   }
 
   /** Resolves when the page shows this state of the connection, with a matching detail. */
-  async is(state: 'Connecting' | 'Live' | 'Reconnecting' | 'Gap' | 'Closed', detail = /^/): Promise<void> {
+  async is(
+    state: 'Connecting' | 'Live' | 'Reconnecting' | 'Gap' | 'Paused' | 'Closed' | 'Refused',
+    detail = /^/,
+  ): Promise<void> {
     const said = () =>
       this.page.evaluate(() => {
         const [word, detail] = document.querySelector('#state')!.children
         return { word: word!.textContent, detail: detail!.textContent }
       })
     await expect
-      .poll(said, { interval: 20, timeout: 10_000 })
+      .poll(said, { interval: 20, timeout: 15_000 })
       .toEqual({ word: state, detail: expect.stringMatching(detail) })
   }
 

@@ -5,7 +5,7 @@ import { runs } from '../seed.ts'
 import { cleanUp, folder, type Server, start } from '../server/server.ts'
 import { type Client, clients, type Heard, type Listening } from './clients.ts'
 import { differences, shown } from './differences.ts'
-import { examples, MAX_DATA_BYTES, type Message, randomMessages } from './messages.ts'
+import { eventBytes, examples, MAX_EVENT_BYTES, type Message, randomMessages, toLines } from './messages.ts'
 
 const COUNT = runs(600, 100_000)
 const TIMEOUT_MS = runs(60_000, 900_000)
@@ -31,15 +31,12 @@ interface Answered {
 
 const byteLength = (text: string) => Buffer.byteLength(text)
 
-/** A text after its way through a stream, where every line end becomes LF (HTML, 9.2.6). */
-const toLines = (text: string) => text.replace(/\r\n?/g, '\n')
-
-/** The expected status: refused are ill-formed UTF-16, data that is too long, and invalid or reserved names. */
+/** The expected status: refused are ill-formed UTF-16, invalid or reserved names, and events that are too long. */
 function statusFor({ data, event = 'message' }: Message): number {
   if (/\p{Surrogate}/u.test(data)) return 400
-  if (byteLength(toLines(data)) > MAX_DATA_BYTES) return 413
   if (event === '' || /[\p{Surrogate}\p{Control}]/u.test(event) || byteLength(event) > 200) return 400
   if (event === 'open' || event === 'error' || event.startsWith('hub.') || event.startsWith('\ufeff')) return 400
+  if (eventBytes({ data, event }) > MAX_EVENT_BYTES) return 413
   return 200
 }
 

@@ -2,17 +2,22 @@ import { once } from 'node:events'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { get, type IncomingMessage } from 'node:http'
 import { connect, createServer } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, test } from 'vitest'
 import { settings } from '../../src/config/settings.ts'
-import { redisServer, withoutRedis } from '../server/redis.ts'
-import { bun, deno, node, servers, worker } from '../server/runtimes.ts'
-import { cleanUp, folder, freePort, launch, type Process, type Server, start } from '../server/server.ts'
+import { part } from '../part.ts'
+import { preloaded } from '../server/preloaded.ts'
+import { bun, deno, node, worker } from '../server/runtimes.ts'
+import { cleanUp, folder, launch, type Process, type Server, start } from '../server/server.ts'
+
+const hasIpv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'))
+const withoutIpv6 = hasIpv6 ? '' : 'needs IPv6, which this machine does not have'
 
 afterEach(cleanUp)
 
-describe.each(servers)('a server on $name prints', (runtime) => {
+describe.each(part([node], [bun, deno]))('a server on $name prints', (runtime) => {
   test('its address, who may reach it, its log and the durability of the log', async () => {
     const memory = await start({}, runtime)
     expect(memory.output).toBe(
@@ -36,50 +41,11 @@ describe.each(servers)('a server on $name prints', (runtime) => {
   })
 
   test('that it listens only when it can already be stopped', async () => {
-    for (let i = 0; i < 5; i++) expect(await (await start({}, runtime)).kill('SIGTERM')).toBe(0)
+    for (let i = 0; i < 3; i++) expect(await (await start({}, runtime)).kill('SIGTERM')).toBe(0)
   })
 })
 
-describe.each(servers)('a server on $name whose Redis is away at the start', (runtime) => {
-  test('reports the failure within a second, tries again, and ends after 5 s', async () => {
-    const url = `redis://127.0.0.1:${await freePort()}/hub`
-    const began = performance.now()
-    const running = launch({ LOG: url.replace('//', '//user:secret@'), PORT: '0' }, [], runtime)
-    await running.says(new RegExp(`"Cannot reach the log at ${url}: .*ECONNREFUSED.*; trying again for 5 s"`))
-    expect(performance.now() - began).toBeLessThan(2000) // the start of the process included
-    expect(running.child.exitCode).toBeNull()
-    expect(await running.stopped).toBe(1)
-    const lines = running.output.trimEnd().split('\n')
-    expect(lines).toHaveLength(2)
-    expect(lines.at(-1)).toMatch(new RegExp(`^Cannot reach the log at ${url}: .*ECONNREFUSED`))
-    expect(running.output).not.toContain('secret')
-  })
-
-  test('reports a Redis that does not answer', async () => {
-    const silent = createServer(() => {}).listen(0, '127.0.0.1')
-    await once(silent, 'listening')
-    const { port } = silent.address() as { port: number }
-    const running = launch({ LOG: `redis://127.0.0.1:${port}/hub`, PORT: '0' }, [], runtime)
-    const began = performance.now()
-    await running.says(/"Cannot reach the log at \S+: the server does not answer; trying again for 5 s"/)
-    expect(performance.now() - began).toBeLessThan(2000)
-    await running.kill('SIGKILL')
-    silent.close()
-  })
-
-  test.skipIf(withoutRedis)('starts as soon as Redis is there', async () => {
-    const redis = await redisServer()
-    await redis.kill()
-    const running = launch({ LOG: redis.url(), PORT: '0' }, [], runtime)
-    await running.says(/trying again/)
-    await redis.start()
-    await running.says(runtime.listens)
-    expect(await running.kill('SIGTERM')).toBe(0)
-    await redis.kill()
-  })
-})
-
-describe.each(servers)('an open server on $name', (runtime) => {
+describe.each(part([node], [bun, deno]))('an open server on $name', (runtime) => {
   test('reports on SIGHUP that it has no keys to read', async () => {
     const server = await start({}, runtime)
     process.kill(server.pid, 'SIGHUP')
@@ -99,7 +65,7 @@ describe.each(servers)('an open server on $name', (runtime) => {
   })
 })
 
-describe.each(servers)('a server on $name does not start', (runtime) => {
+describe.each(part([node], [bun, deno]))('a server on $name does not start', (runtime) => {
   test('when another process writes to its log file; the error names that process, which keeps working', async () => {
     const log = `sqlite:${join(folder(), 'hub.db')}`
     const first = await start({ LOG: log }, runtime)
@@ -179,11 +145,16 @@ describe.each(servers)('a server on $name does not start', (runtime) => {
   })
 })
 
-test.each([
-  { holder: node, other: bun },
-  { holder: bun, other: deno },
-  { holder: deno, other: node },
-])(
+test.each(
+  part(
+    [],
+    [
+      { holder: node, other: bun },
+      { holder: bun, other: deno },
+      { holder: deno, other: node },
+    ],
+  ),
+)(
   'a file that $holder.name writes to is refused by $other.name, which names the writing process',
   async ({ holder, other }) => {
     const LOG = `sqlite:${join(folder(), 'hub.db')}`
@@ -201,16 +172,17 @@ test.each([
   },
 )
 
-describe('a Worker', () => {
-  test('with wrong settings answers with 500, and logs how many settings are wrong', async () => {
-    const server = await start({ HEARTBEAT: 'soon', RETENTION_BYTES: '1 GiB' }, worker)
+test.each(part([], [worker]))(
+  'a Worker on $name with wrong settings answers with 503, and logs how many settings are wrong',
+  async (runtime) => {
+    const server = await start({ HEARTBEAT: 'soon', RETENTION_BYTES: '1 GiB' }, runtime)
     const answer = await fetch(`${server.url}/ready`)
-    expect(answer.status).toBe(500)
+    expect(answer.status).toBe(503)
     await server.says(/Cannot start: 2 settings are wrong/)
-  })
-})
+  },
+)
 
-describe('an open hub on loopback', () => {
+describe.each(part([node], []))('an open hub on loopback, on $name', () => {
   test('answers only requests whose Host is this machine', async () => {
     const server = await start()
     for (const host of [
@@ -241,14 +213,33 @@ describe('an open hub on loopback', () => {
   })
 })
 
-describe('a server on Node, before it listens,', () => {
+describe.skipIf(withoutIpv6)(`over IPv6${withoutIpv6 && ` (skipped: ${withoutIpv6})`}`, () => {
+  test.each(part([node], [bun, deno]))(
+    'a hub on $name serves [::1] and 127.0.0.1 with HOST=::, and says how it is reached',
+    async (runtime) => {
+      const both = await start({ HOST: '::', OPEN: 'true' }, runtime)
+      for (const host of ['[::1]', '127.0.0.1'])
+        expect([host, (await fetch(`http://${host}:${both.port}/health`)).status]).toEqual([host, 200])
+      expect(both.output).toContain(`Tidings listens on http://[::]:${both.port} `)
+
+      const own = await start({ HOST: '::1' }, runtime)
+      const url = `http://[::1]:${own.port}`
+      expect(own.output).toContain(`Tidings listens on ${url} (open to this machine only)`)
+      expect((await fetch(`${url}/send?topic=a`, { method: 'POST', body: 'x', headers: { origin: url } })).status).toBe(
+        200,
+      )
+    },
+  )
+})
+
+describe.each(part([node], []))('a server on $name, before it listens,', () => {
   const counted = `import { subscribe } from 'node:diagnostics_channel'
     let requests = 0
     subscribe('http.server.request.start', () => requests++)
     process.once('exit', () => console.log(requests + ' requests'))`
 
   test('warms up with requests that leave nothing behind', async () => {
-    const server = await start({ WARM_UP: 'true', REQUEST_LOG: 'all', NODE_OPTIONS: preloaded(counted) })
+    const server = await start({ WARM_UP: 'true', REQUEST_LOG: 'all', ...preloaded(counted) })
     const { url } = server
     expect(await (await fetch(`${url}/topics`)).json()).toMatchObject({ topics: [] })
     expect(await publish(server, 'first')).toMatch(/-1$/)
@@ -257,7 +248,8 @@ describe('a server on Node, before it listens,', () => {
     const [listens, ...lines] = server.output.split('\n')
     expect(listens).toMatch(/^Tidings listens/)
     expect(lines.filter((line) => line.startsWith('{'))).toHaveLength(3)
-    expect(Number(/^(\d+) requests$/m.exec(server.output)?.[1])).toBeGreaterThan(100)
+    // On a slow machine one reader and its 40 messages are all the warm-up that there is time for.
+    expect(Number(/^(\d+) requests$/m.exec(server.output)?.[1])).toBeGreaterThan(40)
   })
 
   test('may fail to warm up, and then listens all the same', async () => {
@@ -265,22 +257,18 @@ describe('a server on Node, before it listens,', () => {
       import { syncBuiltinESMExports } from 'node:module'
       net.connect = () => { throw new Error('no sockets') }
       syncBuiltinESMExports()`
-    const server = await start({ WARM_UP: 'true', NODE_OPTIONS: preloaded(without) })
+    const server = await start({ WARM_UP: 'true', ...preloaded(without) })
     expect(await publish(server, 'first')).toMatch(/-1$/)
     expect(server.output).toMatch(/^Tidings listens .*\n$/)
   })
 
   test('does not warm up with WARM_UP=false', async () => {
-    const server = await start({ WARM_UP: 'false', NODE_OPTIONS: preloaded(counted) })
+    const server = await start({ WARM_UP: 'false', ...preloaded(counted) })
     await publish(server, 'first')
     await server.kill('SIGTERM')
     expect(server.output).toMatch(/^1 requests$/m)
   })
 })
-
-function preloaded(code: string): string {
-  return `--import=data:text/javascript,${encodeURIComponent(code)}`
-}
 
 async function ask({ port }: Server, host: string): Promise<IncomingMessage> {
   const request = get({ port, host: '127.0.0.1', path: '/health', headers: { host }, agent: false })

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
+import { part } from '../part.ts'
 import { runs } from '../seed.ts'
 import { type Random, random } from '../server/random.ts'
-import { portable, runtimes, worker } from '../server/runtimes.ts'
+import { bun, deno, node, portable, worker } from '../server/runtimes.ts'
 import { cleanUp, fdsOf, rssOf, type Server, start, withoutProc } from '../server/server.ts'
 import { request, Stream } from '../server/stream.ts'
 
@@ -48,78 +49,81 @@ const chatter = /^(\[wrangler:info\] (GET|HEAD|POST) .*)?$/
 
 afterEach(cleanUp)
 
-describe.each([...runtimes, ...Object.values(portable)])('readers of $name that come and go', (runtime) => {
-  test('leave nothing behind, whenever and however they disconnect', {
-    timeout: runs(30_000, 180_000),
-  }, async ({ skip }) => {
-    skip(withoutProc !== '', withoutProc)
-    const visits = runtime === worker ? VISITS / 4 : VISITS // wrangler is slow
-    const LIFETIME = runtime === worker ? `${LIFETIME_MS}ms` : '1h'
-    const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME }, runtime)
-    const numbers = random()
-    let publishing = true
-    const published = publisher(server, () => publishing)
-    expect(await server.readers()).toBe(0)
-    const before = { fds: fdsOf(server.serves), rss: rssOf(server.serves), output: server.output }
+describe.each(part([node], [bun, deno, worker, ...Object.values(portable)]))(
+  'readers of $name that come and go',
+  (runtime) => {
+    test('leave nothing behind, whenever and however they disconnect', {
+      timeout: runs(120_000, 600_000),
+    }, async ({ skip }) => {
+      skip(withoutProc !== '', withoutProc)
+      const visits = runtime === worker ? VISITS / 4 : VISITS // wrangler is slow
+      const LIFETIME = runtime === worker ? `${LIFETIME_MS}ms` : '1h'
+      const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME }, runtime)
+      const numbers = random()
+      let publishing = true
+      const published = publisher(server, () => publishing)
+      expect(await server.readers()).toBe(0)
+      const before = { fds: fdsOf(server.serves), rss: rssOf(server.serves), output: server.output }
 
-    let left = visits
-    const gone = new Map<string, number>()
-    const visitor = async () => {
-      while (left-- > 0) {
-        if (left % 10 === 0) await head(server, numbers.pick(paths))
-        const moment = numbers.pick(Object.keys(moments) as (keyof typeof moments)[])
-        const ending = numbers.pick(Object.keys(endings) as (keyof typeof endings)[])
-        await visit(server, moment, ending, numbers)
-        gone.set(`${ending} ${moment}`, (gone.get(`${ending} ${moment}`) ?? 0) + 1)
+      let left = visits
+      const gone = new Map<string, number>()
+      const visitor = async () => {
+        while (left-- > 0) {
+          if (left % 10 === 0) await head(server, numbers.pick(paths))
+          const moment = numbers.pick(Object.keys(moments) as (keyof typeof moments)[])
+          const ending = numbers.pick(Object.keys(endings) as (keyof typeof endings)[])
+          await visit(server, moment, ending, numbers)
+          gone.set(`${ending} ${moment}`, (gone.get(`${ending} ${moment}`) ?? 0) + 1)
+        }
       }
-    }
-    await Promise.all(Array.from({ length: AT_ONCE }, visitor))
+      await Promise.all(Array.from({ length: AT_ONCE }, visitor))
 
-    const began = performance.now()
-    await expect.poll(server.readers, { timeout: 10_000, interval: 10 }).toBe(0)
-    const emptyMs = performance.now() - began
-    publishing = false
-    await published
-    // wrangler's proxy keeps as many connections as it once needed, each with two descriptors.
-    const spareFds = SPARE_FDS + (runtime === worker ? 2 * AT_ONCE : 0)
-    await expect.poll(() => fdsOf(server.serves), { timeout: 5000 }).toBeLessThanOrEqual(before.fds + spareFds)
-    console.log(
-      `${runtime.name}: ${visits} readers came and went in ${gone.size} ways: 0 left after ${Math.round(emptyMs)} ms, ` +
-        `file descriptors ${before.fds} → ${fdsOf(server.serves)}, RSS ${mib(before.rss)} → ${mib(rssOf(server.serves))}`,
-    )
-    expect(emptyMs).toBeLessThan(runtime === worker ? MAX_LIFETIME_MS : 2 * HEARTBEAT_MS)
-    expect(gone.size).toBe(Object.keys(moments).length * Object.keys(endings).length)
-    expect(server.child.exitCode).toBeNull()
-    const said = server.output.slice(before.output.length).split('\n')
-    expect(said.filter((line) => !chatter.test(line))).toEqual([])
-  })
+      const began = performance.now()
+      await expect.poll(server.readers, { timeout: 10_000, interval: 10 }).toBe(0)
+      const emptyMs = performance.now() - began
+      publishing = false
+      await published
+      // wrangler's proxy keeps as many connections as it once needed, each with two descriptors.
+      const spareFds = SPARE_FDS + (runtime === worker ? 2 * AT_ONCE : 0)
+      await expect.poll(() => fdsOf(server.serves), { timeout: 5000 }).toBeLessThanOrEqual(before.fds + spareFds)
+      console.log(
+        `${runtime.name}: ${visits} readers came and went in ${gone.size} ways: 0 left after ${Math.round(emptyMs)} ms, ` +
+          `file descriptors ${before.fds} → ${fdsOf(server.serves)}, RSS ${mib(before.rss)} → ${mib(rssOf(server.serves))}`,
+      )
+      expect(emptyMs).toBeLessThan(runtime === worker ? MAX_LIFETIME_MS : 2 * HEARTBEAT_MS)
+      expect(gone.size).toBe(Object.keys(moments).length * Object.keys(endings).length)
+      expect(server.child.exitCode).toBeNull()
+      const said = server.output.slice(before.output.length).split('\n')
+      expect(said.filter((line) => !chatter.test(line))).toEqual([])
+    })
 
-  test('are noticed at once when they leave silent streams', async ({ skip }) => {
-    skip(runtime === worker, 'workerd notices that a reader has gone only by writing to it')
-    const server = await start({ HEARTBEAT: '1h', LIFETIME: '1h' }, runtime)
-    const readers = await open(server, 90)
-    for (const [i, reader] of readers.entries()) Object.values(endings)[i % 3]!(reader)
-    await expect.poll(server.readers, { timeout: 1000, interval: 10 }).toBe(0)
-    await Promise.all(readers.map((reader) => reader.gone()))
-  })
+    test('are noticed at once when they leave silent streams', async ({ skip }) => {
+      skip(runtime === worker, 'workerd notices that a reader has gone only by writing to it')
+      const server = await start({ HEARTBEAT: '1h', LIFETIME: '1h' }, runtime)
+      const readers = await open(server, 90)
+      for (const [i, reader] of readers.entries()) Object.values(endings)[i % 3]!(reader)
+      await expect.poll(server.readers, { timeout: 1000, interval: 10 }).toBe(0)
+      await Promise.all(readers.map((reader) => reader.gone()))
+    })
 
-  test('are noticed by heartbeats where nothing else notices them', async ({ skip }) => {
-    skip(runtime !== worker, 'this runtime notices them at once')
-    const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME: '1h' }, runtime)
-    const [destroyed, reset] = [await goneAfter(server, 'destroy'), await goneAfter(server, 'reset')]
-    console.log(`${runtime.name}: destroyed readers are found after ${destroyed} ms, reset ones after ${reset} ms`)
-    expect(Math.max(destroyed, reset)).toBeLessThan(beatsUntilSeen * HEARTBEAT_MS)
-  })
+    test('are noticed by heartbeats where nothing else notices them', async ({ skip }) => {
+      skip(runtime !== worker, 'this runtime notices them at once')
+      const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME: '1h' }, runtime)
+      const [destroyed, reset] = [await goneAfter(server, 'destroy'), await goneAfter(server, 'reset')]
+      console.log(`${runtime.name}: destroyed readers are found after ${destroyed} ms, reset ones after ${reset} ms`)
+      expect(Math.max(destroyed, reset)).toBeLessThan(beatsUntilSeen * HEARTBEAT_MS)
+    })
 
-  test('are ended by their lifetime if a half-close goes unnoticed', async () => {
-    const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME: `${LIFETIME_MS}ms` }, runtime)
-    const halfClosed = await goneAfter(server, 'half-close')
-    console.log(
-      `${runtime.name}: half-closed readers are gone after ${halfClosed} ms, with a lifetime of ${LIFETIME_MS} ms`,
-    )
-    expect(halfClosed).toBeLessThan(MAX_LIFETIME_MS)
-  })
-})
+    test('are ended by their lifetime if a half-close goes unnoticed', async () => {
+      const server = await start({ HEARTBEAT: `${HEARTBEAT_MS}ms`, LIFETIME: `${LIFETIME_MS}ms` }, runtime)
+      const halfClosed = await goneAfter(server, 'half-close')
+      console.log(
+        `${runtime.name}: half-closed readers are gone after ${halfClosed} ms, with a lifetime of ${LIFETIME_MS} ms`,
+      )
+      expect(halfClosed).toBeLessThan(MAX_LIFETIME_MS)
+    })
+  },
+)
 
 /** The time, in ms, until the server has noticed that readers of a silent topic have gone; waits until their sockets are closed. */
 async function goneAfter(server: Server, ending: keyof typeof endings): Promise<number> {

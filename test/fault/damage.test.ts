@@ -1,11 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import fc from 'fast-check'
-import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
-import { openRedis } from '../../src/adapters/redis.ts'
-import type { Entry, Log, LogOptions, Message } from '../../src/log/log.ts'
+import { afterAll, describe } from 'vitest'
+import type { Log, Message } from '../../src/log/log.ts'
 import { Filter } from '../../src/topic.ts'
 import { runs, seed } from '../seed.ts'
-import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
+import { type RedisServer, withoutRedis } from '../server/redis.ts'
+import { type Node, test } from '../server/redis-nodes.ts'
 import { post } from '../server/resuming.ts'
 import { cleanUp, start } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
@@ -17,34 +17,10 @@ const EPHEMERAL = /:(nodes|wire|rate:.*)$/
 /** The time after a fault within which every process has checked the log, and every topic if the log is small. */
 const SETTLED_MS = 2500
 
-interface Node {
-  readonly log: Log
-  readonly got: Entry[]
-  readonly restarts: string[]
-}
-
 describe.skipIf(withoutRedis)(
   `a log in Redis that lost keys${withoutRedis && ` (skipped: ${withoutRedis})`}`,
-  { timeout: 60_000 },
+  { timeout: 360_000, concurrent: true },
   () => {
-    const logs: Log[] = []
-    const servers: RedisServer[] = []
-    const serve = async (settings?: Record<string, string>) => {
-      const server = await redisServer(settings)
-      servers.push(server)
-      return server
-    }
-    const join = async (url: string, options: Partial<LogOptions> = {}): Promise<Node> => {
-      const log = await openRedis(url, options)
-      logs.push(log)
-      const node: Node = { log, got: [], restarts: [] }
-      await log.follow(
-        (entries) => node.got.push(...entries),
-        () => {},
-        () => node.restarts.push(log.epoch),
-      )
-      return node
-    }
     const keysOf = async (server: RedisServer, hub: string) => {
       const keys: string[] = []
       let cursor = '0'
@@ -73,6 +49,7 @@ describe.skipIf(withoutRedis)(
       await say('$state', 'state')
     }
     const options = { retention: { topicCount: 3 } }
+    const epochsOf = (restarts: Node['restarts']) => restarts.map(({ epoch }) => epoch)
     const dataOf = async (log: Log, filter = everything) => {
       const said: string[] = []
       for (let after = -1, to = 0; to > after; ) {
@@ -88,13 +65,12 @@ describe.skipIf(withoutRedis)(
       ...['blank:true', '$state:state'],
     ]
 
-    afterEach(async () => {
-      await Promise.all(logs.splice(0).map((log) => log.close()))
-      await Promise.all(servers.splice(0).map((server) => server.kill()))
-      await cleanUp()
-    })
+    afterAll(cleanUp)
 
-    test('after the loss of any one key notifies quiet followers within seconds, begins one new epoch, and works with what is left', async () => {
+    test('after the loss of any one key notifies quiet followers within seconds, begins one new epoch, and works with what is left', async ({
+      nodes: { serve, join },
+      expect,
+    }) => {
       const server = await serve()
       const model = await join(server.url('model'), options)
       await write(model.log)
@@ -107,17 +83,22 @@ describe.skipIf(withoutRedis)(
           ),
         ].toSorted(),
       )
-      const check = async (key: string, n: number) => {
+      // One after another, so that a busy machine is in time to connect them all.
+      const hubs: { key: string; n: number; nodes: Node[] }[] = []
+      for (const [n, key] of keys.entries()) {
         const url = server.url(`hub-${n}`)
         const nodes = [await join(url, options), await join(url, options)]
+        await write(nodes[0]!.log)
+        hubs.push({ key, n, nodes })
+      }
+      const check = async ({ key, n, nodes }: (typeof hubs)[number]) => {
         const [{ log }] = nodes as [Node]
-        await write(log)
         await expect.poll(() => nodes.map(({ got }) => got.at(-1)?.data)).toEqual(['state', 'state'])
         const { epoch } = log
         const head = nodes[0]!.got.at(-1)!.seq
         expect(await server.command(['DEL', `tidings:{hub-${n}}${key}`])).toBe(1)
         await expect
-          .poll(() => nodes.map(({ restarts }) => restarts.length), { timeout: SETTLED_MS, message: key })
+          .poll(() => nodes.map(({ restarts }) => restarts.length), { timeout: 2 * SETTLED_MS, message: key })
           .toEqual([1, 1])
         expect([key, log.epoch]).not.toEqual([key, epoch])
 
@@ -152,13 +133,15 @@ describe.skipIf(withoutRedis)(
         await log.check()
         await expect.poll(() => nodes[1]!.got.at(-1)?.data).toBe('open again')
         await pause(SETTLED_MS)
-        expect([key, nodes.map(({ restarts }) => restarts)]).toEqual([key, [[log.epoch], [log.epoch]]])
+        expect([key, nodes.map(({ restarts }) => epochsOf(restarts))]).toEqual([key, [[log.epoch], [log.epoch]]])
         expect([key, nodes[1]!.log.epoch]).toEqual([key, log.epoch])
       }
-      await Promise.all(keys.map(check))
+      await Promise.all(hubs.map(check))
     })
 
-    test('refuses the first call after a key was lost, and answers the next one under a new epoch', async () => {
+    test('refuses the first call after a key was lost, and answers the next one under a new epoch', {
+      concurrent: false,
+    }, async ({ nodes: { serve, join }, expect }) => {
       const server = await serve()
       const named = Filter.parse(['live'])
       const acts: Record<string, (log: Log) => Promise<unknown>> = {
@@ -181,78 +164,91 @@ describe.skipIf(withoutRedis)(
           await write(log)
           await server.command(['DEL', `tidings:{${hub}}${key}`])
           expect([key, name, await act(log).catch(({ code }) => code)]).toEqual([key, name, 'log_unavailable'])
-          expect([key, name, restarts]).toEqual([key, name, [log.epoch]])
+          expect([key, name, epochsOf(restarts)]).toEqual([key, name, [log.epoch]])
           await act(log)
-          expect([key, name, restarts]).toEqual([key, name, [log.epoch]])
+          expect([key, name, epochsOf(restarts)]).toEqual([key, name, [log.epoch]])
         }
     })
 
-    test(
-      'finds no damage in an intact log after random histories, and repairs the loss of random keys',
-      async () => {
-        const server = await serve()
-        const topics = ['a', 'b', 'c/x', 'c/y', '$s']
-        const anyTopic = fc.constantFrom(...topics)
-        const message = fc.record(
-          { topic: anyTopic, data: fc.constantFrom('', 'x', 'longer'), key: fc.constantFrom('1', '2', '3', '4') },
-          { requiredKeys: ['topic', 'data'] },
-        )
-        const act = fc.oneof(
-          { weight: 6, arbitrary: fc.array(message, { minLength: 1, maxLength: 4 }).map((batch) => ({ batch })) },
-          { weight: 1, arbitrary: anyTopic.map((topic) => ({ batch: [{ topic, close: true as const }] })) },
-          { weight: 2, arbitrary: fc.record({ erase: fc.nat(30), topic: anyTopic }) },
-          { weight: 1, arbitrary: anyTopic.map((forget) => ({ forget })) },
-        )
-        let hubs = 0
-        await fc.assert(
-          fc.asyncProperty(
-            fc.array(act, { minLength: 1, maxLength: 25 }),
-            fc.record({ count: fc.integer({ min: 1, max: 8 }), topicCount: fc.integer({ min: 1, max: 3 }) }),
-            fc.integer({ min: 1, max: 3 }),
-            fc.integer({ min: 1, max: 3 }),
-            fc.array(fc.nat(), { minLength: 1, maxLength: 4 }),
-            async (acts, retention, trimmedCount, keyCount, choices) => {
-              const hub = `random-${++hubs}`
-              const { log, restarts } = await join(server.url(hub), { retention, trimmedCount, keyCount })
-              const { epoch } = log
-              const play = async (of: typeof acts) => {
-                for (const one of of) {
-                  if ('batch' in one)
-                    await log.append(one.batch).catch(({ code }) => expect(code).toMatch(/key_conflict|topic_closed/))
-                  else if ('erase' in one) await log.erase(one.topic, one.erase)
-                  else await log.erase(one.forget)
-                  await log.topics({ names: topics })
-                  await log.check()
-                }
+    test('finds no damage in an intact log after random histories, and repairs the loss of random keys', {
+      concurrent: false,
+      timeout: runs(180_000, 600_000),
+    }, async ({ nodes: { serve, join }, expect }) => {
+      const server = await serve()
+      const topics = ['a', 'b', 'c/x', 'c/y', '$s']
+      const anyTopic = fc.constantFrom(...topics)
+      const message = fc.record(
+        { topic: anyTopic, data: fc.constantFrom('', 'x', 'longer'), key: fc.constantFrom('1', '2', '3', '4') },
+        { requiredKeys: ['topic', 'data'] },
+      )
+      const act = fc.oneof(
+        { weight: 6, arbitrary: fc.array(message, { minLength: 1, maxLength: 4 }).map((batch) => ({ batch })) },
+        { weight: 1, arbitrary: anyTopic.map((topic) => ({ batch: [{ topic, close: true as const }] })) },
+        { weight: 2, arbitrary: fc.record({ erase: fc.nat(30), topic: anyTopic }) },
+        { weight: 1, arbitrary: anyTopic.map((forget) => ({ forget })) },
+        { weight: 2, arbitrary: anyTopic.map((claim) => ({ claim })) },
+        { weight: 1, arbitrary: anyTopic.map((stop) => ({ stop })) },
+        {
+          weight: 2,
+          arbitrary: fc.record({ topic: anyTopic, close: fc.constantFrom(true as const, undefined) }).map((of) => ({
+            batch: [{ topic: of.topic, data: 'of a run', run: 't', ...(of.close && { close: of.close }) }],
+          })),
+        },
+      )
+      const REFUSED = /key_conflict|topic_closed|run_taken|run_lost/
+      let hubs = 0
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(act, { minLength: 1, maxLength: 25 }),
+          fc.record({ count: fc.integer({ min: 1, max: 8 }), topicCount: fc.integer({ min: 1, max: 3 }) }),
+          fc.integer({ min: 1, max: 3 }),
+          fc.integer({ min: 1, max: 3 }),
+          fc.array(fc.nat(), { minLength: 1, maxLength: 4 }),
+          async (acts, retention, trimmedCount, keyCount, choices) => {
+            const hub = `random-${++hubs}`
+            const { log, restarts } = await join(server.url(hub), { retention, trimmedCount, keyCount })
+            const { epoch } = log
+            const play = async (of: typeof acts) => {
+              for (const one of of) {
+                if ('batch' in one) await log.append(one.batch).catch(({ code }) => expect(code).toMatch(REFUSED))
+                else if ('claim' in one)
+                  await log.runs
+                    .claim(one.claim, { token: 't', leaseMs: 1e6, graceMs: 0 })
+                    .catch(({ code }) => expect(code).toMatch(REFUSED))
+                else if ('stop' in one) await log.runs.stop(one.stop).catch(({ code }) => expect(code).toMatch(REFUSED))
+                else if ('erase' in one) await log.erase(one.topic, one.erase)
+                else await log.erase(one.forget)
+                await log.topics({ names: topics })
+                await log.check()
               }
-              await play(acts)
-              expect([restarts, log.epoch]).toEqual([[], epoch])
+            }
+            await play(acts)
+            expect([restarts, log.epoch]).toEqual([[], epoch])
 
-              // A repaired log shows no damage either.
-              // An empty stream holds nothing that its deletion could lose, and probes fill the index of closed topics again.
-              const isEmpty = (await server.command(['XLEN', `tidings:{${hub}}:log`])) === 0
-              const keys = (await keysOf(server, hub)).filter(
-                (key) => key !== ':closed' && !(isEmpty && key === ':log'),
-              )
-              const before = await dataOf(log)
-              const gone = new Set(choices.map((choice) => keys[choice % keys.length]!))
-              await server.command(['DEL', ...[...gone].map((key) => `tidings:{${hub}}${key}`)])
-              for (let tries = 0; tries < 3 && restarts.length === 0; tries++)
-                await log.topics({ names: topics }).catch(() => {})
-              expect([gone, restarts]).toEqual([gone, [log.epoch]])
-              if (!gone.has(':log') && !gone.has(':blank')) expect([gone, await dataOf(log)]).toEqual([gone, before])
-              await play(acts)
-              expect([gone, restarts]).toEqual([gone, [log.epoch]])
-              await logs.splice(logs.indexOf(log), 1)[0]!.close()
-            },
-          ),
-          { seed, numRuns: runs(25, 500) },
-        )
-      },
-      runs(60_000, 600_000),
-    )
+            // A repaired log shows no damage either.
+            // An empty stream holds nothing that its deletion could lose, and probes fill the index of closed topics again.
+            const isEmpty = (await server.command(['XLEN', `tidings:{${hub}}:log`])) === 0
+            const keys = (await keysOf(server, hub)).filter((key) => key !== ':closed' && !(isEmpty && key === ':log'))
+            const before = await dataOf(log)
+            const gone = new Set(choices.map((choice) => keys[choice % keys.length]!))
+            await server.command(['DEL', ...[...gone].map((key) => `tidings:{${hub}}${key}`)])
+            for (let tries = 0; tries < 3 && restarts.length === 0; tries++)
+              await log.topics({ names: topics }).catch(() => {})
+            expect([gone, epochsOf(restarts)]).toEqual([gone, [log.epoch]])
+            // A run whose row is gone is ended.
+            if (![':log', ':blank', ':runs'].some((key) => gone.has(key)))
+              expect([gone, await dataOf(log)]).toEqual([gone, before])
+            await play(acts)
+            expect([gone, epochsOf(restarts)]).toEqual([gone, [log.epoch]])
+            await log.close()
+            await server.command(['FLUSHALL']) // keysOf looks at the keys of all hubs
+          },
+        ),
+        { seed, numRuns: runs(15, 500) },
+      )
+    })
 
-    test('fills the index of closed topics again', async () => {
+    test('fills the index of closed topics again', async ({ nodes: { serve, join }, expect }) => {
       const server = await serve()
       const { log, restarts } = await join(server.url(), { retention: { count: 1 } })
       const index = 'tidings:{hub}:closed'
@@ -264,7 +260,10 @@ describe.skipIf(withoutRedis)(
       expect(restarts).toEqual([])
     })
 
-    test('notifies followers when its server evicts keys, and works again once the evictions have stopped', async () => {
+    test('notifies followers when its server evicts keys, and works again once the evictions have stopped', async ({
+      nodes: { serve, join },
+      expect,
+    }) => {
       const server = await serve({ appendonly: 'no', maxmemory: '3mb', 'maxmemory-policy': 'allkeys-lru' })
       const nodes = [await join(server.url()), await join(server.url())]
       const { log } = nodes[0]!
@@ -289,7 +288,11 @@ describe.skipIf(withoutRedis)(
       expect(nodes[0]!.log.epoch).toBe(nodes[1]!.log.epoch)
     })
 
-    test('ends the stream of a quiet reader, which gets a hub.gap with reason epoch when it resumes', async () => {
+    test('ends the stream of a quiet reader, which gets a hub.gap with reason epoch when it resumes', async ({
+      nodes: { serve },
+      expect,
+      onTestFinished,
+    }) => {
       const server = await serve()
       const hub = await start({ LOG: server.url() })
       const { id } = (await post<{ id: string }>(`${hub.url}/send?topic=a`, { data: 'x' }))!

@@ -4,7 +4,9 @@ import { connect, type Socket } from 'node:net'
 import { json } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
-import { deno, node, type Runtime, servers } from '../server/runtimes.ts'
+import { part } from '../part.ts'
+import { preloaded } from '../server/preloaded.ts'
+import { bun, deno, node, type Runtime } from '../server/runtimes.ts'
 import { cleanUp, folder, type Server, start, withoutProc } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 
@@ -64,53 +66,62 @@ async function page({ port }: Server): Promise<number> {
 }
 
 describe.skipIf(withoutProc !== '')('connections that take every file descriptor', () => {
-  test.each(servers)('do not end a hub on $name: open streams go on, new requests are answered', async (runtime) => {
-    const server = await start({ LOG: `sqlite:${folder()}/hub.db` }, limited(runtime))
-    const stream = new Stream(server.port, '/event?topic=a')
-    await stream.until(() => stream.reader.events.length > 0)
-    expect(await publish(server, 'before')).toMatch(/-1$/)
-    for (let round = 0; round < 3; round++) {
-      await attack(server)
+  test.each(part([node], [bun, deno]))(
+    'do not end a hub on $name: open streams go on, new requests are answered',
+    async (runtime) => {
+      const server = await start({ LOG: `sqlite:${folder()}/hub.db` }, limited(runtime))
+      const stream = new Stream(server.port, '/event?topic=a')
+      await stream.until(() => stream.reader.events.length > 0)
+      expect(await publish(server, 'before')).toMatch(/-1$/)
+      for (let round = 0; round < 3; round++) {
+        await attack(server)
+        for (const socket of attackers.splice(0)) socket.destroy()
+        const answers = async () => (await fetch(`${server.url}/health`, { signal: AbortSignal.timeout(500) })).status
+        await expect.poll(() => answers().catch(() => 0)).toBe(200)
+      }
+      expect(await publish(server, 'after')).toMatch(/-2$/)
+      await stream.until(() => stream.reader.data.includes('after'))
+      expect(stream.reader.data).toEqual(expect.arrayContaining(['before', 'after']))
+      expect(stream.closed).toBe(false)
+      expect(await server.kill('SIGTERM')).toBe(0)
+      expect(server.output).toContain('SIGTERM: draining 1 streams')
+      if (runtime === deno) expect(server.output).toContain('Cannot accept connections, trying again: ')
+    },
+  )
+
+  test.each(part([node], [bun, deno]))(
+    'break the page of a hub on $name at most until the connections are closed',
+    async (runtime) => {
+      const server = await start({ MAX_READERS: '1000' }, limited(runtime))
+      await publish(server, 'opens the connection that the page is requested on')
+      for (let i = 0; i < CONNECTIONS; i++) {
+        const { socket } = new Stream(server.port, '/event?topic=b')
+        attackers.push(socket)
+      }
+      await pause(500)
+      await page(server) // answers 500 on a runtime that can open no file now
       for (const socket of attackers.splice(0)) socket.destroy()
-      const answers = async () => (await fetch(`${server.url}/health`, { signal: AbortSignal.timeout(500) })).status
-      await expect.poll(() => answers().catch(() => 0)).toBe(200)
-    }
-    expect(await publish(server, 'after')).toMatch(/-2$/)
-    await stream.until(() => stream.reader.data.includes('after'))
-    expect(stream.reader.data).toEqual(expect.arrayContaining(['before', 'after']))
-    expect(stream.closed).toBe(false)
-    expect(await server.kill('SIGTERM')).toBe(0)
-    expect(server.output).toContain('SIGTERM: draining 1 streams')
-    if (runtime === deno) expect(server.output).toContain('Cannot accept connections, trying again: ')
-  })
+      await expect.poll(async () => (await fetch(`${server.url}/health`)).status).toBe(200)
+      await expect.poll(() => page(server)).toBe(200)
+      expect((await fetch(`${server.url}/docs`)).status).toBe(200)
+    },
+  )
 
-  test.each(servers)('break the page of a hub on $name at most until the connections are closed', async (runtime) => {
-    const server = await start({ MAX_READERS: '1000' }, limited(runtime))
-    await publish(server, 'opens the connection that the page is requested on')
-    for (let i = 0; i < CONNECTIONS; i++) {
-      const { socket } = new Stream(server.port, '/event?topic=b')
-      attackers.push(socket)
-    }
-    await pause(500)
-    await page(server) // answers 500 on a runtime that can open no file now
-    for (const socket of attackers.splice(0)) socket.destroy()
-    await expect.poll(async () => (await fetch(`${server.url}/health`)).status).toBe(200)
-    await expect.poll(() => page(server)).toBe(200)
-    expect((await fetch(`${server.url}/docs`)).status).toBe(200)
-  })
-
-  test('are reported once on Node, and do not end the hub, if Node emits an error for them', async () => {
-    const failing = `import http from 'node:http'
+  test.each(part([node], []))(
+    'are reported once on $name, and do not end the hub, if $name emits an error for them',
+    async (runtime) => {
+      const failing = `import http from 'node:http'
       const listen = http.Server.prototype.listen
       http.Server.prototype.listen = function (...given) {
         setInterval(() => this.listening && this.emit('error', new Error('accept EMFILE')), 50)
         return listen.apply(this, given)
       }`
-    const server = await start({ NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(failing)}` }, node)
-    await server.says(/"Cannot accept connections, trying again: accept EMFILE"/)
-    await pause(500)
-    expect(server.output.match(/Cannot accept/g)).toHaveLength(1)
-    expect((await fetch(`${server.url}/health`)).status).toBe(200)
-    expect(await server.kill('SIGTERM')).toBe(0)
-  })
+      const server = await start(preloaded(failing), runtime)
+      await server.says(/"Cannot accept connections, trying again: accept EMFILE"/)
+      await pause(500)
+      expect(server.output.match(/Cannot accept/g)).toHaveLength(1)
+      expect((await fetch(`${server.url}/health`)).status).toBe(200)
+      expect(await server.kill('SIGTERM')).toBe(0)
+    },
+  )
 })

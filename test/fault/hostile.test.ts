@@ -19,12 +19,12 @@ import type { Uploads } from './hostile/uploads.ts'
 
 const MIB = 1024 ** 2
 /** Each attack is divided into this many rounds. */
-const ROUNDS = runs(3, 5)
+const ROUNDS = runs(1, 5)
 const SENDERS = runs(200, 1000)
 const DEAF = runs(300, 5000)
-const BODIES = runs(9, 300)
-const ABORTS = runs(2000, 100_000)
-const TOPICS = runs(20_000, 1_000_000)
+const BODIES = runs(3, 300)
+const ABORTS = runs(600, 100_000)
+const TOPICS = runs(8000, 1_000_000)
 const STREAMS = runs(50, 200)
 /** How long events are published, with and without the attackers: long enough to drop these. */
 const FLOOD_MS = runs(1000, 5000)
@@ -42,8 +42,8 @@ const MAX_BODY_MS = limits.bodyMs + 8000
 
 for (const runtime of runtimes) {
   const why = whyNot(runtime)
-  const title = `a healthy reader on ${runtime.name} is hardly delayed by${why && ` (skipped: ${why})`}`
-  describe.skipIf(why)(title, { timeout: runs(90_000, 1_800_000) }, () => {
+  const title = `a healthy reader on ${runtime.name} gets everything in spite of${why && ` (skipped: ${why})`}`
+  describe.skipIf(why)(title, { timeout: runs(270_000, 1_800_000) }, () => {
     let opened: Promise<Scene> | undefined
     const open = () => {
       opened ??= Scene.of(runtime, DEAF)
@@ -168,7 +168,7 @@ for (const runtime of runtimes) {
 describe.skipIf(withoutProc).each(servers)(
   `a hub on $name serves others, and its memory is bounded, ${withoutProc}`,
   {
-    timeout: 60_000,
+    timeout: 180_000,
   },
   (runtime) => {
     afterEach(cleanUp)
@@ -255,7 +255,7 @@ describe.skipIf(withoutProc).each(servers)(
 function whyNot(runtime: Runtime): string {
   if (withoutProc) return withoutProc
   if (runtime === worker) return "the attack would hit wrangler's proxy"
-  return runtime === node || soak ? '' : 'takes a minute: SOAK=1 npm test'
+  return runtime === node || soak ? '' : 'takes a minute: SOAK=1'
 }
 
 /** How slow senders end, on a separate hub, because that takes longer than measuring how they delay others. */

@@ -1,12 +1,13 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { servers } from '../server/runtimes.ts'
+import { part } from '../part.ts'
+import { bun, deno, node } from '../server/runtimes.ts'
 import { cleanUp, folder, start } from '../server/server.ts'
 
 afterEach(cleanUp)
 
-describe.each(servers)('a hub on $name whose database is deleted while it runs', (runtime) => {
+describe.each(part([node], [bun, deno]))('a hub on $name whose database is deleted while it runs', (runtime) => {
   test('acknowledges nothing more, reports why in /ready and in one log line, and can still be read', async () => {
     const file = join(folder(), 'hub.db')
     const server = await start({ LOG: `sqlite:${file}` }, runtime)

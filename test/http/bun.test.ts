@@ -1,4 +1,5 @@
 import { bun } from '../server/runtimes.ts'
+import { cases } from './cases.ts'
 import { servedSuite } from './served.ts'
 
-servedSuite(bun)
+servedSuite(bun, cases)

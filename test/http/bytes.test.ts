@@ -1,8 +1,9 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { Hono } from 'hono'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { AppError } from '../../src/errors.ts'
-import { withTimeout } from '../../src/routes/bytes.ts'
+import { readBytes, withTimeout } from '../../src/routes/bytes.ts'
 import { ChunkBuffer } from '../../src/routes/chunks.ts'
 import { nextTurn } from '../../src/turn.ts'
 
@@ -23,6 +24,22 @@ test('bodies that time out together are refused in separate turns of the event l
     most = Math.max(most, refused - before)
   }
   expect(most).toBeLessThanOrEqual(2) // one or two refusals fit between two checks
+})
+
+test.each([
+  [10, 'a body of 10 bytes'],
+  [11, 'body_too_large'],
+])('of a body of %i bytes whose length is not declared and may be 10, the hub reads %s', async (length, result) => {
+  const app = new Hono().post('/', async (c) => {
+    const limits = { maxBodyBytes: 10, bodyTimeoutMs: 1000 }
+    return readBytes(c, limits).then(
+      (bytes) => c.text(`a body of ${bytes.length} bytes`),
+      (error: AppError) => c.text(error.code),
+    )
+  })
+  const body = new Blob([new Uint8Array(length)]).stream()
+  const response = await app.request('/', { method: 'POST', body, duplex: 'half' } as RequestInit)
+  expect(await response.text()).toBe(result)
 })
 
 test('a million single bytes are kept completely and in order', () => {

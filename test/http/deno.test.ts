@@ -1,4 +1,5 @@
 import { deno } from '../server/runtimes.ts'
+import { cases } from './cases.ts'
 import { servedSuite } from './served.ts'
 
-servedSuite(deno)
+servedSuite(deno, cases)

@@ -4,9 +4,12 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createApp } from '../../src/app.ts'
 import { parseConfig } from '../../src/config/config.ts'
 import { Hub } from '../../src/hub/hub.ts'
+import { INSIDE } from '../../src/hub/inside.ts'
+import type { Message } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 import { envOf } from '../../src/routes/connection.ts'
 import { SECRET, token } from '../auth/suite.ts'
+import { part } from '../part.ts'
 
 const ITEMS = 2000
 const COMMIT_MS = 25
@@ -30,10 +33,10 @@ function open(settings: Record<string, string> = {}, isShort = () => false) {
   onTestFinished(() => hub.close())
   const published: number[] = []
   const publish = hub.publish.bind(hub)
-  hub.publish = (messages) => {
+  hub.publish = ((messages: readonly Message[]) => {
     published.push(messages.length)
     return publish(messages)
-  }
+  }) as typeof publish
   const app = createApp({ hub, config })
   const send = (
     body: string | Uint8Array<ArrayBuffer> | ReadableStream,
@@ -81,7 +84,7 @@ test('while the log commits slowly, more and more items of a streamed body go in
   await hub.close()
 })
 
-describe.each(bodies)('a streamed body of %s (%j)', (type, item) => {
+describe.each(part(bodies.slice(0, 1), bodies.slice(1)))('a streamed body of %s (%j)', (type, item) => {
   test('is parsed one group ahead while it waits for PUBLISH_RATE', async () => {
     const decodes = vi.spyOn(TextDecoder.prototype, 'decode')
     onTestFinished(() => decodes.mockRestore())
@@ -206,7 +209,7 @@ test('a streamed body of many lines without items shares the turns of the event 
 test('streamed bodies of one address that wait for PUBLISH_RATE wait in line: only the first looks into the bucket', async () => {
   const { hub, send, published } = open({ PUBLISH_RATE: `${20 * GROUP}`, TRUSTED_PROXIES: '10.0.0.0/8' })
   const takes: string[] = []
-  hub.take = async (bucket) => {
+  hub[INSIDE].take = async (bucket) => {
     takes.push(bucket)
     return takes.length % 3 === 0 ? undefined : 10 // ms to wait
   }
@@ -320,5 +323,25 @@ describe('streamed bodies at the same time', () => {
     expect((await send('plain', { type: 'text/plain' })).status).toBe(200)
     isShort = false
     expect((await send('{"data":"x"}\n')).status).toBe(200)
+  })
+
+  test('are refused while the hub drains, and those under way continue', async () => {
+    const { hub, send, published } = open()
+    const { readable, writable } = new TransformStream<Uint8Array>()
+    const writer = writable.getWriter()
+    const underWay = send(readable)
+    const write = () => writer.write(new TextEncoder().encode('{"data":"x"}\n'))
+    void write()
+    await expect.poll(() => sum(published)).toBe(1)
+    hub.drain()
+    for (const [type, text] of bodies) {
+      const refused = await send(text, { type })
+      expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5'])
+      expect(await refused.json()).toMatchObject({ code: 'draining', taken: 0, lastId: null })
+    }
+    await write()
+    await writer.close()
+    expect(await (await underWay).json()).toMatchObject({ taken: 2 })
+    expect((await send('plain', { type: 'text/plain' })).status).toBe(200)
   })
 })

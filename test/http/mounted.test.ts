@@ -20,6 +20,7 @@ const host = new Hono().route('/live', open().app)
 httpSuite({
   name: 'app.request(), mounted at /live',
   mountedAt: '/live',
+  cases: 'everywhere',
   fetch: async (path, init) => host.request(`/live${path}`, init),
   skip: { 'answers any other path with 404 as plain text': 'the host answers other paths' },
 })
@@ -176,7 +177,7 @@ test('bindings of the host are never called, whatever their names', async () => 
 
 test('every file of the page has a route', () => {
   const files = readdirSync(new URL('../../public', import.meta.url))
-    .filter((name) => !name.startsWith('.'))
+    .filter((name) => !name.startsWith('.') && !/\.(md|d\.ts)$/.test(name))
     .map((name) => (name === 'index.html' ? '/' : `/${name.replace(/\.html$/, '')}`))
   expect(PAGES.filter((path) => !path.startsWith('/docs/')).toSorted()).toEqual(files.toSorted())
 })

@@ -1,4 +1,5 @@
 import { portable } from '../server/runtimes.ts'
+import { cases } from './cases.ts'
 import { servedSuite } from './served.ts'
 
-servedSuite(portable.node)
+servedSuite(portable.node, cases)

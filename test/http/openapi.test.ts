@@ -1,4 +1,5 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect, test } from 'vitest'
 import { statuses } from '../../src/errors.ts'
 import app from '../../src/index.ts'
@@ -6,6 +7,7 @@ import { PAGES } from '../../src/routes/page.ts'
 
 const document = (await (await app.request('/openapi.json')).json()) as {
   paths: Record<string, Record<string, { responses: Record<string, { description: string }> }>>
+  components: { schemas: Record<string, { description?: string }> }
 }
 
 test('a public validator accepts the description as OpenAPI 3.1', async () => {
@@ -22,7 +24,7 @@ test('the description lists every method of every route', async () => {
   expect(paths.length).toBeGreaterThan(10)
   for (const path of paths) {
     const template = path.replace(/:(\w+)(\{[^}]*\})?/, '{$1}')
-    const refused = await app.request(template, { method: 'PATCH' })
+    const refused = await app.request(template, { method: 'PROPFIND' })
     expect(refused.status).toBe(405)
     const methods = refused.headers.get('allow')!.split(', ')
     for (const method of methods) {
@@ -32,9 +34,49 @@ test('the description lists every method of every route', async () => {
   }
 })
 
+test('the body of POST /send is described with JSON alone: generated clients would send JSON as text beside other types', () => {
+  const { requestBody, description } = document.paths['/send']!.post as unknown as {
+    requestBody: { content: object }
+    description: string
+  }
+  expect(Object.keys(requestBody.content)).toEqual(['application/json'])
+  for (const type of [
+    'text/plain',
+    'x-ndjson',
+    'text/event-stream',
+    'multipart/form-data',
+    'cloudevents+json',
+    'raw=true',
+  ])
+    expect(description).toContain(type)
+})
+
+test('parameters that exclude each other name each other, and a form cannot have two of them', () => {
+  type Described = { parameters: { name: string; description: string }[]; requestBody?: { content: object } }
+  const { parameters, requestBody } = document.paths['/event']!.post as unknown as Described
+  const exclusive = ['from', 'last', 'since']
+  const [form] = Object.values(requestBody!.content) as { schema: object }[]
+  const validate = new Ajv2020({ strict: false }).compile(form!.schema)
+  for (const [i, name] of exclusive.entries()) {
+    const { description } = parameters.find((parameter) => parameter.name === name)!
+    for (const other of exclusive.toSpliced(i, 1)) {
+      expect(description).toContain(`\`${other}\``)
+      const one = { from: 'earliest', last: 1, since: '1m' }
+      const both = Object.fromEntries(Object.entries(one).filter(([key]) => key === name || key === other))
+      expect([both, validate(both)]).toEqual([both, false])
+    }
+  }
+  expect(validate({ topic: ['a'], last: 1 })).toBe(true)
+})
+
+test('the description says what a message with message gets', () => {
+  for (const name of ['Message', 'DemoMessage'])
+    expect(document.components.schemas[name]!.description).toMatch(/`message`.* 400 `field_unknown`/)
+})
+
 test('the description lists every code of a refusal, and explains every parameter', () => {
   const text = JSON.stringify(Object.values(document.paths).flatMap((path) => Object.values(path)))
-  const never = ['config_invalid', 'log_locked'] // they end a start, not a request
+  const never = ['config_invalid', 'log_locked', 'run_failed', 'run_stopped'] // they end a start or a stream, not a request
   for (const code of Object.keys(statuses))
     expect([code, text.includes(`\`${code}\``)]).toEqual([code, !never.includes(code)])
   for (const path of Object.values(document.paths))

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
-import { afterEach, expect, test } from 'vitest'
-import { node, portable } from '../server/runtimes.ts'
+import { afterEach, describe, expect, test } from 'vitest'
+import { bun, deno, node, portable } from '../server/runtimes.ts'
 import { cleanUp, start } from '../server/server.ts'
 import { request } from '../server/stream.ts'
 
@@ -27,13 +27,42 @@ test.each([node, portable.node])(
     await expect.poll(() => text).toContain('data: 3')
     const [first, second, third] = text.split('HTTP/1.1 200 OK').slice(1)
     expect([first, second].map((answer) => answer!.includes('"durability":"memory"'))).toEqual([true, true])
-    expect(third).toMatch(/content-type: text\/event-stream[\s\S]*\r\n\r\n(\w+\r\n)?:\nretry: /i)
-    // A body without framing ends with its connection, and the head says `connection: close`.
+    expect(third).toMatch(/content-type: text\/event-stream[\s\S]*\r\n\r\n\w+\r\n:\nretry: /i)
     const [head] = third!.split('\r\n\r\n')
-    expect(/^connection: close$/im.test(head!)).toBe(!/^transfer-encoding: chunked$/im.test(head!))
-    expect(head).not.toMatch(runtime === node ? /keep-alive|chunked/i : /connection: close/i)
+    expect(head).toMatch(/^transfer-encoding: chunked$/im)
+    expect(/^connection: close$/im.test(head!)).toBe(runtime === node)
+    expect(/keep-alive/i.test(head!)).toBe(runtime !== node)
     expect(await readers()).toBe(1)
     socket.destroy()
     await expect.poll(readers).toBe(0)
   },
 )
+
+/** What the guide's table of runtimes says of them. */
+describe.each([
+  { runtime: node, upgrade: ['200'], pipelined: ['200', '200'] },
+  { runtime: bun, upgrade: ['200'], pipelined: [] },
+  { runtime: deno, upgrade: ['400'], pipelined: ['200', '200'] },
+])('over $runtime.name', ({ runtime, upgrade, pipelined }) => {
+  const head = 'POST /send?topic=a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: 1\r\n'
+  const h2c = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n'
+
+  test(`a body with Upgrade: h2c gets ${upgrade}, and pipelined bodies get ${pipelined.join(' and ') || 'no answer'}`, async () => {
+    const { port } = await start({}, runtime)
+    for (const [sent, statuses] of [
+      [`${head}${h2c}\r\nx`, upgrade],
+      [`${head}\r\nx${head}Connection: close\r\n\r\nx`, pipelined],
+    ] as const) {
+      const socket = connect(port, '127.0.0.1', () => socket.write(sent))
+      let text = ''
+      socket.on('error', () => {}) // `close` follows
+      socket.setEncoding('utf8').on('data', (part) => {
+        text += part
+      })
+      const found = () => [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)
+      await expect.poll(() => socket.destroyed || (found().length > 0 && found().length === statuses.length)).toBe(true)
+      expect(found()).toEqual(statuses)
+      socket.destroy()
+    }
+  })
+})

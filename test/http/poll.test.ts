@@ -66,7 +66,7 @@ type Bounds = { windowCount: number; maxChunkBytes: number }
 
 /** What one answer of a poll reports, or what a stream has reported up to `position`. */
 interface Told {
-  readonly events: { readonly id?: string; readonly event: string; readonly data: string }[]
+  readonly events: { readonly id?: string; readonly topic: string; readonly data: string }[]
   readonly gaps: { readonly reason: string; readonly from: string | null; readonly to: string }[]
   readonly closed: string[]
   readonly position: string
@@ -229,8 +229,9 @@ async function poll(app: App, query: string, lastEventId: string): Promise<Told>
   for (; response.status === 503; response = await app.request(`/event?${query}`, { headers }))
     expect(await response.json()).toMatchObject({ code: 'log_unusable' })
   expect(response.status).toBe(200)
-  const { gap, ...told } = (await response.json()) as Told & { gap?: unknown }
+  const { gap, ended, ...told } = (await response.json()) as Told & { gap?: unknown; ended?: { topic: string }[] }
   expect(gap).toEqual(told.gaps?.[0])
+  if (ended) expect(ended).toEqual(told.closed.map((topic) => ({ topic, outcome: 'done' })))
   return { ...told, gaps: told.gaps ?? [], closed: told.closed ?? [] }
 }
 
@@ -242,7 +243,7 @@ async function stream(app: App, query: string, lastEventId: string): Promise<Str
     return () => {}
   }
   const headers = { accept: 'text/event-stream', 'last-event-id': lastEventId }
-  const response = await app.request(`/event?${query}`, { headers }, envOf({ takeOver }))
+  const response = await app.request(`/event?${query}&envelope=true`, { headers }, envOf({ takeOver }))
   if (response.status === 204)
     return { events: [], gaps: [], closed: topicsOf(query), position: lastEventId, ended: true }
   expect(response.status).toBe(200)
@@ -257,7 +258,7 @@ async function stream(app: App, query: string, lastEventId: string): Promise<Str
   return {
     events: reader.events
       .filter(({ event }) => !event?.startsWith('hub.'))
-      .map(({ id, event = 'message', data }) => ({ ...(id !== undefined && { id }), event, data })),
+      .map(({ id, data }) => ({ ...(id !== undefined && { id }), ...JSON.parse(data) })),
     gaps: reader.control('gap') as unknown as Told['gaps'],
     closed: reader.control('closed').map(({ topic }) => topic as string),
     position: ended ? reader.lastEventId! : positionId,
@@ -295,11 +296,14 @@ function isEmpty({ events, gaps, closed }: Told, before: readonly Told[]): boole
 
 /**
  * Joins the answers of consecutive polls. Each answer begins like a resumed stream: the answer reports again which topics were closed
- * before its position, and the rest of a trimmed range that reaches beyond the answer before.
+ * before its position, and the rest of a range, trimmed or skipped, that reaches beyond the answer before.
  */
 function joined(polls: readonly Told[]): Told {
-  const isAgain = ({ reason, from }: Told['gaps'][number], i: number) =>
-    reason === 'trimmed' && i > 0 && from === polls[i - 1]!.position
+  const isAgain = ({ reason, from, to }: Told['gaps'][number], i: number) => {
+    if (i === 0 || from !== polls[i - 1]!.position) return false
+    const before = polls.slice(0, i).flatMap(({ gaps }) => gaps)
+    return reason === 'trimmed' || before.some((gap) => gap.reason === reason && !isAfter(to, gap.to))
+  }
   return {
     events: polls.flatMap(({ events }) => events),
     gaps: polls.flatMap(({ gaps }, i) => gaps.filter((gap) => !isAgain(gap, i))),

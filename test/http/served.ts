@@ -2,10 +2,11 @@ import { afterAll, beforeAll, describe } from 'vitest'
 import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
 import type { Runtime } from '../server/runtimes.ts'
 import { cleanUp, folder, type Server, start } from '../server/server.ts'
+import type { Cases } from './suite/client.ts'
 import { httpSuite } from './suite.ts'
 
-/** Runs the suite against a server of its own, on one runtime. */
-export function servedSuite(runtime: Runtime): void {
+/** Runs the suite, or some of its cases, against a server of its own, on one runtime. */
+export function servedSuite(runtime: Runtime, cases: Cases = 'all'): void {
   let server: Server
 
   beforeAll(async () => {
@@ -13,11 +14,11 @@ export function servedSuite(runtime: Runtime): void {
   })
   afterAll(cleanUp)
 
-  httpSuite({ name: runtime.name, fetch: (path, init) => fetch(server.url + path, init) })
+  httpSuite({ name: runtime.name, cases, fetch: (path, init) => fetch(server.url + path, init) })
 }
 
 /** Runs the suite the same way, with the log in a Redis of its own. */
-export function servedOverRedis(runtime: Runtime): void {
+export function servedOverRedis(runtime: Runtime, cases: Cases = 'all'): void {
   describe.skipIf(withoutRedis)(`over Redis${withoutRedis && ` (skipped: ${withoutRedis})`}`, () => {
     let redis: RedisServer
     let server: Server
@@ -31,6 +32,6 @@ export function servedOverRedis(runtime: Runtime): void {
       await cleanUp()
     })
 
-    httpSuite({ name: `${runtime.name}, Redis`, fetch: (path, init) => fetch(server.url + path, init) })
+    httpSuite({ name: `${runtime.name}, Redis`, cases, fetch: (path, init) => fetch(server.url + path, init) })
   })
 }

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { createApp } from '../../src/app.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
-import { messageAsWritten, messagesAsWritten, writtenMembers } from '../../src/routes/written.ts'
+import { messageAsWritten, messagesAsWritten, writtenMembers, writtenValues } from '../../src/routes/written.ts'
 import { runs, seed } from '../seed.ts'
 
 /** JSON as its tokens. Any whitespace may be between two tokens; the tokens without whitespace are what the scanner returns. */
@@ -116,6 +116,18 @@ test('the data of each message of a list is returned, whatever else the list hol
         spaces,
       )
       expect(writtenMembers(json, MEMBER)).toEqual(items.map(({ data }) => (isString(data) ? undefined : data)))
+    }),
+    options,
+  )
+})
+
+test('each value of a list is returned as it was written, without whitespace outside of strings, and a value that is no list as well', () => {
+  fc.assert(
+    fc.property(fc.array(value, { maxLength: 6 }), whitespace, (values, spaces) => {
+      const texts = values.map((tokens) => tokens.join(''))
+      expect(writtenValues(spaced(structure('[', values, ']'), spaces))).toEqual(texts)
+      const [first] = values
+      if (first && first[0] !== '[') expect(writtenValues(spaced(first, spaces))).toEqual(texts.slice(0, 1))
     }),
     options,
   )

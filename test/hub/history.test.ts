@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Hub } from '../../src/hub/hub.ts'
 import type { HubOptions, SubscribeOptions } from '../../src/hub/options.ts'
@@ -7,6 +8,7 @@ import { memoryLog } from '../../src/log/memory.ts'
 import { Filter } from '../../src/topic.ts'
 import { nextTurn } from '../../src/turn.ts'
 import { Reader } from '../reader.ts'
+import { runs, seed } from '../seed.ts'
 
 let log: Log
 let hub: Hub
@@ -33,6 +35,27 @@ async function take(subscription: Subscription, reader = new Reader()): Promise<
   return reader
 }
 const read = async (names: string[], options: SubscribeOptions) => take(await subscribe(names, options))
+
+const seqOf = (position: string) => Number(position.split('-')[1])
+
+/** Checks that a gap has reported all that was skipped before each id that is sent, and that each gap ends at a skipped event after the last gap. */
+function expectEachSkippedReported({ events }: Reader, matching: readonly number[]): void {
+  const isControl = (event: string | undefined) => event?.startsWith('hub.') === true
+  const delivered = new Set(events.filter(({ event }) => !isControl(event)).map(({ id }) => seqOf(id!)))
+  const skipped = matching.filter((seq) => !delivered.has(seq))
+  const gaps: { from: number; to: number }[] = []
+  for (const { event, data, id } of events) {
+    if (event === 'hub.gap') {
+      const { from, to } = JSON.parse(data)
+      expect([id, skipped]).toEqual([from, expect.arrayContaining([seqOf(to)])])
+      expect(seqOf(to)).toBeGreaterThan(gaps.at(-1)?.to ?? 0)
+      gaps.push({ from: seqOf(from), to: seqOf(to) })
+    }
+    if (id === undefined) continue
+    const before = skipped.filter((seq) => seq <= seqOf(id))
+    expect(before.filter((seq) => !gaps.some(({ from, to }) => from < seq && seq <= to))).toEqual([])
+  }
+}
 const states = (reader: Reader) => reader.control('open').map(({ state }) => state)
 
 beforeEach(() => start())
@@ -98,7 +121,11 @@ describe.each([
   test('of a closed topic ends with hub.closed; a reader that resumes at the close gets no stream', async () => {
     await close('a')
     const reader = await read(['a'], { from: { last: 1 } })
-    expect(reader.lines.slice(1)).toEqual([`4 ${id(4)}`, `hub.closed {"topic":"a"} ${id(7)}`])
+    expect(reader.lines.slice(1)).toEqual([
+      `4 ${id(4)}`,
+      `hub.closed {"topic":"a","outcome":"done"} ${id(7)}`,
+      'hub.ending {}',
+    ])
     expect(await hub.subscribe(Filter.parse(['a']), { from: { last: 1 }, lastEventId: id(7) })).toBeUndefined()
   })
 })
@@ -184,12 +211,80 @@ describe.each([
     }
   })
 
+  test('reports no conflated gap for events that an epoch gap has reported', async () => {
+    await say('a', '1', '2')
+    const reader = await read(['a'], { latest: true, gaps: true, lastEventId: 'elsewhere-7' })
+    expect(reader.control('gap')).toEqual([{ reason: 'epoch', from: 'elsewhere-7', to: id(1), exact: false }])
+  })
+
+  test('reports every skipped event before a later event, whatever maxChunkBytes is, and reports no other', async () => {
+    const topics = ['a', 'b', 'c/x']
+    const phase = fc.record({ said: fc.array(fc.constantFrom(...topics), { maxLength: 6 }), reads: fc.nat(3) })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(phase, { minLength: 1, maxLength: 4 }),
+        fc.constantFrom<string[]>(['a', 'b', 'c/x'], ['**'], ['b', 'c/*']),
+        fc.integer({ min: 1, max: 150 }),
+        async (phases, names, maxChunkBytes) => {
+          await hub.close()
+          await start({ ...options, maxChunkBytes })
+          const subscription = await subscribe(names, { latest: true, gaps: true, from: 'earliest' })
+          const reader = new Reader()
+          for (const { said, reads } of phases) {
+            await hub.publish(said.map((topic) => ({ topic, data: topic })))
+            for (let i = 0; i < reads; i++) {
+              const bytes = subscription.read()
+              if (bytes) reader.feed(bytes)
+              else await nextTurn()
+            }
+          }
+          await take(subscription, reader)
+          const filter = Filter.parse(names)
+          const matching = phases
+            .flatMap(({ said }) => said)
+            .flatMap((topic, i) => (filter.matches(topic) ? [i + 1] : []))
+          expectEachSkippedReported(reader, matching)
+          subscription.close()
+        },
+      ),
+      {
+        seed,
+        numRuns: runs(150, 5000),
+        examples: [[[{ said: ['a', 'a', 'b', 'b'], reads: 0 }], topics, 30]],
+      },
+    )
+  })
+
+  test('reports the events that a search has skipped before any other control event', async () => {
+    await say('c/x', ...Array.from({ length: 600 }, (_, i) => `${i}`))
+    const expiresAt = Date.now() + 20_000
+    const subscription = await subscribe(['c/*'], { latest: true, gaps: true, from: 'earliest', expiresAt })
+    const reader = new Reader()
+    while (subscription.position === 0) {
+      const bytes = subscription.read()
+      if (bytes) reader.feed(bytes)
+      else await nextTurn()
+    }
+    subscription.tick(performance.now())
+    await take(subscription, reader)
+    expect(reader.control('expiring')).toHaveLength(1)
+    expectEachSkippedReported(
+      reader,
+      Array.from({ length: 600 }, (_, i) => i + 1),
+    )
+  })
+
   test('delivers the newest event of a closed topic, then hub.closed', async () => {
     await say('a', '1', '2')
     await close('a')
     for (const names of [['a'], ['*']]) {
       const reader = await read(names, { latest: true, lastEventId: id(0) })
-      expect(reader.lines.slice(1)).toEqual([`2 ${id(2)}`, `hub.closed {"topic":"a"} ${id(3)}`])
+      const ending = names[0] === 'a' ? ['hub.ending {}'] : []
+      expect(reader.lines.slice(1)).toEqual([
+        `2 ${id(2)}`,
+        `hub.closed {"topic":"a","outcome":"done"} ${id(3)}`,
+        ...ending,
+      ])
     }
   })
 
@@ -277,10 +372,11 @@ describe('deleting:', () => {
     await take(both, reader)
     expect(reader.lines.slice(1).map((line) => line.split(' ').slice(0, -1).join(' '))).toEqual([
       '1',
-      'hub.closed {"topic":"a"}',
+      'hub.closed {"topic":"a","outcome":"done"}',
       '2',
-      'hub.closed {"topic":"a"}',
-      'hub.closed {"topic":"b"}',
+      'hub.closed {"topic":"a","outcome":"done"}',
+      'hub.closed {"topic":"b","outcome":"done"}',
+      'hub.ending',
     ])
     expect(both.ended).toBe(true)
   })

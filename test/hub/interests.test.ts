@@ -16,7 +16,15 @@ const filter = fc.array(fc.oneof(topic, pattern), { minLength: 1, maxLength: 4 }
 test('a topic concerns exactly the groups whose filter matches it, also after others have left', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.tuple(fc.record({ filter, latest: fc.boolean() }), fc.boolean()), { maxLength: 20 }),
+      fc.array(
+        fc.tuple(
+          fc.record({ filter, latest: fc.boolean(), envelope: fc.boolean(), control: fc.boolean() }),
+          fc.boolean(),
+        ),
+        {
+          maxLength: 20,
+        },
+      ),
       fc.array(topic, { minLength: 1 }),
       (readers, topics) => {
         const interests = new Interests()
@@ -38,10 +46,15 @@ test('a topic concerns exactly the groups whose filter matches it, also after ot
   )
 })
 
-test('readers with equal filters share one group; with latest=true they share another', () => {
+test('readers with equal filters share one group; with latest=true or envelope=true they share another', () => {
   const interests = new Interests()
-  const join = (latest: boolean, ...names: string[]) => interests.join({ filter: Filter.parse(names), latest })
+  const join = (latest: boolean, ...names: string[]) =>
+    interests.join({ filter: Filter.parse(names), latest, envelope: false, control: true })
+  const enveloped = () =>
+    interests.join({ filter: Filter.parse(['a', 'b/*']), latest: false, envelope: true, control: true })
   expect(join(false, 'a', 'b/*')).toBe(join(false, 'b/*', 'a'))
   expect(join(true, 'a', 'b/*')).toBe(join(true, 'b/*', 'a'))
   expect(join(true, 'a', 'b/*')).not.toBe(join(false, 'b/*', 'a'))
+  expect(enveloped()).toBe(enveloped())
+  expect(enveloped()).not.toBe(join(false, 'a', 'b/*'))
 })

@@ -3,7 +3,7 @@ import { parseMessage } from '../../src/hub/message.ts'
 import { formatPosition, parsePosition } from '../../src/hub/position.ts'
 import type { Message } from '../../src/log/log.ts'
 
-const limits = { maxEventBytes: 100, maxTopicBytes: 10, maxTopicSegments: 3, maxTopics: 1 }
+const limits = { maxEventBytes: 267, maxTopicBytes: 10, maxTopicSegments: 3, maxTopics: 1 }
 const parse = (more: Partial<Message>) => parseMessage({ topic: 'a', data: 'x', ...more }, limits)
 
 describe('a message', () => {
@@ -16,7 +16,7 @@ describe('a message', () => {
     ['a topic of 11 bytes', { topic: 'a/234567890' }, 'topic_too_long'],
     ["a topic of the hub's own", { topic: '$store' }, 'forbidden'],
     ['half of a surrogate pair', { data: 'a\ud800b' }, 'message_invalid'],
-    ['101 bytes of data', { data: `${'é'.repeat(50)}x` }, 'event_too_large'],
+    ['data that makes its event longer than the limit by a byte', { data: `${'é'.repeat(50)}x` }, 'event_too_large'],
     ['an event name with a line end', { event: 'a\nb' }, 'event_invalid'],
     ['an event name with NUL', { event: 'a\u0000' }, 'event_invalid'],
     ['an event name with C1', { event: 'a\u0085' }, 'event_invalid'],
@@ -42,7 +42,7 @@ describe('a message', () => {
     expect(parse({ data: '\r\na\rb\r\n\r\r\nc\n\r' }).data).toBe('\na\nb\n\n\nc\n\n')
   })
 
-  test('may have exactly maxEventBytes of data, counted in bytes', () => {
+  test('may have an event of exactly maxEventBytes, counted in bytes', () => {
     expect(parse({ data: 'é'.repeat(50) }).data).toBe('é'.repeat(50))
   })
 

@@ -5,6 +5,7 @@ import { Hub } from '../../src/hub/hub.ts'
 import type { Deliver, Erased, Log } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 import { nextTurn } from '../../src/turn.ts'
+import { isRest } from '../part.ts'
 import { runs, seed } from '../seed.ts'
 import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
 import { cleanUp } from '../server/server.ts'
@@ -36,7 +37,9 @@ function scheduled(log: Log, scheduler: fc.Scheduler): Log {
   }
 }
 
-test('subscribing under any interleaving: a reader gets each entry after its position once and in order, and each close', async () => {
+test('subscribing under any interleaving: a reader gets each entry after its position once and in order, and each close', {
+  timeout: runs(180_000, 3_600_000),
+}, async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.scheduler(),
@@ -62,7 +65,7 @@ test('subscribing under any interleaving: a reader gets each entry after its pos
         await hub.close()
       },
     ),
-    { seed, numRuns: runs(2000, 30_000) },
+    { seed, numRuns: runs(isRest ? 12_000 : 4000, 30_000) },
   )
 })
 
@@ -99,7 +102,7 @@ describe.skipIf(withoutRedis)(`over Redis${withoutRedis && ` (skipped: ${without
   })
 
   test('the same while one of the two connections to the server is slower than the other', {
-    timeout: 600_000,
+    timeout: runs(600_000, 3_600_000),
   }, async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -122,7 +125,7 @@ describe.skipIf(withoutRedis)(`over Redis${withoutRedis && ` (skipped: ${without
               ...coming.map((wanted) => race.visit(wanted, nextTurn)),
               ...happening.map((act, i) => race.act(act, `${i}`)),
             ])
-            await expect.poll(() => race.check(), { timeout: 3000 }).toBeUndefined()
+            await expect.poll(() => race.check(), { timeout: 15_000 }).toBeUndefined()
           } finally {
             await hub.close()
             await observed.close()
@@ -130,7 +133,7 @@ describe.skipIf(withoutRedis)(`over Redis${withoutRedis && ` (skipped: ${without
           }
         },
       ),
-      { seed, numRuns: runs(40, 2000), endOnFailure: true }, // each failing run waits for its timeout, so shrinking would take minutes
+      { seed, numRuns: runs(20, 2000), endOnFailure: true }, // each failing run waits for its timeout, so shrinking would take minutes
     )
   })
 })

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 import { AppError } from '../../src/errors.ts'
 import type { Hub } from '../../src/hub/hub.ts'
+import { INSIDE } from '../../src/hub/inside.ts'
 import { parsePosition } from '../../src/hub/position.ts'
 import type { Subscription } from '../../src/hub/subscription.ts'
 import type { Entry, Erased, Log } from '../../src/log/log.ts'
@@ -109,7 +110,7 @@ export class Race {
     this.#visits.push(visit)
     if (!subscription || !wanted.change) return
     for (let i = 0; i < wanted.change.after; i++) await pause()
-    await this.#hub.change(subscription, Filter.parse(wanted.change.names)).then(
+    await this.#hub[INSIDE].change(subscription, Filter.parse(wanted.change.names)).then(
       () => {
         visit.hasChanged = true
       },

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Hub } from '../../src/hub/hub.ts'
+import { INSIDE } from '../../src/hub/inside.ts'
 import type { HubOptions, SubscribeOptions } from '../../src/hub/options.ts'
 import type { Subscription } from '../../src/hub/subscription.ts'
 import type { Log, LogOptions } from '../../src/log/log.ts'
@@ -249,19 +250,21 @@ describe('the close of a topic', () => {
     await expect.poll(() => both.ended).toBe(true)
     expect(both.lines.slice(1)).toEqual([
       `last ${id(1)}`,
-      `hub.closed {"topic":"a"} ${id(1)}`,
+      `hub.closed {"topic":"a","outcome":"done"} ${id(1)}`,
       `more ${id(2)}`,
-      `hub.closed {"topic":"b"} ${id(3)}`,
+      `hub.closed {"topic":"b","outcome":"done"} ${id(3)}`,
+      'hub.ending {}',
     ])
-    await expect.poll(() => pattern.lines).toEqual([pattern.lines[0], ...both.lines.slice(1)])
+    await expect.poll(() => pattern.lines).toEqual([pattern.lines[0], ...both.lines.slice(1, -1)])
     expect(pattern.ended).toBe(false)
   })
 
-  test('gives a new reader hub.open, hub.closed and the end', async () => {
+  test('gives a new reader hub.open, hub.closed, and hub.ending with a long retry', async () => {
     await hub.publish([{ topic: 'a', close: true }])
     const reader = await read(['a'])
     await expect.poll(() => reader.ended).toBe(true)
-    expect(reader.lines.map((line) => line.split(' ')[0])).toEqual(['hub.open', 'hub.closed'])
+    expect(reader.lines.map((line) => line.split(' ')[0])).toEqual(['hub.open', 'hub.closed', 'hub.ending'])
+    expect(reader.retries).toEqual([3000, expect.toSatisfy((ms: number) => ms >= 30_000 && ms <= 60_000)])
     expect(hub.readers).toBe(0)
   })
 
@@ -272,7 +275,7 @@ describe('the close of a topic', () => {
     expect(await hub.subscribe(Filter.parse(['a', 'c/*']), { lastEventId: id(1) })).toBeDefined()
     const behind = await read(['a'], { lastEventId: id(0) })
     await expect.poll(() => behind.ended).toBe(true)
-    expect(behind.control('closed')).toEqual([{ topic: 'a' }])
+    expect(behind.control('closed')).toEqual([{ topic: 'a', outcome: 'done' }])
   })
 
   test('reaches a reader even when retention has trimmed it', async () => {
@@ -281,7 +284,7 @@ describe('the close of a topic', () => {
     await say('b', '2', '3', '4')
     const reader = await read(['a'], { lastEventId: id(0) })
     await expect.poll(() => reader.ended).toBe(true)
-    expect(reader.lines.map((line) => line.split(' ')[0])).toEqual(['hub.open', 'hub.gap', 'hub.closed'])
+    expect(reader.lines.map((line) => line.split(' ')[0])).toEqual(['hub.open', 'hub.gap', 'hub.closed', 'hub.ending'])
   })
 })
 
@@ -313,6 +316,13 @@ describe('as time passes', () => {
     expect(reader.comments).toBe(3)
   })
 
+  test('a position that moved past the last event of a chunk is sent as a checkpoint too', async () => {
+    const reader = await read(['a'])
+    await hub.publish(['a', 'b'].map((topic) => ({ topic, data: topic })))
+    await vi.advanceTimersByTimeAsync(15_400)
+    expect(reader.lines.slice(1)).toEqual([`a ${id(1)}`, `hub.checkpoint {} ${id(2)}`])
+  })
+
   test('a stream ends at its lifetime, ± 20 %, with a retry', async () => {
     await start({ lifetimeMs: 100_000, heartbeatMs: 1e6 })
     const readers = await Promise.all(Array.from({ length: 40 }, () => read(['a'])))
@@ -337,6 +347,19 @@ describe('as time passes', () => {
     await vi.advanceTimersByTimeAsync(400)
     expect([dropped, subscription.ended, hub.readers]).toEqual([1, true, 1])
     expect(patient.ended).toBe(false)
+  })
+
+  test('a reader that does not drain is dropped in time, also while no heartbeat is due', async () => {
+    await start({ heartbeatMs: 1e6, stallMs: 1000 })
+    const subscription = await subscribe(['a'])
+    take(subscription)
+    await vi.advanceTimersByTimeAsync(300)
+    await say('a', 'x')
+    subscription.read()
+    await vi.advanceTimersByTimeAsync(800)
+    expect(subscription.ended).toBe(false)
+    await vi.advanceTimersByTimeAsync(500)
+    expect(subscription.ended).toBe(true)
   })
 
   test('an error in the tick of one stream ends that stream, is reported once, and does not stop the clock', async () => {
@@ -498,9 +521,9 @@ describe('changing the topics of a stream', () => {
     const subscription = await subscribe(['a'])
     const reader = new Reader().follow(subscription)
     const looks = heldLooks()
-    const first = hub.change(subscription, Filter.parse(['x']))
+    const first = hub[INSIDE].change(subscription, Filter.parse(['x']))
     await nextTurn()
-    const second = hub.change(subscription, Filter.parse(['b']))
+    const second = hub[INSIDE].change(subscription, Filter.parse(['b']))
     await nextTurn()
     looks[1]!()
     await second
@@ -529,25 +552,58 @@ describe('changing the topics of a stream', () => {
     const subscription = await subscribe(['a'])
     take(subscription)
     const looks = heldLooks()
-    const changing = hub.change(subscription, Filter.parse(['b', 'c']))
+    const changing = hub[INSIDE].change(subscription, Filter.parse(['b', 'c']))
     await nextTurn()
     subscription.finish('shutdown', 1000, true)
     looks[0]!()
     await changing
-    expect(take(subscription).text).toBe('retry: 1000\n')
+    expect(take(subscription).text).toBe('event: hub.ending\ndata: {}\nretry: 1000\n\n')
+  })
+
+  test('to one that was closed and is deleted before the lookup answers with its close: it is open', async () => {
+    await hub.publish([{ topic: 'b', close: true }])
+    const subscription = await subscribe(['a'])
+    const reader = new Reader().follow(subscription)
+    const { topics } = log
+    const { promise: deleted, resolve } = Promise.withResolvers<void>()
+    log.topics = async (query) => {
+      const found = await topics(query)
+      await deleted
+      return found
+    }
+    const changing = hub[INSIDE].change(subscription, Filter.parse(['b']))
+    await nextTurn()
+    await log.erase('b')
+    resolve()
+    await changing
+    await say('b', 'again')
+    await reader.gets('again')
+    expect(reader.control('closed')).toEqual([])
   })
 
   test('whose lookup of closes fails: the stream ends with a retry and is no longer counted', async () => {
     const subscription = await subscribe(['a'])
     const reader = new Reader().follow(subscription)
     const looks = heldLooks()
-    const changing = hub.change(subscription, Filter.parse(['b']))
+    const changing = hub[INSIDE].change(subscription, Filter.parse(['b']))
     await nextTurn()
     looks[0]!(new Error('disk on fire'))
     await expect(changing).rejects.toMatchObject({ code: 'log_unusable' })
     await expect.poll(() => reader.ended).toBe(true)
     expect([reader.retries.length, hub.readers]).toEqual([2, 0])
-    await expect(hub.change(subscription, Filter.parse(['c']))).rejects.toMatchObject({ code: 'stream_unknown' })
+    await expect(hub[INSIDE].change(subscription, Filter.parse(['c']))).rejects.toMatchObject({
+      code: 'stream_unknown',
+    })
+  })
+
+  test('is refused once the stream has given its last bytes', async () => {
+    const subscription = await subscribe(['a'])
+    await hub.publish([{ topic: 'a', close: true }])
+    for (let text = ''; !text.includes('hub.ending'); ) text = new TextDecoder().decode(subscription.read())
+    await expect(hub[INSIDE].change(subscription, Filter.parse(['b']))).rejects.toMatchObject({
+      code: 'stream_unknown',
+    })
+    expect([subscription.read(), subscription.ended]).toEqual([undefined, true])
   })
 })
 
@@ -635,11 +691,11 @@ describe('a hub', () => {
       throw new Error('away')
     }
     const told: string[] = []
-    const observe = () => hub.internal.observe('$of-tests', ({ data }) => void told.push(data!))
+    const observe = () => hub[INSIDE].topics.observe('$of-tests', ({ data }) => void told.push(data!))
     for (let i = 0; i < 3; i++) await expect(observe()).rejects.toMatchObject({ code: 'log_unusable' })
     log.topics = topics
     await observe()
-    await hub.internal.publish('$of-tests', 'news')
+    await hub[INSIDE].topics.publish('$of-tests', 'news')
     expect(told).toEqual(['news'])
   })
 

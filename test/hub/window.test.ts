@@ -15,7 +15,7 @@ function taken(window: Window, after: number, names: readonly string[], latest: 
   const seqs: number[] = []
   let text = ''
   for (let at = after; at < window.head; ) {
-    const chunk = window.chunk(at, { filter: Filter.parse(names), latest }, maxBytes)
+    const chunk = window.chunk(at, { filter: Filter.parse(names), latest, envelope: false, control: true }, maxBytes)
     expect(chunk.to).toBeGreaterThan(at)
     expect(chunk.full || chunk.to === window.head).toBe(true)
     text += new TextDecoder().decode(chunk.bytes)
@@ -64,7 +64,9 @@ test('a chunk is exactly the bytes of its frames, in any script, also when other
       .slice(from, to)
       .join('')
   const chunk = (after: number, bytes: number) =>
-    new TextDecoder().decode(window.chunk(after, { filter: Filter.parse(['a']), latest: false }, bytes).bytes)
+    new TextDecoder().decode(
+      window.chunk(after, { filter: Filter.parse(['a']), latest: false, envelope: false, control: true }, bytes).bytes,
+    )
   expect(chunk(1, 20)).toBe(said(1, 2))
   expect(chunk(0, 1000)).toBe(said(0, 5))
   expect(chunk(1, 40)).toBe(said(1, 3))
@@ -74,8 +76,54 @@ test('one call with a pattern compares at most 500 frames, wherever the next mat
   const window = new Window(0, 10_000, 1e6)
   for (let seq = 1; seq <= 2500; seq++) window.push(frame('other', seq))
   window.push(frame('c/1', 2501))
-  const look = (after: number) => window.chunk(after, { filter: Filter.parse(['c/*']), latest: false }, 100)
+  const look = (after: number) =>
+    window.chunk(after, { filter: Filter.parse(['c/*']), latest: false, envelope: false, control: true }, 100)
   expect(look(0)).toEqual({ to: 500, sent: 500, count: 0, full: true, closes: [] })
   expect(look(1600)).toMatchObject({ to: 2100, full: true })
   expect(look(2100)).toMatchObject({ to: 2501, sent: 2501, full: false })
+})
+
+test('a window begins after a hole in the seqs, so that readers before the hole read the log', () => {
+  const window = new Window(0, 100, 1000)
+  for (const seq of [1, 2, 5, 6]) window.push(frame('a', seq))
+  expect([window.floor, window.head]).toEqual([4, 6])
+  expect(taken(window, 4, ['a'], false, 100)).toEqual([5, 6])
+})
+
+test('a chunk names the last frame before its end that was skipped for a newer one, not one after its end', () => {
+  const window = new Window(0, 100, 1000)
+  for (const [i, topic] of ['a', 'a', 'b', 'b'].entries()) window.push(frame(topic, i + 1))
+  const chunk = (after: number, maxBytes: number) =>
+    window.chunk(after, { filter: Filter.parse(['a', 'b']), latest: true, envelope: false, control: true }, maxBytes)
+  expect(chunk(0, 10)).toMatchObject({ to: 2, conflated: 1 })
+  expect(chunk(2, 10)).toMatchObject({ to: 4, conflated: 3 })
+  expect(chunk(0, 1000)).toMatchObject({ to: 4, conflated: 3 })
+})
+
+test('the bytes of envelopes count towards the bound of a window, however often and whenever they are made', () => {
+  const plain = { filter: Filter.parse(['a']), latest: false, envelope: false, control: true }
+  const enveloped = { ...plain, envelope: true, control: true }
+  const window = new Window(0, 100, 1000)
+  const frames = Array.from(
+    { length: 10 },
+    (_, i) => new Frame({ topic: 'a', seq: i + 1, time: 0, data: 'x'.repeat(50) }, 'e'),
+  )
+  for (const one of frames) window.push(one)
+  window.chunk(0, plain, 1e6)
+  expect([window.floor, frames[9]!.weight]).toEqual([0, 51])
+  const length = frames[9]!.length(enveloped)
+  expect(frames[9]!.weight).toBe(51 + length)
+  window.chunk(8, enveloped, 1e6)
+  window.chunk(8, enveloped, 1e6)
+  expect(window.floor).toBe(0)
+  // Ten frames of 51 bytes and their envelopes exceed 1,000 bytes: the oldest frames go.
+  window.chunk(0, enveloped, 1e6)
+  const kept = frames.filter(({ seq }) => seq > window.floor)
+  expect(kept.reduce((sum, { weight }) => sum + weight, 0)).toBeLessThanOrEqual(1000)
+  expect(kept).toHaveLength(Math.floor(1000 / (51 + length)))
+  // The envelope of a frame that was dropped no longer counts.
+  const { floor } = window
+  frames[0]!.bytes(enveloped)
+  window.push(new Frame({ topic: 'b', seq: 11, time: 0, data: '' }, 'e'))
+  expect(window.floor).toBe(floor)
 })

@@ -7,12 +7,12 @@ import { nextTurn, Turns } from '../../src/turn.ts'
 const TOPICS = 100_000
 
 /** Serves trimmed topics in pages, and counts the topics that have been looked at. */
-function trimmed(now?: () => number): { gaps: Gaps; looked: () => number } {
+function trimmed(now?: () => number, topics = TOPICS): { gaps: Gaps; looked: () => number } {
   let looked = 0
   const trimmedAfter = function* (_: number, page: number) {
     looked = 0
-    for (let i = 0; i < TOPICS; i++) {
-      if (i === looked) looked = Math.min(looked + page, TOPICS)
+    for (let i = 0; i < topics; i++) {
+      if (i === looked) looked = Math.min(looked + page, topics)
       yield { topic: `t/${i}`, trimmed: i + 1 }
     }
   }
@@ -78,5 +78,18 @@ describe('the search for trimmed topics of a pattern', () => {
     expect(note()).toBe(100)
     now = 60_000
     expect([note(), note()]).toEqual([0, 0])
+  })
+
+  test('keeps the result of a filter whose readers still read, and drops those that were not used for longest', async () => {
+    const { gaps } = trimmed(undefined, 1)
+    const [read, unread] = ['read/*', 'unread/*'].map((name) => Filter.parse([name])) as [Filter, Filter]
+    const learn = (filter: Filter) => gaps.learn(filter, 1, () => false)
+    await learn(read)
+    await learn(unread)
+    for (let reader = 0; reader < 99; reader++) {
+      expect(gaps.knows(read, 1)).toBe(true)
+      await learn(Filter.parse([`none/${reader}/*`]))
+    }
+    expect([read, unread].map((filter) => gaps.knows(filter, 1))).toEqual([true, false])
   })
 })

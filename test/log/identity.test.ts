@@ -160,6 +160,21 @@ describe.each(places)('the epoch of a database, in %s:', (_, without, make) => {
     expect(new Set([epoch, first.epoch, second.epoch]).size).toBe(3)
   })
 
+  test('changes when a database of an earlier epoch is restored, also one that ends after the tip', async ({
+    skip,
+  }) => {
+    const { path } = prepared(skip)
+    const file = join(path, 'hub.db')
+    const { epoch, backup } = await filled(file)
+    const whole = backUp(file)
+    writeOver(backup, file)
+    const first = open(file)
+    expect(first.epoch).not.toBe(epoch)
+    await first.close()
+    writeOver(whole, file) // 5 entries, and the tip says 3
+    expect([epoch, first.epoch]).not.toContain(open(file).epoch)
+  })
+
   test('stays when the device number of the volume has changed', async ({ skip }) => {
     const { path, attachAgain } = prepared(skip)
     skip(!attachAgain, 'needs a file system of its own')
@@ -244,6 +259,108 @@ describe('the tip beside a database', () => {
       expect(open(file).epoch).not.toBe(epoch)
     },
   )
+})
+
+describe('a WAL that was left beside a restored database', () => {
+  /** The files of a log that nobody has open, in a folder of their own. */
+  const copyOf = (file: string, suffixes: readonly string[]) => {
+    const copy = join(folder(), 'hub.db')
+    for (const suffix of suffixes) if (existsSync(file + suffix)) cpSync(file + suffix, copy + suffix)
+    return copy
+  }
+  const contentOf = async (log: Log) => {
+    const { entries } = await log.read(0, { count: 1e6, bytes: 1e9 }, Filter.parse(['**']))
+    return entries.map(({ seq, data }) => `${seq} ${data?.slice(0, 20)}`)
+  }
+  /** A copy of everything in a database, page for page, as the command `.backup` of SQLite makes it. */
+  const pageForPage = (file: string) => {
+    const copy = copyOf(file, ['', '-wal'])
+    const database = new DatabaseSync(copy)
+    database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    database.close()
+    return copy
+  }
+  const refusal = {
+    code: 'log_unusable',
+    message: expect.stringMatching(/hub\.db-wal does not belong.*remove hub\.db-wal/),
+  }
+
+  test('completes the database exactly, or is refused: any state of a log with the WAL of any other state', async () => {
+    const file = join(folder(), 'hub.db')
+    const log = open(file, { retention: { count: 200 } }) // pages are used again
+    const states: { kill: string; copies: string[]; content: string[] }[] = []
+    let said = 0
+    for (const commits of [3, 20, 70, 5]) {
+      for (let i = 0; i < commits; i++)
+        await log.append(Array.from({ length: 20 }, () => ({ topic: `t/${said % 7}`, data: `${said++}`.padEnd(2000) })))
+      const kill = copyOf(file, ['', '-wal', '-tip'])
+      states.push({
+        kill,
+        copies: [kill, pageForPage(kill), backUp(copyOf(kill, ['', '-wal']))],
+        content: await contentOf(log),
+      })
+    }
+    const outcomes: string[] = []
+    for (const [i, { copies }] of states.entries())
+      for (const [kind, database] of copies.entries())
+        for (const [j, { kill, content }] of states.entries()) {
+          const both = copyOf(kill, ['-wal', '-tip'])
+          cpSync(database, both)
+          const files = () => ['', '-wal'].map((suffix) => readFileSync(both + suffix))
+          const before = files()
+          const what = `database ${i}, kind ${kind}, WAL ${j}`
+          try {
+            const mixed = openSqlite(both, { retention: { count: 200 } })
+            expect([what, mixed.epoch, await contentOf(mixed)]).toEqual([what, log.epoch, content])
+            await mixed.close()
+            outcomes.push(`${i}${kind}${j}`)
+          } catch (error) {
+            expect([what, error]).toEqual([what, expect.objectContaining(refusal)])
+            expect(files().every((bytes, at) => bytes.equals(before[at]!))).toBe(true)
+          }
+        }
+    for (const i of states.keys()) expect(outcomes).toContain(`${i}0${i}`) // after kill -9 the log is opened again
+    expect(outcomes).toContain('011') // nothing is refused that SQLite completes
+    expect(outcomes.length).toBeLessThan(states.length ** 2)
+  })
+
+  test('is ignored if it holds no commit, as a power cut may leave it', async () => {
+    const file = join(folder(), 'hub.db')
+    const { epoch } = await filled(file)
+    writeFileSync(`${file}-wal`, new Uint8Array(100_000))
+    const log = open(file)
+    expect([log.epoch, await contentOf(log)]).toEqual([epoch, ['1 0', '2 1', '3 2', '4 0', '5 1']])
+  })
+
+  test('is refused after kill -9; without it the backup has another epoch', async () => {
+    const file = join(folder(), 'hub.db')
+    const server = await start({ LOG: `sqlite:${file}` })
+    const publish = () =>
+      fetch(`${server.url}/send?topic=a`, { method: 'POST', body: 'x', headers: { 'content-type': 'text/plain' } })
+    await publish()
+    const backup = backUp(file)
+    await publish()
+    await server.kill('SIGKILL')
+    const { epoch } = open(copyOf(file, ['', '-wal', '-tip']))
+    writeOver(backup, file)
+    expect(() => open(file)).toThrow(expect.objectContaining(refusal))
+    for (const suffix of ['-wal', '-shm']) rmSync(file + suffix)
+    const log = open(file)
+    expect(log.epoch).not.toBe(epoch)
+    expect(await contentOf(log)).toEqual(['1 x'])
+  })
+
+  test('is refused after the database was replaced under a running hub', async () => {
+    const file = join(folder(), 'hub.db')
+    const log = open(file)
+    await publish(log, 1)
+    const backup = backUp(file)
+    await publish(log, 1)
+    cpSync(backup, `${file}-new`)
+    renameSync(`${file}-new`, file)
+    await log.close()
+    expect(() => open(file)).toThrow(expect.objectContaining(refusal))
+  })
 })
 
 describe('one writer', () => {
@@ -341,6 +458,35 @@ describe('a file of an open log', () => {
       expect(log.warnings).toEqual(warnings)
     },
   )
+
+  test('hub.db is overwritten by a backup: nothing more is acknowledged, the backup stays whole, and the WAL is refused', async () => {
+    const file = join(folder(), 'hub.db')
+    const log = open(file)
+    await publish(log, 5)
+    const backup = backUp(file)
+    await publish(log, 1)
+    writeOver(backup, file)
+    for (let i = 0; i < 30; i++) await expect(publish(log, 1)).rejects.toMatchObject({ code: 'log_unusable' })
+    await expect(log.check()).rejects.toMatchObject({ message: expect.stringContaining('hub.db was overwritten') })
+    await log.close()
+    expect(readFileSync(file).equals(readFileSync(backup))).toBe(true)
+    expect(() => open(file)).toThrow(expect.objectContaining({ message: expect.stringContaining('does not belong') }))
+  })
+
+  test.each([
+    ['nothing', ''],
+    ['other text', 'x'.repeat(10_000)],
+  ])('hub.db is overwritten with %s: the log can be closed', async (_, text) => {
+    const file = join(folder(), 'hub.db')
+    const log = open(file)
+    await publish(log, 1)
+    const other = new DatabaseSync(file)
+    other.exec('PRAGMA wal_checkpoint(TRUNCATE)') // what is read now is in the database, not in the WAL
+    other.close()
+    writeFileSync(file, text)
+    await expect(publish(log, 1)).rejects.toMatchObject({ code: 'log_unusable' })
+    await log.close()
+  })
 
   test('hub.db is moved away and back: publishing continues', async () => {
     const file = join(folder(), 'hub.db')

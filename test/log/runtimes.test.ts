@@ -19,7 +19,7 @@ const runtimes = {
 afterEach(cleanUp)
 
 describe.each(Object.entries(runtimes))('every driver on %s', (_, [command, ...args]) => {
-  test('passes the log suite', { timeout: 120_000 }, () => {
+  test('passes the log suite', { timeout: 300_000 }, () => {
     const { PATH, HOME, SEED } = process.env
     const report = join(folder(), 'report.json')
     const run = ['run', '--config', 'test/vitest.config.ts', '--project', 'node', '--reporter', 'json', ...suites]

@@ -2,8 +2,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, sym
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { tipFile } from '../../src/adapters/sqlite/tip.ts'
+import { emptyWal, WAL_BYTES } from '../../src/adapters/sqlite/wal.ts'
 import { openSqlite } from '../../src/adapters/sqlite.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Sql, SqlRow } from '../../src/log/database.ts'
@@ -188,11 +189,50 @@ describe('a log in an SQLite file', () => {
     for (let i = 0; i < 10; i++)
       await log.append(Array.from({ length: 50 }, () => ({ topic: 'a', data: 'x'.repeat(60_000) })))
     expect(size()).toBeGreaterThan(20 * 1024 ** 2)
-    await expect.poll(() => log.warnings).toEqual([expect.stringContaining('hub.db-wal has grown to')])
+    await expect.poll(() => log.warnings).toEqual([expect.stringContaining('hub.db-wal has grown past')])
     expect(warnings.length).toBeGreaterThan(0)
     reader.close()
     await expect.poll(() => [size(), log.warnings]).toEqual([0, []])
     await log.append([{ topic: 'a', data: 'y' }])
+    await log.close()
+  })
+
+  test('repeats the warning of a pinned WAL only once the WAL has doubled', async () => {
+    const path = file()
+    const log = openSqlite(path)
+    const [reader, writer] = [new DatabaseSync(path, { readOnly: true }), new DatabaseSync(path)]
+    reader.exec('BEGIN')
+    reader.prepare('SELECT * FROM entry').all()
+    const warning = async (mib: number) => {
+      for (let i = 0; i < mib; i++)
+        await log.append(Array.from({ length: 16 }, () => ({ topic: 'a', data: 'x'.repeat(60_000) })))
+      return emptyWal(writer, path, 0)
+    }
+    const sentences = [await warning(18), await warning(3), await warning(3), await warning(16)]
+    expect(sentences[0]).toMatch(/^hub\.db-wal has grown past 16 MiB/)
+    expect(sentences.slice(1, 3)).toEqual([sentences[0], sentences[0]])
+    expect(sentences[3]).toMatch(/past 32 MiB/)
+    for (const database of [reader, writer]) database.close()
+    await log.close()
+  })
+
+  test('limits the size of its WAL also between its own checks, once nobody pins the WAL', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const path = file()
+    const log = openSqlite(path)
+    const [reader, other] = [new DatabaseSync(path, { readOnly: true }), new DatabaseSync(path)]
+    reader.exec('BEGIN')
+    reader.prepare('SELECT * FROM entry').all()
+    for (let i = 0; i < 20; i++)
+      await log.append(Array.from({ length: 16 }, () => ({ topic: 'a', data: 'x'.repeat(60_000) })))
+    const size = () => statSync(`${path}-wal`).size
+    expect(size()).toBeGreaterThan(WAL_BYTES)
+    reader.close()
+    other.exec('PRAGMA wal_checkpoint(PASSIVE)')
+    await log.append([{ topic: 'a', data: 'x' }]) // writes from the beginning of the WAL again
+    expect(size()).toBeLessThanOrEqual(WAL_BYTES)
+    other.close()
     await log.close()
   })
 
@@ -321,7 +361,7 @@ describe('a log in an SQLite file', () => {
         if (!isDone) failures++
         if (fault !== 'at a statement') isDone = true
       }
-      if (fault === 'at a statement') expect(failures).toBeGreaterThan(10)
+      if (fault === 'at a statement') expect(failures).toBeGreaterThan(5)
       else {
         expect([failures, await read()]).toEqual([1, before])
         await log.append([long, long])

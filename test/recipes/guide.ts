@@ -4,7 +4,9 @@ import { join } from 'node:path'
 export const root = join(import.meta.dirname, '..', '..')
 
 /** The guides: every page for readers, by its path in the repository. */
-export const guides = globSync(['*.md', '.github/*.md', 'src/**/*.md', 'test/**/*.md'], { cwd: root }).sort()
+export const guides = globSync(['*.md', '.github/*.md', 'public/*.md', 'src/**/*.md', 'test/**/*.md'], {
+  cwd: root,
+}).sort()
 
 /** A fenced block of a guide. */
 export interface Block {

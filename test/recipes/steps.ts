@@ -14,6 +14,14 @@ export interface Step {
   readonly unless?: string
 }
 
+/** A pattern for everything that a step shows, in this order. */
+export function whatShows({ shows = [] }: Step): RegExp {
+  const parts = shows.map((part) =>
+    typeof part === 'string' ? part.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&') : part.source,
+  )
+  return new RegExp(parts.join('[^]*?'), 'm')
+}
+
 const needs = (name: string) =>
   spawnSync(name, ['--version']).error ? `needs ${name}, which this machine does not have` : ''
 
@@ -52,12 +60,16 @@ export const steps: Readonly<Record<string, readonly Step[]>> = {
       alone: true,
       stays: true,
     },
+    { block: 'TOKEN=', shows: ['"topic":"chat/room-1","durability":"disk"}'] },
   ],
   '.github/CONTRIBUTING.md': [
     { block: 'npm run check', unless: 'CI runs both before the tests' },
     { block: 'test:watch', shows: ['test/topic.test.ts', 'passed', 'test/topic.test.ts', 'passed'] },
   ],
   'src/README.md': [{ block: '--help', shows: ['PORT', '3000', 'Listen on this port', 'RETRY'] }],
+  'src/routes/CLIENTS.md': [
+    { block: 'npm run clients', unless: 'it takes minutes; test/clients/table.test.ts runs some clients' },
+  ],
   'src/routes/README.md': [
     { block: 'npm start &', shows: ['"status":"ready"'] },
     {
@@ -73,6 +85,11 @@ export const steps: Readonly<Record<string, readonly Step[]>> = {
         /"ids":\["\w+-5","\w+-6"\],"topics":\["chat\/a","chat\/b"\]/,
       ],
     },
+    {
+      block: 'raw=true',
+      shows: [/"id":"\w+-7","topic":"hooks","durability":"disk"/, /"id":"\w+-8","topic":"hooks"/],
+    },
+    { block: 'cloudevents+json', shows: [/"id":"\w+-9","topic":"orders","durability":"disk"/] },
     { block: 'numbers()', shows: ['"taken":10000', '"taken":10000', '"duplicates":10000'] },
     {
       block: 'wait=5',
@@ -86,7 +103,7 @@ export const steps: Readonly<Record<string, readonly Step[]>> = {
       shows: [
         '"topic":"chat/a"',
         /"topic":"chat\/room-1","lastId":"\w+-4","kept":2,"readers":0,"closed":false/,
-        /"topic":"chat\/room-1","id":"\w+-10007","erased":1}/,
+        /"topic":"chat\/room-1","id":"\w+-10010","erased":1}/,
         '{"topic":"chat/room-1","erased":2}',
       ],
     },
@@ -110,6 +127,41 @@ export const steps: Readonly<Record<string, readonly Step[]>> = {
     },
     { block: '/revoke', shows: ['204 No Content', '"status":401,"code":"token_invalid"'] },
   ],
+  'src/cli/README.md': [
+    { block: 'tidings()', shows: ['Tidings, a Server-Sent Events hub.', 'tidings [COMMAND]', 'Exit codes: 0 ok'] },
+    { block: '--config hub.env', shows: ['"status":"ready"'] },
+    {
+      block: '--key m-1',
+      shows: [
+        /^\w+-1$/,
+        /^\w+-2$/,
+        /^3$/,
+        /^\w+-6$/,
+        'hello\nfrom a pipe\n',
+        /"topic":"numbers","event":"message","data":"1"/,
+        /"data":"2"/,
+        /^chat\/room-1\t3\t0\tclosed\t\w+-6$/,
+        /^numbers\t3\t0\topen\t\w+-5$/,
+      ],
+    },
+    { block: 'tidings token', shows: [/^eyJ\S+$/, /^key: {2}\S{43}$/, /^line: ci:[0-9a-f]{64}:deploys\/\*:$/] },
+    { block: 'backup.db', shows: [/^\w+-6$/, 'SIGTERM: draining', /data\/tidings\.db\.replaced-\S+$/] },
+    { block: 'doctor', shows: ['"status":"ready"', /note +durability/, /^ok +event +arrives/, /^ok +CORS/] },
+  ],
+  'test/recipes/README.md': [
+    { block: 'recipes/news', shows: ['The news are at http://localhost:', '"topic":"news/world","durability":"disk"'] },
+  ],
+  'src/runs/README.md': [
+    { block: 'npm start &', shows: ['"status":"ready"'] },
+    {
+      block: 'slow()',
+      shows: ['"taken":5,"ended":true', 'event: hub.closed\ndata: {"topic":"ai/answer-1","outcome":"done"}'],
+    },
+    {
+      block: 'TOKEN=$',
+      shows: ['"durability":"disk"}', '"fence":1', '"isStopAsked":true', '"outcome":"stopped"'],
+    },
+  ],
   'src/log/README.md': [
     { block: 'VACUUM', shows: ['"status":"ready"', '"durability":"disk"'], unless: needs('sqlite3') },
     {
@@ -129,13 +181,28 @@ export const steps: Readonly<Record<string, readonly Step[]>> = {
     },
   ],
   'src/adapters/README.md': [
-    { block: 'docker compose up', unless: 'needs Docker and an image of the network; guides.test.ts checks its file' },
+    {
+      block: 'docker compose -f .github/deploy/compose.yaml',
+      unless: 'needs Docker and an image of the network; test/deploy checks its files',
+    },
     {
       block: 'docker compose -f cluster.yaml',
       unless: 'needs Docker and images of the network; guides.test.ts checks its file',
     },
-    { block: 'deploy --dry-run', shows: [/gzip: [89]\d\.\d+ KiB/, 'env.HUBS (TidingsHub)', '--dry-run: exiting now'] },
+  ],
+  'src/adapters/WORKERS.md': [
+    { block: 'npm ci && npm run start:worker', shows: ['Ready on http://localhost:'], stays: true },
+    {
+      block: 'message=hi',
+      shows: ['"pathname":"/send","id":"', '"topic":"chat/room-1","durability":"disk"}', '"data":"hello"'],
+    },
+    { block: 'deploy --dry-run', shows: [/gzip: \d+\.\d+ KiB/, 'env.HUBS (TidingsHub)', '--dry-run: exiting now'] },
     { block: 'wrangler login', unless: 'needs an account at Cloudflare' },
+    {
+      block: 'HUB_FROM:path',
+      shows: ['{"status":"ok"}', '"topic":"a","durability":"disk"}', '"code":"token_invalid"', 'it is for another hub'],
+      alone: true,
+    },
   ],
   'test/README.md': [{ block: "'a repeat has no id'", shows: ['1 passed'] }],
   'test/bench/README.md': [

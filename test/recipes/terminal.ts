@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import type { Clone } from './clone.ts'
 
 const open = new Set<Terminal>()
 
@@ -8,14 +7,21 @@ process.once('exit', () => {
   for (const terminal of open) terminal.kill()
 })
 
-/** The terminals of a reader, in the folder of a clone. */
+/** Where the terminals of a reader begin. */
+export interface Place {
+  readonly path: string
+  /** The environment of the reader's shell. */
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** The terminals of a reader, in one folder. */
 export class Terminals {
-  readonly #clone: Clone
+  readonly #place: Place
   readonly #all: Terminal[] = []
   #current: Terminal | undefined
 
-  constructor(clone: Clone) {
-    this.#clone = clone
+  constructor(place: Place) {
+    this.#place = place
   }
 
   /** The terminal that the reader goes on in. */
@@ -26,7 +32,7 @@ export class Terminals {
 
   /** Opens a terminal beside the others. */
   open(): Terminal {
-    const terminal = new Terminal(this.#clone.path, this.#clone.env)
+    const terminal = new Terminal(this.#place.path, this.#place.env)
     this.#all.push(terminal)
     return terminal
   }

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { createClient } from '@redis/client'
-import { folder, freePort } from './server.ts'
+import { folderInMemory, freePort } from './server.ts'
 
 /** Why tests cannot run a real server; '' if they can. */
 export const withoutRedis =
@@ -38,7 +38,7 @@ export async function redisServer(
   env: Record<string, string> = {},
 ): Promise<RedisServer> {
   const port = await freePort()
-  const dir = folder()
+  const dir = folderInMemory() // it outlives the process, and syncs at once
   let child: ChildProcess | undefined
   const server: RedisServer = {
     port,
@@ -69,9 +69,11 @@ export async function redisServer(
     async command(command) {
       const client = createClient({ url: `redis://127.0.0.1:${port}` })
       await client.connect()
-      const answer = await client.sendCommand([...command])
-      client.destroy()
-      return answer
+      try {
+        return await client.sendCommand([...command])
+      } finally {
+        client.destroy()
+      }
     },
   }
   await server.start()

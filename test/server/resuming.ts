@@ -44,7 +44,7 @@ export class Resuming {
   /** Resolves when the entry at this position has arrived. */
   async reaches(id: string): Promise<void> {
     await expect
-      .poll(() => seqOf(this.got.at(-1)?.[0] ?? '-0'), { timeout: 10_000, interval: 10, message: this.name })
+      .poll(() => seqOf(this.got.at(-1)?.[0] ?? '-0'), { timeout: 15_000, interval: 10, message: this.name })
       .toBe(seqOf(id))
   }
 

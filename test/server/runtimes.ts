@@ -37,22 +37,27 @@ export const deno: Runtime = {
   listens,
 }
 
-/** The Worker and its Durable Object in workerd, started by wrangler; its data is stored beside the file of `LOG`. */
-export const worker: Runtime = {
-  name: 'workerd',
-  command({ PORT = '0', LOG = '', ...settings }) {
-    const folder = join(dirname(LOG.replace(/^sqlite:/, '')), 'worker')
-    mkdirSync(folder, { recursive: true })
-    const vars = Object.entries(settings).flatMap(([name, value]) => ['--var', `${name}:${value}`])
-    return [
-      ...[process.execPath, join(root, 'node_modules', 'wrangler', 'bin', 'wrangler.js'), 'dev'],
-      ...['--config', join(root, 'wrangler.toml'), '--ip', '127.0.0.1', '--port', PORT, '--inspector-port', '0'],
-      ...['--persist-to', folder, '--show-interactive-dev-session=false', ...vars],
-    ]
-  },
-  listens: /Ready on http:\/\/\S+:(\d+)/,
-  serves: /workerd serve .*--socket-addr=entry=\S+:0 /, // the one on PORT is wrangler's own proxy
+/** A Worker and its Durable Object in workerd, started by wrangler; its data is stored beside the file of `LOG`. */
+export function wranglerDev(config: string): Runtime {
+  return {
+    name: 'workerd',
+    command({ PORT = '0', LOG = '', ...settings }) {
+      const folder = join(dirname(LOG.replace(/^sqlite:/, '')), 'worker')
+      mkdirSync(folder, { recursive: true })
+      const vars = Object.entries(settings).flatMap(([name, value]) => ['--var', `${name}:${value}`])
+      return [
+        ...[process.execPath, join(root, 'node_modules', 'wrangler', 'bin', 'wrangler.js'), 'dev'],
+        ...['--config', config, '--ip', '127.0.0.1', '--port', PORT, '--inspector-port', '0'],
+        ...['--env-file', '/dev/null'], // not the secrets in .dev.vars of who runs the tests
+        ...['--persist-to', folder, '--show-interactive-dev-session=false', ...vars],
+      ]
+    },
+    listens: /Ready on http:\/\/\S+:(\d+)/,
+    serves: /workerd serve .*--socket-addr=entry=\S+:0 /, // the one on PORT is wrangler's own proxy
+  }
 }
+
+export const worker = wranglerDev(join(root, 'wrangler.toml'))
 
 /** The runtimes that keep their log in an SQLite file. */
 export const servers = [node, bun, deno]

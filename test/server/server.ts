@@ -42,6 +42,7 @@ export function launch(settings: Record<string, string>, args: readonly string[]
     env: {
       PATH: process.env.PATH,
       HOME: process.env.HOME,
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
       WRANGLER_SEND_METRICS: 'false',
       CI: '1',
       NO_COLOR: '1',

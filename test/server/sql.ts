@@ -50,6 +50,11 @@ export class FailingSql {
     }
   }
 
+  /** A row of the database, as it is on the disk. */
+  row(text: string): SqlRow | undefined {
+    return this.#database!.prepare(text).get() as SqlRow | undefined
+  }
+
   /** Runs `act` while commits fail. @param at the number of statements before the failing one, for 'at a statement' */
   async failing(fault: Fault, at: number, act: () => Promise<unknown>): Promise<void> {
     const database = this.#database!

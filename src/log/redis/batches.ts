@@ -1,15 +1,16 @@
 import type { Batch } from '../group.ts'
 import { type Entry, type Message, type Receipt, unkeyed, weigh } from '../log.ts'
 import { type Refusal, refusalError } from '../rules.ts'
+import { outcomeText } from '../run-rules.ts'
 
 /** Most messages, and most bytes of them, in one commit: while a script runs, the server answers nobody else. */
 const MAX_MESSAGES = 1000
 const MAX_BYTES = 1024 ** 2
 
-/** The reply of `commit` for one batch: a receipt for each message; or a code, and the number of the refused message, from 1. */
+/** The reply of `commit` for one batch: a receipt for each message; or a code, the number of the refused message, from 1, and the end of a lease. */
 export type Outcome =
   | readonly (readonly [seq: number, time: number, isDuplicate: number])[]
-  | readonly [Refusal['code'], number]
+  | readonly [Refusal['code'], number, leaseEnd?: number]
 
 /** Splits batches into parts, one for each commit. A batch is never split; a batch that exceeds the limits is a part of its own. */
 export function* partsOf(batches: readonly Batch[]): Iterable<readonly Batch[]> {
@@ -37,10 +38,11 @@ export function encodeBatches(batches: readonly Batch[]): string {
 }
 
 function encode(message: Message, hash: string | undefined) {
-  const { topic, data, event, retry, key, close } = message
+  const { topic, data, event, retry, key, close, run } = message
   return {
     ...{ t: topic, w: weigh(message), d: data, e: event },
-    ...{ r: retry === undefined ? undefined : `${retry}`, k: key, h: hash, c: close ? '1' : undefined },
+    ...{ r: retry === undefined ? undefined : `${retry}`, k: key, h: hash, c: close ? '1' : undefined, p: run },
+    o: outcomeText(message),
   }
 }
 
@@ -54,10 +56,12 @@ export function appendedOf({ messages }: Batch, outcome: Outcome): readonly Entr
 
 /** Resolves a batch with its receipts, or rejects it with the reason why it was refused. */
 export function settle(batch: Batch, outcome: Outcome): void {
-  if (isRefusal(outcome)) batch.refuse(refusalError({ code: outcome[0], index: outcome[1] - 1 }, batch.messages))
-  else batch.accept(outcome.map(([seq, time, isDuplicate]): Receipt => ({ seq, time, duplicate: isDuplicate === 1 })))
+  if (isRefusal(outcome)) {
+    const [code, number, leaseEnd] = outcome
+    batch.refuse(refusalError({ code, index: number - 1 }, batch.messages, () => leaseEnd))
+  } else batch.accept(outcome.map(([seq, time, isDuplicate]): Receipt => ({ seq, time, duplicate: isDuplicate === 1 })))
 }
 
-function isRefusal(outcome: Outcome): outcome is readonly [Refusal['code'], number] {
+function isRefusal(outcome: Outcome): outcome is readonly [Refusal['code'], number, number?] {
   return typeof outcome[0] === 'string'
 }

@@ -8,6 +8,7 @@ import type { Delivery } from './delivery.ts'
 import { unknownOutcomeError } from './errors.ts'
 import type { Identity } from './identity.ts'
 import { commit } from './lua/commit.ts'
+import type { Announced } from './run-changes.ts'
 
 /** A commit that trims looks at `TRIM_STEP` entries plus twice those that it appends; a step of a sweep looks at `SWEEP_STEP` entries. */
 const TRIM_STEP = 64
@@ -18,6 +19,7 @@ export class Commits {
   readonly #identity: Identity
   readonly #commands: Commands
   readonly #delivery: Delivery
+  readonly #runsChanged: (announced: Announced) => void
   readonly #closing: AbortSignal
   /** The argument `options` of `commit`. */
   readonly #options: string
@@ -26,17 +28,22 @@ export class Commits {
   #trimFrom = 0
   #lastCommitAt = Number.NEGATIVE_INFINITY
 
-  /** @param closing aborted when the log begins to close; sweeps then stop */
+  /**
+   * @param runsChanged called with the runs that commits have ended
+   * @param closing aborted when the log begins to close; sweeps then stop
+   */
   constructor(
     identity: Identity,
     commands: Commands,
     delivery: Delivery,
+    runsChanged: (announced: Announced) => void,
     closing: AbortSignal,
     { retention, keyAgeMs, keyCount, trimmedCount, closedAgeMs, closedCount, maxPendingBytes }: LogOptions,
   ) {
     this.#identity = identity
     this.#commands = commands
     this.#delivery = delivery
+    this.#runsChanged = runsChanged
     this.#closing = closing
     this.#options = JSON.stringify({ retention, keyAgeMs, keyCount, trimmedCount, closedAgeMs, closedCount })
     this.#group = new GroupCommit((batches) => this.#commitAll(batches), maxPendingBytes)
@@ -61,11 +68,15 @@ export class Commits {
   }
 
   /** Trims all entries that exceed the retention, in steps between which appends are committed. */
-  sweep(): void {
-    this.between(async () => {
-      const { more } = await this.#run(this.#commands.query, [], SWEEP_STEP)
-      if (more && !this.#closing.aborted) this.sweep()
-    }).catch(() => {}) // nobody waits for a sweep; the next append or sweep tries again
+  async sweep(): Promise<void> {
+    try {
+      for (let isMore = true; isMore && !this.#closing.aborted; )
+        await this.between(async () => {
+          isMore = (await this.#run(this.#commands.query, [], SWEEP_STEP)).more
+        })
+    } catch {
+      // The next append or sweep tries again.
+    }
   }
 
   /** After a new entry of a `$` topic, makes trimming look at all entries again: the topic's entry before may be trimmed now. */
@@ -102,14 +113,16 @@ export class Commits {
     await this.#delivery.untilDelivered(appended.at(-1)?.seq ?? 0)
     if (epoch !== this.#identity.epoch) throw replacedMeanwhile()
     for (const [i, batch] of batches.entries()) settle(batch, outcomes[i]!)
-    if (more) this.sweep()
+    if (more) void this.sweep()
   }
 
   /** Runs `commit`; without batches it only trims. */
   async #run(command: Commands['change'], batches: readonly Batch[], trimStep: number) {
     const args = [this.#options, encodeBatches(batches), trimStep, this.#delivery.deliveredTo, this.#trimFrom]
-    const [more, outcomes, trimFrom] = (await command(commit, ...args)) as [number, Outcome[], number]
+    const reply = (await command(commit, ...args)) as [number, Outcome[], number, Announced]
+    const [more, outcomes, trimFrom, announced] = reply
     this.#trimFrom = trimFrom
+    this.#runsChanged(announced)
     return { more: more > 0, outcomes }
   }
 }

@@ -1,5 +1,6 @@
 import type { Peers } from '../log.ts'
 import * as lua from './lua/peers.ts'
+import { WIRE_LENGTH } from './lua/wire.ts'
 import { fieldsOf, type StreamElement } from './rows.ts'
 import type { RunScript } from './scripts.ts'
 
@@ -80,7 +81,7 @@ export class RedisPeers implements Peers {
     if (!this.#answer) return
     const fields = ['k', 'answer', 'to', to, 'from', this.#name, 'id', id, 'text', this.#answer(question)]
     // If the answer is lost, the asking node stops waiting after `ANSWER_TIMEOUT_MS`.
-    this.#send(['XADD', this.#stream, 'MAXLEN', '~', `${lua.WIRE_LENGTH}`, '*', ...fields]).catch(() => {})
+    this.#send(['XADD', this.#stream, 'MAXLEN', '~', `${WIRE_LENGTH}`, '*', ...fields]).catch(() => {})
   }
 }
 

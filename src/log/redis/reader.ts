@@ -2,6 +2,7 @@ import { AppError } from '../../errors.ts'
 import type { Filter } from '../../topic.ts'
 import { nextTurn } from '../../turn.ts'
 import type { Beginning, Log, Page, ReadLimit, TopicQuery, TopicState } from '../log.ts'
+import type { OutcomeName } from '../runs.ts'
 import { read } from './lua/read.ts'
 import { before, since } from './lua/seek.ts'
 import { topics } from './lua/topics.ts'
@@ -9,6 +10,11 @@ import { pause, RETRY_MS } from './pause.ts'
 import { entryOfRow, type Row, withTrimmed } from './rows.ts'
 import { scan } from './scan.ts'
 import type { RunScript } from './scripts.ts'
+
+type TopicReply = readonly [
+  ...[topic: string, last: number, count: number, closed: number],
+  ...[outcome: OutcomeName | null, detail: string | null],
+]
 
 /** Most rows of each reply in a search for the newest entries of named topics. */
 const MAX_SEEK_ROWS = 500
@@ -76,11 +82,9 @@ export function readerOf(query: RunScript, closing: AbortSignal): Pick<Log, 'rea
       const found = await ('prefix' in topicQuery
         ? query(topics, '[]', topicQuery.prefix, topicQuery.after, topicQuery.limit)
         : query(topics, JSON.stringify([...topicQuery.names])))
-      return (found as [string, number, number, number][]).map(([topic, last, count, closed]) => ({
-        topic,
-        last,
-        count,
-        closed,
+      return (found as TopicReply[]).map(([topic, last, count, closed, outcome, detail]) => ({
+        ...{ topic, last, count, closed },
+        ...(outcome !== null && { outcome: { outcome, ...(detail !== null && { detail }) } }),
       }))
     },
   }

@@ -10,6 +10,9 @@ import { Health } from './health.ts'
 import { Identity } from './identity.ts'
 import { RedisPeers } from './peers.ts'
 import { readerOf } from './reader.ts'
+import { RunChanges } from './run-changes.ts'
+import { LOOK_MS, RunEnds } from './run-ends.ts'
+import { redisRuns } from './runs.ts'
 import { Scripts } from './scripts.ts'
 import { Tail } from './tail.ts'
 
@@ -55,6 +58,8 @@ export async function redisLog(client: RedisClient, options: RedisLogOptions): P
     `${base}:wire`,
   )
   const delivery = new Delivery((entries) => commits.noteDelivery(entries))
+  const runChanges = new RunChanges()
+  const runsChanged = runChanges.hear.bind(runChanges)
   const identity = new Identity(client, scripts, warnings, all.newEpoch ?? '', {
     deliveredTo: () => delivery.deliveredTo,
     verified: () => peers.renewLease(),
@@ -65,26 +70,33 @@ export async function redisLog(client: RedisClient, options: RedisLogOptions): P
     },
   })
   const commands = commandsOn(identity)
-  const commits = new Commits(identity, commands, delivery, signal, all)
+  const commits = new Commits(identity, commands, delivery, runsChanged, signal, all)
+  const runEnds = new RunEnds({ commands, commits, closing: signal })
   const reader = readerOf(commands.query, signal)
   const { trimmedCount } = all
-  const erase = eraser({ identity, commands, commits, delivery, topics: reader.topics, trimmedCount })
+  const erase = eraser({ identity, commands, commits, delivery, topics: reader.topics, runsChanged, trimmedCount })
   const health = new Health({
     query: commands.query,
     commits,
     deliveredTo: () => delivery.deliveredTo,
     tailError: () => tail.error,
   })
-  const tail = new Tail(base, signal, { client, identity, delivery, peers, probe: () => health.probe() })
+  const tail = new Tail(base, signal, { client, identity, delivery, peers, runChanges, probe: () => health.probe() })
 
   await identity.open()
   const followed = tail.run()
+  client.onConnected(() => runEnds.disconnected())
+  await runEnds.look()
+  every(LOOK_MS, signal, () => runEnds.look())
   every(RENEWAL_MS, signal, async () => {
     await peers.renewLease()
     await identity.refreshServer()
   })
   const { ageMs } = all.retention
-  if (ageMs !== undefined) every(Math.min(ageMs, SWEEP_MS), signal, async () => commits.sweep())
+  if (ageMs !== undefined) {
+    await commits.sweep()
+    every(Math.min(ageMs, SWEEP_MS), signal, () => commits.sweep())
+  }
   let closed: Promise<void> | undefined
 
   async function close(): Promise<void> {
@@ -108,6 +120,7 @@ export async function redisLog(client: RedisClient, options: RedisLogOptions): P
       return warnings.list
     },
     peers,
+    runs: redisRuns(commands, runChanges, all),
     ...reader,
 
     append(messages) {
@@ -122,6 +135,11 @@ export async function redisLog(client: RedisClient, options: RedisLogOptions): P
     },
 
     follow: (deliver, erased = () => {}, restarted = () => {}) => delivery.follow(deliver, erased, restarted),
+
+    async sweep() {
+      await commits.sweep()
+      await runEnds.lookNow()
+    },
 
     async check() {
       if (signal.aborted) throw closedError()

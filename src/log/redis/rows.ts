@@ -1,5 +1,6 @@
 import type { Entry, Page } from '../log.ts'
 import { lossAfter } from '../rules.ts'
+import { parseOutcome } from '../run-rules.ts'
 
 /** An entry in a script's reply. */
 export type Row = readonly [
@@ -10,18 +11,20 @@ export type Row = readonly [
   event: string | null,
   retry: string | null,
   close: string | null,
+  outcome: string | null,
 ]
 
 /** One element of a stream: its id, and a flat list of field names and values. */
 export type StreamElement = readonly [id: string, fields: readonly string[]]
 
-export function entryOfRow([seq, time, topic, data, event, retry, close]: Row): Entry {
+export function entryOfRow([seq, time, topic, data, event, retry, close, outcome]: Row): Entry {
   return {
     topic,
     ...(data !== null && { data }),
     ...(event !== null && { event }),
     ...(retry !== null && { retry: Number(retry) }),
     ...(close !== null && { close: true as const }),
+    ...(outcome !== null && parseOutcome(outcome)),
     seq,
     time,
   }
@@ -29,8 +32,8 @@ export function entryOfRow([seq, time, topic, data, event, retry, close]: Row): 
 
 /** An entry of `:log`, whose id is `<seq>-<tag>`. */
 export function entryOfElement([id, fields]: StreamElement): Entry {
-  const { m, t, d, e, r, c } = fieldsOf(fields)
-  return entryOfRow([Number(id.slice(0, id.indexOf('-'))), Number(m), t!, d ?? null, e ?? null, r ?? null, c ?? null])
+  const { m, t, d = null, e = null, r = null, c = null, o = null } = fieldsOf(fields)
+  return entryOfRow([Number(id.slice(0, id.indexOf('-'))), Number(m), t!, d, e, r, c, o])
 }
 
 /** The tag of the epoch that an element of `:log` was appended in. */

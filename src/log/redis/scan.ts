@@ -61,7 +61,7 @@ async function takeLatest(query: RunScript, wanted: Page['entries'], limit: Read
   const latest = new Set(((await query(lua.latestSeqs, JSON.stringify(topics))) as number[][]).flat())
   const entries = wanted.filter(({ seq }) => latest.has(seq))
   const page = take(entries, limit, scannedTo)
-  const skipped = wanted.findLast(({ seq }) => seq <= page.scannedTo && !latest.has(seq))
+  const skipped = wanted.findLast(({ seq }) => !latest.has(seq))
   return skipped ? { ...page, conflated: skipped.seq } : page
 }
 

@@ -4,6 +4,7 @@ import type { Identity, OpenedLog } from './identity.ts'
 import { pause, RETRY_MS } from './pause.ts'
 import type { RedisPeers } from './peers.ts'
 import { entryOfElement, erasureOfElement, type StreamElement, tagOfElement } from './rows.ts'
+import type { RunChanges } from './run-changes.ts'
 
 /** How long one XREAD blocks, in ms. XREAD does not return when the log is emptied, so the tail also probes the log regularly. */
 const BLOCK_MS = 1000
@@ -21,11 +22,12 @@ interface Parts {
   readonly identity: Identity
   readonly delivery: Delivery
   readonly peers: RedisPeers
+  readonly runChanges: RunChanges
   /** Verifies the log again if it was replaced or damaged. */
   readonly probe: () => Promise<void>
 }
 
-/** Reads the server's streams for as long as the log is open: the entries, erasures, questions and answers of all nodes. */
+/** Reads the server's streams for as long as the log is open: the entries, erasures, changes of runs, questions and answers of all nodes. */
 export class Tail {
   readonly #parts: Parts
   readonly #streams: { readonly log: string; readonly erased: string; readonly wire: string }
@@ -87,10 +89,11 @@ export class Tail {
   }
 
   async #receive(reply: ReadonlyMap<string, readonly StreamElement[]>, tag: number): Promise<void> {
-    const { identity, delivery, peers } = this.#parts
+    const { identity, delivery, peers, runChanges } = this.#parts
     const [entries = [], erased = [], wire = []] = Object.values(this.#streams).map((stream) => reply.get(stream))
     this.#wireId = wire.at(-1)?.[0] ?? this.#wireId
     peers.receive(wire)
+    runChanges.receive(wire)
     // Entries with another tag belong to a log that has replaced this log.
     if (entries.some((element) => tagOfElement(element) !== tag)) return identity.verify()
     this.#erasedId = erased.at(-1)?.[0] ?? this.#erasedId

@@ -16,6 +16,8 @@ export interface Load {
   readonly readers: number
   /** The number of topics that the readers are spread over. */
   readonly topics: number
+  /** What readers add to the query of their stream, one after another; nothing if left out. */
+  readonly asking?: readonly string[]
   /** The number of messages in flight at once: published, but not yet received by all of their readers. */
   readonly inFlight: number
   /** Messages a second, at a fixed rate; then `inFlight` is ignored. */
@@ -56,7 +58,7 @@ process.once('message', async (load: Load) => {
 process.on('disconnect', () => process.exit())
 
 async function run(load: Load): Promise<Loaded> {
-  const { url, others = [], readers, topics, inFlight, rate, bytes, warmMs, forMs } = load
+  const { url, others = [], readers, topics, asking = [''], inFlight, rate, bytes, warmMs, forMs } = load
   const agent = new (url.startsWith('https') ? TlsAgent : Agent)({
     keepAlive: true,
     maxSockets: Math.max(32, inFlight),
@@ -113,7 +115,9 @@ async function run(load: Load): Promise<Loaded> {
     sockets = []
     for (let i = 0; i < readers; i++) {
       const from = before[i]?.lastId
-      sockets.push(new ReaderSocket(urlOf(i), `/event?topic=bench/${i % topics}`, took, from))
+      sockets.push(
+        new ReaderSocket(urlOf(i), `/event?topic=bench/${i % topics}${asking[i % asking.length]}`, took, from),
+      )
       if (i % OPENING === OPENING - 1) await opened()
     }
     await opened()

@@ -12,8 +12,8 @@ interface Read {
   readonly rest: string
 }
 
-/** A message with its id after or before its data. */
-const MESSAGE = /^(?:id: \S*?(\d+)\n)?data: (\d+) [^\n]*\n(?:id: \S*?(\d+)\n)?/gm
+/** A message with its id after or before its data, which may be in an envelope. */
+const MESSAGE = /^(?:id: \S*?(\d+)\n)?data: (?:\{"topic":[^\n]*?"data":")?(\d+) [^\n]*\n(?:id: \S*?(\d+)\n)?/gm
 
 /**
  * A reader that parses only what counting needs: `data: <number> …` with its `id:`, which rises. It ignores the lines of HTTP

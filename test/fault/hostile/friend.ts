@@ -1,4 +1,4 @@
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import type { Server } from '../../server/server.ts'
 import { Stream } from '../../server/stream.ts'
 
@@ -35,7 +35,7 @@ export class Friend {
       statuses.push((await fetch(`${url}/send?topic=friend`, { method: 'POST', body, headers })).status)
     }
     expect(statuses).toEqual(Array(EVENTS).fill(200))
-    await expect.poll(() => this.#stream.reader.data).toEqual(this.#expected)
+    await vi.waitFor(() => expect(this.#stream.reader.data).toEqual(this.#expected), { interval: 10, timeout: 5000 })
     expect((await fetch(`${url}/health`)).status).toBe(200)
   }
 

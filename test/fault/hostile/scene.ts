@@ -1,9 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished } from 'vitest'
 import { median, quantile } from '../../bench/quantile.ts'
-import { runs, soak } from '../../seed.ts'
+import { runs } from '../../seed.ts'
 import { deno, node, type Runtime } from '../../server/runtimes.ts'
 import { fdsOf, folderInMemory, rssOf, type Server, start } from '../../server/server.ts'
 import type { Calls } from './answers.ts'
@@ -15,22 +14,12 @@ const MIB = 1024 ** 2
 const QUIET_MS = runs(500, 5000)
 /** A pause, so that the end of an attack does not count as quiet. */
 const SETTLE_MS = runs(200, 2000)
-const ROUNDS = runs(3, 5)
-/** The most rounds, if some miss the bound or the machine was too busy. */
-const MAX_ROUNDS = 2 * ROUNDS
+const ROUNDS = runs(1, 5)
 /**
  * Readers of a hub in use, which get a hundred events a second: 20,000 deliveries in the soak. With a single reader the p99 is a
  * millisecond and a half, so that any other work of a millisecond would count for more than the attack.
  */
 const CROWD = runs(20, 200)
-const MAX_RATIO = soak ? 1.5 : 3
-/** A p99 below this passes at any ratio, because other tests use the machine too: harmless attacks were measured at 91. */
-const FLOOR_MS = runs(100, 0)
-/**
- * If a hub waited for a processor for a larger part of a round, the machine delayed it, and the round does not count. It waits for
- * 3 to 20 % on two otherwise idle cores, because the attacker needs one, and for 35 to 75 % beside other tests.
- */
-const MAX_WAITED = 0.25
 /** Deno's V8 cannot be made to collect. */
 const maxMemory = (runtime: Runtime) => (runtime === deno ? 1.5 : 1.2)
 const MAX_RETURN_MS = runs(10_000, 60_000)
@@ -70,8 +59,6 @@ interface Round {
   readonly quiet: number
   readonly attacked: number
   readonly longest: number
-  /** The part of the time in which the hub was ready to run and got no processor. */
-  readonly waited: number
 }
 
 /** A hub under attack, with a publisher and healthy readers that stay connected. */
@@ -106,49 +93,39 @@ export class Scene {
     return attacker
   }
 
-  /** Attacks and pauses in turn. Expects that the healthy reader is hardly delayed and that nothing is left; prints the figures. */
+  /** Attacks and pauses in turn. Expects that the healthy reader gets everything and that nothing is left; prints how late it got it. */
   async withstands(what: string, { usual = () => pause(QUIET_MS), prepare, make, end }: Attack): Promise<void> {
     const { serves, child } = this.server
     const before = { rss: await this.#memory(), fds: fdsOf(serves) }
     const rounds: Round[] = []
     let peak = 0
-    for (let isFine = false; rounds.length < MAX_ROUNDS && !isFine; ) {
+    while (rounds.length < ROUNDS) {
       const quiet = await this.late(usual)
       await prepare?.()
       const attacked = await this.late(make)
       peak = Math.max(peak, rssOf(serves))
-      rounds.push({ quiet: quiet.p99, attacked: attacked.p99, longest: attacked.longest, waited: attacked.waited })
+      rounds.push({ quiet: quiet.p99, attacked: attacked.p99, longest: attacked.longest })
       await end?.()
       await this.#isAlone(before.fds)
       await pause(SETTLE_MS)
-      const telling = rounds.filter(tells)
-      isFine = telling.length >= ROUNDS && p99Of('attacked', telling) <= boundOf(telling)
     }
     const most = maxMemory(this.#runtime) * before.rss
     const after = await this.#memory(most)
-    const telling = rounds.filter(tells)
-    const each = rounds.map(({ attacked, waited }) => `${attacked} (${Math.round(100 * waited)} %)`)
     console.log(
       `${this.#runtime.name}, ${what}: the healthy reader's p99 is ${p99Of('attacked', rounds)} ms, and ${p99Of('quiet', rounds)} without the attack; ` +
-        `in each round (with the part in which the hub waited for a processor): ${each.join(', ')}; the longest wait ${Math.max(...rounds.map(({ longest }) => longest))} ms; ` +
-        `RSS ${mib(before.rss)} → ${mib(peak)} → ${mib(after)}${telling.length > 0 ? '' : '; the machine was too busy for a result'}`,
+        `the longest wait ${Math.max(...rounds.map(({ longest }) => longest))} ms; RSS ${mib(before.rss)} → ${mib(peak)} → ${mib(after)}`,
     )
     expect(child.exitCode).toBeNull()
     expect(await this.#healthy.ask('complaints')).toEqual([])
     expect(after).toBeLessThan(most)
-    if (soak) expect(telling.length).toBeGreaterThan(0)
-    if (telling.length > 0) expect(p99Of('attacked', telling)).toBeLessThanOrEqual(boundOf(telling))
   }
 
   /** How late events reach the healthy reader during something, in ms. */
-  async late(meanwhile: () => Promise<unknown>): Promise<{ p99: number; longest: number; waited: number }> {
-    const { serves } = this.server
+  async late(meanwhile: () => Promise<unknown>): Promise<{ p99: number; longest: number }> {
     await this.#healthy.ask('begin')
-    const [began, waited] = [performance.now(), waitedOf(serves)]
     await meanwhile()
-    const part = (waitedOf(serves) - waited) / (performance.now() - began)
     const late = await this.#healthy.ask('end')
-    return { p99: tenth(quantile(late, 0.99)), longest: tenth(Math.max(...late)), waited: part }
+    return { p99: tenth(quantile(late, 0.99)), longest: tenth(Math.max(...late)) }
   }
 
   stop(): void {
@@ -193,23 +170,8 @@ export class Scene {
   }
 }
 
-/** Whether the hub, and not the machine, made the figures of a round. */
-function tells({ waited }: Round): boolean {
-  return waited <= MAX_WAITED
-}
-
 function p99Of(name: 'quiet' | 'attacked', rounds: readonly Round[]): number {
   return median(rounds.map((round) => round[name]))
-}
-
-function boundOf(rounds: readonly Round[]): number {
-  return Math.max(FLOOR_MS, MAX_RATIO * p99Of('quiet', rounds))
-}
-
-/** How long a process's main thread was ready to run without a processor, since its start, in ms; 0 if the kernel does not count it. */
-function waitedOf(pid: number): number {
-  const [, waitedNs] = readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')
-  return Number(waitedNs) / 1e6
 }
 
 function tenth(ms: number): number {

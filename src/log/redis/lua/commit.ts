@@ -7,7 +7,7 @@ const appending = `
 local clock = now()
 local isSetBack = meta.time - clock > ${MAX_CLOCK_STEP_BACK_MS}
 local time = isSetBack and clock or math.max(meta.time, clock)
-local appended = 0
+local appended, endedRuns = 0, {}
 
 local function keyField(m) return m.t .. '\\n' .. m.k end
 local function isKeyExpired(seq, keyTime) return effectiveTime(seq, keyTime) < clock - options.keyAgeMs end
@@ -27,7 +27,21 @@ local function knownMessage(field)
   return nil
 end
 
--- Returns a receipt for each message of a batch; or nil, a code and the number of the message that is refused.
+-- Why a message may not be appended because of the run of its topic, and when the lease ends; nil if it may.
+local function refusalByRun(m)
+  local run = activeRun(m.t)
+  if not run then return m.p and 'run_lost' end
+  if not m.p then return 'run_taken', leaseEndOf(m.t, run) end
+  if m.p ~= run.p then return 'run_lost' end
+  -- A node ends a run under the token of the producer, who may have given a sign of life in the meantime.
+  if m.o == 'abandoned' and clock < deadlineOf(m.t) then return 'run_taken', leaseEndOf(m.t, run) end
+end
+local function noteLife(m)
+  local run = m.p and activeRun(m.t)
+  if run and run.p == m.p then extendLease(m.t, run, clock) end
+end
+
+-- Returns a receipt for each message of a batch; or nil, a code, the number of the message that is refused, and the end of a lease.
 local function receiptsFor(batch)
   local receipts, newKeys, closes, head = {}, {}, {}, meta.head
   for i, m in ipairs(batch) do
@@ -37,6 +51,8 @@ local function receiptsFor(batch)
       receipts[i] = { first.seq, first.time, 1 }
     else
       if closes[m.t] or changedRow(m.t).closed > 0 then return nil, 'topic_closed', i end
+      local code, leaseEnd = refusalByRun(m)
+      if code then return nil, code, i, leaseEnd end
       if m.c then closes[m.t] = true end
       head = head + 1
       receipts[i] = { head, time, 0 }
@@ -49,7 +65,7 @@ end
 local function append(m, seq)
   if isSetBack and appended == 0 then addStep(seq, time) end
   local fields = { 'm', int(time), 'w', int(m.w), 't', m.t }
-  for _, name in ipairs({ 'd', 'e', 'r', 'c' }) do
+  for _, name in ipairs({ 'd', 'e', 'r', 'c', 'o' }) do
     if m[name] then
       fields[#fields + 1] = name
       fields[#fields + 1] = m[name]
@@ -60,6 +76,10 @@ local function append(m, seq)
   local row = changedRow(m.t)
   row.count, row.bytes = row.count + 1, row.bytes + m.w
   if m.c then row.closed = seq end
+  if m.c and m.p then
+    endRun(m.t, activeRun(m.t), m.o or 'done')
+    endedRuns[#endedRuns + 1] = m.t
+  end
   if isInternal(m.t) then trimFrom = 0 end -- the topic's entry before this one may be trimmed now
   meta.head, meta.time, meta.count, meta.bytes = seq, time, meta.count + 1, meta.bytes + m.w
   appended = appended + 1
@@ -169,6 +189,7 @@ local function forgetClosed(limit, isSweep)
     if isOnlyClosed(row) and row.closed == closed then
       call('HDEL', TOPICS, name)
       for _, set in ipairs({ NAMES, TRIMMED }) do call('ZREM', set, name) end
+      removeRun(name)
       meta.floor = math.max(meta.floor, closed, row.trimmed)
     end
     call('ZREM', CLOSED, name)
@@ -185,15 +206,16 @@ end
  * is then a step of a sweep.
  *
  * - `options`: retention, keyAgeMs, keyCount, trimmedCount, closedAgeMs and closedCount, as JSON
- * - `batches`: lists of messages as JSON. A message has `t` (topic), `w` (weight), and optionally `d`, `e`, `r`, `c` as in `:log`,
- *   `k` (key) and `h` (hash of its payload)
+ * - `batches`: lists of messages as JSON. A message has `t` (topic), `w` (weight), and optionally `d`, `e`, `r`, `c`, `o` as in `:log`,
+ *   `k` (key), `h` (hash of its payload) and `p` (token of a run)
  * - `trim-step`: how many entries trimming looks at, in addition to twice the appended ones
  * - `delivered-to`: the newest seq that was delivered to the caller
  * - `trim-from`: the oldest seq that trimming looks at; all entries before this seq are state of the hub, which is never trimmed
  *
- * Reply: `[more, outcomes, trim-from]`. `more` is 1 if there may be more to trim or forget. An outcome is a list of
- * `[seq, time, is-duplicate]`, or `[code, number]` with `key_conflict` or `topic_closed` and the number of the message that is refused,
- * from 1. Pass `trim-from` to the next commit. Errors: `LOST`, `REWOUND`.
+ * Reply: `[more, outcomes, trim-from, announced]`. `more` is 1 if there may be more to trim or forget. An outcome is a list of
+ * `[seq, time, is-duplicate]`; or `[code, number, lease-end]` with `key_conflict`, `topic_closed`, `run_taken` or `run_lost`, the number of
+ * the message that is refused, from 1, and for `run_taken` the end of the lease. Pass `trim-from` to the next commit. `announced` is empty,
+ * or the id of the element in `:wire` that tells all nodes which runs have ended, and their topics. Errors: `LOST`, `REWOUND`.
  */
 export const commit = `${prelude}${changes}
 local options, batches, trimStep = cjson.decode(ARGV[2]), cjson.decode(ARGV[3]), tonumber(ARGV[4])
@@ -214,11 +236,12 @@ if meta.head < deliveredTo then return REWOUND end
 ${appending}${trimming}${forgetting}
 local outcomes = {}
 for b, batch in ipairs(batches) do
-  local receipts, code, number = receiptsFor(batch)
-  outcomes[b] = receipts or { code, number }
+  local receipts, code, number, leaseEnd = receiptsFor(batch)
+  outcomes[b] = receipts or { code, number, leaseEnd }
   if receipts then
     for i, m in ipairs(batch) do
       local seq, _, isDuplicate = unpack(receipts[i])
+      noteLife(m)
       if isDuplicate == 0 then append(m, seq) end
     end
   end
@@ -237,5 +260,5 @@ if appended > 0 or #batches == 0 then
   if forgetClosed(maxLooks, #batches == 0) then more = 1 end
 end
 saveChanges(options.trimmedCount)
-return { more, outcomes, trimFrom }
+return { more, outcomes, trimFrom, announceRuns(endedRuns) }
 `

@@ -3,7 +3,8 @@
  * with the counts that commits keep in `:meta` and in the topics' rows. The cost does not grow with the log: 7 of the 160 µs of a commit,
  * and less than 1 µs for each named topic.
  *
- * Only counts that the previous release keeps too are compared, because during an upgrade its nodes write the same log.
+ * Only counts that the previous release keeps too are compared, because during an upgrade its nodes write the same log; and those of runs,
+ * which it does not touch.
  */
 export const damage = `
 local function isDamaged()
@@ -14,6 +15,10 @@ local function isDamaged()
     or call('ZCARD', KEYS_BY_SEQ) ~= meta.keys
     or emptied ~= meta.emptied
     or topics ~= call('ZCARD', NAMES) + emptied
+    -- A hub without runs has nothing to lose here.
+    or (meta.claimed > 0
+      and (call('HLEN', RUNS) ~= meta.claimed or call('ZCARD', CLAIMED) ~= meta.claimed or call('ZCARD', DUE) ~= meta.active))
+    or (meta.stops > 0 and call('ZCARD', STOPS) ~= meta.stops)
     -- Every append or trim leaves a row of its topic, and folding keeps at least one row (trimmedCount is 1 or more).
     or (topics == 0 and meta.head > meta.floor)
     or (meta.trims > 0 and call('EXISTS', TRIMMED) == 0)

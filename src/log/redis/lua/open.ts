@@ -32,7 +32,7 @@ export const open = `${prelude}${repair}
 local knownEpoch, knownRun, deliveredTo = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local freshEpoch, freshTag, run, isSynced, newEpochText = ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1', ARGV[8]
 local version, runs, renewed = unpack(call('HMGET', META, 'version', 'runs', 'renewed'))
-if version and version ~= '1' then return redis.error_reply('VERSION ' .. version) end
+if version and version ~= '1' and version ~= '2' then return redis.error_reply('VERSION ' .. version) end
 loadMeta()
 local epoch, isKnown = meta.epoch, meta.epoch == knownEpoch
 runs = runs or ''
@@ -63,11 +63,13 @@ local isRenewed = newEpochText ~= '' and newEpochText ~= renewed and (not epoch 
 local isBroken = not epoch or isDamaged()
 local mayHaveLost = not isSameRun and not isSynced
 local isLostToCaller = isKnown and isRewound()
-if isBroken then repair() end
+if isBroken then repair('lost ' .. freshTag) end
 if isBroken or isRenewed or mayHaveLost or isLostToCaller then
   local first = run .. ':' .. int(meta.head)
-  call('HSET', META, 'version', '1', 'epoch', freshEpoch, 'tag', freshTag, 'runs', first, 'head', int(meta.head))
-  epoch, meta.tag = freshEpoch, tonumber(freshTag)
+  call('HSET', META, 'tag', freshTag, 'runs', first, 'head', int(meta.head))
+  if version == '2' then call('HSET', META, 'incarnation', freshEpoch) else call('HSET', META, 'version', '1', 'epoch', freshEpoch) end
+  epoch, meta.epoch, meta.tag = freshEpoch, freshEpoch, tonumber(freshTag)
+  if meta.claimed > 0 then keepOldNodesOut() end
 end
 if isRenewed then call('HSET', META, 'renewed', newEpochText) end
 

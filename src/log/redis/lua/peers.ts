@@ -1,9 +1,8 @@
 import { prelude } from './prelude.ts'
+import { WIRE_LENGTH } from './wire.ts'
 
 /** How long a lease lasts, in ms. A node without one is not asked, and its readers are not counted. */
 export const LEASE_MS = 15_000
-/** About how many questions and answers `:wire` holds. Few are enough, because a question is answered within a second or never. */
-export const WIRE_LENGTH = 100
 /** Longest debt of a bucket, in ms. A longer debt was written while the clock was ahead, and is ignored. */
 const MAX_DEBT_MS = 3_600_000
 

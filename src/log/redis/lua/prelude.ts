@@ -1,5 +1,6 @@
 import { clock } from './clock.ts'
 import { damage } from './damage.ts'
+import { runRows } from './run-rows.ts'
 
 /**
  * What all scripts share. Redis runs one script at a time, all or nothing
@@ -16,7 +17,7 @@ import { damage } from './damage.ts'
  * The keys of a hub share one hash tag, so that a cluster keeps them in one slot:
  *
  * - `:log` stream: an entry `<seq>-<tag>` with `m` (time), `w` (weight), `t` (topic), and optionally `d` (data), `e` (event), `r` (retry),
- *   `c` (close)
+ *   `c` (close), `o` (outcome of a run, with its detail after a line end)
  * - `:of:<topic>` sorted set: the seqs of the topic's entries
  * - `:topics` hash: `count bytes trimmed closed` of each topic: its entries, their bytes, its last trimmed seq, the seq of its close
  * - `:names` sorted set: the topics that have entries or are closed, in the order of their names
@@ -27,16 +28,22 @@ import { damage } from './damage.ts'
  * - `:key` hash: `hash seq time` of each idempotency key, in a field `<topic>\n<key>`; `:keys` sorted set: these fields by seq
  * - `:blank` sorted set: `seq time topic` of each close whose entry was erased, by its seq
  * - `:erased` stream: erasures, with `n` (number), `t` (topic), `s` (seq, or empty for a whole topic), `u` (the seq up to which)
- * - `:nodes` sorted set: the nodes, by the end of their lease; `:wire` stream: questions and answers of nodes
+ * - `:runs` hash: the row of each run, see `run-rows.ts`; `:claimed` sorted set: the topics of these runs, in the order of their names
+ * - `:due` sorted set: the active runs, by the server's time at which their lease and the time after it end
+ * - `:stops` sorted set: topics for which a stop was asked before their first claim, by the time of the stop
+ * - `:nodes` sorted set: the nodes, by the end of their lease; `:wire` stream: questions and answers of nodes, and changes of runs
  * - `:rate:<bucket>` string: the time at which the bucket is full again
  * - `:meta` hash, numbers: `head`; `time` of the newest entry; `tag` of the epoch; `count` and `bytes` of the entries; the numbers of
  *   `keys` and `emptied` topics; the numbers of `trims` and `erasures` so far; `floor`, the seq up to which nobody knows any more which
- *   topics were trimmed; `checks`, a counter that probes write; `marked`, the time of the last mark
+ *   topics were trimmed; `checks`, a counter that probes write; `marked`, the time of the last mark; how many runs are `claimed` and
+ *   `active`, and the number of `stops`
  * - `:meta` hash, others: `version`; `epoch`; `runs`, the server's processes, each with its first head; `steps`, see `clock.ts`; `marks`,
  *   `seq:time` of the heads at past times, which tell the age of a close; `renewed`, the last text that asked for a new epoch; `damaged`,
  *   a topic whose seqs are missing
  *
- * During an upgrade nodes of the previous release write the same log. They do not change fields of `:meta` that they do not know.
+ * During an upgrade nodes of the previous release write the same log, of version 1. They do not change fields of `:meta` that they do not
+ * know. The first claim makes it version 2, which shuts these nodes out, because they know nothing of runs: the epoch moves to the field
+ * `incarnation` (`keepOldNodesOut`).
  */
 export const prelude = `
 local base = KEYS[1]
@@ -44,6 +51,7 @@ local META, LOG, TOPICS, NAMES = base .. ':meta', base .. ':log', base .. ':topi
 local TRIMMED, EMPTIED, KEY, KEYS_BY_SEQ = base .. ':trimmed', base .. ':emptied', base .. ':key', base .. ':keys'
 local ERASED_CLOSES, ERASED, CLOSED = base .. ':blank', base .. ':erased', base .. ':closed'
 local NODES, WIRE = base .. ':nodes', base .. ':wire'
+local RUNS, CLAIMED, DUE, STOPS = base .. ':runs', base .. ':claimed', base .. ':due', base .. ':stops'
 local LOST = redis.error_reply('LOST the log has another epoch, or lacks a key')
 local REWOUND = redis.error_reply('REWOUND the log ends before entries that were delivered')
 local call = redis.call
@@ -58,11 +66,13 @@ end
 
 -- The fields of :meta, read by loadMeta and written by saveMeta.
 local meta
-local numbers = { 'head', 'time', 'count', 'bytes', 'keys', 'emptied', 'floor', 'trims', 'erasures', 'tag', 'marked' }
+local numbers = {
+  'head', 'time', 'count', 'bytes', 'keys', 'emptied', 'floor', 'trims', 'erasures', 'tag', 'marked', 'claimed', 'active', 'stops',
+}
 local function loadMeta()
-  local values = call('HMGET', META, 'epoch', 'damaged', 'steps', unpack(numbers))
-  meta = { epoch = values[1], damaged = values[2], steps = {} }
-  for i, name in ipairs(numbers) do meta[name] = tonumber(values[i + 3] or 0) end
+  local values = call('HMGET', META, 'epoch', 'damaged', 'steps', 'version', 'incarnation', unpack(numbers))
+  meta = { epoch = values[5] or values[1], damaged = values[2], version = values[4], steps = {} }
+  for i, name in ipairs(numbers) do meta[name] = tonumber(values[i + 5] or 0) end
   for seq, time in string.gmatch(values[3] or '', '(%d+):(%d+)') do
     meta.steps[#meta.steps + 1] = { seq = tonumber(seq), time = tonumber(time) }
   end
@@ -97,13 +107,15 @@ local function isEmptied(row) return row.count == 0 and row.closed == 0 end
 local function isOnlyClosed(row) return row.count == 0 and row.closed > 0 end
 local function newestSeq(topic) return tonumber(call('ZREVRANGE', seqsKey(topic), 0, 0)[1] or 0) end
 
+${runRows}
 -- An element of a stream as a table of its fields.
 local function fieldsOf(element)
   local fields, flat = { id = element[1] }, element[2]
   for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
   return fields
 end
--- An entry has id, seq, and the fields of :log: m (time), w (weight), t (topic), d (data), e (event), r (retry), c (close).
+-- An entry has id, seq, and the fields of :log: m (time), w (weight), t (topic), d (data), e (event), r (retry), c (close),
+-- o (outcome).
 local function entryOf(element)
   local entry = fieldsOf(element)
   entry.seq, entry.m, entry.w = tonumber(string.match(entry.id, '^%d+')), tonumber(entry.m), tonumber(entry.w)
@@ -111,7 +123,9 @@ local function entryOf(element)
 end
 local function erasedCloseOf(member)
   local seq, time, topic = string.match(member, '^(%d+) (%d+) (.*)$')
-  return { seq = tonumber(seq), m = tonumber(time), t = topic, c = '1', w = #topic, erasedClose = member }
+  local row = runRow(topic)
+  local outcome = row and row.o ~= 'done' and row.o or nil
+  return { seq = tonumber(seq), m = tonumber(time), t = topic, c = '1', o = outcome, w = #topic, erasedClose = member }
 end
 local function entryAt(seq)
   local element = call('XRANGE', LOG, int(seq), int(seq))[1]
@@ -134,6 +148,14 @@ end
 -- Whether an entry closes its topic without data: the topic's value is then the entry before it.
 local function isBareClose(entry) return entry ~= nil and entry ~= false and entry.c ~= nil and entry.d == nil end
 local function rowOf(entry)
-  return { entry.seq, entry.m, entry.t, entry.d or false, entry.e or false, entry.r or false, entry.c or false }
+  local optional = {}
+  for i, name in ipairs({ 'd', 'e', 'r', 'c', 'o' }) do optional[i] = entry[name] or false end
+  return { entry.seq, entry.m, entry.t, unpack(optional) }
+end
+-- At most limit names of a sorted set that begin with a prefix and come after another name.
+local function namesBetween(key, prefix, after, limit)
+  local from = after >= prefix and '(' .. after or '[' .. prefix
+  local to = prefix == '' and '+' or '(' .. prefix .. '\\255'
+  return call('ZRANGEBYLEX', key, from, to, 'LIMIT', 0, limit)
 end
 ${clock}${damage}`

@@ -26,7 +26,8 @@ end
  * - `names`: the topics, as JSON
  *
  * Reply: `[head, floor, scanned-to, conflated, rows, trimmed-to]`. The rows are complete up to `scanned-to`. `conflated` is the last seq
- * that was skipped for a newer entry, and `trimmed-to` the last seq that was trimmed from these topics; 0 for none. Error: `LOST`.
+ * that a newer entry of its topic replaces, and may be after `scanned-to`. `trimmed-to` is the last seq that was trimmed from these topics.
+ * Both are 0 for none. Error: `LOST`.
  */
 export const read = `${prelude}${topicSeqs}
 local after, maxCount, maxBytes, isLatest = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
@@ -65,5 +66,5 @@ for _, seq in ipairs(seqs) do
   end
   rows[#rows + 1] = rowOf(entry)
 end
-return { meta.head, meta.floor, scannedTo, conflated <= scannedTo and conflated or 0, rows, lastTrimmed(names) }
+return { meta.head, meta.floor, scannedTo, conflated, rows, lastTrimmed(names) }
 `

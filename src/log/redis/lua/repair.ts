@@ -1,3 +1,5 @@
+import { repairRuns } from './repair-runs.ts'
+
 /**
  * Lua that makes a damaged log consistent again, for a new epoch. The repair keeps the entries, closes, last trimmed seqs and idempotency
  * keys that are left, and derives everything else from these. Below the head nobody knows exactly what is lost, so the head becomes the
@@ -7,8 +9,9 @@
  * seqs of a topic (4 s for 1,000,000) or rows of topics (10 s) are missing. A node whose request times out meanwhile repeats the request,
  * and finds the log repaired.
  */
-export const repair = `
-local function repair()
+export const repair = `${repairRuns}
+-- unknownToken: see repair-runs.ts
+local function repair(unknownToken)
   -- found: the new row of each topic. Of a topic that is counted again, newest and closing are the seqs of the newest entry and the last
   -- close that are left, and before is the newest seq before the repair.
   local found, head = {}, meta.head
@@ -102,6 +105,7 @@ local function repair()
   end
   topicRows = {}
   if call('EXISTS', TRIMMED) == 0 then meta.trims = 0 end
+  repairRuns(each, unknownToken)
 
   -- An idempotency key without its record is dropped; a record whose key is missing in the order by seq holds the seq to add it.
   if call('HLEN', KEY) ~= call('ZCARD', KEYS_BY_SEQ) then

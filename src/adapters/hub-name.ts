@@ -1,0 +1,72 @@
+import { bearerOf, cookieOf, cookiesOf, sha256 } from '../auth/credentials.ts'
+import { hubNamedBy } from '../auth/hub-named.ts'
+import { isHubName, type WorkerConfig } from '../config/worker.ts'
+
+/** The hub that a request is for, and the request as that hub gets it. */
+export interface ForHub {
+  readonly name: string
+  readonly request: Request
+}
+
+/**
+ * Decides by `HUB_FROM` which hub a request is for; undefined if no hub can have the name. The hub then verifies that the credentials of
+ * the request name it: nothing that is read here is believed.
+ */
+export async function hubOf(request: Request, config: WorkerConfig): Promise<ForHub | undefined> {
+  const { name, from } = config.hubs
+  const own = withoutPrefix(request, config.basePath)
+  if (from === undefined) return { name, request: own }
+  const found = from === 'path' ? byPath(own) : { name: await nameFor(own, config), request: own }
+  return isHubName(found.name) ? found : undefined
+}
+
+/** The path of a hub's page, if a request for it lacks the slash at its end: the page's files are relative to that. */
+export function pageOf(request: Request, { hubs, basePath }: WorkerConfig): string | undefined {
+  const { pathname } = new URL(withoutPrefix(request, basePath).url)
+  const [, name] = /^\/([^/]+)$/.exec(pathname) ?? []
+  return hubs.from === 'path' && name !== undefined ? `${name}/` : undefined
+}
+
+async function nameFor(request: Request, { hubs, auth }: WorkerConfig): Promise<string> {
+  const url = new URL(request.url)
+  if (hubs.from === 'host') return url.hostname
+  const { headers } = request
+  const bearer = tokenIn(headers.get('authorization'))
+  const token = bearer ?? url.searchParams.get('ticket') ?? loginIn(headers.get('cookie'), auth.cookieName)
+  if (token === undefined) return hubs.name
+  const hash = bearer === undefined || auth.apiKeys.length === 0 ? undefined : await sha256(bearer)
+  return auth.apiKeys.find((key) => key.sha256 === hash)?.hub ?? hubNamedBy(token) ?? hubs.name
+}
+
+function tokenIn(authorization: string | null): string | undefined {
+  try {
+    return bearerOf(authorization ?? undefined)
+  } catch {
+    return // the hub says what is wrong with it
+  }
+}
+
+function loginIn(cookie: string | null, cookieName: string): string | undefined {
+  return cookieOf(cookie ?? undefined, cookiesOf(cookieName).login)
+}
+
+/** The first segment of the path names the hub, and the hub gets the rest. */
+function byPath(request: Request): ForHub {
+  const { pathname } = new URL(request.url)
+  const [, name = '', rest = ''] = /^\/([^/]*)(\/.*)?$/.exec(pathname) ?? []
+  return { name, request: at(request, rest) }
+}
+
+function withoutPrefix(request: Request, prefix: string | undefined): Request {
+  const { pathname } = new URL(request.url)
+  return prefix !== undefined && pathname.startsWith(`${prefix}/`)
+    ? at(request, pathname.slice(prefix.length))
+    : request
+}
+
+/** The same request for another path. */
+function at(request: Request, pathname: string): Request {
+  const url = new URL(request.url)
+  url.pathname = pathname
+  return new Request(url, request)
+}

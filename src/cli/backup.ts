@@ -1,0 +1,60 @@
+import { chmodSync, existsSync, rmSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Command } from './command.ts'
+import { contentsOf, logOptions, pathOfLog } from './database.ts'
+import { publishFile } from './durable.ts'
+import { EXIT, type ExitCode, Failure, misuse } from './failure.ts'
+import type { Given } from './given.ts'
+import { cleanlyInterrupted } from './interrupt.ts'
+import { print } from './stdout.ts'
+import { Progress, sizeText } from './terminal.ts'
+import { vacuumInto } from './vacuum.ts'
+
+const PROGRESS_MS = 200
+
+/** `tidings backup`: copies an SQLite log while its hub runs. */
+export const backup: Command = {
+  usage: 'backup FILE [FLAG…]',
+  about: `Copies an SQLite log as it is at one moment into a new file, while its hub runs, and prints the newest id in it. FILE appears only
+once it is whole and on the disk. Deleted events are in it if they were deleted after it began.`,
+  options: { force: { about: 'Replace FILE if it exists' }, ...logOptions },
+  operands: [1, 1],
+  examples: [
+    'tidings backup backup.db',
+    'tidings backup --log sqlite:/var/lib/tidings.db "/backups/$(date +%F).db"',
+    'tidings backup backup.db --force',
+  ],
+  run,
+}
+
+async function run(given: Given): Promise<ExitCode> {
+  const [from, to] = [resolve(pathOfLog(given)), resolve(given.operands[0]!)]
+  if (from === to) throw misuse('Cannot back up a log to its own file: name another')
+  if (existsSync(to) && !given.isOn('force')) throw new Failure(`Cannot write ${to}: it exists; --force replaces it`)
+  contentsOf(from, false)
+  const part = `${to}-part`
+  const remove = () => rmSync(part, { force: true })
+  remove() // left over by a process that was killed
+  const progress = new Progress()
+  const size = statSync(from).size
+  const timer = setInterval(() => progress.show(`Copied ${sizeText(sizeOf(part))} of ${sizeText(size)}`), PROGRESS_MS)
+  try {
+    await cleanlyInterrupted(() => vacuumInto({ from, to: part }), remove)
+    chmodSync(part, statSync(from).mode & 0o777) // who may not read the log may not read its copy
+    publishFile(part, to)
+  } catch (cause) {
+    remove()
+    const why = cause instanceof Error ? cause.message : `${cause}`
+    throw new Failure(`Cannot back up ${from} to ${to}: ${why}`, EXIT.failed, { cause })
+  } finally {
+    clearInterval(timer)
+    progress.clear()
+  }
+  const { epoch, head } = contentsOf(to, false)
+  await print(`${epoch}-${head}\n`)
+  return EXIT.ok
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}

@@ -1,0 +1,185 @@
+import { createParser, type EventSourceMessage } from 'eventsource-parser'
+import { EXIT, Failure } from './failure.ts'
+import { type Remote, unreachable } from './remote.ts'
+
+/** What a stream of topics contains, for a reader. */
+export type Item =
+  | { readonly event: Event }
+  | { readonly gap: Readonly<Record<string, unknown>> & { readonly reason: string } }
+  | { readonly closed: { readonly topic: string; readonly outcome?: string; readonly detail?: string } }
+
+interface Event {
+  readonly id?: string
+  readonly topic: string
+  readonly event: string
+  readonly data: string
+  readonly time: string
+}
+
+/** What to follow, and from where. */
+export interface Following {
+  readonly topics: readonly string[]
+  /** The position to begin after. */
+  readonly after?: string | undefined
+  /** The beginning without a position: `last`, `since` or `from`. */
+  readonly beginning: Readonly<Record<string, string>>
+  /** Called before a wait for the next connection. */
+  onWait?(ms: number, position: string | undefined, why: string): void
+}
+
+/** A stream that is silent for longer is dead: the hub writes a heartbeat every 15 s by default. A new connection loses nothing. */
+const SILENCE_MS = 60_000
+/** The time to reconnect until the hub says another. */
+const RETRY_MS = 3000
+/** The longest time to reconnect that a hub can be set to; timers of more than 24 days would fire at once. */
+const MAX_RETRY_MS = 3_600_000
+/** Longest wait between attempts, unless the hub asks for more. */
+const MAX_WAIT_MS = 30_000
+/** Most characters of one event: more than the highest `MAX_EVENT_BYTES` allows. */
+const MAX_EVENT = 128 * 1024 ** 2
+
+/**
+ * Follows topics until all of them are closed. After every interruption it resumes where it was: each event comes once and in order, or a
+ * gap comes before it. Waits as long as the hub asks before it comes back.
+ *
+ * @throws Failure if the first connection fails, and whenever the hub refuses for good
+ */
+export async function* follow(remote: Remote, following: Following): AsyncGenerator<Item> {
+  const reader = new Reader(remote, following)
+  let failures = 0
+  let hasConnected = false
+  for (;;) {
+    let waitMs: number
+    let why = 'the hub has ended the stream'
+    try {
+      for await (const item of reader.connection()) {
+        hasConnected = true
+        failures = 0
+        if (item) yield item
+      }
+      if (reader.isDone) return
+      hasConnected = true
+      waitMs = reader.retryMs
+    } catch (cause) {
+      const failure = cause instanceof Failure ? cause : unreachable(remote.url, cause)
+      if (failure.exit !== EXIT.unavailable || !hasConnected) throw failure
+      why = failure.message
+      const backoffMs = Math.min(reader.retryMs * 2 ** failures++, Math.max(MAX_WAIT_MS, reader.retryMs))
+      waitMs = Math.max(failure.retryAfterMs ?? 0, backoffMs)
+    }
+    following.onWait?.(waitMs, reader.position, why)
+    await new Promise((resolve) => setTimeout(resolve, waitMs))
+  }
+}
+
+/** A reader of topics, from one connection to the next. */
+class Reader {
+  /** The position to resume after; undefined until the hub has said one. */
+  position: string | undefined
+  /** How long the hub asks to wait before the next connection. */
+  retryMs = RETRY_MS
+  /** Whether all topics are closed, and everything before was read. */
+  isDone = false
+  readonly #remote: Remote
+  readonly #following: Following
+  readonly #open: Set<string>
+
+  constructor(remote: Remote, following: Following) {
+    this.#remote = remote
+    this.#following = following
+    this.#open = new Set(following.topics)
+    this.position = following.after
+  }
+
+  /** Reads one connection to its end. Yields undefined for frames that contain nothing for a reader. */
+  async *connection(): AsyncGenerator<Item | undefined> {
+    const silence = new Silence()
+    try {
+      const answer = await this.#remote.request(`/event?${this.#query()}`, {
+        headers: {
+          accept: 'text/event-stream',
+          ...(this.position !== undefined && { 'last-event-id': this.position }),
+        },
+        signal: silence.signal,
+      })
+      // 204: all topics were closed before the position.
+      this.isDone = answer.status === 204
+      if (!answer.body || this.isDone) return
+      for await (const message of this.#messages(answer.body, silence)) {
+        yield itemOf(message)
+        this.#note(message)
+        if (this.isDone) return
+      }
+    } finally {
+      silence.end()
+    }
+  }
+
+  #query(): URLSearchParams {
+    const query = new URLSearchParams(this.#following.topics.map((topic) => ['topic', topic]))
+    query.set('envelope', 'true')
+    // A beginning counts until there is a position: repeated after that, it would bring events again.
+    if (this.position === undefined)
+      for (const [name, value] of Object.entries(this.#following.beginning)) query.set(name, value)
+    return query
+  }
+
+  async *#messages(body: ReadableStream<Uint8Array>, silence: Silence): AsyncGenerator<EventSourceMessage> {
+    const arrived: EventSourceMessage[] = []
+    const parser = createParser({
+      maxBufferSize: MAX_EVENT,
+      onEvent: (message) => arrived.push(message),
+      onRetry: (ms) => {
+        this.retryMs = Math.min(ms, MAX_RETRY_MS)
+      },
+      onError: (error) => {
+        if (error.type === 'max-buffer-size-exceeded') throw new Failure('Cannot read an event: it is too long')
+      },
+    })
+    const decoder = new TextDecoder()
+    for await (const bytes of body) {
+      silence.heard()
+      parser.feed(decoder.decode(bytes, { stream: true }))
+      yield* arrived.splice(0)
+    }
+  }
+
+  #note({ event, data, id }: EventSourceMessage): void {
+    // The id of a `hub.open` with a gap is where the stream goes on after the gap, which only the next frame reports.
+    if (id !== undefined && !(event === 'hub.open' && JSON.parse(data).state === 'gap')) this.position = id
+    if (event === 'hub.closed') this.#open.delete(JSON.parse(data).topic)
+    this.isDone = this.#open.size === 0
+  }
+}
+
+/** Aborts a connection on which nothing arrives for `SILENCE_MS`. */
+class Silence {
+  readonly #abort = new AbortController()
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor() {
+    this.heard()
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  heard(): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#abort.abort(), SILENCE_MS)
+  }
+
+  /** Ends the connection, if it has not ended. */
+  end(): void {
+    clearTimeout(this.#timer)
+    this.#abort.abort()
+  }
+}
+
+function itemOf({ event = 'message', data, id }: EventSourceMessage): Item | undefined {
+  if (event === 'hub.gap') return { gap: JSON.parse(data) }
+  if (event === 'hub.closed') return { closed: JSON.parse(data) }
+  if (event.startsWith('hub.')) return
+  return { event: { ...(id !== undefined && { id }), ...(JSON.parse(data) as Event) } }
+}

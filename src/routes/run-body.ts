@@ -1,0 +1,81 @@
+import { whenGone } from '../client-gone.ts'
+import { AppError } from '../errors.ts'
+import { nearRuns } from '../runs/near.ts'
+import type { Door } from './door.ts'
+import { authorizePublish, type Ingested, ingest, type Producer } from './ingest.ts'
+import type { Items } from './items.ts'
+
+/** How a body is a run. */
+export interface BodyRun {
+  readonly leaseMs: number
+  readonly graceMs?: number | undefined
+  /** The data of the event that ends the run, in an event stream. */
+  readonly done: string
+}
+
+/** How much of the body was published, and what became of the run. */
+export interface IngestedRun extends Ingested {
+  readonly fence: number
+  /** Somebody asked for a stop: the run has ended, and the rest of the body was not read. */
+  readonly stopped?: true
+  /** When the lease ends, if the body did not end the run. */
+  readonly leaseEnd?: string
+}
+
+/** How often during a lease the body is looked at for signs of life. */
+const RENEWALS = 3
+
+/**
+ * Publishes a streamed body as a whole run. The body ends the run only by saying so: with an item that closes the topic, or with the event
+ * whose data is `done`. After any other end of the body, clean or not, the lease goes on: when the left side of a pipe is killed, the
+ * right side sees a clean end. Bytes that arrive are signs of life, and bytes that wait for the hub; an open connection is none.
+ *
+ * @throws AppError of `ingest`; `run_taken`, `run_lost`, `topic_closed`; `parameter_invalid`
+ */
+export async function ingestRun(door: Door, items: Items, sender: Producer, run: BodyRun): Promise<IngestedRun> {
+  const topic = sender.topic!
+  const { leaseMs, graceMs, done } = run
+  const all = nearRuns(door.hub)
+  try {
+    authorizePublish(door, sender.grant, topic)
+    await door.spend(sender.c, 1)
+  } catch (error) {
+    items.close()
+    throw error
+  }
+  const claimed = await all
+    .take(topic, {
+      leaseMs,
+      ...(graceMs !== undefined && { graceMs }),
+      ...(sender.key !== undefined && { key: sender.key }),
+    })
+    .catch((error) => {
+      items.close()
+      throw error
+    })
+  const { token, info } = claimed
+  const producer = all.produce(claimed, { isElsewhere: true })
+  const { fence } = info
+  let seen = items.received
+  const renewals = setInterval(() => {
+    if (items.received === seen && !items.isBehind) return
+    seen = items.received
+    producer.renew().catch(() => {}) // the producer's signal tells if the run is lost
+  }, leaseMs / RENEWALS)
+  const stopListening = whenGone(producer.signal, () => items.end(producer.signal.reason as AppError))
+  try {
+    const ingested = await ingest(door, items, { ...sender, run: token, done })
+    if (ingested.ended) return { ...ingested, fence }
+    const { leaseEnd } = await producer.renew()
+    return { ...ingested, fence, leaseEnd: new Date(leaseEnd!).toISOString() }
+  } catch (error) {
+    if (!(error instanceof AppError && error.code === 'run_stopped')) throw error
+    const { taken = 0, lastId = null } = (error.more ?? {}) as { taken?: number; lastId?: string | null }
+    await producer.end({ outcome: 'stopped' })
+    return { taken, lastId, fence, stopped: true }
+  } finally {
+    clearInterval(renewals)
+    stopListening()
+    producer.release()
+  }
+}

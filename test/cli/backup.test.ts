@@ -1,0 +1,77 @@
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, describe, expect, test } from 'vitest'
+import { part } from '../part.ts'
+import { cleanUp, folder, type Server, start } from '../server/server.ts'
+import { Cli } from './cli.ts'
+
+afterEach(cleanUp)
+
+const publish = async (hub: Server, data: string) => {
+  const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ data }) }
+  return ((await (await fetch(`${hub.url}/send?topic=a`, init)).json()) as { id: string }).id
+}
+const poll = async (hub: Server, query: string) => {
+  const answer = await fetch(`${hub.url}/event?topic=a&${query}`, { headers: { accept: 'application/json' } })
+  return (await answer.json()) as { events: { data: string }[]; gaps?: { reason: string }[] }
+}
+
+describe.each(part(['Node'], ['Bun', 'Deno']))('tidings backup and restore on %s', (runtime) => {
+  const cli = new Cli(runtime)
+
+  test('copy a log while its hub runs, refuse to restore under its lock, and begin a new epoch', {
+    timeout: 180_000,
+  }, async () => {
+    const place = folder()
+    const LOG = `sqlite:${place}/hub.db`
+    let hub = await start({ LOG })
+    const before = await publish(hub, 'before')
+    const run = (...args: string[]) => cli.run(args, { env: { LOG }, cwd: place })
+    expect(await run('backup', 'b.db')).toEqual({ status: 0, stdout: `${before}\n`, stderr: '' })
+    const after = await publish(hub, 'after')
+    const again = await run('backup', 'b.db')
+    expect([again.status, again.stderr]).toEqual([1, expect.stringContaining('b.db: it exists; --force replaces it')])
+    const locked = await run('restore', 'b.db')
+    expect([locked.status, locked.stderr]).toEqual([1, expect.stringContaining(`process ${hub.pid} is writing to it`)])
+    await hub.kill('SIGKILL') // leaves a WAL behind
+    const { status, stdout: kept } = await run('restore', 'b.db')
+    expect([status, existsSync(kept.trim())]).toEqual([0, true])
+    expect(
+      readdirSync(place).filter((name) => /-(wal|shm|tip|part)$/.test(name) && !name.includes('replaced')),
+    ).toEqual([])
+    hub = await start({ LOG })
+    expect(await poll(hub, `lastEventId=${after}`)).toMatchObject({
+      events: [{ data: 'before' }],
+      gaps: [{ reason: 'epoch' }],
+    })
+    await hub.kill('SIGTERM')
+    const old = new DatabaseSync(kept.trim())
+    expect(
+      old
+        .prepare("SELECT data FROM entry WHERE topic = 'a'")
+        .all()
+        .map(({ data }) => data),
+    ).toEqual(['before', 'after'])
+    old.close()
+  })
+
+  test('change nothing if the file is no whole database of a hub, or LOG no file', async () => {
+    const place = folder()
+    const LOG = `sqlite:${place}/hub.db`
+    writeFileSync(join(place, 'junk'), 'not a database, but long enough to be read as one'.repeat(100))
+    const other = new DatabaseSync(join(place, 'other.db'))
+    other.exec('CREATE TABLE a (b)')
+    other.close()
+    for (const file of ['junk', 'other.db', 'missing']) {
+      const { status, stderr } = await cli.run(['restore', join(place, file)], { env: { LOG } })
+      expect([status, stderr]).toEqual([1, expect.stringContaining(`Cannot read ${join(place, file)}: `)])
+    }
+    expect(readdirSync(place).sort()).toEqual(['junk', 'other.db'])
+    const { status, stderr } = await cli.run(['backup', 'x', '--log', 'redis://ann:hunter2@127.0.0.1/h'], {
+      cwd: place,
+    })
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/^Cannot do this with LOG: only an SQLite log/)])
+    expect(stderr).not.toContain('hunter2')
+  })
+})

@@ -1,0 +1,368 @@
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { type Closed, connect, type Subscription } from '../../public/client.js'
+import { createApp, Hub, memoryLog, runs } from '../../src/portable.ts'
+import { control, event, fakeClock, open, problem, scripted } from './scripted.ts'
+
+let tabs = 0
+
+beforeEach(() => {
+  vi.stubGlobal('document', new EventTarget())
+  onTestFinished(() => void vi.unstubAllGlobals())
+})
+
+/** A client in a tab of its own, which leads. */
+function tabOf(fetch: (url: string, init: RequestInit) => Promise<Response>) {
+  const client = connect({ url: 'http://localhost', shared: `tab ${++tabs}`, fetch })
+  onTestFinished(() => client.close())
+  return client
+}
+
+/** A hub that answers a tab. */
+function answering(hub: Hub) {
+  const settings = { publishRate: 'none', maxReadersPerAddress: 'none' } as const // requests without a socket have no address
+  const app = createApp({ hub, open: true, settings })
+  return async (url: string, init: RequestInit) => app.request(url, init)
+}
+
+/** A hub that a test plays, with the polls of a tab apart from the streams of the leader. */
+function played() {
+  fakeClock()
+  const hubs = { poll: scripted(), stream: scripted() }
+  const fetch = (url: string, init: RequestInit) => hubs[kindOf(init)].fetch(url, init)
+  return { fetch, nextPoll: hubs.poll.next, nextStream: hubs.stream.next }
+}
+
+function kindOf({ headers }: RequestInit): 'poll' | 'stream' {
+  return (headers as Record<string, string>).accept === 'application/json' ? 'poll' : 'stream'
+}
+
+/** An event in the answer to a poll. */
+const polled = (seq: number) => ({
+  ...{ id: `e-${seq}`, topic: 'a', event: 'message', data: `${seq}`, time: '2026-11-28T09:00:00.000Z' },
+})
+
+/** Resolves once tabs have read what was posted to them before. */
+async function channelsAreRead() {
+  const [from, to] = [new BroadcastChannel('test'), new BroadcastChannel('test')]
+  const read = new Promise((resolve) => {
+    to.onmessage = resolve
+  })
+  from.postMessage('')
+  await read
+  from.close()
+  to.close()
+}
+
+test('a tab that polls what came before is told how each topic ended', async () => {
+  const hub = new Hub(memoryLog)
+  const failed = await runs(hub).claim('failed')
+  await failed.publish({ data: 'a part' })
+  await failed.end({ outcome: 'failed', detail: 'no more' })
+  await (await runs(hub).claim('stopped')).end({ outcome: 'stopped' })
+  await hub.publish({ topic: 'plain', data: 'all', close: true })
+  const closed: Closed[] = []
+  const client = tabOf(answering(hub))
+  const subscription = client.subscribe(['failed', 'stopped', 'plain'], {
+    from: 'earliest',
+    onEvent() {},
+    onClosed: (one) => closed.push(one),
+  })
+  await expect.poll(() => subscription.state).toEqual({ state: 'closed' })
+  expect(closed).toEqual([
+    { topic: 'failed', outcome: 'failed', detail: 'no more' },
+    { topic: 'stopped', outcome: 'stopped' },
+    { topic: 'plain', outcome: 'done' },
+  ])
+
+  const { position } = subscription
+  client.subscribe('plain', { lastEventId: position!, onEvent() {}, onClosed: (one) => closed.push(one) })
+  await expect.poll(() => closed.at(-1)).toEqual({ topic: 'plain', outcome: undefined })
+})
+
+test('topics that are all closed before the leader reads them are read to their end, and other topics after them', async () => {
+  const { fetch, nextPoll, nextStream } = played()
+  const heard: unknown[] = []
+  const client = tabOf(fetch)
+  client.subscribe('a', { onEvent: ({ data }) => heard.push(data), onClosed: (one) => heard.push(one) })
+  ;(await nextPoll()).answer(200, { events: [], position: 'e-1' })
+  const stream = await nextStream()
+  const other = client.subscribe('b', { onEvent: ({ data }) => heard.push(data) })
+  ;(await nextPoll()).answer(200, { events: [], position: 'e-1' })
+  stream.answer(204)
+  const closed = { topic: 'a', outcome: 'failed', detail: 'no more' }
+  ;(await nextPoll()).answer(200, { events: [polled(2)], position: 'e-2', closed: ['a'], ended: [closed] })
+  await expect.poll(() => heard).toEqual(['2', closed])
+  ;(await nextStream()).stream(open('live', 'e-2'))
+  ;(await nextPoll()).answer(200, { events: [], position: 'e-2' })
+  await expect.poll(() => other.state).toEqual({ state: 'live' })
+})
+
+test('a tab that is denied the lock of the leader does not ask for it again and again', async () => {
+  let requests = 0
+  const { locks } = navigator
+  vi.stubGlobal('navigator', {
+    locks: {
+      request(name: string, ...rest: [LockGrantedCallback<unknown>]) {
+        if (!name.endsWith(' leader')) return locks.request(name, ...rest)
+        if (++requests > 1000) return new Promise(() => {})
+        return Promise.reject(new DOMException('The request was denied.', 'SecurityError'))
+      },
+    },
+  })
+  const { fetch, nextPoll } = played()
+  tabOf(fetch).subscribe('a', { onEvent() {} })
+  await nextPoll()
+  expect(requests).toBe(1)
+})
+
+describe('a tab reads a stream of its own', () => {
+  test('for topics that the shared stream has no room for, after the events that it had', async () => {
+    const { fetch, nextPoll, nextStream } = played()
+    const { promise: passed, resolve: pass } = Promise.withResolvers<void>()
+    const heard: string[] = []
+    const client = tabOf(fetch)
+    client.subscribe('a', { onEvent: ({ id }) => heard.push(id) && passed, onGap() {} })
+    ;(await nextPoll()).answer(200, { events: [], position: 'e-1' })
+    const stream = (await nextStream()).stream(open('live', 'e-1'))
+    ;(await nextPoll()).answer(200, { events: [], position: 'e-1' })
+    await channelsAreRead()
+    void stream.send(event(2) + event(3) + control('gap', { reason: 'trimmed' }, 'id: e-9\n'))
+    await expect.poll(() => heard).toEqual(['e-2'])
+
+    client.subscribe('b', { onEvent() {} })
+    ;(await nextPoll()).answer(200, { events: [], position: 'e-9' })
+    ;(await nextStream()).answer(400, problem('too_many_topics'))
+    expect((await nextStream()).query.getAll('topic')).toEqual(['b'])
+    await channelsAreRead()
+    pass()
+    const own = await nextStream()
+    expect([own.query.getAll('topic'), own.query.get('lastEventId'), heard]).toEqual([['a'], 'e-3', ['e-2', 'e-3']])
+  })
+
+  test('where locks are denied', async () => {
+    // Only the first 1,000 times: a client that asks on and on would freeze the test instead of failing it.
+    const request = vi.fn((): Promise<void> => {
+      if (request.mock.calls.length > 1000) return new Promise(() => {})
+      return Promise.reject(new DOMException('The request was denied.', 'SecurityError'))
+    })
+    vi.stubGlobal('navigator', { locks: { request } })
+    await expectOwnStream()
+    expect(request.mock.calls.length).toBeLessThan(5)
+  })
+
+  test('where there are no locks', async () => {
+    vi.stubGlobal('navigator', {})
+    await expectOwnStream()
+  })
+
+  test('where channels are denied', async () => {
+    vi.stubGlobal('BroadcastChannel', function denied() {
+      throw new DOMException('Access is denied for this document.', 'SecurityError')
+    })
+    await expectOwnStream()
+  })
+
+  async function expectOwnStream() {
+    const { fetch, nextStream } = played()
+    const heard: string[] = []
+    tabOf(fetch).subscribe('a', { onEvent: ({ data }) => heard.push(data) })
+    ;(await nextStream()).stream(open() + event(1))
+    await expect.poll(() => heard).toEqual(['1'])
+  }
+})
+
+describe('a poll', () => {
+  test('ends with its subscription', async () => {
+    const { fetch, nextPoll } = played()
+    const subscription = tabOf(fetch).subscribe('a', { onEvent() {} })
+    const { signal } = await nextPoll()
+    expect(signal?.aborted).toBe(false)
+    subscription.close()
+    await expect.poll(() => signal?.aborted).toBe(true)
+  })
+
+  test('without an answer is repeated after 30 s', async () => {
+    const limit = new AbortController()
+    const timeout = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(limit.signal)
+    const { fetch, nextPoll } = played()
+    const states: string[] = []
+    tabOf(fetch).subscribe('a', { onEvent() {}, onState: ({ state }) => states.push(state) })
+    await nextPoll()
+    expect(timeout.mock.calls).toEqual([[30_000]])
+    timeout.mockRestore()
+    limit.abort(new DOMException('The operation timed out.', 'TimeoutError'))
+    await vi.advanceTimersByTimeAsync(1500)
+    await nextPoll()
+    expect(states).toEqual(['reconnecting'])
+  })
+
+  test('is repeated if a topic closes meanwhile, and gives the last events before the close', async () => {
+    const { fetch, nextPoll, nextStream } = played()
+    const heard: unknown[] = []
+    tabOf(fetch).subscribe('a', { onEvent: ({ data }) => heard.push(data), onClosed: (one) => heard.push(one) })
+    ;(await nextPoll()).answer(200, { events: [], position: 'e-1' })
+    const stream = (await nextStream()).stream(open('live', 'e-1'))
+    const early = await nextPoll()
+    const closed = { topic: 'a', outcome: 'stopped' }
+    void stream.send(event(2) + control('closed', closed, 'id: e-2\n'))
+    await expect.poll(() => stream.reads).toBe(2)
+    await channelsAreRead()
+    early.answer(200, { events: [], position: 'e-1' })
+    const late = await nextPoll()
+    expect([late.query.get('lastEventId'), heard]).toEqual(['e-1', []])
+    late.answer(200, { events: [polled(2)], position: 'e-2', closed: ['a'], ended: [closed] })
+    await expect.poll(() => heard).toEqual(['2', closed])
+  })
+})
+
+describe('other topics of a subscription that shares a stream', () => {
+  test('can be asked for in onEvent, although the next event waits for its promise', async () => {
+    const hub = new Hub(memoryLog)
+    await hub.publish({ topic: 'a', data: 'polled' })
+    const heard: string[] = []
+    const subscription: Subscription = tabOf(answering(hub)).subscribe('a', {
+      from: 'earliest',
+      async onEvent({ data }) {
+        await subscription.change(data === 'polled' ? ['a', 'b'] : ['a', 'b', 'c'])
+        heard.push(data)
+      },
+    })
+    await expect.poll(() => [heard, subscription.state]).toEqual([['polled'], { state: 'live' }])
+    await hub.publish({ topic: 'a', data: 'live' })
+    await hub.publish({ topic: 'c', data: 'of another topic' })
+    await expect.poll(() => heard).toEqual(['polled', 'live', 'of another topic'])
+  })
+
+  test('that are refused change nothing', async () => {
+    const hub = new Hub(memoryLog)
+    const heard: string[] = []
+    const subscription = tabOf(answering(hub)).subscribe('a', { onEvent: ({ data }) => heard.push(data) })
+    await expect.poll(() => subscription.state).toEqual({ state: 'live' })
+    const refused = expect(subscription.change('not a topic')).rejects.toMatchObject({ status: 400 })
+    await hub.publish({ topic: 'a', data: 'meanwhile' })
+    await refused
+    await expect.poll(() => [heard, subscription.topics]).toEqual([['meanwhile'], ['a']])
+    await hub.publish({ topic: 'a', data: 'later' })
+    await expect.poll(() => heard).toEqual(['meanwhile', 'later'])
+  })
+
+  test('that replace a poll get the events that it gave only once, one after the other', async () => {
+    const hub = new Hub(memoryLog)
+    for (const data of ['1', '2', '3']) await hub.publish({ topic: 'a', data })
+    const { promise: passed, resolve: pass } = Promise.withResolvers<void>()
+    const heard: string[] = []
+    const subscription = tabOf(answering(hub)).subscribe('a', {
+      from: 'earliest',
+      async onEvent({ data }) {
+        heard.push(data)
+        if (data === '1') await passed
+      },
+    })
+    await expect.poll(() => heard).toEqual(['1'])
+    await subscription.change(['a', 'b'])
+    await hub.publish({ topic: 'b', data: '4' })
+    await channelsAreRead()
+    expect(heard).toEqual(['1'])
+    pass()
+    await expect.poll(() => heard.at(-1)).toBe('4')
+    expect(heard).toEqual(['1', '2', '3', '4'])
+  })
+})
+
+describe('the position of a subscription that shares a stream', () => {
+  async function live(onEvent?: (event: { data: string }) => unknown) {
+    const hub = new Hub(memoryLog)
+    const subscription = tabOf(answering(hub)).subscribe('a', onEvent && { onEvent })
+    await expect.poll(() => subscription.state).toEqual({ state: 'live' })
+    const publish = async (...data: string[]) => {
+      const published = await hub.publish(data.map((one) => ({ topic: 'a', data: one })))
+      return published.map(({ id }) => id)
+    }
+    return { subscription, publish }
+  }
+
+  test('stays at the event at which the program closes it', async () => {
+    const { subscription, publish } = await live(({ data }) => data === '2' && subscription.close())
+    const ids = await publish('1', '2', '3')
+    await expect.poll(() => subscription.state).toEqual({ state: 'stopped' })
+    expect(subscription.position).toBe(ids[1])
+  })
+
+  test('stays at the event of a poll at which the program closes it', async () => {
+    const hub = new Hub(memoryLog)
+    const { id } = await hub.publish({ topic: 'a', data: '1' })
+    await hub.publish({ topic: 'b', data: '2' })
+    const subscription: Subscription = tabOf(answering(hub)).subscribe('a', {
+      from: 'earliest',
+      onEvent: () => subscription.close(),
+    })
+    await expect.poll(() => subscription.state).toEqual({ state: 'stopped' })
+    expect(subscription.position).toBe(id)
+  })
+
+  test('does not move once it is closed, at whatever moment', async () => {
+    const hub = new Hub(memoryLog)
+    const client = tabOf(answering(hub))
+    const other = client.subscribe('b', { onEvent() {} })
+    for (let turns = 0; turns < 20; turns++) {
+      const { promise: passed, resolve: pass } = Promise.withResolvers<void>()
+      const subscription = client.subscribe('a', { onEvent: () => passed })
+      await expect.poll(() => [subscription.state.state, other.state.state]).toEqual(['live', 'live'])
+      const [first] = await hub.publish([
+        { topic: 'a', data: '' },
+        { topic: 'b', data: '' },
+      ])
+      await expect.poll(() => subscription.position).toBe(first!.id)
+      await channelsAreRead() // with the position of the stream, which is that of the other event
+      pass()
+      for (let turn = 0; turn < turns; turn++) await undefined
+      subscription.close()
+      const { position } = subscription
+      await channelsAreRead()
+      expect([turns, subscription.position]).toEqual([turns, position])
+    }
+  })
+
+  test('stays at the last event that a loop was given', async () => {
+    const { subscription, publish } = await live()
+    const ids = await publish('1', '2', '3')
+    await expect.poll(() => subscription.position).toBe(ids[2])
+    for await (const { data } of subscription) if (data === '2') break
+    expect(subscription.position).toBe(ids[1])
+  })
+
+  test('does not move back if the shared stream is behind the poll', async () => {
+    const { fetch, nextPoll, nextStream } = played()
+    const heard: string[] = []
+    const subscription = tabOf(fetch).subscribe('a', { onEvent: ({ id }) => heard.push(id) })
+    ;(await nextPoll()).answer(200, { events: [], position: 'e-1' })
+    const stream = (await nextStream()).stream(open('live', 'e-1'))
+    ;(await nextPoll()).answer(200, { events: [polled(2), polled(3)], position: 'e-3' })
+    ;(await nextPoll()).answer(200, { events: [], position: 'e-3' })
+    await expect.poll(() => subscription.state).toEqual({ state: 'live' })
+    await stream.send(event(2))
+    await channelsAreRead()
+    await stream.send(event(3), event(4))
+    await expect.poll(() => heard.at(-1)).toBe('e-4')
+    expect(heard).toEqual(['e-2', 'e-3', 'e-4'])
+  })
+
+  test('stays before a gap that follows its last event, so that a poll tells of the gap', async () => {
+    const { fetch, nextPoll, nextStream } = played()
+    const reasons: string[] = []
+    const subscription = tabOf(fetch).subscribe('a', {
+      onEvent() {},
+      onGap: ({ reason }) => reasons.push(reason),
+    })
+    ;(await nextPoll()).answer(200, { events: [], position: 'e-1' })
+    const stream = (await nextStream()).stream(open('live', 'e-1'))
+    ;(await nextPoll()).answer(200, { events: [], position: 'e-1' })
+    await expect.poll(() => subscription.state).toEqual({ state: 'live' })
+    const gap = { reason: 'trimmed', from: 'e-2', to: 'e-9', exact: true }
+    void stream.send(event(2) + control('gap', gap, 'id: e-9\n'))
+    const poll = await nextPoll()
+    expect(poll.query.get('lastEventId')).toBe('e-2')
+    poll.answer(200, { events: [], position: 'e-9', gaps: [gap] })
+    await expect.poll(() => reasons).toEqual(['trimmed'])
+  })
+})
