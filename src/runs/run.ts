@@ -118,7 +118,7 @@ export interface Run {
    * could not renew the lease in time.
    */
   readonly signal: AbortSignal
-  /** Publishes under the claim. @throws AppError `run_lost`, and those of `Hub.publish` */
+  /** Publishes under the claim. @throws AppError `run_lost`, and those of `Hub.publish`, after which the claim is still held and renewed */
   publish(message: RunMessage): Promise<Published>
   publish(messages: readonly RunMessage[]): Promise<readonly Published[]>
   /** Renews the lease now. @throws AppError `run_lost`, and those of the log */

@@ -18,5 +18,7 @@ export interface Order {
 export type Step =
   | { readonly claimed: number }
   | { readonly acknowledged: string; readonly id: string }
+  /** The code of an error after which it tries again. */
+  | { readonly refused: string }
   /** Why it has ended: `done`, `stopped`, or the code of an error. */
   | { readonly over: string }

@@ -4,6 +4,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Order, Step } from './order.ts'
 
+/** Ends a producer that does not end by itself, so that a test says what it waited for. */
+const LIMIT_MS = 60_000
+
 /** A producer in a process of its own. */
 export class ProducerProcess {
   readonly order: Order
@@ -25,7 +28,12 @@ export class ProducerProcess {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.errors += text
     })
+    const limit = setTimeout(() => {
+      this.errors += `not ended after ${LIMIT_MS / 1000} s: ${JSON.stringify(this.steps.slice(-3))}`
+      child.kill('SIGKILL')
+    }, LIMIT_MS)
     this.ended = once(child, 'close').then(() => {
+      clearTimeout(limit)
       this.endedAt = performance.now()
     })
   }

@@ -6,6 +6,7 @@ import { request } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import { AppError } from '../../../src/errors.ts'
 import { remoteRuns } from '../../../src/runs/remote.ts'
+import type { Run } from '../../../src/runs/run.ts'
 import type { Order, Step } from './order.ts'
 
 const order = JSON.parse(process.argv[2]!) as Order
@@ -28,8 +29,9 @@ async function calls(): Promise<Step> {
   const fetchAny = (url: string, init: RequestInit) => fetch(url.replace('http://any', anyUrl()), init)
   const runs = remoteRuns({ url: 'http://any', fetch: fetchAny })
   for (;;) {
+    let run: Run | undefined
     try {
-      const run = await runs.claim(topic, { leaseMs, graceMs })
+      run = await runs.claim(topic, { leaseMs, graceMs })
       tell({ claimed: run.fence })
       for (let i = 0; i < tokens && !run.signal.aborted; i++) {
         const data = `${run.fence}:${order.name}:${i}`
@@ -45,6 +47,8 @@ async function calls(): Promise<Step> {
     } catch (error) {
       if (!(error instanceof AppError)) throw error
       if (error.code === 'run_lost' || error.code === 'topic_closed') return { over: error.code }
+      run?.release() // otherwise it is renewed, and so the next claim is refused
+      tell({ refused: error.code })
       await pause(50) // taken, or the hub is away
     }
   }
@@ -82,6 +86,7 @@ async function body(): Promise<Step> {
     if (answer.stopped) return { over: 'stopped' }
     const code = String(answer.code)
     if (code === 'topic_closed' || code === 'run_lost') return { over: code }
+    tell({ refused: code })
     await pause(50)
   }
 }

@@ -85,10 +85,11 @@ async function oneRun(hub: HubProcesses, seen: Seen, all: OneRun[], numbers: Ran
   seen.started.runs++
   seen.started.readers += READERS
   const way = numbers.pick(['calls', 'body'] as const)
+  const tokens = numbers.whole(1, 60) // of each producer: a body with the key of another one has the same items
   const launch = () => {
     const name = `p${run.producers.length}`
     const order = { name, way, urls: hub.urls, topic, key: topic, leaseMs: LEASE_MS, graceMs }
-    const made = new ProducerProcess({ ...order, tokens: numbers.whole(1, 60), everyMs: numbers.whole(1, 40) })
+    const made = new ProducerProcess({ ...order, tokens, everyMs: numbers.whole(1, 40) })
     run.producers.push(made)
     seen.started.producers++
     return made
@@ -102,7 +103,7 @@ async function oneRun(hub: HubProcesses, seen: Seen, all: OneRun[], numbers: Ran
     }
     await producer.ended
     seen.ended.producers++
-    if (!producer.over && producer.errors !== '') seen.broken.push(`a producer failed: ${producer.errors}`)
+    if (!producer.over && producer.errors !== '') seen.broken.push(`a producer of ${topic} failed: ${producer.errors}`)
   }
   await Promise.all([
     live(numbers() < 0.8),
