@@ -45,7 +45,7 @@ export class Tickets {
    * Returns the grant of a ticket at its first use, and at later uses that have the cookie of the first. A use before the expiry publishes
    * with the ticket's id as the idempotency key: only the first use, on whichever node, is no duplicate.
    *
-   * @throws AppError `ticket_invalid`
+   * @throws AppError `ticket_invalid`, and those of the log, which has the secret
    */
   async redeem(
     text: string,
@@ -74,8 +74,9 @@ export class Tickets {
     if (text.length > 16_384) return
     const options = { algorithms: ['HS256'], typ: `tidings-${use}`, currentDate: new Date(0) } // expiry is checked below
     const { jwtVerify } = await loaded(() => import('jose'))
+    const key = await this.#key()
     try {
-      const { payload } = await jwtVerify<{ grant: Omit<Grant, 'publish'> }>(text, await this.#key(), options)
+      const { payload } = await jwtVerify<{ grant: Omit<Grant, 'publish'> }>(text, key, options)
       const grant: Grant = { ...payload.grant, publish: [] }
       return { grant, id: payload.jti!, isExpired: 1000 * payload.exp! <= Date.now() }
     } catch {

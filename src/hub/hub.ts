@@ -208,17 +208,15 @@ export class Hub {
   }
 
   #opened(): Promise<FollowedLog> {
-    this.#opening ??= this.#openAnew()
+    this.#opening ??= this.#openAnew().catch((cause) => {
+      this.#opening = undefined // the next use tries again
+      throw cause
+    })
     return this.#opening
   }
 
   async #openAnew(): Promise<FollowedLog> {
-    try {
-      return await this.#open(await this.#openLog())
-    } catch (cause) {
-      this.#opening = undefined // the next use tries again
-      throw cause
-    }
+    return this.#open(await this.#openLog())
   }
 
   async #open(log: Log): Promise<FollowedLog> {

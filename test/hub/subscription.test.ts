@@ -699,13 +699,16 @@ describe('a hub', () => {
     expect(told).toEqual(['news'])
   })
 
-  test('opens its log at the first use, once for all callers, and again if that failed', async () => {
+  test.each([
+    ['at once', undefined],
+    ['later', nextTurn],
+  ])('opens its log at the first use, once for all callers, and again if that failed %s', async (_, wait) => {
     let opened = 0
-    const lazy = new Hub(async () => {
-      await nextTurn()
+    const open = () => {
       if (++opened === 1) throw new Error('away')
       return memoryLog()
-    })
+    }
+    const lazy = new Hub(wait ? () => wait().then(open) : open)
     expect(opened).toBe(0)
     await expect(lazy.publish([{ topic: 'a', data: 'x' }])).rejects.toThrow('away')
     const results = await Promise.all([lazy.publish([{ topic: 'a', data: 'x' }]), lazy.durability(), lazy.check()])
