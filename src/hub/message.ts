@@ -38,15 +38,9 @@ export function parseMessage(message: Message, limits: MessageLimits): Message {
   if (retry !== undefined) checkRetry(retry)
   checkLength({ topic, event, retry, data }, limits.maxEventBytes)
   if (key !== undefined) checkKey(key)
-  const parsed = makeMessage(topic, { data, event: event === 'message' ? undefined : event, retry, key, close })
-  if (run === undefined && outcome === undefined && detail === undefined) return parsed
   checkOutcome(message)
-  return {
-    ...parsed,
-    ...(run !== undefined && { run }),
-    ...(outcome && { outcome }),
-    ...(detail !== undefined && { detail }),
-  }
+  const named = event === 'message' ? undefined : event
+  return makeMessage(topic, { data, event: named, retry, key, close, outcome, detail, run })
 }
 
 /** @throws AppError `message_invalid` */
@@ -83,7 +77,7 @@ const OUTCOMES: readonly (string | undefined)[] = [undefined, 'failed', 'stopped
 
 function checkOutcome({ run, close, outcome, detail }: Message): void {
   const cannot = (why: string) => new AppError('outcome_invalid', `Cannot publish this outcome: ${why}`)
-  if (run !== undefined && outcome === undefined && detail === undefined) return
+  if (outcome === undefined && detail === undefined) return
   if (run === undefined || !close) throw cannot('only a message that closes the topic of a run has one')
   if (!OUTCOMES.includes(outcome)) throw cannot('expected failed or stopped, or none for done')
   if (detail === undefined) return

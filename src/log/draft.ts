@@ -4,7 +4,7 @@ import type { ActiveRuns } from './active-runs.ts'
 import { timeAfter } from './clock.ts'
 import type { Batch } from './group.ts'
 import type { Entry, LogOptions, Message, Receipt } from './log.ts'
-import { unkeyed, weigh } from './log.ts'
+import { makeEntry, weigh } from './log.ts'
 import {
   type Bounds,
   closeAfterErasing,
@@ -199,9 +199,9 @@ export class Draft {
     return gone === limit
   }
 
-  #insert(message: Message, { seq, time }: Receipt): void {
+  #insert(message: Message, receipt: Receipt): void {
     const { state } = this
-    const entry: Entry = { ...unkeyed(message), seq, time }
+    const entry = makeEntry(message, receipt)
     const bytes = weigh(entry)
     this.#tables.insert(entry, bytes)
     this.appended.push(entry)
@@ -209,11 +209,11 @@ export class Draft {
     const topic = this.#topics.get(entry.topic)
     topic.count++
     topic.bytes += bytes
-    if (entry.close) topic.closed = seq
+    if (entry.close) topic.closed = entry.seq
     if (entry.close && message.run !== undefined) this.runs.end(message)
     state.count++
     state.bytes += bytes
-    state.head = seq
+    state.head = entry.seq
   }
 
   #knownKey(topic: string, key: string): KeyRow | undefined {

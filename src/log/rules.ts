@@ -82,7 +82,7 @@ export function placeBatch(
     if (closes?.has(topic) || rows.closedAt(topic) > 0) return { code: 'topic_closed', index }
     const run = rows.run(topic)
     const refusal =
-      run === undefined && message.run === undefined ? undefined : refusalByRun(run, message, rows.isRunOver(topic))
+      run === undefined && message.run === undefined ? undefined : refusalByRun(run, message, rows.isRunOver)
     if (refusal) return { code: refusal, index }
     if (close) {
       closes ??= new Set()

@@ -20,14 +20,14 @@ export function isActive(row: RunRow | undefined): row is RunRow {
  */
 export function refusalByRun(
   row: RunRow | undefined,
-  { run, outcome }: Message,
-  isOver: boolean,
+  { topic, run, outcome }: Message,
+  isOver: (topic: string) => boolean,
 ): 'run_taken' | 'run_lost' | undefined {
   if (row === undefined) return run === undefined ? undefined : 'run_lost'
   if (run === undefined) return 'run_taken'
   if (run !== row.token) return 'run_lost'
   // The log itself ends a run, under the token of the producer, who may have given a sign of life in the meantime.
-  return outcome === 'abandoned' && !isOver ? 'run_taken' : undefined
+  return outcome === 'abandoned' && !isOver(topic) ? 'run_taken' : undefined
 }
 
 /**

@@ -126,9 +126,8 @@ export function messageOf(given: unknown, topic: string | undefined): Message {
   if (!found.success) throw invalidField(found.issues[0], given)
   const { data, event, retry, key, close, outcome, detail } = found.output
   if (data === undefined && !close) throw missingData(given)
-  const message = makeMessage(oneTopic(topic, found.output.topic), { data, event, retry, key, close })
-  if ((outcome === undefined || outcome === 'done') && detail === undefined) return message
-  return { ...message, ...(outcome && outcome !== 'done' && { outcome }), ...(detail !== undefined && { detail }) }
+  const ended = outcome === 'done' ? undefined : outcome
+  return makeMessage(oneTopic(topic, found.output.topic), { data, event, retry, key, close, outcome: ended, detail })
 }
 
 function oneTopic(inQuery: string | undefined, inBody: string | undefined): string {

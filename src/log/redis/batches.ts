@@ -1,5 +1,5 @@
 import type { Batch } from '../group.ts'
-import { type Entry, type Message, type Receipt, unkeyed, weigh } from '../log.ts'
+import { type Entry, type Message, makeEntry, type Receipt, weigh } from '../log.ts'
 import { type Refusal, refusalError } from '../rules.ts'
 import { outcomeText } from '../run-rules.ts'
 
@@ -50,7 +50,7 @@ function encode(message: Message, hash: string | undefined) {
 export function appendedOf({ messages }: Batch, outcome: Outcome): readonly Entry[] {
   if (isRefusal(outcome)) return []
   return outcome.flatMap(([seq, time, isDuplicate], i) =>
-    isDuplicate === 1 ? [] : [{ ...unkeyed(messages[i]!), seq, time }],
+    isDuplicate === 1 ? [] : [makeEntry(messages[i]!, { seq, time })],
   )
 }
 
