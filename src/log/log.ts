@@ -324,15 +324,7 @@ export function makeMessage(topic: string, { data, event, retry, key, close, out
 export function makeEntry(message: Message, { seq, time }: Pick<Entry, 'seq' | 'time'>): Entry {
   if (message.key === undefined && message.run === undefined) return { ...message, seq, time }
   const { topic, data, event, retry, close, outcome, detail } = message
-  // Field by field, because leaving fields out of a copy takes several times as long.
-  const entry: { -readonly [Field in keyof Entry]: Entry[Field] } = { topic, seq, time }
-  if (data !== undefined) entry.data = data
-  if (event !== undefined) entry.event = event
-  if (retry !== undefined) entry.retry = retry
-  if (close) entry.close = close
-  if (outcome !== undefined) entry.outcome = outcome
-  if (detail !== undefined) entry.detail = detail
-  return entry
+  return { ...makeMessage(topic, { data, event, retry, close, outcome, detail }), seq, time }
 }
 
 /** The bytes of an entry that retention counts: topic, event name, data and detail in UTF-8. */

@@ -6,7 +6,8 @@ import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 import type { RequestLine } from '../../src/requests.ts'
 import { cleanUp, start } from '../server/server.ts'
-import { type Fetch, SECRET, token } from './suite.ts'
+import { type Fetch, fetchOf } from '../server/ways.ts'
+import { SECRET, token } from './suite.ts'
 
 const LISTED = 'https://app.example'
 const ALSO_LISTED = 'http://localhost:5173'
@@ -238,10 +239,7 @@ const all = () => token({ publish: ['**', '$store', '$topics/**'], subscribe: ['
 const shared = { AUTH_SECRET: SECRET, CORS_ORIGINS: LISTED_ORIGINS.join(', ') }
 
 sharedSuite('app.request()', async () => hubWith(shared))
-sharedSuite('Node', async () => {
-  const { url } = await start(shared)
-  return (path, init) => fetch(url + path, init)
-})
+sharedSuite('Node', async () => fetchOf(await start(shared)))
 
 test('CORS_HEADERS adds to the request headers that a preflight allows', async () => {
   const allowed = async (settings: Record<string, string>) => {

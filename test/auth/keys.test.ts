@@ -12,9 +12,10 @@ import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 import { part } from '../part.ts'
 import { Reader } from '../reader.ts'
-import { bun, deno, node, type Runtime, worker } from '../server/runtimes.ts'
+import { bun, deno, node, worker } from '../server/runtimes.ts'
 import { cleanUp, folder, launch, type Process, type Server, start } from '../server/server.ts'
-import { type Fetch, SECRET, token } from './suite.ts'
+import { type Fetch, fetchOf, over, withoutServer } from '../server/ways.ts'
+import { SECRET, token } from './suite.ts'
 
 /** How long the stream of a removed key may stay open. */
 const GONE_MS = 5000
@@ -71,10 +72,6 @@ function complaints({ child }: Process): () => string {
   return () => said
 }
 
-function over({ url }: Server): Fetch {
-  return (path, init) => fetch(url + path, init)
-}
-
 describe.each(part([node], [bun, deno]))('on $name, keys in files', (runtime) => {
   const place = (name: string, text: string) => {
     const file = join(folder(), name)
@@ -86,7 +83,7 @@ describe.each(part([node], [bun, deno]))('on $name, keys in files', (runtime) =>
   test('removing an API key ends its streams within 5 s of a SIGHUP and refuses the key; other streams stay open', async () => {
     const file = place('keys', `# for scripts\n${lineOf('first', 'key-1')}\n\n${lineOf('second', 'key-2')}\n`)
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file, AUTH_SECRET: SECRET }, runtime)
-    const fetch = over(server)
+    const fetch = fetchOf(server)
     const [first, second, mine] = [bearer('key-1'), bearer('key-2'), bearer(await token(rooms))]
     const gone = [await listen(fetch, first), await listen(fetch, first)]
     const kept = [await listen(fetch, second), await listen(fetch, mine)]
@@ -109,29 +106,29 @@ describe.each(part([node], [bun, deno]))('on $name, keys in files', (runtime) =>
   test('replacing the key of a name ends the streams of the old key', async () => {
     const file = place('keys', lineOf('script', 'key-1'))
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file }, runtime)
-    const { reader } = await listen(over(server), bearer('key-1'))
+    const { reader } = await listen(fetchOf(server), bearer('key-1'))
     writeFileSync(file, lineOf('script', 'key-2'))
     hangUp(server)
     await expectEnd(reader)
-    expect(await answerTo(over(server), bearer('key-1'))).toBe('401 token_invalid')
-    expect(await answerTo(over(server), bearer('key-2'))).toBe(200)
+    expect(await answerTo(fetchOf(server), bearer('key-1'))).toBe('401 token_invalid')
+    expect(await answerTo(fetchOf(server), bearer('key-2'))).toBe(200)
   })
 
   test('narrowing the rights of a key ends its streams, widening them ends none', async () => {
     const line = lineOf('script', 'key-1')
     const file = place('keys', line)
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file }, runtime)
-    const { reader } = await listen(over(server), bearer('key-1'))
+    const { reader } = await listen(fetchOf(server), bearer('key-1'))
     writeFileSync(file, line.replace(/[^:]+$/, 'elsewhere,room/*,more\n'))
     hangUp(server)
-    await expect.poll(() => answerTo(over(server), bearer('key-1'), '/event?topic=more')).toBe(200)
-    await publish(over(server), bearer('key-1'), 'still here')
+    await expect.poll(() => answerTo(fetchOf(server), bearer('key-1'), '/event?topic=more')).toBe(200)
+    await publish(fetchOf(server), bearer('key-1'), 'still here')
     await reader.gets('still here')
     expect(reader.ended).toBe(false)
     writeFileSync(file, line.replace(/[^:]+$/, 'elsewhere\n'))
     hangUp(server)
     await expectEnd(reader)
-    expect(await answerTo(over(server), bearer('key-1'))).toBe('403 forbidden')
+    expect(await answerTo(fetchOf(server), bearer('key-1'))).toBe('403 forbidden')
   })
 
   test('replacing a secret or a public key ends the streams of the old one, and its tickets become invalid', async () => {
@@ -139,7 +136,7 @@ describe.each(part([node], [bun, deno]))('on $name, keys in files', (runtime) =>
     const publicFile = place('public.pem', pem(ONE))
     const settings = { LOG: 'memory:', AUTH_SECRET_FILE: secretFile, AUTH_PUBLIC_KEY_FILE: publicFile }
     const server = await start(settings, runtime)
-    const fetch = over(server)
+    const fetch = fetchOf(server)
     const bySecret = bearer(await token(rooms, { sub: 'a' }))
     const byKey = bearer(await token(rooms, { sub: 'b' }, ONE.privateKey))
     const ticketOf = async () => {
@@ -172,7 +169,7 @@ describe.each(part([node], [bun, deno]))('on $name, keys in files', (runtime) =>
     const publicFile = place('public.pem', pem(ONE))
     const settings = { API_KEYS_FILE: apiFile, AUTH_SECRET_FILE: secretFile, AUTH_PUBLIC_KEY_FILE: publicFile }
     const server = await start({ LOG: 'memory:', ...settings }, runtime)
-    const fetch = over(server)
+    const fetch = fetchOf(server)
     const all = [bearer('key-1'), bearer(await token(rooms)), bearer(await token(rooms, {}, ONE.privateKey))]
     const streams = []
     for (const credentials of all) streams.push(await listen(fetch, credentials))
@@ -209,13 +206,13 @@ describe.each(part([node], [bun, deno]))('on $name, keys in files', (runtime) =>
     ] as const) {
       const file = place('file', good)
       const server = await start({ LOG: 'memory:', [setting]: file }, runtime)
-      const { reader } = await listen(over(server), credentials)
+      const { reader } = await listen(fetchOf(server), credentials)
       for (const [i, emptied] of ['', '\n \n', '# none any more\n'].entries()) {
         writeFileSync(file, emptied)
         hangUp(server)
         await expect.poll(() => server.output.match(/^SIGHUP: kept the keys /gm)?.length).toBe(i + 1)
-        expect(await answerTo(over(server), {})).toBe('401 token_missing')
-        expect(await answerTo(over(server), credentials)).toBe(200)
+        expect(await answerTo(fetchOf(server), {})).toBe('401 token_missing')
+        expect(await answerTo(fetchOf(server), credentials)).toBe(200)
       }
       expect(server.output.match(/^SIGHUP: kept the keys as they were: /gm)).toHaveLength(3)
       expect(reader.ended).toBe(false)
@@ -225,22 +222,22 @@ describe.each(part([node], [bun, deno]))('on $name, keys in files', (runtime) =>
   test('the files are read again every AUTH_RELOAD, without a SIGHUP', async () => {
     const file = place('keys', `${lineOf('first', 'key-1')}\n${lineOf('second', 'key-2')}`)
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file, AUTH_RELOAD: '1s' }, runtime)
-    const { reader } = await listen(over(server), bearer('key-1'))
+    const { reader } = await listen(fetchOf(server), bearer('key-1'))
     writeFileSync(file, lineOf('second', 'key-2'))
     await expect.poll(() => reader.ended, { timeout: 1000 + GONE_MS }).toBe(true)
-    expect(await answerTo(over(server), bearer('key-1'))).toBe('401 token_invalid')
-    expect(await answerTo(over(server), bearer('key-2'))).toBe(200)
+    expect(await answerTo(fetchOf(server), bearer('key-1'))).toBe('401 token_invalid')
+    expect(await answerTo(fetchOf(server), bearer('key-2'))).toBe(200)
   })
 
   test('the files are read again every AUTH_RELOAD also while no stream is open', async () => {
     const file = place('keys', lineOf('first', 'key-1'))
     const server = await start({ LOG: 'memory:', API_KEYS_FILE: file, AUTH_RELOAD: '1s' }, runtime)
-    expect(await answerTo(over(server), bearer('key-1'))).toBe(200)
+    expect(await answerTo(fetchOf(server), bearer('key-1'))).toBe(200)
     writeFileSync(file, lineOf('second', 'key-2'))
     await expect
-      .poll(() => answerTo(over(server), bearer('key-1')), { timeout: 1000 + GONE_MS, interval: 100 })
+      .poll(() => answerTo(fetchOf(server), bearer('key-1')), { timeout: 1000 + GONE_MS, interval: 100 })
       .toBe('401 token_invalid')
-    expect(await answerTo(over(server), bearer('key-2'))).toBe(200)
+    expect(await answerTo(fetchOf(server), bearer('key-2'))).toBe(200)
   })
 })
 
@@ -281,25 +278,7 @@ const publicJwk = ({ publicKey }: typeof ONE, kid?: string) => ({
 const signed = async ({ privateKey }: typeof ONE, header: Record<string, unknown>, more = {}) =>
   bearer(await token(rooms, more, privateKey, header))
 
-interface Way {
-  readonly name: string
-  start(settings: Record<string, string>): Promise<Fetch>
-}
-
-const withoutServer: Way = {
-  name: 'app.request()',
-  async start(settings) {
-    const config = parseConfig(settings)
-    const app = createApp({ hub: new Hub(() => memoryLog(config.logOptions), config.hub), config })
-    return async (path, init) => app.request(path, init)
-  },
-}
-const on = (runtime: Runtime): Way => ({
-  name: runtime.name,
-  start: async (settings) => over(await start(settings, runtime)),
-})
-
-describe.each(part([withoutServer], [node, bun, deno, worker].map(on)))(
+describe.each(part([withoutServer()], [node, bun, deno, worker].map(over)))(
   'over $name, a set of keys at AUTH_JWKS_URL',
   (way) => {
     test('is followed while the hub runs: a new key is accepted, a removed key is refused and its streams end', async () => {
@@ -424,7 +403,7 @@ const failures: Readonly<Record<string, (response: ServerResponse) => void>> = {
   'a cut connection': (response) => response.destroy(),
 }
 
-describe.each(part([withoutServer], []))('over $name alone, a set of keys at AUTH_JWKS_URL', ({ start: begin }) => {
+describe.each(part([withoutServer()], []))('over $name alone, a set of keys at AUTH_JWKS_URL', ({ start: begin }) => {
   test('is read again for a token with an unknown kid, also while no stream is open', async () => {
     const set = await issuer()
     set.keys = [publicJwk(ONE, 'one')]
@@ -582,7 +561,7 @@ describe.each(part([node], [bun, deno]))('a start on $name', (runtime) => {
   test('with keys says that the hub is closed, and prints no warning', async () => {
     const server = await start({ LOG: 'memory:', AUTH_SECRET: SECRET, FORCE_COLOR: '1', NO_COLOR: '' }, runtime)
     expect(server.output).toMatch(/^Tidings listens on \S+ \(closed: requires a token or an API key\); .*\n$/)
-    expect(await answerTo(over(server), {})).toBe('401 token_missing')
+    expect(await answerTo(fetchOf(server), {})).toBe('401 token_missing')
   })
 
   const file = (text: string) => {

@@ -2,15 +2,7 @@ import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { base64url, SignJWT } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Reader } from '../reader.ts'
-
-export type Fetch = (path: string, init?: RequestInit) => Promise<Response>
-
-/** How to run a hub with the settings of a test. */
-export interface Runs {
-  readonly name: string
-  start(settings: Record<string, string>): Promise<Fetch>
-  stop(): Promise<void>
-}
+import type { Fetch, Way } from '../server/ways.ts'
 
 export const SECRET = 'a secret of these tests, of more than 32 bytes'
 const API_KEY = 'an-api-key-of-these-tests'
@@ -51,7 +43,7 @@ function forged(header: unknown, payload: string, signature = 'AAAA'): string {
 }
 
 /** Tests every promise of a hub with keys, on any runtime. */
-export function authSuite({ name, start, stop }: Runs): void {
+export function authSuite({ name, start, stop }: Way): void {
   let fetch: Fetch
   const open: AbortController[] = []
   const settings = {

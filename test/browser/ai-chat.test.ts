@@ -1,10 +1,11 @@
 import { join } from 'node:path'
 import type { Page } from 'playwright-core'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { part } from '../part.ts'
 import type { Runtime } from '../server/runtimes.ts'
-import { cleanUp, folder, freePort, type Server, start } from '../server/server.ts'
+import { folder, freePort, type Server, start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
+import { prepareBrowsers } from './hooks.ts'
 
 /** The recipe with the real useChat, over both transports. */
 const recipe: Runtime = {
@@ -20,11 +21,9 @@ const WORDS = 30
 const settings = { WORDS: `${WORDS}`, WORD_MS: '50', LEASE_MS: '500' }
 const whole = Array.from({ length: WORDS }, (_, i) => `${i + 1} `).join('')
 
-const { missing, open, leave, quit } = chromium
+const { open } = chromium
 
-beforeEach((context) => context.skip(missing !== '', missing))
-afterEach(() => leave().finally(cleanUp))
-afterAll(quit)
+prepareBrowsers(chromium)
 
 interface Tab {
   readonly page: Page

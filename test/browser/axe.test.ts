@@ -1,17 +1,16 @@
 import axe from 'axe-core'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { SECRET } from '../auth/suite.ts'
-import { cleanUp, start } from '../server/server.ts'
+import { start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 import { post } from './client.ts'
+import { prepareBrowsers } from './hooks.ts'
 
 /** Tests that axe finds nothing serious, in both colour schemes. */
 
-const { missing, open, leave, quit } = chromium
+const { open } = chromium
 
-beforeEach((context) => context.skip(missing !== '', missing))
-afterEach(() => leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
-afterAll(quit)
+prepareBrowsers(chromium)
 
 type Found = { id: string; impact: string; nodes: { target: string[] }[] }
 

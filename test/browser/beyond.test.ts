@@ -1,20 +1,19 @@
 import { once } from 'node:events'
 import { createServer, request as forward, type Server as HttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { cleanUp, type Server, start } from '../server/server.ts'
+import { afterEach, describe, expect, test } from 'vitest'
+import { type Server, start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 import { lasting, publish, repeats, send } from './client.ts'
+import { prepareBrowsers } from './hooks.ts'
 import { Visit } from './visit.ts'
 
 /** Tests of the page with more than a hub: page.test.ts, suite.ts and prefix.test.ts have shorter forms of them. */
 
-const { missing, open, leave, quit } = chromium
+const { open } = chromium
 const DEFAULT = 'This is a server-sent event'
 
-beforeEach((context) => context.skip(missing !== '', missing))
-afterEach(() => leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
-afterAll(quit)
+prepareBrowsers(chromium)
 
 /** Starts a proxy that serves the hub under `/hub/`. */
 async function underHub(server: Server): Promise<string> {

@@ -1,18 +1,17 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { runs } from '../seed.ts'
-import { cleanUp, start } from '../server/server.ts'
+import { start } from '../server/server.ts'
 import { publish } from './client.ts'
 import { lossSuite, publishing, sharingSuite, until } from './client-suite.ts'
+import { prepareBrowsers } from './hooks.ts'
 import { chromiumTabs, firefoxTabs } from './tabs.ts'
 
 lossSuite(firefoxTabs)
 sharingSuite(firefoxTabs)
 
 describe.each([chromiumTabs, firefoxTabs])('the client in $name, for long,', { timeout: 180_000 }, (tabs) => {
-  beforeEach((context) => context.skip(tabs.missing !== '', tabs.missing))
-  afterEach(() => tabs.leave().finally(cleanUp))
-  afterAll(() => tabs.quit())
+  prepareBrowsers(tabs)
 
   test('misses nothing of 10,000 events at 200 a second, in the tab that reads and in another', async () => {
     const hub = await start()
@@ -56,9 +55,7 @@ describe.each([chromiumTabs, firefoxTabs])('the client in $name, for long,', { t
 })
 
 describe('the client in Chromium', { timeout: 180_000 }, () => {
-  beforeEach((context) => context.skip(chromiumTabs.missing !== '', chromiumTabs.missing))
-  afterEach(() => chromiumTabs.leave().finally(cleanUp))
-  afterAll(() => chromiumTabs.quit())
+  prepareBrowsers(chromiumTabs)
 
   test('another tab reads on when the reading tab is frozen, and both have everything once it thaws', async () => {
     const hub = await start()

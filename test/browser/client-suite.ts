@@ -1,8 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterAll, afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { SECRET, token } from '../auth/suite.ts'
-import { cleanUp, freePort, type Server, start } from '../server/server.ts'
+import { freePort, type Server, start } from '../server/server.ts'
 import { lasting, publish } from './client.ts'
+import { prepareBrowsers } from './hooks.ts'
 import { sandbox } from './sandbox.ts'
 import type { Tab, Tabs } from './tabs.ts'
 
@@ -33,16 +34,10 @@ export function publishing(hub: Server, topic: string) {
   return { sent, stop }
 }
 
-function prepare(tabs: Tabs): void {
-  beforeEach((context) => context.skip(tabs.missing !== '', tabs.missing))
-  afterEach(() => tabs.leave().finally(cleanUp))
-  afterAll(() => tabs.quit())
-}
-
 /** Tests that the client loses and doubles nothing in a browser, and that its tabs hold one connection. */
 export function lossSuite(tabs: Tabs): void {
   describe(`the client in ${tabs.name}`, { timeout: 270_000 }, () => {
-    prepare(tabs)
+    prepareBrowsers(tabs)
 
     test('loses and doubles nothing when the hub is killed and started again, and when the network is away', async () => {
       const settings = await lasting()
@@ -138,7 +133,7 @@ export function lossSuite(tabs: Tabs): void {
 /** Tests what else the client promises in a browser, most of it about tabs that share a stream. */
 export function sharingSuite(tabs: Tabs): void {
   describe(`the client in ${tabs.name}`, { timeout: 270_000 }, () => {
-    prepare(tabs)
+    prepareBrowsers(tabs)
 
     test('two tabs that share nothing read the same topics', async () => {
       const hub = await start()

@@ -1,17 +1,16 @@
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { SECRET, token } from '../auth/suite.ts'
-import { cleanUp, start } from '../server/server.ts'
+import { start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
+import { prepareBrowsers } from './hooks.ts'
 import { Visit } from './visit.ts'
 
 /** Tests of the page of a hub that wants tokens. */
 
-const { missing, open, leave, quit } = chromium
+const { open } = chromium
 const grant = { subscribe: ['chat/*', '$store'], publish: ['chat/*'] }
 
-beforeEach((context) => context.skip(missing !== '', missing))
-afterEach(() => leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
-afterAll(quit)
+prepareBrowsers(chromium)
 
 /** A hub at localhost, where browsers keep its cookies without TLS. */
 async function closedHub() {

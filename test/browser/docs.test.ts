@@ -1,14 +1,13 @@
-import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
-import { cleanUp, start } from '../server/server.ts'
+import { expect, test } from 'vitest'
+import { start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
+import { prepareBrowsers } from './hooks.ts'
 
 /** Tests of the page at /docs. axe.test.ts tests it too. */
 
-const { missing, open, leave, quit } = chromium
+const { open } = chromium
 
-beforeEach((context) => context.skip(missing !== '', missing))
-afterEach(() => leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
-afterAll(quit)
+prepareBrowsers(chromium)
 
 test('/docs says how to subscribe and how to get a token, at its own address, is dark for who wants it, and leads home', async () => {
   const { url } = await start()

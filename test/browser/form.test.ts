@@ -1,15 +1,14 @@
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { cleanUp, start } from '../server/server.ts'
+import { describe, expect, test } from 'vitest'
+import { start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 import { publish, send } from './client.ts'
+import { prepareBrowsers } from './hooks.ts'
 
 /** Tests of the page's forms, and of who can use them: by keyboard, by screen reader, on a phone, in the dark. */
 
-const { missing, open, leave, quit } = chromium
+const { open } = chromium
 
-beforeEach((context) => context.skip(missing !== '', missing))
-afterEach(() => leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
-afterAll(quit)
+prepareBrowsers(chromium)
 
 describe('the topic field', () => {
   test('puts the topic into the URL, which keeps it over a reload', async () => {

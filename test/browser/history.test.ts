@@ -1,15 +1,14 @@
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { cleanUp, start } from '../server/server.ts'
+import { describe, expect, test } from 'vitest'
+import { start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 import { post, publish } from './client.ts'
+import { prepareBrowsers } from './hooks.ts'
 
 /** Tests of what the list of the page shows of topics. */
 
-const { missing, open, leave, quit } = chromium
+const { open } = chromium
 
-beforeEach((context) => context.skip(missing !== '', missing))
-afterEach(() => leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
-afterAll(quit)
+prepareBrowsers(chromium)
 
 describe('the list', () => {
   test('begins with the last 50 stored messages, none of them announced or animated, and goes on', async () => {

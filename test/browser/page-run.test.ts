@@ -1,18 +1,16 @@
 import type { Page } from 'playwright-core'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { cleanUp, type Server, start } from '../server/server.ts'
+import { describe, expect, test } from 'vitest'
+import { type Server, start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 import { lasting, publish } from './client.ts'
+import { prepareBrowsers } from './hooks.ts'
 import { chromiumTabs } from './tabs.ts'
 
 /** Tests of what the page shows of runs. */
 
-const { missing, open, leave, quit } = chromium
+const { open } = chromium
 
-beforeEach((context) => context.skip(missing !== '', missing))
-// In one hook, because a hook that fails keeps the next from running.
-afterEach(() => Promise.all([leave(), chromiumTabs.leave()]).finally(cleanUp))
-afterAll(() => Promise.all([quit(), chromiumTabs.quit()]))
+prepareBrowsers(chromium, chromiumTabs)
 
 async function claim({ url }: Server, lease: string, grace = lease): Promise<string> {
   const response = await fetch(`${url}/runs/ai/answer?lease=${lease}&grace=${grace}`, { method: 'POST' })

@@ -1,18 +1,17 @@
 import type { Page } from 'playwright-core'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { cleanUp, start } from '../server/server.ts'
+import { describe, expect, test } from 'vitest'
+import { start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 import { publish, send } from './client.ts'
+import { prepareBrowsers } from './hooks.ts'
 import { Visit } from './visit.ts'
 
 /** Tests of one person's tabs: HTTP/1.1 gives a browser six connections to a hub. */
 
-const { missing, open, leave, quit } = chromium
+const { open } = chromium
 const DEFAULT = 'This is a server-sent event'
 
-beforeEach((context) => context.skip(missing !== '', missing))
-afterEach(() => leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
-afterAll(quit)
+prepareBrowsers(chromium)
 
 async function tabs(url: string, count: number): Promise<Visit<Page>[]> {
   const all = [await open(url)]

@@ -1,17 +1,16 @@
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { SECRET, token } from '../auth/suite.ts'
-import { cleanUp, freePort, type Server, start } from '../server/server.ts'
+import { freePort, type Server, start } from '../server/server.ts'
 import { chromium, reader } from './chromium.ts'
 import { lasting, publish, repeats, send } from './client.ts'
+import { prepareBrowsers } from './hooks.ts'
 
 /** Tests of the page that need only one runtime; suite.ts has the others, and beyond.test.ts those that take longer. */
 
-const { missing, open, leave, quit } = chromium
+const { open } = chromium
 const DEFAULT = 'This is a server-sent event'
 
-beforeEach((context) => context.skip(missing !== '', missing))
-afterEach(() => leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
-afterAll(quit)
+prepareBrowsers(chromium)
 
 /** A server that can be killed and started again with the same port and log. */
 async function mortal(env: Record<string, string> = {}): Promise<{ server: Server; again: () => Promise<Server> }> {

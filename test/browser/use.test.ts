@@ -1,16 +1,15 @@
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { cleanUp, start } from '../server/server.ts'
+import { describe, expect, test } from 'vitest'
+import { start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 import { lasting, publish } from './client.ts'
+import { prepareBrowsers } from './hooks.ts'
 
 /** Tests of how a person gets around in the page. */
 
-const { missing, open, leave, quit } = chromium
+const { open } = chromium
 const DEFAULT = 'This is a server-sent event'
 
-beforeEach((context) => context.skip(missing !== '', missing))
-afterEach(() => leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
-afterAll(quit)
+prepareBrowsers(chromium)
 
 describe('a person', () => {
   test('goes back to the topics watched before, and forward again', async () => {

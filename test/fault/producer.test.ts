@@ -8,6 +8,7 @@ import { createResumableStreamContext } from '../../src/integrations/resumable-s
 import { runs as runsOf } from '../../src/runs/near.ts'
 import { remoteRuns } from '../../src/runs/remote.ts'
 import type { Runs } from '../../src/runs/run.ts'
+import { readUntilEnd } from '../integrations/read.ts'
 import { runs } from '../seed.ts'
 import { random } from '../server/random.ts'
 import type { Runtime } from '../server/runtimes.ts'
@@ -47,17 +48,6 @@ const contextOf = (all: Runs) =>
 const decoded = (stream: ReadableStream<Uint8Array> | null) =>
   stream!.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>)
 
-/** Reads until the stream ends or fails. */
-async function until(stream: ReadableStream<string> | null | undefined): Promise<{ seen: string; error?: unknown }> {
-  let seen = ''
-  try {
-    for await (const chunk of stream!) seen += chunk
-    return { seen }
-  } catch (error) {
-    return { seen, error }
-  }
-}
-
 /** What a reader of a killed producer has to see: tokens in order, at least those that were printed, and an error. */
 function expectCut({ seen, error }: { seen: string; error?: unknown }, printed: number): void {
   const tokens = seen.split('\n').slice(0, -1)
@@ -79,16 +69,16 @@ describe.concurrent.each(Object.entries(integrations))(
         const last = chance.whole(0, 50)
         const child = launch({}, [integration, server.url, id, `${LEASE_MS}`, `${GRACE_MS}`], producer)
         await child.says(/token 0\n/)
-        const reading = until(await resume(all, id))
+        const reading = readUntilEnd(await resume(all, id))
         await child.says(new RegExp(`token ${last}\n`))
         await child.kill('SIGKILL')
         const killed = performance.now()
         const first = await reading
         expect(performance.now() - killed).toBeLessThan(END_MS)
         expectCut(first, last)
-        expect((await until(await resume(all, id))).seen).toBe(first.seen)
+        expect((await readUntilEnd(await resume(all, id))).seen).toBe(first.seen)
         const again = await begin(all, id, given('new'))
-        expect(await until(again)).toEqual({ seen: 'new' })
+        expect(await readUntilEnd(again)).toEqual({ seen: 'new' })
       }
     })
 
@@ -102,10 +92,10 @@ describe.concurrent.each(Object.entries(integrations))(
         const hub = new Hub(() => openSqlite(file))
         const all = runsOf(hub)
         const opened = performance.now()
-        const cut = await until(await resume(all, 'a'))
+        const cut = await readUntilEnd(await resume(all, 'a'))
         expect(performance.now() - opened).toBeLessThan(END_MS)
         expectCut(cut, last)
-        expect(await until(await begin(all, 'a', given('new')))).toEqual({ seen: 'new' })
+        expect(await readUntilEnd(await begin(all, 'a', given('new')))).toEqual({ seen: 'new' })
         await hub.close()
       }
     })

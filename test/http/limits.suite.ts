@@ -1,18 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { Reader } from '../reader.ts'
+import type { Fetch, Way } from '../server/ways.ts'
 
 type Init = RequestInit & { duplex?: 'half' }
-type Fetch = (path: string, init?: Init) => Promise<Response>
-
-/** How to run a hub with the settings of a test. */
-export interface Runs {
-  readonly name: string
-  start(settings: Record<string, string>): Promise<Fetch>
-  stop(): Promise<void>
-}
-
 /** Tests every limit over HTTP, at its bound and one past it, on any runtime. */
-export function limitsSuite({ name, start, stop }: Runs): void {
+export function limitsSuite({ name, start, stop }: Way): void {
   let fetch: Fetch
   const open: AbortController[] = []
   afterAll(stop)

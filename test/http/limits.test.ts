@@ -1,36 +1,16 @@
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
-import { createApp } from '../../src/app.ts'
-import { parseConfig } from '../../src/config/config.ts'
-import { Hub } from '../../src/hub/hub.ts'
-import { memoryLog } from '../../src/log/memory.ts'
 import { envOf } from '../../src/routes/connection.ts'
 import { part } from '../part.ts'
 import { hurried } from '../server/preloaded.ts'
-import { bun, deno, node, type Runtime, worker } from '../server/runtimes.ts'
-import { cleanUp, folder, start } from '../server/server.ts'
-import { limitsSuite, type Runs } from './limits.suite.ts'
+import { bun, deno, node, worker } from '../server/runtimes.ts'
+import { cleanUp, start } from '../server/server.ts'
+import { over, withoutServer } from '../server/ways.ts'
+import { limitsSuite } from './limits.suite.ts'
 
-const withoutServer: Runs = {
-  name: 'app.request()',
-  async start(settings) {
-    const config = parseConfig(settings)
-    const app = createApp({ hub: new Hub(() => memoryLog(config.logOptions), config.hub), config })
-    return async (path, init) => app.request(path, init, envOf({ address: '192.0.2.1' }))
-  },
-  async stop() {},
-}
+const inProcess = withoutServer(envOf({ address: '192.0.2.1' }))
 
-const over = (runtime: Runtime): Runs => ({
-  name: runtime.name,
-  async start(settings) {
-    const { url } = await start({ LOG: `sqlite:${folder()}/hub.db`, ...settings }, runtime)
-    return (path, init) => fetch(url + path, init)
-  },
-  stop: cleanUp,
-})
-
-for (const runs of part([withoutServer, over(node)], [bun, deno, worker].map(over))) limitsSuite(runs)
+for (const way of part([inProcess, over(node)], [bun, deno, worker].map(over))) limitsSuite(way)
 
 test.each(part([node], []))(
   'over $name, a streamed body outlives the request timeout of the runtime, a body that no route reads does not',

@@ -9,6 +9,7 @@ import type { Runs } from '../../src/runs/run.ts'
 import { topicOf } from '../../src/runs/topics.ts'
 import { seed } from '../seed.ts'
 import { hubs, type OpenHub } from './hubs.ts'
+import { readUntilEnd } from './read.ts'
 
 type Context = upstream.ResumableStreamContext
 
@@ -49,17 +50,6 @@ async function take(stream: ReadableStream<string> | null, length: number): Prom
   while (seen.length < length) seen += (await reader.read()).value
   reader.releaseLock()
   return seen
-}
-
-/** Reads until the stream ends or fails. */
-async function until(stream: ReadableStream<string> | null | undefined): Promise<{ seen: string; error?: unknown }> {
-  let seen = ''
-  try {
-    for await (const chunk of stream!) seen += chunk
-    return { seen }
-  } catch (error) {
-    return { seen, error }
-  }
 }
 
 /** What the package calls on its clients of Redis, in memory. */
@@ -355,13 +345,13 @@ describe.each(Object.entries(hubs))('what a log adds, over %s', (_, open) => {
     const error = new Error('Incorrect API key: sk-secret')
     void fail(error)
     for (const stream of [first, second]) {
-      const { seen, error } = await until(stream)
+      const { seen, error } = await readUntilEnd(stream)
       expect([seen, error]).toEqual([stream === first ? '12' : '', expect.objectContaining({ code: 'run_failed' })])
       expect(String(error)).not.toContain('secret')
     }
     await expect.poll(() => onError.mock.calls).toEqual([['a', error]])
     expect(await context.hasExistingStream('a')).toBe(true)
-    expect(await until(await context.resumableStream('a', never))).toEqual({
+    expect(await readUntilEnd(await context.resumableStream('a', never))).toEqual({
       seen: '12',
       error: expect.objectContaining({ message: expect.stringContaining('Its source has failed') }),
     })
@@ -371,7 +361,7 @@ describe.each(Object.entries(hubs))('what a log adds, over %s', (_, open) => {
   test('a stream that could not be made is an error for those who resume it', async () => {
     const context = make()
     await expect(context.resumableStream('a', never)).rejects.toThrow('The stream was made again')
-    expect(await until(await context.resumeExistingStream('a'))).toMatchObject({
+    expect(await readUntilEnd(await context.resumeExistingStream('a'))).toMatchObject({
       seen: '',
       error: { code: 'run_failed' },
     })
@@ -384,9 +374,9 @@ describe.each(Object.entries(hubs))('what a log adds, over %s', (_, open) => {
     run.release()
     const context = make()
     const streams = [await context.resumeExistingStream('a'), await context.resumableStream('a', never)]
-    for (const { seen, error } of await Promise.all(streams.map(until)))
+    for (const { seen, error } of await Promise.all(streams.map(readUntilEnd)))
       expect([seen, error]).toEqual(['12', expect.objectContaining({ code: 'run_failed' })])
-    expect(String((await until(await context.resumeExistingStream('a'))).error)).toMatch(/no sign of life/)
+    expect(String((await readUntilEnd(await context.resumeExistingStream('a'))).error)).toMatch(/no sign of life/)
     expect(await text(await context.createNewResumableStream('a', () => given('new')))).toBe('new')
   })
 
@@ -411,7 +401,7 @@ describe.each(Object.entries(hubs))('what a log adds, over %s', (_, open) => {
     expect(await take(stream, 1)).toBe('1')
     const away = new AppError('log_unavailable', 'Cannot renew the lease')
     control.abort(away)
-    expect(await until(stream)).toMatchObject({ seen: '', error: { code: 'run_failed' } })
+    expect(await readUntilEnd(stream)).toMatchObject({ seen: '', error: { code: 'run_failed' } })
     expect(await cancelled).toBe(away)
     await expect.poll(() => onError.mock.calls).toEqual([['a', away]])
   })
@@ -451,7 +441,7 @@ describe.each(Object.entries(hubs))('what a log adds, over %s', (_, open) => {
     renewed.write('new')
     renewed.close()
     expect(await text(second)).toBe('new')
-    expect(await until(first)).toMatchObject({ seen: '', error: expect.any(Error) })
+    expect(await readUntilEnd(first)).toMatchObject({ seen: '', error: expect.any(Error) })
     expect(await old.cancelled).toMatchObject({ code: 'run_lost' })
     await expect.poll(() => onError.mock.calls).toEqual([['a', expect.objectContaining({ code: 'run_lost' })]])
     expect(await text(await make({ replay: true }).resumeExistingStream('a'))).toBe('new')
@@ -468,9 +458,12 @@ describe.each(Object.entries(hubs))('what a log adds, over %s', (_, open) => {
     await opened.close()
     opened = open({ retention: { topicCount: 3 } })
     const context = make({ replay: true })
-    await until(await context.resumableStream('a', () => given('1', '2', '3', '4')))
+    await readUntilEnd(await context.resumableStream('a', () => given('1', '2', '3', '4')))
     await expect.poll(() => context.hasExistingStream('a')).toBe('DONE')
-    expect(await until(await context.resumeExistingStream('a'))).toMatchObject({ seen: '', error: { code: 'gap' } })
+    expect(await readUntilEnd(await context.resumeExistingStream('a'))).toMatchObject({
+      seen: '',
+      error: { code: 'gap' },
+    })
   })
 
   test('a reader who leaves leaves nothing behind', async () => {
