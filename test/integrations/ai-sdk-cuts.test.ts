@@ -89,7 +89,8 @@ describe.each(Object.keys(storages))('with %s', (storage) => {
       await ended
       expect(await later.text()).toBe(original)
       const after = await answers.resume('chat')
-      if (kind === 'error') expect(await after.text()).toBe(original)
+      // An answer that is broken off before it has said a word is an error of the AI SDK, too.
+      if (original.includes('data: {"type":"error"')) expect(await after.text()).toBe(original)
       else expect(after.status).toBe(204)
     },
   )
