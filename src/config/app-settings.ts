@@ -76,5 +76,6 @@ function textOf(value: string | number | boolean | readonly (string | ApiKey)[])
 
 function itemOf(item: string | ApiKey): string {
   if (typeof item === 'string') return item
-  return [item.name, item.sha256, item.publish.join(','), item.subscribe.join(',')].join(':')
+  const { name, sha256, publish, subscribe, hub } = item
+  return [name, sha256, publish.join(','), subscribe.join(','), ...(hub === undefined ? [] : [hub])].join(':')
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual as equal } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { sha256 } from '../../src/auth/credentials.ts'
 import { appSettings, type Setting, settings } from '../../src/config/settings.ts'
 import {
   type AppOptions,
@@ -83,9 +84,7 @@ describe('grantOf', () => {
 
   test('goes before keys, which still let scripts in', async () => {
     const key = 'a-long-random-key-of-a-script'
-    const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(key))
-    const sha256 = Buffer.from(digest).toString('hex')
-    const apiKeys = [{ name: 'script', sha256, publish: ['news'], subscribe: [] }]
+    const apiKeys = [{ name: 'script', sha256: await sha256(key), publish: ['news'], subscribe: [] }]
     const fetch = host({ grantOf, settings: { apiKeys } })
     const bearer = { authorization: `Bearer ${key}` }
     expect((await fetch(...post('news', bearer))).status).toBe(200)
@@ -94,6 +93,16 @@ describe('grantOf', () => {
       401,
       'token_invalid',
     ])
+  })
+
+  test('goes before keys, and an app, which has no name, refuses a key that names its hub', async () => {
+    const key = 'a-long-random-key-of-a-script'
+    const apiKey = { name: 'script', sha256: await sha256(key), publish: ['news'], subscribe: [] }
+    const statusWith = async (hub: { hub?: string }) => {
+      const fetch = host({ grantOf, settings: { apiKeys: [{ ...apiKey, ...hub }] } })
+      return (await fetch(...post('news', { authorization: `Bearer ${key}` }))).status
+    }
+    expect([await statusWith({}), await statusWith({ hub: 'acme' })]).toEqual([200, 401])
   })
 
   test('gives streams of its sessions an owner, a limit and an end', async () => {
