@@ -150,6 +150,12 @@ describe.each(['host', 'path', 'token'] as const)('with HUB_FROM=%s, two hubs', 
   })
 })
 
+test('with HUB_FROM=token, a token reaches the hub of its claim tidings.hub, whatever other claims it has', async () => {
+  const ask = deployed({ HUB_FROM: 'token', AUTH_SECRET })
+  const headers = { authorization: `Bearer ${await token('a', { hub: 'b' })}` }
+  expect((await ask('https://hubs.example/topics', { headers })).status).toBe(200)
+})
+
 test('with HUB_FROM=path, pages and cookies are under the path of the hub, and under BASE_PATH', async () => {
   const ask = deployed({ HUB_FROM: 'path', AUTH_SECRET, BASE_PATH: '/live' })
   const redirect = await ask('https://hubs.example/live/a')
