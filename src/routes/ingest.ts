@@ -29,7 +29,7 @@ export interface Producer {
   readonly key: string | undefined
   /** The token of the run that the items belong to. */
   readonly run?: string | undefined
-  /** The data of the item that ends the run, in an event stream. */
+  /** The data of the event that ends the run; undefined for a body of NDJSON, where an item with `close` does. */
   readonly done?: string | undefined
 }
 

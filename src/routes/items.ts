@@ -13,6 +13,8 @@ export const INCOMPLETE = Symbol('incomplete')
 
 /** The items of a streamed body. Only the items that `next` returns are parsed; the rest of the body stays bytes. */
 export interface Items {
+  /** Whether the items are the events of an event stream, and not lines of NDJSON. */
+  readonly isEventStream: boolean
   /** Aborts when no further item may be published, because the client has disconnected or the time of the body is over. */
   readonly signal: AbortSignal
   /**
@@ -34,6 +36,7 @@ export interface Items {
 
 /** Parses the items of one content type. Keeps the bytes of an item that is not complete for the next call of `parse` or `end`. */
 interface Parser {
+  readonly isEventStream: boolean
   /** Returns how many of the bytes to parse for at most `max` items: all, or those up to the end of item `max`. */
   lengthOf(bytes: Uint8Array, max: number): number
   /** Returns the items that end in these bytes. */
@@ -78,6 +81,10 @@ class ParsedItems implements Items {
     this.#body = body
     this.#parser = parser
     this.#maxItems = this.#left = maxItems
+  }
+
+  get isEventStream(): boolean {
+    return this.#parser.isEventStream
   }
 
   get signal(): AbortSignal {
@@ -161,6 +168,7 @@ function lineParser(maxItemBytes: number): Parser {
     return rest.take()
   }
   return {
+    isEventStream: false,
     lengthOf(bytes, max) {
       let end = 0
       for (let lines = 0; lines < max; lines++) {
@@ -240,6 +248,7 @@ function eventParser(maxItemBytes: number): Parser {
     },
   })
   return {
+    isEventStream: true,
     lengthOf: lengthOfEvents,
     parse(bytes) {
       try {

@@ -9,8 +9,8 @@ import type { Items } from './items.ts'
 export interface BodyRun {
   readonly leaseMs: number
   readonly graceMs?: number | undefined
-  /** The data of the event that ends the run, in an event stream. */
-  readonly done: string
+  /** The data of the event that ends the run; undefined for a body of NDJSON, where an item with `close` does. */
+  readonly done: string | undefined
 }
 
 /** How much of the body was published, and what became of the run. */
@@ -26,9 +26,10 @@ export interface IngestedRun extends Ingested {
 const RENEWALS = 3
 
 /**
- * Publishes a streamed body as a whole run. The body ends the run only by saying so: with an item that closes the topic, or with the event
- * whose data is `done`. After any other end of the body, clean or not, the lease goes on: when the left side of a pipe is killed, the
- * right side sees a clean end. Bytes that arrive are signs of life, and bytes that wait for the hub; an open connection is none.
+ * Publishes a streamed body as a whole run. The body ends the run only by saying so: with an item that closes the topic, or in an event
+ * stream with the event whose data is `done`. After any other end of the body, clean or not, the lease goes on: when the left side of a
+ * pipe is killed, the right side sees a clean end. Bytes that arrive are signs of life, and bytes that wait for the hub; an open connection
+ * is none.
  *
  * @throws AppError of `ingest`; `run_taken`, `run_lost`, `topic_closed`; `parameter_invalid`
  */

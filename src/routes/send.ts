@@ -7,7 +7,7 @@ import { STORE } from '../topic.ts'
 import type { Body } from './body.ts'
 import { connectionOf } from './connection.ts'
 import type { Door, Routes } from './door.ts'
-import { authorizePublish, ingest } from './ingest.ts'
+import { authorizePublish, ingest, type Producer } from './ingest.ts'
 import type { Items } from './items.ts'
 import { isObject } from './json.ts'
 import { fieldNames, isBatch, messagesOf, withKey } from './message.ts'
@@ -150,7 +150,7 @@ async function publishItems(
   refuseFields(query)
   connectionOf(c)?.disableIdleTimeout?.()
   const sender = { c, grant, topic, key: keyOf(c), run: tokenOf(c) }
-  const asRun = bodyRunOf(query, topic, sender.run)
+  const asRun = bodyRunOf(query, items, sender)
   if (sender.run !== undefined && topic === undefined)
     throw new AppError(
       'topic_missing',
@@ -165,7 +165,11 @@ async function publishItems(
 }
 
 /** How a streamed body is a run; undefined if it is none. @throws AppError `parameter_invalid`, `topic_missing` */
-function bodyRunOf(query: URLSearchParams, topic: string | undefined, token: string | undefined): BodyRun | undefined {
+function bodyRunOf(
+  query: URLSearchParams,
+  { isEventStream }: Items,
+  { topic, run: token }: Producer,
+): BodyRun | undefined {
   const { run, grace, done } = parseParameters(sendQuery, query)
   if (run !== undefined && token !== undefined)
     throw new AppError('parameter_invalid', 'Cannot use run beside Tidings-Run: run claims the topic anew')
@@ -174,7 +178,12 @@ function bodyRunOf(query: URLSearchParams, topic: string | undefined, token: str
     throw new AppError('parameter_invalid', 'Cannot use grace or done without run: add run=15s, the lease of the run')
   }
   if (topic === undefined) throw new AppError('topic_missing', 'Cannot start a run of no topic: name it in the query')
-  return { leaseMs: run, graceMs: grace, done: done ?? DONE }
+  if (done !== undefined && !isEventStream)
+    throw new AppError(
+      'parameter_invalid',
+      'Cannot use done with NDJSON: end the run with an item that has "close":true',
+    )
+  return { leaseMs: run, graceMs: grace, done: isEventStream ? (done ?? DONE) : undefined }
 }
 
 /**

@@ -280,6 +280,16 @@ export function runs({
       await expectProblem(await answer, 409, 'run_lost')
     })
 
+    it('of NDJSON ends at no data: [DONE] is data there, and done is refused', async () => {
+      const topic = freshTopic()
+      const refused = await post(`/send?topic=${topic}&run=30s&done=end`, '{"data":"end"}', NDJSON)
+      await expectProblem(refused, 400, 'parameter_invalid')
+      await expectProblem(await fetch(`/runs/${topic}`), 404, 'run_unknown')
+      const body = '{"data":"[DONE]"}\n{"data":"2","close":true}\n'
+      const answer = await post(`/send?topic=${topic}&run=30s`, body, NDJSON)
+      expect(await json(answer)).toMatchObject({ taken: 2, ended: true })
+    })
+
     it('ends at the event that done names', async () => {
       const topic = freshTopic()
       const body = 'data: [DONE]\n\ndata: end\n\n'
