@@ -33,29 +33,49 @@ export interface Producer {
   readonly done?: string | undefined
 }
 
-/** How much of a streamed body was published. */
-export interface Ingested {
+/** How much of a streamed body is in the log. */
+export interface Progress {
   /** Items that are in the log, duplicates included. */
   readonly taken: number
+  readonly lastId: string | null
+}
+
+/** How much of a streamed body was published. */
+export interface Ingested extends Progress {
   readonly duplicates?: number
   /** The body ended inside an item, and nothing of this item was published. */
   readonly incomplete?: true
   /** An item has ended the run. The rest of the body was not read. */
   readonly ended?: true
-  readonly lastId: string | null
 }
 
 /**
- * Publishes the items of a streamed body while they arrive. Items that arrived together are a group, which one commit appends. A group is
+ * Admits the streamed body of a request before anything is read or changed for it: a client that may not publish to any topic is refused.
+ *
+ * @returns a function that takes the body off the counts
+ * @throws AppError `forbidden`, `token_missing`, `draining`, `overloaded`, `too_many_bodies`
+ */
+export function admitBody(door: Door, { c, grant, topic }: Producer): () => void {
+  try {
+    if (topic !== undefined) authorizePublish(door, grant, topic)
+    else if (grant.publish.length === 0) door.authorize(grant, 'publish', '**')
+    return door.countBody(c, grant)
+  } catch (error) {
+    throw withProgress(error, { taken: 0, lastId: null })
+  }
+}
+
+/**
+ * Publishes the items of an admitted body while they arrive, each of which is authorized when it is parsed. Items that arrived together are a group, which one commit appends. A group is
  * parsed only after the group before it is committed, so a sender is slowed down to the rate of its address and to the speed of the log.
  *
  * Each error has `taken` and `lastId`: the log has that many items of the body.
  *
- * @throws AppError of the first refused item; `token_invalid` once the grant has become invalid; `draining`, `overloaded`,
- *   `too_many_bodies`, `stream_idle`, `stream_too_slow`, and `body_invalid` if the client has disconnected
+ * @throws AppError of the first refused item; `token_invalid` once the grant has become invalid; `stream_idle`, `stream_too_slow`, and
+ *   `body_invalid` if the client has disconnected
  */
 export async function ingest(door: Door, items: Items, producer: Producer): Promise<Ingested> {
-  const { c, grant, topic, run } = producer
+  const { c, grant, run } = producer
   let taken = 0
   let duplicates = 0
   let lastId: string | null = null
@@ -78,12 +98,7 @@ export async function ingest(door: Door, items: Items, producer: Producer): Prom
     const isSlow = performance.now() - began > SLOW_COMMIT_MS
     size = isSlow ? Math.min(2 * size, GROUP.max) : Math.max(size / 2, GROUP.min)
   }
-  let release = () => {}
   try {
-    // Each item is authorized when it is parsed. A client that may not publish to any topic is refused before its body is read.
-    if (topic !== undefined) authorizePublish(door, grant, topic)
-    else if (grant.publish.length === 0) door.authorize(grant, 'publish', '**')
-    release = door.countBody(c, grant)
     let index = 0
     const parse = (item: unknown) => toMessage(door, item, producer, index++)
     let [isIncomplete, hasEnded] = [false, false]
@@ -103,12 +118,13 @@ export async function ingest(door: Door, items: Items, producer: Producer): Prom
       lastId,
     }
   } catch (error) {
-    if (!(error instanceof AppError)) throw error
-    throw error.at(`item ${taken} of the stream`, { taken, lastId })
-  } finally {
-    items.close()
-    release()
+    throw withProgress(error, { taken, lastId })
   }
+}
+
+/** The same error, with how much of the body is in the log. */
+export function withProgress(error: unknown, { taken, lastId }: Progress): unknown {
+  return error instanceof AppError ? error.at(`item ${taken} of the stream`, { taken, lastId }) : error
 }
 
 /** Throws unless the grant allows publishing to a topic. The hub's own topics pass: `Hub.publish` refuses them to everybody. */

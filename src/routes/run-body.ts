@@ -2,7 +2,7 @@ import { whenGone } from '../client-gone.ts'
 import { AppError } from '../errors.ts'
 import { nearRuns } from '../runs/near.ts'
 import type { Door } from './door.ts'
-import { authorizePublish, type Ingested, ingest, type Producer } from './ingest.ts'
+import { type Ingested, ingest, type Producer } from './ingest.ts'
 import type { Items } from './items.ts'
 
 /** How a body is a run. */
@@ -26,7 +26,7 @@ export interface IngestedRun extends Ingested {
 const RENEWALS = 3
 
 /**
- * Publishes a streamed body as a whole run. The body ends the run only by saying so: with an item that closes the topic, or in an event
+ * Publishes an admitted body as a whole run. The body ends the run only by saying so: with an item that closes the topic, or in an event
  * stream with the event whose data is `done`. After any other end of the body, clean or not, the lease goes on: when the left side of a
  * pipe is killed, the right side sees a clean end. Bytes that arrive are signs of life, and bytes that wait for the hub; an open connection
  * is none.
@@ -37,23 +37,12 @@ export async function ingestRun(door: Door, items: Items, sender: Producer, run:
   const topic = sender.topic!
   const { leaseMs, graceMs, done } = run
   const all = nearRuns(door.hub)
-  try {
-    authorizePublish(door, sender.grant, topic)
-    await door.spend(sender.c, 1)
-  } catch (error) {
-    items.close()
-    throw error
-  }
-  const claimed = await all
-    .take(topic, {
-      leaseMs,
-      ...(graceMs !== undefined && { graceMs }),
-      ...(sender.key !== undefined && { key: sender.key }),
-    })
-    .catch((error) => {
-      items.close()
-      throw error
-    })
+  await door.spend(sender.c, 1)
+  const claimed = await all.take(topic, {
+    leaseMs,
+    ...(graceMs !== undefined && { graceMs }),
+    ...(sender.key !== undefined && { key: sender.key }),
+  })
   const { token, info } = claimed
   const producer = all.produce(claimed, { isElsewhere: true })
   const { fence } = info

@@ -7,7 +7,7 @@ import { STORE } from '../topic.ts'
 import type { Body } from './body.ts'
 import { connectionOf } from './connection.ts'
 import type { Door, Routes } from './door.ts'
-import { authorizePublish, ingest, type Producer } from './ingest.ts'
+import { admitBody, authorizePublish, ingest, type Producer } from './ingest.ts'
 import type { Items } from './items.ts'
 import { isObject } from './json.ts'
 import { fieldNames, isBatch, messagesOf, withKey } from './message.ts'
@@ -156,7 +156,12 @@ async function publishItems(
       'topic_missing',
       'Cannot publish under Tidings-Run without a topic: name that of the run in the query',
     )
-  const ingested = asRun ? await ingestRun(door, items, sender, asRun) : await ingest(door, items, sender)
+  const release = admitBody(door, sender)
+  const ingesting = asRun ? ingestRun(door, items, sender, asRun) : ingest(door, items, sender)
+  const ingested = await ingesting.finally(() => {
+    items.close()
+    release()
+  })
   const durability = await door.hub.durability()
   const isStopAsked = !asRun && sender.run !== undefined && (await nearRuns(door.hub).isStopAsked(topic!))
   const result = { ...ingested, ...(topic !== undefined && { topic }), durability, ...(isStopAsked && { stop: true }) }

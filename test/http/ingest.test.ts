@@ -8,6 +8,7 @@ import { INSIDE } from '../../src/hub/inside.ts'
 import type { Message } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 import { envOf } from '../../src/routes/connection.ts'
+import { runs } from '../../src/runs/near.ts'
 import { SECRET, token } from '../auth/suite.ts'
 import { part } from '../part.ts'
 
@@ -25,6 +26,7 @@ interface Sent {
   readonly signal?: AbortSignal
   readonly headers?: Record<string, string>
   readonly address?: string
+  readonly query?: string
 }
 
 /** A hub with these settings, whose published messages are counted, and a function that sends it a body. */
@@ -41,10 +43,10 @@ function open(settings: Record<string, string> = {}, isShort = () => false) {
   const app = createApp({ hub, config })
   const send = (
     body: string | Uint8Array<ArrayBuffer> | ReadableStream,
-    { type = 'application/x-ndjson', signal, headers, address = '192.0.2.1' }: Sent = {},
+    { type = 'application/x-ndjson', signal, headers, address = '192.0.2.1', query = '' }: Sent = {},
   ) => {
     const init = { method: 'POST', body, headers: { 'content-type': type, ...headers }, duplex: 'half' }
-    const request = new Request('http://localhost/send?topic=a', { ...init, ...(signal && { signal }) })
+    const request = new Request(`http://localhost/send?topic=a${query}`, { ...init, ...(signal && { signal }) })
     return Promise.resolve(app.fetch(request, envOf({ address })))
   }
   return { hub, app, send, published }
@@ -329,6 +331,13 @@ describe('streamed bodies at the same time', () => {
     expect((await send('plain', { type: 'text/plain' })).status).toBe(200)
     isShort = false
     expect((await send('{"data":"x"}\n')).status).toBe(200)
+  })
+
+  test('that are refused claim no run', async () => {
+    const { hub, send } = open({}, () => true)
+    const refused = await send('{"data":"x"}\n', { query: '&run=15s' })
+    expect(await refused.json()).toMatchObject({ code: 'overloaded', taken: 0, lastId: null })
+    expect(await runs(hub).state('a')).toBeUndefined()
   })
 
   test('are refused while the hub drains, and those under way continue', async () => {
