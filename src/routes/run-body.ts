@@ -1,8 +1,8 @@
 import { whenGone } from '../client-gone.ts'
-import { AppError } from '../errors.ts'
-import { nearRuns } from '../runs/near.ts'
+import { AppError, type Code } from '../errors.ts'
+import { type Claimed, nearRuns } from '../runs/near.ts'
 import type { Door } from './door.ts'
-import { type Ingested, ingest, type Producer } from './ingest.ts'
+import { type Ingested, ingest, type Producer, type Progress, withProgress } from './ingest.ts'
 import type { Items } from './items.ts'
 
 /** How a body is a run. */
@@ -20,6 +20,8 @@ export interface IngestedRun extends Ingested {
   readonly stopped?: true
   /** When the lease ends, if the body did not end the run. */
   readonly leaseEnd?: string
+  /** Somebody has asked for a stop, and the body did not end the run. */
+  readonly stop?: true
 }
 
 /** How often during a lease the body is looked at for signs of life. */
@@ -34,18 +36,23 @@ const RENEWALS = 3
  * @throws AppError of `ingest`; `run_taken`, `run_lost`, `topic_closed`; `parameter_invalid`
  */
 export async function ingestRun(door: Door, items: Items, sender: Producer, run: BodyRun): Promise<IngestedRun> {
-  const topic = sender.topic!
-  const { leaseMs, graceMs, done } = run
-  const all = nearRuns(door.hub)
-  await door.spend(sender.c, 1)
-  const claimed = await all.take(topic, {
-    leaseMs,
-    ...(graceMs !== undefined && { graceMs }),
-    ...(sender.key !== undefined && { key: sender.key }),
-  })
-  const { token, info } = claimed
-  const producer = all.produce(claimed, { isElsewhere: true })
-  const { fence } = info
+  const { leaseMs, graceMs } = run
+  const { c, topic, key } = sender
+  await door.spend(c, 1)
+  const options = { leaseMs, ...(graceMs !== undefined && { graceMs }), ...(key !== undefined && { key }) }
+  const claimed = await nearRuns(door.hub).take(topic!, options)
+  return produce(door, items, sender, run, claimed)
+}
+
+async function produce(
+  door: Door,
+  items: Items,
+  sender: Producer,
+  { leaseMs, done }: BodyRun,
+  claimed: Claimed,
+): Promise<IngestedRun> {
+  const producer = nearRuns(door.hub).produce(claimed, { isElsewhere: true })
+  const { token, fence } = producer
   let seen = items.received
   const renewals = setInterval(() => {
     if (items.received === seen && !items.isBehind) return
@@ -56,16 +63,30 @@ export async function ingestRun(door: Door, items: Items, sender: Producer, run:
   try {
     const ingested = await ingest(door, items, { ...sender, run: token, done })
     if (ingested.ended) return { ...ingested, fence }
-    const { leaseEnd } = await producer.renew()
-    return { ...ingested, fence, leaseEnd: new Date(leaseEnd!).toISOString() }
+    const { leaseEnd, isStopAsked } = await producer.renew().catch((error) => {
+      throw withProgress(error, ingested)
+    })
+    const goesOn = { ...ingested, fence, leaseEnd: new Date(leaseEnd!).toISOString() }
+    return isStopAsked ? { ...goesOn, stop: true } : goesOn
   } catch (error) {
-    if (!(error instanceof AppError && error.code === 'run_stopped')) throw error
-    const { taken = 0, lastId = null } = (error.more ?? {}) as { taken?: number; lastId?: string | null }
-    await producer.end({ outcome: 'stopped' })
+    if (!isError(error, 'run_stopped')) throw error
+    const { taken, lastId } = progressOf(error)
+    await producer.end({ outcome: 'stopped' }).catch((error) => {
+      throw withProgress(error, { taken, lastId })
+    })
     return { taken, lastId, fence, stopped: true }
   } finally {
     clearInterval(renewals)
     stopListening()
     producer.release()
   }
+}
+
+/** How much of the body is in the log, by an error of `ingest`. */
+function progressOf({ more }: AppError): Progress {
+  return more as unknown as Progress
+}
+
+function isError(error: unknown, code: Code): error is AppError {
+  return error instanceof AppError && error.code === code
 }
