@@ -1,5 +1,6 @@
 import { whenGone } from '../client-gone.ts'
 import { AppError, type Code } from '../errors.ts'
+import { randomName } from '../hub/random.ts'
 import { type Claimed, nearRuns } from '../runs/near.ts'
 import type { Door } from './door.ts'
 import { type Ingested, ingest, type Producer, type Progress, withProgress } from './ingest.ts'
@@ -33,14 +34,22 @@ const RENEWALS = 3
  * pipe is killed, the right side sees a clean end. Bytes that arrive are signs of life, and bytes that wait for the hub; an open connection
  * is none.
  *
+ * A body whose answer was lost, and which is sent again with its key, takes its run up again. If it has ended the run, it gets its answer.
+ *
  * @throws AppError of `ingest`; `run_taken`, `run_lost`, `topic_closed`; `parameter_invalid`
  */
 export async function ingestRun(door: Door, items: Items, sender: Producer, run: BodyRun): Promise<IngestedRun> {
   const { leaseMs, graceMs } = run
   const { c, topic, key } = sender
   await door.spend(c, 1)
-  const options = { leaseMs, ...(graceMs !== undefined && { graceMs }), ...(key !== undefined && { key }) }
-  const claimed = await nearRuns(door.hub).take(topic!, options)
+  let claimed: Claimed
+  try {
+    const options = { leaseMs, ...(graceMs !== undefined && { graceMs }), ...(key !== undefined && { key }) }
+    claimed = await nearRuns(door.hub).take(topic!, options)
+  } catch (error) {
+    if (key !== undefined && isError(error, 'topic_closed')) return ingestAgain(door, items, sender, run, error)
+    throw error
+  }
   return produce(door, items, sender, run, claimed)
 }
 
@@ -79,6 +88,29 @@ async function produce(
     clearInterval(renewals)
     stopListening()
     producer.release()
+  }
+}
+
+/** Answers a body whose topic is closed: the log knows the items of the body that has ended the run, or was stopped, by their keys. */
+async function ingestAgain(
+  door: Door,
+  items: Items,
+  sender: Producer,
+  { done }: BodyRun,
+  closed: AppError,
+): Promise<IngestedRun> {
+  const run = await nearRuns(door.hub).state(sender.topic!)
+  if (!run) throw closed
+  const { fence, outcome } = run
+  try {
+    const ingested = await ingest(door, items, { ...sender, run: randomName(), done }) // no claim has this token
+    if (ingested.ended) return { ...ingested, fence }
+    throw withProgress(closed, ingested)
+  } catch (error) {
+    if (outcome !== 'stopped' || !isError(error, 'topic_closed')) throw error
+    const { taken, lastId } = progressOf(error)
+    if (taken === 0) throw error // the run may be that of another producer
+    return { taken, lastId, fence, stopped: true }
   }
 }
 

@@ -96,7 +96,7 @@ ${others.map((other) => `- ${other}`).join('\n')}
 
 Of a body that streams in, a bad item ends the request, and \`taken\` is the number of items before it. With \`Idempotency-Key: K\`, item n has the key \`K/n\`, and sending the same body again continues there. If the body ends inside an item, the answer has \`incomplete\`. If the client disconnects or the time for the body is over, nothing is published after the items that are being committed. The number of bodies that stream at the same time is limited.
 
-With \`run=15s\`, the body is a whole run: the hub claims the topic, and bytes that arrive are signs of life. The body ends the run by an item with \`close\`, or in an event stream by an event whose data is \`[DONE]\`, or what \`done\` names. After any other end of the body the lease goes on, and then the hub closes the topic as \`abandoned\`: readers are told. Sending the body again with the same \`Idempotency-Key\` takes the run up again.`
+With \`run=15s\`, the body is a whole run: the hub claims the topic, and bytes that arrive are signs of life. The body ends the run by an item with \`close\`, or in an event stream by an event whose data is \`[DONE]\`, or what \`done\` names. After any other end of the body the lease goes on, and then the hub closes the topic as \`abandoned\`: readers are told. Sending the body again with the same \`Idempotency-Key\` takes the run up again; if the run has ended, the answer says so again.`
 
 function describePublish() {
   return {

@@ -259,6 +259,50 @@ export function runs({
       expect(reader.data).toEqual(['1', '2', '3', '[DONE]'])
     })
 
+    it('sent again with the same key after its run has ended gets its answer again', async () => {
+      const key = { 'idempotency-key': 'k' }
+      for (const [type, body] of [
+        [NDJSON, '{"data":"1"}\n{"close":true,"outcome":"failed"}\n'],
+        [EVENTS, 'data: 1\n\ndata: [DONE]\n\n'],
+      ] as const) {
+        const path = `/send?topic=${freshTopic()}&run=30s`
+        const send = () => fetch(path, { method: 'POST', body, headers: { 'content-type': type, ...key } })
+        const first = await json(await send())
+        expect(first).toMatchObject({ taken: 2, ended: true, fence: 1 })
+        expect(await json(await send())).toEqual({ ...first, duplicates: 2 })
+        await expectProblem(await post(path, body, type), 409, 'topic_closed')
+        const longer = { method: 'POST', body: `${body}${body}`, headers: { 'content-type': type, ...key } }
+        expect(await json(await fetch(path, longer)), 'nothing is read after the end').toMatchObject({ taken: 2 })
+      }
+      const topic = freshTopic()
+      const path = `/send?topic=${topic}&run=30s`
+      const { reader } = await stream(`/event?topic=${topic}`)
+      const { answer, write } = upload(path, EVENTS, key)
+      await write('data: 1\n\n')
+      await reader.gets('1')
+      await fetch(`/stop?topic=${topic}`, { method: 'POST' })
+      const stopped = await json(await answer)
+      const sendAgain = (body: string) =>
+        fetch(path, { method: 'POST', body, headers: { 'content-type': EVENTS, ...key } })
+      expect(await json(await sendAgain('data: 1\n\n'))).toEqual(stopped)
+      expect(await json(await sendAgain('data: 1\n\ndata: 2\n\ndata: [DONE]\n\n'))).toEqual(stopped)
+      await expectProblem(await sendAgain('data: another\n\n'), 409, 'key_conflict')
+    })
+
+    it('sent again with the same key after its run was abandoned is refused, and told how much of it is there', async () => {
+      const topic = freshTopic()
+      const { reader } = await stream(`/event?topic=${topic}`)
+      const send = () =>
+        fetch(`/send?topic=${topic}&run=100ms&grace=0s`, {
+          method: 'POST',
+          body: 'data: 1\n\n',
+          headers: { 'content-type': EVENTS, 'idempotency-key': 'k' },
+        })
+      const { lastId } = await json(await send())
+      await expect.poll(() => reader.ended, { timeout: 5000 }).toBe(true)
+      expect(await expectProblem(await send(), 409, 'topic_closed')).toMatchObject({ taken: 1, lastId })
+    })
+
     it('reads nothing after its end, also where it arrives together with it', async () => {
       const topic = freshTopic()
       const body = 'data: 1\n\ndata: [DONE]\n\ndata: after\n\n'
