@@ -3,7 +3,6 @@ import * as v from 'valibot'
 import { isAllowed } from '../auth/authorize.ts'
 import { AppError, quote } from '../errors.ts'
 import { nearRuns } from '../runs/near.ts'
-import type { RunInfo } from '../runs/run.ts'
 import { parseTopic } from '../topic.ts'
 import type { Door, Routes } from './door.ts'
 import { authorizePublish } from './ingest.ts'
@@ -34,19 +33,13 @@ function list(door: Door): Handler {
   return async (c) => {
     const grant = await door.grantOf(c)
     const { prefix = '', after = '', limit = PAGE } = parseParameters(runsQuery, parseQuery(c.req.url))
+    const isShown = (topic: string) => isAllowed(grant, 'subscribe', topic)
+    const prefixes = prefixesOf(grant, prefix)
     await door.spend(c, 1)
-    const size = Math.max(limit, PAGE) // of those that are read, the grant may allow few
-    const found: RunInfo[] = []
-    for (const each of prefixesOf(grant, prefix))
-      for (let last = after; found.length < limit && !c.req.raw.signal.aborted; ) {
-        const page = await nearRuns(door.hub).list({ prefix: each, after: last, limit: size })
-        found.push(...page.filter(({ topic }) => isAllowed(grant, 'subscribe', topic)))
-        if (page.length < size) break
-        last = page.at(-1)!.topic
-      }
-    const shown = found.slice(0, limit)
-    const next = shown.length === limit ? shown.at(-1)!.topic : undefined
-    return c.json({ runs: shown.map(withTimes), ...(next !== undefined && { next }) }, 200, headers)
+    const { signal } = c.req.raw
+    const runs = await nearRuns(door.hub).list({ prefixes, isShown, after, limit, signal })
+    const next = runs.length === limit ? runs.at(-1)!.topic : undefined
+    return c.json({ runs: runs.map(withTimes), ...(next !== undefined && { next }) }, 200, headers)
   }
 }
 

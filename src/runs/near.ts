@@ -1,17 +1,21 @@
 import { whenGone } from '../client-gone.ts'
 import { AppError, quote } from '../errors.ts'
 import type { Delivered } from '../hub/delivered.ts'
+import type { TopicsQuery } from '../hub/directory.ts'
 import type { Hub } from '../hub/hub.ts'
 import { INSIDE } from '../hub/inside.ts'
 import type { Published } from '../hub/internal.ts'
 import { formatPosition } from '../hub/position.ts'
 import { randomName } from '../hub/random.ts'
 import type { Log, Message } from '../log/log.ts'
-import type { RunQuery, RunState } from '../log/runs.ts'
+import type { RunState } from '../log/runs.ts'
 import { isOwn, parseTopic } from '../topic.ts'
 import { parseClaim } from './claim.ts'
 import { type Lease, type Line, Producer } from './producer.ts'
 import type { ClaimOptions, Run, RunEntriesOptions, RunInfo, Runs } from './run.ts'
+
+/** Fewest runs that a list reads at once: of many, few may be shown. */
+const PAGE = 100
 
 const ofHubs = new WeakMap<Hub, NearRuns>()
 
@@ -98,9 +102,19 @@ export class NearRuns implements Runs, Line {
     return state && this.#describe(state)
   }
 
-  /** Runs by topic, a page at a time, see `RunLog.list`. */
-  async list(query: RunQuery): Promise<readonly RunInfo[]> {
-    return this.#describeAll(await (await this.#runs()).list(query))
+  /** A page of the shown runs, by topic. After a page of `limit` runs there may be more. */
+  async list({ prefixes, isShown, after, limit, signal }: TopicsQuery): Promise<readonly RunInfo[]> {
+    const all = await this.#runs()
+    const size = Math.max(limit, PAGE)
+    const found: RunState[] = []
+    for (const prefix of prefixes)
+      for (let last = after; found.length < limit && !signal?.aborted; ) {
+        const page = await all.list({ prefix, after: last, limit: size })
+        found.push(...page.filter(({ topic }) => isShown(topic)))
+        if (page.length < size) break
+        last = page.at(-1)!.topic
+      }
+    return this.#describeAll(found.slice(0, limit))
   }
 
   entries(topic: string, { after, signal }: RunEntriesOptions = {}): AsyncIterable<Delivered> {

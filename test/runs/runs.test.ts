@@ -3,7 +3,7 @@ import { createApp } from '../../src/app.ts'
 import type { Delivered } from '../../src/hub/delivered.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
-import { runs } from '../../src/runs/near.ts'
+import { nearRuns, runs } from '../../src/runs/near.ts'
 import { remoteRuns } from '../../src/runs/remote.ts'
 import type { Runs } from '../../src/runs/run.ts'
 
@@ -312,4 +312,22 @@ test('a publish under a run is answered although nobody can tell whether a stop 
     headers: { 'content-type': 'application/json', 'tidings-run': token },
   })
   expect(sent.status).toBe(200)
+})
+
+test('a list of runs describes only those that it shows', async () => {
+  const log = memoryLog()
+  const hub = new Hub(() => log)
+  onTestFinished(() => hub.close())
+  for (const topic of ['a/x', 'b/y', 'c/x', 'd/y', 'e/x']) await nearRuns(hub).take(topic, {})
+  const asked = vi.spyOn(log, 'topics')
+  const app = createApp({ hub, grantOf: () => ({ subscribe: ['*/x'] }) })
+  const listOf = async (query: string) => {
+    const response = await app.request(`http://localhost/runs${query}`)
+    const list = (await response.json()) as { runs: { topic: string }[]; next?: string }
+    return [list.runs.map(({ topic }) => topic), list.next]
+  }
+  expect(await listOf('')).toEqual([['a/x', 'c/x', 'e/x'], undefined])
+  expect(await listOf('?limit=1&after=a/x')).toEqual([['c/x'], 'c/x'])
+  const described = asked.mock.calls.flatMap(([query]) => ('names' in query ? [...query.names] : []))
+  expect(described).toEqual(['a/x', 'c/x', 'e/x', 'c/x'])
 })
