@@ -1,5 +1,6 @@
+import { sha256 } from '../auth/credentials.ts'
 import { AppError } from '../errors.ts'
-import type { Message } from '../log/log.ts'
+import { type Message, utf8Length } from '../log/log.ts'
 import { isObject } from './json.ts'
 import { writtenValues } from './written.ts'
 
@@ -70,8 +71,6 @@ const MAX_KEY_BYTES = 200
 
 /** Returns `source` and `id` as one text in which they cannot be mixed up; a long text is hashed. */
 async function keyOf({ source, id }: Identified): Promise<string> {
-  const text = new TextEncoder().encode(JSON.stringify([source, id]))
-  if (text.byteLength <= MAX_KEY_BYTES) return new TextDecoder().decode(text)
-  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', text))
-  return `cloudevent:${Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('')}`
+  const text = JSON.stringify([source, id])
+  return utf8Length(text) <= MAX_KEY_BYTES ? text : `cloudevent:${await sha256(text)}`
 }

@@ -10,6 +10,7 @@ import { namesOf, parseParameters, parseQuery } from './query.ts'
 import { described, flag, whole } from './schema.ts'
 import { shapes } from './shapes.ts'
 import type { StreamRequest } from './stream.ts'
+import { msOf } from './times.ts'
 
 const MAX_LAST = 10_000
 const MAX_WAIT_S = 60
@@ -158,16 +159,13 @@ function lastEventIdOf({ lastEventId, last_event_id: other }: Parameters, header
   return header || lastEventId || other || ''
 }
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
 function isTime(since: string): boolean {
   return AGO.test(since) || (RFC_3339.test(since) && !Number.isNaN(timeOf(since, 0)))
 }
 
 /** Returns the time of `since` in ms since 1970. */
 function timeOf(since: string, now: number): number {
-  const [, count, unit] = AGO.exec(since) ?? []
-  if (unit !== undefined) return now - Number(count) * UNITS[unit]!
+  if (AGO.test(since)) return now - msOf(since)
   return Date.parse(
     since
       .toUpperCase()

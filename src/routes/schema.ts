@@ -1,5 +1,6 @@
 import type { JsonSchema } from '@valibot/to-json-schema'
 import * as v from 'valibot'
+import { msOf } from './times.ts'
 
 // Each of these schemas has two uses: a route checks a value with it, and /openapi.json describes the value with it.
 
@@ -35,9 +36,6 @@ export function whole(description: string, minimum: number, maximum: number, exa
   )
 }
 
-/** Milliseconds of a unit of time. */
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
-
 /**
  * A time in a query, such as `500ms`, `15s`, `10m` or `1h`. The value is in ms.
  *
@@ -48,7 +46,7 @@ export function time(description: string, minimum: number, maximum: number, exam
   return v.pipe(
     v.string(),
     v.regex(/^(0|[1-9]\d{0,8})(ms|s|m|h)$/, expected),
-    v.transform((text) => Number.parseInt(text, 10) * UNITS[text.replace(/^\d+/, '')]!),
+    v.transform(msOf),
     v.minValue(minimum, expected),
     v.maxValue(maximum, expected),
     v.description(description),
