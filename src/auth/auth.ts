@@ -81,10 +81,11 @@ export class Auth {
   }
 
   /**
-   * Returns what a request may do. Presented credentials are verified or rejected; there is no fallback to anonymous. Basic credentials
-   * belong to a proxy in front of the hub and are ignored.
+   * Returns what a request may do. A session of the host decides alone. A client without a session is judged by its credentials: with keys,
+   * they are verified or rejected, and there is no fallback to anonymous; without keys, they are the host's, and the client is anonymous.
+   * Basic credentials belong to a proxy in front of the hub, and count as none.
    *
-   * @throws AppError `token_invalid`, `keys_unavailable`
+   * @throws AppError `token_invalid`, `keys_unavailable`, and those of the log, which has the revocations
    */
   grantOf(c: Context): Grant | Promise<Grant> {
     if (this.isOpen) return openGrant

@@ -40,7 +40,7 @@ export class Clients {
   /**
    * @param peerOf returns the peer address of a request's connection
    * @param warn called once, when a limit does nothing because a request has no address
-   * @param take takes from a bucket that all processes of a hub share (`Hub.take`); resolves with undefined if they share none
+   * @param take takes from a bucket that all processes of a hub share (`HubInside.take`); resolves with undefined if they share none
    */
   constructor(
     limits: ClientLimits,

@@ -12,7 +12,10 @@ import { SESSION } from './owner.ts'
  * const grant: SessionGrant = { subscribe: ['news/**', 'users/ann'], publish: ['chat/*'], subject: 'ann' }
  */
 export interface SessionGrant {
-  /** `$store` stands for the demo's message, `$topics/<pattern>` for deleting topics, `$revoked` for revoking. */
+  /**
+   * `$store` stands for the demo's message, `$topics/<pattern>` for deleting topics, `$stop/<pattern>` for stopping their runs, `$revoked`
+   * for revoking.
+   */
   readonly publish?: readonly string[]
   readonly subscribe?: readonly string[]
   /** Names the user. Streams are counted for each (`maxReadersPerToken`), and `POST /revoke` ends those of one. */
