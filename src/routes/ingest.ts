@@ -66,8 +66,9 @@ export function admitBody(door: Door, { c, grant, topic }: Producer): () => void
 }
 
 /**
- * Publishes the items of an admitted body while they arrive, each of which is authorized when it is parsed. Items that arrived together are a group, which one commit appends. A group is
- * parsed only after the group before it is committed, so a sender is slowed down to the rate of its address and to the speed of the log.
+ * Publishes the items of an admitted body while they arrive, each of which is authorized when it is parsed. Items that arrived together are
+ * a group, which one commit appends. A group is parsed only after the group before it is committed, so a sender is slowed down to the rate
+ * of its address and to the speed of the log.
  *
  * Each error has `taken` and `lastId`: the log has that many items of the body.
  *
