@@ -40,7 +40,7 @@ export class ClosedTopics {
     return this.#found.size > 0
   }
 
-  /** Whether no topic has ended before its producer was done: as failed or abandoned. */
+  /** Whether every topic that has ended so far has ended as `done`. */
   get isWhole(): boolean {
     return this.#isWhole
   }
@@ -106,7 +106,7 @@ export class ClosedTopics {
   }
 
   #noteOutcome({ outcome }: Outcome): void {
-    if (outcome === 'failed' || outcome === 'abandoned') this.#isWhole = false
+    if (outcome !== 'done') this.#isWhole = false
   }
 
   /** Gives the stream other topics. The caller has to `look` again. */

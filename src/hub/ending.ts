@@ -50,7 +50,7 @@ export class Ending {
  * Whether a stream that has ended leaves its client with a part. Without control events the client learns only that the body ended, and takes
  * any clean end for the end of the whole.
  *
- * @param isWhole whether no run of its topics has failed or was abandoned
+ * @param isWhole whether all its topics that have ended have ended as `done`
  */
 export function isPart(endedBy: EndReason, hasControl: boolean, isWhole: boolean): boolean {
   if (endedBy === 'complete') return !hasControl && !isWhole

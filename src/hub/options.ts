@@ -71,8 +71,8 @@ export interface SubscribeOptions {
   /** Puts the data of each event into a JSON object with its topic, its name and its time. */
   readonly envelope?: boolean
   /**
-   * `false` leaves out control events, for readers that would take them for data. Only once all topics are closed does the stream then end
-   * cleanly, see `Subscription.mustBreakOff`.
+   * `false` leaves out control events, for readers that would take them for data. Only once all topics are closed as `done` does the stream
+   * then end cleanly, see `Subscription.mustBreakOff`.
    */
   readonly control?: boolean
   /** With `latest`: reports skipped entries with a `hub.gap` of reason `conflated`. */

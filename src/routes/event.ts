@@ -76,7 +76,7 @@ export const eventQuery = v.object({
   ),
   control: v.optional(
     flag(
-      'With `false`: sends no `hub.*` events, for parsers that would take them for data. The stream ends cleanly only once all its topics are closed; every other end breaks the connection off, and a gap at the beginning is 410. Needs `topic`',
+      'With `false`: sends no `hub.*` events, for parsers that would take them for data. The stream ends cleanly only once all its topics are closed as `done`; every other end breaks the connection off, and a gap at the beginning is 410. Needs `topic`',
     ),
   ),
   gaps: v.optional(flag('Reports skipped events in a hub.gap with reason conflated. Needs `latest=true`')),
