@@ -23,7 +23,7 @@ export interface RunInfo {
  * Asks the producer of a topic to stop. Needs a grant to publish to `$stop/<topic>`. Asking again changes nothing.
  *
  * @param fence stops the run only if its present claim has this number
- * @returns the run; undefined if nobody has claimed the topic yet: the hub then tells the first claim, for ten minutes
+ * @returns the run; undefined if nobody has claimed the topic yet: without a fence the hub then tells the first claim, for ten minutes
  * @throws TidingsError `topic_closed` if the topic was closed without a run, and those of `request`
  *
  * @example

@@ -64,10 +64,8 @@ export function placeStop(
   fence: number | undefined,
   now: number,
 ): RunRow | undefined {
-  if (row && row.fence > 0) {
-    const isMeant = fence === undefined || fence === row.fence
-    return isActive(row) && row.stop === 0 && isMeant ? { ...row, stop: now } : undefined
-  }
+  if (fence !== undefined && fence !== row?.fence) return
+  if (row && row.fence > 0) return isActive(row) && row.stop === 0 ? { ...row, stop: now } : undefined
   return { topic, fence: 0, token: '', leaseMs: 0, graceMs: 0, stop: now, leaseEnd: 0 }
 }
 

@@ -104,7 +104,7 @@ export type AppSchema = {
   '/stop': {
     $post:
       | Answer<Stopping, Shown, 'json', 200>
-      | Answer<Stopping, { topic: string; isStopAsked: true }, 'json', 202>
+      | Answer<Stopping, { topic: string; isStopAsked: boolean }, 'json', 202>
       | Failure<Stopping>
   }
   '/topics/:topic/:id': { $delete: Json<{ param: { topic: string; id: string } }, Erased> }

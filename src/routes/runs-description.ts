@@ -132,20 +132,20 @@ export function describeStop(): Description {
           tags,
           summary: 'Ask a producer to stop',
           description:
-            'Asks the producer of a topic to end its run. Every answer to the producer tells it. If nobody has claimed the topic yet, the first claim within ten minutes is told. Needs a grant to publish to `$stop/<topic>`.',
+            'Asks the producer of a topic to end its run. Every answer to the producer tells it. If nobody has claimed the topic yet, the first claim within ten minutes is told, unless `fence` names a claim. Needs a grant to publish to `$stop/<topic>`.',
           parameters: parametersOf(v.object({ ...stopQuery.entries })).map((parameter) =>
             (parameter as { name: string }).name === 'topic' ? { ...parameter, required: true } : parameter,
           ),
           responses: {
             200: json('The run', ref('Run')),
-            202: json('Nobody has claimed the topic yet; the first claim is told', ref('StopAsked')),
+            202: json('Nobody has claimed the topic yet; without `fence` the first claim is told', ref('StopAsked')),
           },
           codes: [...changing, ...codesOf.query, 'topic_missing'],
         },
       },
     },
     schemas: {
-      StopAsked: object({ topic: { type: 'string' }, isStopAsked: { const: true } }, ['topic', 'isStopAsked']),
+      StopAsked: object({ topic: { type: 'string' }, isStopAsked: { type: 'boolean' } }, ['topic', 'isStopAsked']),
     },
   }
 }

@@ -109,7 +109,9 @@ function stop(door: Door): Handler {
     door.authorize(grant, 'publish', `$stop/${topic}`)
     await door.spend(c, 1)
     const info = await nearRuns(door.hub).stop(topic, fence)
-    return info ? c.json(withTimes(info), 200, headers) : c.json({ topic, isStopAsked: true }, 202, headers)
+    return info
+      ? c.json(withTimes(info), 200, headers)
+      : c.json({ topic, isStopAsked: fence === undefined }, 202, headers)
   }
 }
 

@@ -21,8 +21,8 @@ export interface Runs {
    */
   claim(topic: string, options?: ClaimOptions): Promise<Run>
   /**
-   * Asks the producer of a topic to stop; with a fence, only if the present claim has it. A stop before the first claim is told to that
-   * claim.
+   * Asks the producer of a topic to stop; with a fence, only if the present claim has it. A stop without a fence before the first claim is
+   * told to that claim.
    *
    * @returns the run; undefined if nobody has claimed the topic yet
    * @throws AppError `topic_closed`: the topic was closed without a run

@@ -310,6 +310,14 @@ export function runSuite(driver: Driver): void {
         expect(await log.runs.stop('a', 1)).toMatchObject({ fence: 1, isStopAsked: true })
       })
 
+      test('a stop that names a claim of a topic that nobody has claimed is not kept, and changes no stop that is', async () => {
+        const log = await make()
+        await log.runs.stop('b')
+        for (const topic of ['a', 'b']) expect(await log.runs.stop(topic, 1)).toBeUndefined()
+        expect(await log.runs.claim('a', claim('t1'))).toMatchObject({ fence: 1, isStopAsked: false })
+        expect(await log.runs.claim('b', claim('t2'))).toMatchObject({ fence: 1, isStopAsked: true })
+      })
+
       test('a stop that is asked before the first claim is told to it, and to no run after a deletion', async () => {
         const log = await make()
         expect(await log.runs.stop('a')).toBeUndefined()

@@ -110,6 +110,8 @@ export function runs({
       expect(await json(await change(topic, token))).toMatchObject({ isStopAsked: true })
 
       const other = freshTopic()
+      const unclaimed = await fetch(`/stop?topic=${other}&fence=1`, { method: 'POST' })
+      expect([unclaimed.status, await json(unclaimed)]).toEqual([202, { topic: other, isStopAsked: false }])
       const run = await claimed(other)
       expect(await json(await send(other, run.token, { data: '1' }))).not.toHaveProperty('stop')
       expect(await json(await fetch(`/stop?topic=${other}&fence=2`, { method: 'POST' }))).toMatchObject({

@@ -82,7 +82,7 @@ local name, fence, stopAge, stopCount = ARGV[2], tonumber(ARGV[3]), tonumber(ARG
 if isLost() then return LOST end
 local row, clock, changed = runRow(name), now(), {}
 if topicRow(name).closed > 0 and not (row and row.o) then return { 'topic_closed' } end
-if not row then
+if not row and fence == 0 then
   meta.stops = meta.stops + call('ZADD', STOPS, int(clock), name)
   local oldest = call('ZRANGE', STOPS, 0, ${STOP_STEP - 1}, 'WITHSCORES')
   for i = 1, #oldest, 2 do
@@ -90,7 +90,7 @@ if not row then
     meta.stops = meta.stops - call('ZREM', STOPS, oldest[i])
   end
   saveMeta()
-elseif not row.o and row.s == 0 and (fence == 0 or fence == row.f) then
+elseif row and not row.o and row.s == 0 and (fence == 0 or fence == row.f) then
   row.s = clock
   saveRun(name, row)
   changed = { name }
