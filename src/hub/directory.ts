@@ -66,8 +66,8 @@ export class Directory {
   }
 
   /**
-   * With an id, erases one event of a topic for good. Without an id, erases the topic's whole history and reopens the topic. See
-   * `Log.erase`.
+   * With an id, erases one event of a topic for good. Without an id, erases the topic's whole history, reopens the topic, and forgets a stop
+   * that was asked before its first run. See `Log.erase`.
    *
    * @returns how many events were erased
    * @throws AppError `forbidden` (a `$` topic), `nothing_to_delete`, and those of `Log.erase`
@@ -77,9 +77,10 @@ export class Directory {
     const { log, logReader } = await this.#opened()
     if (id === undefined) {
       const [[state], [run]] = await Promise.all([logReader.topics({ names: [name] }), log.runs.get([name])])
-      if (state!.count === 0 && state!.closed === 0 && !run)
+      const erased = await log.erase(name)
+      if (erased === 0 && state!.count === 0 && state!.closed === 0 && !run)
         throw new AppError('nothing_to_delete', `Cannot delete topic ${quote(name)}: it does not exist`)
-      return log.erase(name)
+      return erased
     }
     const position = parsePosition(id)
     // The log may have been replaced since the id was given.

@@ -89,7 +89,7 @@ export interface RunLog {
 
   /**
    * Asks the producer to stop; with a fence, only if the present claim has it. If nobody has claimed the topic yet, the first claim is told
-   * of a stop without a fence. `LogOptions` says how long such a stop is kept, and how many of them.
+   * of a stop without a fence, unless the topic is deleted before. `LogOptions` says how long such a stop is kept, and how many of them.
    *
    * @returns the run; undefined if nobody has claimed the topic
    * @throws AppError `topic_closed`: the topic was closed without a run

@@ -123,6 +123,13 @@ export function runs({
       expect(await json(await change(other, run.token, { outcome: 'stopped' }))).toMatchObject({ outcome: 'stopped' })
     })
 
+    it('deleting a topic forgets a stop that was asked before its first claim', async () => {
+      const topic = freshTopic()
+      await fetch(`/stop?topic=${topic}`, { method: 'POST' })
+      await expectProblem(await fetch(`/topics/${topic}`, { method: 'DELETE' }), 404, 'nothing_to_delete')
+      expect(await claimed(topic)).toMatchObject({ isStopAsked: false })
+    })
+
     it('a producer with the key of the claim takes over at once, others after the lease', async () => {
       const topic = freshTopic()
       const key = { 'idempotency-key': 'me' }
