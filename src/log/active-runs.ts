@@ -94,11 +94,12 @@ export class ActiveRuns {
     }
   }
 
-  /** Takes the runs that are over. A run that is still active a second later is taken again. */
-  takeEnded(): readonly RunRow[] {
-    const now = performance.now()
+  /** Takes runs that are over at a time, at most `limit`. A run that is still active a second later is taken again. */
+  takeEnded(now: number, limit: number): readonly RunRow[] {
     const over: RunRow[] = []
-    for (let claim = this.#due.take(now); claim; claim = this.#due.take(now)) {
+    while (over.length < limit) {
+      const claim = this.#due.take(now)
+      if (!claim) break
       const row = this.#rows.get(claim.topic)
       if (row?.token !== claim.token) continue
       const end = this.#endOf(claim.topic)

@@ -6,6 +6,7 @@ import type { GroupCommit } from './group.ts'
 import type { RunDraft } from './run-draft.ts'
 import { isActive, lostError, stateOfRun } from './run-rules.ts'
 import type { Claim, RunLog, RunQuery, RunState } from './runs.ts'
+import { SWEEP_STEP } from './sweeper.ts'
 import type { RunRow, Tables } from './tables.ts'
 import type { Transactions } from './transactions.ts'
 
@@ -88,13 +89,18 @@ export class LocalRuns implements RunLog {
     this.setAlarm()
   }
 
-  /** Ends the runs that are over, and resolves when each has ended or will be tried again. */
+  /** Ends the runs that are over, in steps, and resolves when each has ended or will be tried again. */
   async sweep(): Promise<void> {
     const { active, commits } = this.#parts
-    const ends = active
-      .takeEnded()
-      .map(({ topic, token }) => commits.append([{ topic, close: true, outcome: 'abandoned', run: token }]))
-    await Promise.allSettled(ends) // the producer was faster, or the log cannot be written now
+    const now = performance.now() // at a later time, runs that could not be ended would be taken again
+    let over: readonly RunRow[]
+    do {
+      over = active.takeEnded(now, SWEEP_STEP)
+      const ends = over.map(({ topic, token }) =>
+        commits.append([{ topic, close: true, outcome: 'abandoned', run: token }]),
+      )
+      await Promise.allSettled(ends) // the producer was faster, or the log cannot be written now
+    } while (over.length === SWEEP_STEP && !this.#isClosed)
     this.setAlarm()
   }
 

@@ -4,7 +4,7 @@ import type { GroupCommit } from './group.ts'
 import type { Tables } from './tables.ts'
 import type { Transactions } from './transactions.ts'
 
-/** Rows that one step of a sweep looks at. */
+/** Rows that one step of a sweep looks at, and most runs that it ends. */
 export const SWEEP_STEP = 1000
 /** Shortest time in ms between two sweeps for entries that are too old, unless their greatest age is shorter. */
 const SWEEP_MS = 60_000

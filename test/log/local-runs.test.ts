@@ -106,3 +106,15 @@ test('claims that others have replaced cost nothing when they would have ended',
   }
   expect([...outcomes]).toEqual(['taken'])
 })
+
+test('more runs than may wait for a commit end at once, and leave room for what others append', async () => {
+  const log = memoryLog()
+  onTestFinished(() => log.close())
+  const topics = Array.from({ length: 12_000 }, (_, i) => `r/${i}`)
+  await Promise.all(topics.map((topic) => log.runs.claim(topic, { token: 't', leaseMs: 1, graceMs: 0 })))
+  const swept = log.sweep!()
+  await log.append([{ topic: 'b', data: 'taken' }])
+  await swept
+  const active = async () => (await log.runs.get(topics)).filter((run) => run?.outcome === undefined)
+  await expect.poll(active).toEqual([])
+})
