@@ -116,15 +116,16 @@ export class LocalRuns implements RunLog {
     this.#parts.alarm.clear()
   }
 
-  /** Commits a change, between two commits of appends. @throws the error that `apply` returns, and those of the commit */
-  async #change<Result>(apply: (draft: Draft) => Result | AppError): Promise<Result> {
+  /** Commits a change, between two commits of appends, see `Transactions.run`. @throws the AppError of `apply`, and those of the commit */
+  async #change<Result>(apply: (draft: Draft) => Result): Promise<Result> {
     const { commits, transactions, assertOpen } = this.#parts
     assertOpen()
-    let result: Result | AppError | undefined
+    let result: Result | undefined
     try {
       await commits.between(() =>
         transactions.run((draft) => {
           result = apply(draft)
+          return result
         }),
       )
     } catch (cause) {
@@ -133,7 +134,6 @@ export class LocalRuns implements RunLog {
         cause,
       })
     }
-    if (result instanceof AppError) throw result
     return result as Result
   }
 

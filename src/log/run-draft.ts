@@ -1,4 +1,3 @@
-import type { AppError } from '../errors.ts'
 import type { ActiveRuns } from './active-runs.ts'
 import type { LogOptions, Message } from './log.ts'
 import {
@@ -50,8 +49,8 @@ export class RunDraft {
     return row ? Date.now() + row.leaseMs : this.#active.leaseEnd(topic)
   }
 
-  /** Claims a topic, see `RunLog.claim`. */
-  claim(topic: string, claim: Claim): RunRow | AppError {
+  /** Claims a topic, see `RunLog.claim`. @throws AppError `run_taken`, `topic_closed`, `too_many_runs`: nothing was changed */
+  claim(topic: string, claim: Claim): RunRow {
     const { maxRuns, stopAgeMs } = this.#options
     const placed = placeClaim(topic, claim, this.#row(topic), {
       closed: this.#closed(topic),
@@ -59,23 +58,28 @@ export class RunDraft {
       isLeased: this.#active.isLeased(topic),
       oldestStop: this.#now - stopAgeMs,
     })
-    if (placed === 'run_taken') return takenError(topic, this.leaseEnd(topic), this.#now)
-    if (placed === 'topic_closed') return closedRunError(topic)
-    if (placed === 'too_many_runs') return tooManyRunsError()
+    if (placed === 'run_taken') throw takenError(topic, this.leaseEnd(topic), this.#now)
+    if (placed === 'topic_closed') throw closedRunError(topic)
+    if (placed === 'too_many_runs') throw tooManyRunsError()
     const row = this.#active.toStore(placed) ?? placed
     this.#set(row)
     return row
   }
 
-  /** Stores that the producer of a topic was asked to stop, see `RunLog.stop`. */
-  stop(topic: string, fence: number | undefined): AppError | undefined {
+  /**
+   * Stores that the producer of a topic was asked to stop, see `RunLog.stop`.
+   *
+   * @returns whether that changes anything
+   * @throws AppError `topic_closed`: nothing was changed
+   */
+  stop(topic: string, fence: number | undefined): boolean {
     const row = this.#row(topic)
-    if (this.#closed(topic) > 0 && row?.outcome === undefined) return closedRunError(topic)
+    if (this.#closed(topic) > 0 && row?.outcome === undefined) throw closedRunError(topic)
     const placed = placeStop(topic, row, fence, this.#now)
-    if (!placed) return
+    if (!placed) return false
     if (isActive(placed)) this.#set(placed)
     else this.#keepStop(placed)
-    return
+    return true
   }
 
   /** Ends the run of a topic that a message closes. */

@@ -74,10 +74,11 @@ export class Transactions {
   /**
    * Commits a draft. Returns no promise if the commit is already durable. Recovers first if the last commit failed.
    *
-   * @param apply makes the changes; called again with a new draft if the storage was locked
-   * @throws AppError `log_unavailable`, `log_unusable`: nothing was changed. Any other error: the change may be in the log
+   * @param apply makes the changes, or returns false or throws an AppError if there are none: nothing is then committed. Called again with a
+   *   new draft if the storage was locked
+   * @throws AppError that of `apply`, `log_unavailable`, `log_unusable`: nothing was changed. Any other error: the change may be in the log
    */
-  run(apply: (draft: Draft) => void): void | Promise<void> {
+  run(apply: (draft: Draft) => unknown): void | Promise<void> {
     if (this.#isUncertain) return this.recover().then(() => this.run(apply))
     try {
       return this.#attempt(apply)
@@ -100,7 +101,7 @@ export class Transactions {
   }
 
   /** Tries again until the storage is unlocked. Waiting changes share one deadline: the next in the queue does not wait anew. */
-  async #retry(apply: (draft: Draft) => void, refusal: unknown): Promise<void> {
+  async #retry(apply: (draft: Draft) => unknown, refusal: unknown): Promise<void> {
     const lock = this.#lock
     const now = performance.now()
     if (now - lock.seenAt > LOCK_FORGOTTEN_MS) lock.since = now
@@ -115,12 +116,14 @@ export class Transactions {
     throw refusal
   }
 
-  #attempt(apply: (draft: Draft) => void): void | Promise<void> {
+  #attempt(apply: (draft: Draft) => unknown): void | Promise<void> {
     const tables = this.#tables
     const draft = new Draft(tables, this.#options, this.#active, this.#state, this.#trimFrom)
+    let isChanged = true
     try {
       tables.transaction(() => {
-        apply(draft)
+        isChanged = apply(draft) !== false
+        if (!isChanged) return
         draft.state.commits++
         tables.setState(draft.state)
       })
@@ -128,6 +131,7 @@ export class Transactions {
       if (cause instanceof AppError) throw cause
       this.#fail(cause)
     }
+    if (!isChanged) return
     if (tables.flush)
       return this.#flush().then(
         () => this.#succeed(draft),

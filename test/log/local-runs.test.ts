@@ -82,6 +82,23 @@ test('a renewal that cannot be stored is an error with a code', async () => {
   })
 })
 
+test('claims that are refused and stops that change nothing make no commit', async () => {
+  const { log, sql } = open({ maxRuns: 2 })
+  await log.runs.claim('a', { token: 't', leaseMs: 60_000, graceMs: 0 })
+  await log.runs.claim('b', { token: 't', leaseMs: 60_000, graceMs: 0 })
+  await log.runs.stop('a')
+  await log.append([{ topic: 'closed', close: true }])
+  const commits = () => sql.row('SELECT commits FROM state')
+  const before = commits()
+  for (const topic of ['a', 'c', 'closed'])
+    await expect(log.runs.claim(topic, { token: 'other', leaseMs: 60_000, graceMs: 0 })).rejects.toThrow()
+  await log.runs.stop('a')
+  await log.runs.stop('b', 2)
+  await log.runs.stop('c', 1)
+  await expect(log.runs.stop('closed')).rejects.toMatchObject({ code: 'topic_closed' })
+  expect(commits()).toEqual(before)
+})
+
 test('a sign of life in the commit that would end its run counts', async () => {
   const { log } = open({ alarm: never })
   await log.runs.claim('a', { token: 't', leaseMs: 30, graceMs: 0 })
