@@ -147,6 +147,22 @@ describe.skipIf(withoutRedis)(
       },
     )
 
+    test.skipIf(withoutClock)(
+      'many runs that were claimed while the clock was a year ahead end too',
+      async ({ nodes: { serve, open }, expect }) => {
+        const time = clock()
+        const server = await serve(undefined, time.env)
+        const log = await open(server.url())
+        time.set(365 * 86_400)
+        const topics = Array.from({ length: 1200 }, (_, i) => `${i}`)
+        await Promise.all(topics.map((topic) => log.runs.claim(topic, claim('t', { leaseMs: 4000 }))))
+        time.set(0)
+        const active = async () => (await log.runs.get(topics)).filter((run) => run?.outcome === undefined).length
+        expect(await active()).toBe(1200)
+        await expect.poll(active, { timeout: 30_000 }).toBe(0)
+      },
+    )
+
     describe('after the loss of keys', () => {
       const lose = async (server: RedisServer, log: Log, ...names: string[]) => {
         const { epoch } = log

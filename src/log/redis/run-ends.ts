@@ -14,6 +14,8 @@ interface Look {
   readonly time: number
   /** By `performance.now()`. */
   readonly at: number
+  /** Where the next look goes on to bring forward deadlines; '' once all were looked at. */
+  readonly cursor: string
 }
 
 /** The first look since the connection was last broken, and the latest look. */
@@ -66,11 +68,15 @@ export class RunEnds {
     await this.look()
   }
 
+  get #cursor(): string {
+    return this.#connected?.last.cursor ?? ''
+  }
+
   async #look(): Promise<void> {
     for (let offset = 0, isMore = true; isMore && !this.#parts.closing.aborted; ) {
       const { looked, ended, failed } = await this.#step(offset)
       offset += looked - ended
-      isMore = looked === OVER_STEP && !failed
+      isMore = !failed && (looked === OVER_STEP || this.#cursor !== '')
     }
   }
 
@@ -78,9 +84,10 @@ export class RunEnds {
     const { commands, commits } = this.#parts
     const connected = this.#connected
     const connectedMs = connected ? Math.floor(performance.now() - connected.first.at) : 0
-    const reply = await commands.query(over, connectedMs, offset, connected ? 0 : 1)
-    const [time, looked, found] = reply as [number, number, string[]]
-    if (!this.#continues(connected, { time, at: performance.now() })) return { looked: 0, ended: 0, failed: false }
+    const reply = await commands.query(over, connectedMs, offset, connected ? this.#cursor : 0)
+    const [time, looked, found, cursor] = reply as [number, number, string[], string]
+    if (!this.#continues(connected, { time, at: performance.now(), cursor }))
+      return { looked: 0, ended: 0, failed: false }
     const ends: Promise<unknown>[] = []
     for (let i = 0; i < found.length; i += 2)
       ends.push(commits.append([{ topic: found[i]!, close: true, outcome: 'abandoned', run: found[i + 1]! }]))

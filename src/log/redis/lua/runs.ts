@@ -2,7 +2,7 @@ import { prelude } from './prelude.ts'
 
 /** A stop that is asked before the first claim of its topic forgets at most this many older ones. */
 const STOP_STEP = 16
-/** Most runs that one call of `over` looks at. */
+/** Most runs that are over that one call of `over` looks at, and about how many deadlines it compares with the clock. */
 export const OVER_STEP = 500
 
 /** Lua that makes the state of a run for a reply. */
@@ -113,29 +113,31 @@ return found
 `
 
 /**
- * `over epoch connected-ms offset recount`
+ * `over epoch connected-ms offset cursor`
  *
  * Finds runs that are over: their lease and the time after it have ended. The caller then ends each of them by a close under its token.
+ * Brings forward deadlines that were written while the clock was ahead, a part of them with each call.
  *
  * - `connected-ms`: for how long the caller has been connected without a break. Runs with a longer lease are left out: their producers may
  *   have been without a connection too
  * - `offset`: how many of the runs that are over to skip
- * - `recount`: 1 to bring forward deadlines that were written while the clock was ahead
+ * - `cursor`: 0 to begin with the deadlines, or the `cursor` of the last reply; empty once all were looked at
  *
- * Reply: `[time, looked, topics and tokens]`: the server's time, and at how many runs the call has looked, at most `OVER_STEP`.
+ * Reply: `[time, looked, topics and tokens, cursor]`: the server's time, and at how many runs the call has looked, at most `OVER_STEP`.
  * Error: `LOST`.
  */
 export const over = `${prelude}
-local connectedMs, offset = tonumber(ARGV[2]), tonumber(ARGV[3])
+local connectedMs, offset, cursor = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 if isLost() then return LOST end
 local clock = now()
-if meta.active == 0 then return { clock, 0, {} } end
-if ARGV[4] == '1' then
-  local all = call('ZRANGE', DUE, 0, -1, 'WITHSCORES')
-  for i = 1, #all, 2 do
-    local row = runRow(all[i])
-    if tonumber(all[i + 1]) > clock + row.l + row.g then extendLease(all[i], row, clock) end
+if meta.active == 0 then return { clock, 0, {}, '' } end
+if cursor ~= '' then
+  local after, page = unpack(call('ZSCAN', DUE, cursor, 'COUNT', ${OVER_STEP}))
+  for i = 1, #page, 2 do
+    local row = runRow(page[i])
+    if tonumber(page[i + 1]) > clock + row.l + row.g then extendLease(page[i], row, clock) end
   end
+  cursor = after == '0' and '' or after
 end
 local names, found = call('ZRANGEBYSCORE', DUE, '-inf', int(clock), 'LIMIT', offset, ${OVER_STEP}), {}
 for _, name in ipairs(names) do
@@ -145,5 +147,5 @@ for _, name in ipairs(names) do
     found[#found + 1] = row.p
   end
 end
-return { clock, #names, found }
+return { clock, #names, found, cursor }
 `
