@@ -1,3 +1,4 @@
+-- Frozen: a script of the release before runs, whose nodes test/fault/redis-runs.test.ts runs beside new ones.
 -- The names of the topics whose rows may have changed, in the order of their first change.
 local changedNames, isChanged = {}, {}
 local function changedRow(name)

@@ -1,3 +1,4 @@
+-- Frozen: a script of the release before runs, whose nodes test/fault/redis-runs.test.ts runs beside new ones.
 local function repair()
   -- found: the new row of each topic. Of a topic that is counted again, newest and closing are the seqs of the newest entry and the last
   -- close that are left, and before is the newest seq before the repair.

@@ -1,4 +1,4 @@
-
+-- Frozen: a script of the release before runs, whose nodes test/fault/redis-runs.test.ts runs beside new ones.
 local base = KEYS[1]
 local META, LOG, TOPICS, NAMES = base .. ':meta', base .. ':log', base .. ':topics', base .. ':names'
 local TRIMMED, EMPTIED, KEY, KEYS_BY_SEQ = base .. ':trimmed', base .. ':emptied', base .. ':key', base .. ':keys'
