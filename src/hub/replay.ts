@@ -2,38 +2,18 @@ import type { Page } from '../log/log.ts'
 import type { HubContext } from './context.ts'
 import type { Cursor } from './cursor.ts'
 import { type Form, Frame } from './frame.ts'
-import type { Group } from './interests.ts'
-import type { Opened } from './opening.ts'
 import { Pace } from './pace.ts'
-import type { Timed } from './wheel.ts'
+import type { Subscription } from './subscription.ts'
 import { type Chunk, chunkOf } from './window.ts'
 
 /** Most entries of one read of the log: nothing else runs while a local log reads them. */
 const READ_COUNT = 64
 
-/** The stream for which a replay reads. */
-export interface Replayed extends Timed {
-  readonly stream: string
-  readonly ended: boolean
-  readonly group: Group
-  readonly nextTick: number
-  /** Whether nothing that is read now will be sent, because the stream has ended or ends at once. */
-  readonly sendsNoMore: boolean
-  /** Called when a chunk is ready. */
-  onReady(): void
-  /** Looks up which topics are closed. */
-  look(): Promise<void>
-  /** Called when the stream has its position to begin at. */
-  begin(opened: Opened): void
-  finish(why: 'gap', retryMs: number, isAtOnce: true): void
-  fail(cause: unknown): void
-}
-
 /** Reads from the log for one stream that is behind the window: one read at a time, at the replay rate. */
 export class Replay {
   readonly #context: HubContext
   readonly #cursor: Cursor
-  readonly #stream: Replayed
+  readonly #stream: Subscription
   readonly #pace = new Pace()
   /** The chunk that was read last and not taken yet, and the window's edition when it was read. */
   #page: { readonly chunk: Chunk; readonly edition: number } | undefined
@@ -43,7 +23,7 @@ export class Replay {
   /** The end of the last gap that was reported to the reader. */
   #gapTo = 0
 
-  constructor(context: HubContext, cursor: Cursor, stream: Replayed) {
+  constructor(context: HubContext, cursor: Cursor, stream: Subscription) {
     this.#context = context
     this.#cursor = cursor
     this.#stream = stream

@@ -1,5 +1,4 @@
 import { AppError } from '../errors.ts'
-import { chunksOf } from './chunks.ts'
 import type { HubContext, Start } from './context.ts'
 import { Cursor } from './cursor.ts'
 import { Deadlines, NEVER } from './deadlines.ts'
@@ -8,7 +7,8 @@ import type { EndReason } from './events.ts'
 import type { Group, Waiter } from './interests.ts'
 import { gapError, type Lookup, type Opened } from './opening.ts'
 import { jitter, randomName } from './random.ts'
-import { Replay, type Replayed } from './replay.ts'
+import { Replay } from './replay.ts'
+import type { Timed } from './wheel.ts'
 
 /**
  * One reader's position in the log, which moves with each read. Live, slow and catching-up readers run the same loop: `read` returns what
@@ -25,7 +25,7 @@ import { Replay, type Replayed } from './replay.ts'
  * const subscription: Subscription | undefined = await hub.subscribe(Filter.parse(['news/*']))
  * for await (const bytes of subscription ?? []) console.log(new TextDecoder().decode(bytes))
  */
-export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Replayed {
+export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Timed {
   /** Names this stream to its reader: 128 random bits. */
   readonly stream = randomName()
   /** Called when `read` may return something again. There is one carrier, and so one callback. */
@@ -104,7 +104,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Replayed
     throw gapError(gap)
   }
 
-  /** The demo's stream repeats the current value after the entries that the reader has missed. */
+  /** Called when the position to begin at is known. The demo's stream repeats the current value after the entries that the reader has missed. */
   begin({ state }: Opened): void {
     if (this.#start.isDemo && state !== 'live') this.#deadlines.repeatNow()
   }
@@ -145,6 +145,7 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Replayed
     return this.#endedBy !== undefined && isPart(this.#endedBy, this.#cursor.hasControl, this.#cursor.closed.isWhole)
   }
 
+  /** Whether nothing that is read now will be sent, because the stream has ended or ends at once. */
   get sendsNoMore(): boolean {
     return this.ended || this.#ending?.isAtOnce === true
   }
@@ -177,8 +178,19 @@ export class Subscription implements AsyncIterable<Uint8Array>, Waiter, Replayed
   }
 
   /** Yields chunks until the stream ends. Leaving the loop closes the subscription. */
-  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
-    return chunksOf(this)
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    const ready = (resolve: () => void) => {
+      this.onReady = resolve
+    }
+    try {
+      while (!this.ended) {
+        const bytes = this.read()
+        if (bytes) yield bytes
+        else if (!this.ended) await new Promise<void>(ready)
+      }
+    } finally {
+      this.close()
+    }
   }
 
   /** Ends the stream at once, without a last frame. Calling it twice is allowed. */
