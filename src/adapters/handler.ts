@@ -1,6 +1,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { getRequestListener } from '@hono/node-server'
+import { withSlash } from '../prefix.ts'
 import { type Connection, type ConnectionEnv, envOf } from '../routes/connection.ts'
 import { answerOver, NativeConnection, NodeConnection } from './node-connection.ts'
 import { bodyOf } from './parsed-body.ts'
@@ -99,7 +100,7 @@ function pageOf(incoming: Incoming): string | undefined {
   const { method, originalUrl } = incoming
   const base = baseOf(incoming)
   if (base === undefined || typeof originalUrl !== 'string' || (method !== 'GET' && method !== 'HEAD')) return
-  return originalUrl.split('?', 1)[0] === base ? `${base.split('/').at(-1)}/` : undefined
+  return originalUrl.split('?', 1)[0] === base ? withSlash(base) : undefined
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {

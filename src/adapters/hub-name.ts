@@ -1,6 +1,7 @@
 import { bearerOf, cookieOf, cookiesOf, sha256 } from '../auth/credentials.ts'
 import { hubNamedBy } from '../auth/hub-named.ts'
 import { isHubName, type WorkerConfig } from '../config/worker.ts'
+import { withSlash } from '../prefix.ts'
 
 /** The hub that a request is for, and the request as that hub gets it. */
 export interface ForHub {
@@ -20,11 +21,11 @@ export async function hubOf(request: Request, config: WorkerConfig): Promise<For
   return isHubName(found.name) ? found : undefined
 }
 
-/** The path of a hub's page, if a request for it lacks the slash at its end: the page's files are relative to that. */
-export function pageOf(request: Request, { hubs, basePath }: WorkerConfig): string | undefined {
-  const { pathname } = new URL(withoutPrefix(request, basePath).url)
-  const [, name] = /^\/([^/]+)$/.exec(pathname) ?? []
-  return hubs.from === 'path' && name !== undefined ? `${name}/` : undefined
+/** The URL of a hub's page, if a request for it lacks the slash at its end: the page's files are relative to that. */
+export function pageOf({ url }: Request, { hubs, basePath }: WorkerConfig): string | undefined {
+  if (hubs.from !== 'path') return
+  const path = pathIn(url, basePath)
+  return isHubName(path.slice(1)) ? withSlash(path) : undefined
 }
 
 async function nameFor(request: Request, { hubs, auth }: WorkerConfig): Promise<string> {
@@ -58,15 +59,19 @@ function byPath(request: Request): ForHub {
 }
 
 function withoutPrefix(request: Request, prefix: string | undefined): Request {
-  const { pathname } = new URL(request.url)
-  return prefix !== undefined && pathname.startsWith(`${prefix}/`)
-    ? at(request, pathname.slice(prefix.length))
-    : request
+  return prefix === undefined ? request : at(request, pathIn(request.url, prefix))
+}
+
+/** The path of a URL, without the prefix if it has that: a proxy may have stripped it. */
+function pathIn(url: string, prefix: string | undefined): string {
+  const { pathname } = new URL(url)
+  return prefix !== undefined && pathname.startsWith(`${prefix}/`) ? pathname.slice(prefix.length) : pathname
 }
 
 /** The same request for another path. */
 function at(request: Request, pathname: string): Request {
   const url = new URL(request.url)
+  if (url.pathname === pathname) return request
   url.pathname = pathname
   return new Request(url, request)
 }

@@ -1,4 +1,5 @@
 import type { Context, Handler } from 'hono'
+import { withSlash } from '../prefix.ts'
 import type { Description, Route, Routes } from './door.ts'
 
 /** A file of `public/`. */
@@ -78,7 +79,7 @@ export function pages(files: Files = async () => undefined): Routes {
 function page(path: string, files: Files): Handler {
   return async (c) => {
     const isRead = c.req.method === 'GET' || c.req.method === 'HEAD'
-    if (isRead && path === '/' && !c.req.path.endsWith('/')) return c.redirect(`${c.req.path.split('/').at(-1)}/`, 308)
+    if (isRead && path === '/' && !c.req.path.endsWith('/')) return c.redirect(withSlash(c.req.path), 308)
     const file = isRead ? await files(path) : undefined
     if (!file) return notFound(c)
     const csp = path === '/docs' ? docsPolicy : policy

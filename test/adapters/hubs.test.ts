@@ -159,7 +159,7 @@ test('with HUB_FROM=token, a token reaches the hub of its claim tidings.hub, wha
 test('with HUB_FROM=path, pages and cookies are under the path of the hub, and under BASE_PATH', async () => {
   const ask = deployed({ HUB_FROM: 'path', AUTH_SECRET, BASE_PATH: '/live' })
   const redirect = await ask('https://hubs.example/live/a')
-  expect([redirect.status, redirect.headers.get('location')]).toEqual([308, 'a/'])
+  expect([redirect.status, redirect.headers.get('location')]).toEqual([308, './a/'])
   const login = await ask('https://hubs.example/live/a/login', { method: 'POST', headers: await bearer('a') })
   expect(login.headers.get('set-cookie')).toMatch(/^__Host-tidings-a=.*; Path=\/;/)
   expect((await ask('https://hubs.example/a/health')).status, 'behind a proxy that strips BASE_PATH').toBe(200)
@@ -170,6 +170,14 @@ test.each(['/', '/UPPER/health', '/a%20b/health', '/..%2f/health', `/${'x'.repea
   async (path) => {
     const response = await deployed({ HUB_FROM: 'path', AUTH_SECRET })(`https://hubs.example${path}`)
     expect([response.status, await response.text()]).toEqual([404, 'Page not found'])
+  },
+)
+
+test.each(['https:evil.example', 'UPPER', 'a%20b'])(
+  'with HUB_FROM=path, /%s is no hub, and redirects nowhere',
+  async (name) => {
+    const response = await deployed({ HUB_FROM: 'path', AUTH_SECRET })(`https://hubs.example/${name}`)
+    expect([response.status, response.headers.get('location')]).toEqual([404, null])
   },
 )
 

@@ -136,6 +136,12 @@ describe.each(Object.entries(hosts))('in %s', (name, start) => {
   })
 })
 
+test('mounted under a parameter, the page of a name like a URL of another site is at the host itself', async () => {
+  const url = `${await listen(express().use('/:tenant', handler(app)))}/https:evil.example`
+  const answer = await fetch(url, { redirect: 'manual' })
+  expect([answer.status, new URL(answer.headers.get('location')!, url).href]).toEqual([308, `${url}/`])
+})
+
 test('limits by address count the peers of the connections', async () => {
   app = createApp({ hub, settings: { publishRate: 1 } })
   const url = await listen(handler(app))

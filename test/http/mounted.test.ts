@@ -103,6 +103,16 @@ describe.each(ways)('an app mounted by %s', (way, under, path) => {
   })
 })
 
+test.each(['https:evil.example', '%5C%5Cevil.example'])(
+  'an app mounted under a parameter redirects /%s to its page there, and to no other site',
+  async (tenant) => {
+    const url = `http://localhost/t/${tenant}`
+    const response = await new Hono().route('/t/:tenant', open().app).request(url)
+    const to = new URL(response.headers.get('location')!, url)
+    expect([response.status, to.origin, to.pathname.startsWith('/t/')]).toEqual([308, 'http://localhost', true])
+  },
+)
+
 test('two hubs of one host have separate cookies by COOKIE_NAME', async () => {
   const secret = 'x'.repeat(32)
   const app = (name: string) => open({ AUTH_SECRET: secret, COOKIE_NAME: name }).app
