@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from './command.ts'
 import { contentsOf, logOptions, pathOfLog } from './database.ts'
@@ -36,11 +36,11 @@ async function run(given: Given): Promise<ExitCode> {
   const remove = () => rmSync(part, { force: true })
   remove() // left over by a process that was killed
   const progress = new Progress()
-  const size = statSync(from).size
+  const { size, mode } = statSync(from)
   const timer = setInterval(() => progress.show(`Copied ${sizeText(sizeOf(part))} of ${sizeText(size)}`), PROGRESS_MS)
   try {
+    createLike(mode, part)
     await cleanlyInterrupted(() => vacuumInto({ from, to: part }), remove)
-    chmodSync(part, statSync(from).mode & 0o777) // who may not read the log may not read its copy
     publishFile(part, to)
   } catch (cause) {
     remove()
@@ -53,6 +53,12 @@ async function run(given: Given): Promise<ExitCode> {
   const { epoch, head } = contentsOf(to, false)
   await print(`${epoch}-${head}\n`)
   return EXIT.ok
+}
+
+/** Creates an empty file with the mode of the log: who may not read the log may not read its copy, not even while it is written. */
+function createLike(mode: number, path: string): void {
+  writeFileSync(path, '', { flag: 'wx', mode: mode & 0o777 })
+  chmodSync(path, mode & 0o777) // the umask has no say
 }
 
 function sizeOf(path: string): number {

@@ -8,7 +8,7 @@ interface Paths {
 }
 
 /**
- * Copies a database as it is at one moment into a new file, without its free pages. Other processes can write to it meanwhile. A thread does
+ * Copies a database as it is at one moment into a new or empty file, without its free pages. Other processes can write to it meanwhile. A thread does
  * it, because SQLite blocks until it is done.
  *
  * @throws the error of SQLite

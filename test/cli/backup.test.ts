@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -54,6 +54,25 @@ describe.each(part(['Node'], ['Bun', 'Deno']))('tidings backup and restore on %s
         .map(({ data }) => data),
     ).toEqual(['before', 'after'])
     old.close()
+  })
+
+  test('let nobody read a copy who may not read the log, also while it is written', async () => {
+    const place = folder()
+    const LOG = `sqlite:${place}/hub.db`
+    const hub = await start({ LOG })
+    await hub.kill('SIGTERM')
+    const log = new DatabaseSync(join(place, 'hub.db'))
+    log.exec('CREATE TABLE filler AS SELECT randomblob(50000000)') // so that copying takes a while
+    log.close()
+    chmodSync(join(place, 'hub.db'), 0o600)
+    const modes = new Set<string>()
+    const look = setInterval(() => {
+      const found = statSync(join(place, 'b.db-part'), { throwIfNoEntry: false })
+      if (found) modes.add((found.mode & 0o777).toString(8))
+    }, 1)
+    const { status } = await cli.run(['backup', 'b.db'], { env: { LOG }, cwd: place })
+    clearInterval(look)
+    expect([status, ...modes, (statSync(join(place, 'b.db')).mode & 0o777).toString(8)]).toEqual([0, '600', '600'])
   })
 
   test('change nothing if the file is no whole database of a hub, or LOG no file', async () => {
