@@ -2,6 +2,7 @@ import { createReadStream, createWriteStream, existsSync, mkdirSync, renameSync,
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pipeline } from 'node:stream/promises'
+import { refuseForeignWal } from '../adapters/sqlite/foreign-wal.ts'
 import { lock } from '../adapters/sqlite/lock.ts'
 import { refuseSecondName } from '../adapters/sqlite/names.ts'
 import type { Command } from './command.ts'
@@ -67,23 +68,25 @@ async function copy(from: string, to: string): Promise<void> {
   progress.clear()
 }
 
-/** Renames a log with all its files. @returns its new path; undefined if there is no log */
+/** Renames a log with all its files, or what is left of them. @returns its new path; undefined if there is nothing */
 function keep(file: string): string | undefined {
-  if (!existsSync(file)) return
-  emptyWal(file)
+  if (existsSync(file)) emptyWal(file)
+  const left = SUFFIXES.filter((suffix) => existsSync(file + suffix))
+  if (left.length === 0) return
   const kept = `${file}.replaced-${new Date().toISOString().replace(/[:.]/g, '-')}`
-  for (const suffix of SUFFIXES) if (existsSync(file + suffix)) renameSync(file + suffix, kept + suffix)
+  for (const suffix of left) renameSync(file + suffix, kept + suffix)
   return kept
 }
 
 /** Closing the last connection copies the WAL into the database, so that renaming moves one file. */
 function emptyWal(file: string): void {
   try {
+    refuseForeignWal(file)
     const database = new DatabaseSync(file)
     database.exec('SELECT count(*) FROM sqlite_schema')
     database.close()
   } catch {
-    // A damaged log is a reason to restore. Its files keep their names beside each other.
+    // A damaged log, or one with the WAL of another, is a reason to restore. Its files keep their names beside each other.
   }
 }
 

@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -54,6 +63,38 @@ describe.each(part(['Node'], ['Bun', 'Deno']))('tidings backup and restore on %s
         .map(({ data }) => data),
     ).toEqual(['before', 'after'])
     old.close()
+  })
+
+  /** A backup in `b.db`, and the files of a hub that was killed with a later event in its WAL. */
+  const killed = async () => {
+    const place = folder()
+    const LOG = `sqlite:${place}/hub.db`
+    const hub = await start({ LOG })
+    await publish(hub, 'before')
+    const run = (...args: string[]) => cli.run(args, { env: { LOG }, cwd: place })
+    await run('backup', 'b.db')
+    await publish(hub, 'after')
+    await hub.kill('SIGKILL')
+    return { LOG, file: join(place, 'hub.db'), backup: join(place, 'b.db'), run }
+  }
+
+  test('replace a log whose database is lost, and keep its WAL out of the way of the hub', async () => {
+    const { LOG, file, run } = await killed()
+    rmSync(file)
+    const { status, stdout: kept } = await run('restore', 'b.db')
+    expect([status, existsSync(`${kept.trim()}-wal`), existsSync(`${file}-wal`)]).toEqual([0, true, false])
+    const hub = await start({ LOG })
+    expect(await poll(hub, 'from=earliest')).toMatchObject({ events: [{ data: 'before' }] })
+  })
+
+  test('keep a log as it is if its WAL belongs to another database', async () => {
+    const { file, backup, run } = await killed()
+    copyFileSync(backup, file)
+    const wal = readFileSync(`${file}-wal`)
+    const { status, stdout } = await run('restore', 'b.db')
+    const kept = stdout.trim()
+    expect([status, readFileSync(kept).equals(readFileSync(backup))]).toEqual([0, true])
+    expect(readFileSync(`${kept}-wal`).equals(wal)).toBe(true)
   })
 
   test('let nobody read a copy who may not read the log, also while it is written', async () => {
