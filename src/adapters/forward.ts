@@ -73,10 +73,14 @@ function errorFor(request: Request, cause: unknown): AppError {
   })
 }
 
-/** The stream that says when to come back; undefined if the client needs the error. A body may say `control=false`, and it is consumed. */
+/**
+ * The stream that says when to come back; undefined if the client needs the error. A body may say `control=false`, and it is consumed.
+ *
+ * Something may stand before `/event`: a setting that is wrong may be the one that says what.
+ */
 function endingFor({ method, url, headers }: Request): Uint8Array<ArrayBuffer> | undefined {
   const { pathname, searchParams } = new URL(url)
-  if (method !== 'GET' || pathname !== '/event') return
+  if (method !== 'GET' || !pathname.endsWith('/event')) return
   return laterBody({
     accept: headers.get('accept') ?? undefined,
     isDemo: !searchParams.has('topic'),

@@ -219,6 +219,15 @@ describe('a wrong setting', () => {
     expect(logged).toEqual([expect.stringContaining('MAX_READERS=\\"many\\": expected a whole number')])
   })
 
+  test.each([
+    ['/live/event?topic=a', { BASE_PATH: '/live' }],
+    ['/live/event?topic=a', { BASE_PATH: 'live' }],
+    ['/acme/event?topic=a', { HUB_FROM: 'path' }],
+  ])('answers an EventSource of %s with a time to come back, with %o', async (path, settings) => {
+    const response = await ask(path, { headers: STREAM }, { ...settings, MAX_READERS: 'many' })
+    expect([response.status, await response.text()]).toEqual([200, expect.stringMatching(ENDING)])
+  })
+
   test.each(['', 'none'])('CORS_ORIGINS=%s lets no page of another origin embed the answer', async (CORS_ORIGINS) => {
     const { headers } = await ask('/health', {}, { MAX_READERS: 'many', CORS_ORIGINS })
     expect(headers.get('cross-origin-resource-policy')).toBe('same-origin')
