@@ -488,6 +488,17 @@ describe('a file of an open log', () => {
     await log.close()
   })
 
+  test('hub.db is overwritten and then deleted: the log can be closed, and lets go of its lock', async () => {
+    const file = join(folder(), 'hub.db')
+    const log = open(file)
+    writeFileSync(file, '')
+    await expect(publish(log, 1)).rejects.toMatchObject({ code: 'log_unusable' })
+    rmSync(file)
+    await log.close()
+    for (const suffix of ['-wal', '-shm']) rmSync(file + suffix, { force: true })
+    expect(await publish(open(file), 1)).toMatchObject([{ seq: 1 }])
+  })
+
   test('hub.db is moved away and back: publishing continues', async () => {
     const file = join(folder(), 'hub.db')
     const log = open(file)

@@ -28,14 +28,15 @@ export function emptyWal(database: DatabaseSync, file: string, warnAbove: number
  * @returns call it after the database was closed
  */
 export function keepWal(file: string): () => void {
-  const reader = new DatabaseSync(file, { readOnly: true })
+  let reader: DatabaseSync | undefined
   try {
+    reader = new DatabaseSync(file, { readOnly: true })
     reader.exec('BEGIN')
     reader.prepare('SELECT * FROM sqlite_schema').get() // begins to read, and so to use the WAL
   } catch {
-    // What was written over the database cannot be read, and so has nothing that the WAL could spoil.
+    // What was written over the database cannot be read or is gone, and so has nothing that the WAL could spoil.
   }
-  return () => reader.close()
+  return () => reader?.close()
 }
 
 function sizeOf(path: string): number {
