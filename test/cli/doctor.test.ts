@@ -1,4 +1,4 @@
-import { request } from 'node:http'
+import { request, type ServerResponse } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import { part } from '../part.ts'
 import { cleanUp, start } from '../server/server.ts'
@@ -91,6 +91,45 @@ describe.each(part(['Node'], ['Bun', 'Deno']))('tidings doctor on %s', (runtime)
     })
     await hub.kill('SIGKILL')
     expect((await cli.run(['doctor', hub.url])).status).toBe(3)
+  })
+
+  test('goes on without the right to publish', async () => {
+    const AUTH_SECRET = 'x'.repeat(32)
+    const hub = await start({ AUTH_SECRET })
+    const { stdout } = await cli.run(['token', '--subscribe', 'doctor/*'], { env: { AUTH_SECRET } })
+    const { status, of } = await check(hub.url, '--token', stdout.trim())
+    expect([status, of('stream'), of('clock')?.level]).toEqual([
+      1,
+      expect.objectContaining({ level: 'problem', advice: expect.stringContaining('may publish') }),
+      'ok',
+    ])
+  })
+
+  test.each([
+    ['ends', (stream: ServerResponse) => stream.end()],
+    ['is cut', (stream: ServerResponse) => stream.destroy()],
+    ['is ended by the hub', (stream: ServerResponse) => stream.end('event: hub.ending\ndata: {}\nretry: 1\n\n')],
+  ])('reports a stream that %s, goes on, and deletes its topic', async (_, end) => {
+    const methods: string[] = []
+    let stream: ServerResponse | undefined
+    const { url, close } = await answering((asked, response) => {
+      methods.push(asked.method!)
+      if (asked.url?.startsWith('/event')) {
+        stream = response.writeHead(200, { 'content-type': 'text/event-stream' })
+        response.write('event: hub.open\ndata: {}\n\n')
+      } else {
+        response.setHeader('content-type', 'application/json').end('{"status":"ready","durability":"disk"}')
+        if (asked.method === 'POST') end(stream!)
+      }
+    })
+    const { status, of } = await check(url)
+    expect([status, of('stream'), of('clock')?.level]).toEqual([
+      1,
+      expect.objectContaining({ level: 'problem', advice: expect.stringContaining('proxy_read_timeout') }),
+      'ok',
+    ])
+    expect(methods).toContain('DELETE')
+    close()
   })
 
   test('deletes its topic at Ctrl-C too, and ends by the signal', async () => {

@@ -1,5 +1,5 @@
-import { createParser } from 'eventsource-parser'
-import { Failure } from '../failure.ts'
+import { createParser, type EventSourceMessage } from 'eventsource-parser'
+import { EXIT, Failure } from '../failure.ts'
 import type { Remote } from '../remote.ts'
 import { type Finding, note, ok, problem } from './finding.ts'
 
@@ -9,6 +9,9 @@ const SLOW_MS = 1000
 const BUFFERS = 'A proxy between here and the hub buffers'
 const ADVICE =
   'Switch buffering off for /event (nginx: proxy_buffering off; others: see "Behind any proxy" of the guide to runtimes), and compare with the URL of the hub itself'
+const TOKEN = 'Give --token-file a token that may publish and subscribe to the scratch topic; --prefix says where it is'
+const LATER =
+  'Check again in a moment; if this stays, let proxies keep streams open (nginx: proxy_read_timeout longer than HEARTBEAT)'
 
 /** What the check of a stream has found, and the clock of the hub as its event shows it. */
 export interface Streamed {
@@ -34,23 +37,21 @@ export async function checkStream(remote: Remote, topic: string, timeoutMs: numb
     if (!answer) return { isPublished, findings: [buffers(`no answer to a stream within ${timeoutMs} ms`)] }
     const findings = headFindings(answer)
     if (findings.some(({ level }) => level === 'problem')) return { isPublished, findings }
-    const messages = messagesOf(answer.body!)
-    if (!(await within(messages.next(), timeoutMs)))
+    const events = eventsOf(answer.body!)
+    if (!(await within(events.next(), timeoutMs)))
       return {
         isPublished,
         findings: [...findings, buffers(`no event of a stream within ${timeoutMs} ms, although its answer has begun`)],
       }
     findings.push(ok('stream', `begins after ${ms(performance.now() - begun)}`))
     const sent = { wall: Date.now(), at: performance.now() }
-    const publishing = remote.request(`/send?topic=${name}`, {
+    await remote.request(`/send?topic=${name}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: '{"data":"a check of tidings doctor"}',
     })
-    const arriving = within(messages.next(), timeoutMs)
-    await publishing
     isPublished = true
-    const event = await arriving
+    const event = await within(events.next(), timeoutMs)
     if (!event)
       return {
         isPublished,
@@ -62,12 +63,11 @@ export async function checkStream(remote: Remote, topic: string, timeoutMs: numb
         ? problem('event', `arrives only after ${ms(tookMs)}`, ADVICE)
         : ok('event', `arrives ${ms(tookMs)} after it was published`),
     )
-    const { time } = JSON.parse(event.value as string) as { time: string }
+    const { time } = JSON.parse(event.value) as { time: string }
     return { isPublished, findings, aheadMs: Date.parse(time) - (sent.wall + tookMs / 2) }
   } catch (cause) {
     if (!(cause instanceof Failure)) throw cause
-    const advice =
-      'Give --token-file a token that may publish and subscribe to the scratch topic; --prefix says where it is'
+    const advice = cause.exit === EXIT.unavailable ? LATER : TOKEN
     return { isPublished, findings: [problem('stream', cause.message, advice)] }
   } finally {
     abort.abort()
@@ -99,15 +99,23 @@ function buffers(text: string): Finding {
   return problem('stream', text, `${BUFFERS}. ${ADVICE}`)
 }
 
-/** The data of each event on a stream. */
-async function* messagesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const arrived: string[] = []
-  const parser = createParser({ maxBufferSize: 1024 ** 2, onEvent: ({ data }) => arrived.push(data) })
+/** The data of `hub.open`, and then of each event of the topic. @throws Failure `unavailable` when the stream ends */
+async function* eventsOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string, never> {
+  const arrived: EventSourceMessage[] = []
+  const parser = createParser({ maxBufferSize: 1024 ** 2, onEvent: (message) => arrived.push(message) })
   const decoder = new TextDecoder()
-  for await (const bytes of body) {
-    parser.feed(decoder.decode(bytes, { stream: true }))
-    yield* arrived.splice(0)
+  try {
+    for await (const bytes of body) {
+      parser.feed(decoder.decode(bytes, { stream: true }))
+      for (const { event, data } of arrived.splice(0)) {
+        if (event === 'hub.ending') throw new Failure('the hub has ended the stream', EXIT.unavailable)
+        if (event === 'hub.open' || !event?.startsWith('hub.')) yield data
+      }
+    }
+  } catch (cause) {
+    throw cause instanceof Failure ? cause : new Failure('the stream was cut off', EXIT.unavailable, { cause })
   }
+  throw new Failure('the stream has ended without a word of the hub', EXIT.unavailable)
 }
 
 /** Resolves with undefined if a promise takes longer. */
