@@ -90,7 +90,7 @@ function fileOf(path: string): Variables {
   return found
 }
 
-const COMMENT = /^\s*#.*$/gm
+const COMMENT = /^[ \t]*#.*$/gm
 const QUOTED = /(=[ \t]*)(["'`])[\s\S]*?\2/g
 const LINE = /^\s*(export\s+)?[\w.-]+\s*=|^\s*$/
 
@@ -103,6 +103,6 @@ function refuseOtherLines(path: string, text: string): void {
     .replace(QUOTED, (part, equals) => equals + breaks(part))
     .split('\n')
   // The line itself is not shown: it may be a secret.
-  const at = lines.findIndex((line, i) => !LINE.test(line) && !(i > 0 && line.trim() === ''))
+  const at = lines.findIndex((line) => !LINE.test(line))
   if (at >= 0) throw misuse(`Cannot read line ${at + 1} of ${path}: expected NAME=value`)
 }

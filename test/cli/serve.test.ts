@@ -51,6 +51,7 @@ describe.each(part(['Node'], ['Bun', 'Deno']))('tidings serve on %s', (runtime) 
     ['HOTS=::1', /^Cannot use "HOTS" in \S+: expected HOST$/m],
     ['auth_secret=x', /^Cannot use "auth_secret" in \S+: expected AUTH_SECRET$/m],
     [`A=\nAUTH_SECRET: ${SECRET}`, /^Cannot read line 2 of \S+: expected NAME=value$/m],
+    [`# one\n\n\n# two\nAUTH_SECRET: ${SECRET}`, /^Cannot read line 5 of \S+: expected NAME=value$/m],
     ['PORT=99999', /^Cannot start: a setting is wrong\n {2}PORT="99999": expected a whole number/],
     [
       `OPEN=true\nAUTH_SECRET=${SECRET}`,
