@@ -29,6 +29,8 @@ export interface Following {
 
 /** A stream that is silent for longer is dead: the hub writes a heartbeat every 15 s by default. A new connection loses nothing. */
 const SILENCE_MS = 60_000
+/** The longest silence that is waited for: twice the longest `HEARTBEAT`. */
+const MAX_SILENCE_MS = 2 * 86_400_000
 /** The time to reconnect until the hub says another. */
 const RETRY_MS = 3000
 /** The longest time to reconnect that a hub can be set to; timers of more than 24 days would fire at once. */
@@ -83,6 +85,7 @@ class Reader {
   readonly #remote: Remote
   readonly #following: Following
   readonly #open: Set<string>
+  readonly #silence = new Silence()
 
   constructor(remote: Remote, following: Following) {
     this.#remote = remote
@@ -93,25 +96,25 @@ class Reader {
 
   /** Reads one connection to its end. Yields undefined for frames that contain nothing for a reader. */
   async *connection(): AsyncGenerator<Item | undefined> {
-    const silence = new Silence()
+    const signal = this.#silence.begin()
     try {
       const answer = await this.#remote.request(`/event?${this.#query()}`, {
         headers: {
           accept: 'text/event-stream',
           ...(this.position !== undefined && { 'last-event-id': this.position }),
         },
-        signal: silence.signal,
+        signal,
       })
       // 204: all topics were closed before the position.
       this.isDone = answer.status === 204
       if (!answer.body || this.isDone) return
-      for await (const message of this.#messages(answer.body, silence)) {
+      for await (const message of this.#messages(answer.body)) {
         yield itemOf(message)
         this.#note(message)
         if (this.isDone) return
       }
     } finally {
-      silence.end()
+      this.#silence.end()
     }
   }
 
@@ -124,11 +127,12 @@ class Reader {
     return query
   }
 
-  async *#messages(body: ReadableStream<Uint8Array>, silence: Silence): AsyncGenerator<EventSourceMessage> {
+  async *#messages(body: ReadableStream<Uint8Array>): AsyncGenerator<EventSourceMessage> {
     const arrived: EventSourceMessage[] = []
     const parser = createParser({
       maxBufferSize: MAX_EVENT,
       onEvent: (message) => arrived.push(message),
+      onComment: () => this.#silence.learn(),
       onRetry: (ms) => {
         this.retryMs = Math.min(ms, MAX_RETRY_MS)
       },
@@ -138,8 +142,8 @@ class Reader {
     })
     const decoder = new TextDecoder()
     for await (const bytes of body) {
-      silence.heard()
       parser.feed(decoder.decode(bytes, { stream: true }))
+      this.#silence.heard()
       yield* arrived.splice(0)
     }
   }
@@ -152,28 +156,49 @@ class Reader {
   }
 }
 
-/** Aborts a connection on which nothing arrives for `SILENCE_MS`. */
+/**
+ * Aborts a connection on which nothing arrives for too long. The hub may have longer heartbeats: a stream that falls silent doubles the
+ * limit for the next, and a heartbeat sets it to twice the time that it took.
+ */
 class Silence {
-  readonly #abort = new AbortController()
+  #limitMs = SILENCE_MS
+  #abort = new AbortController()
   #timer: ReturnType<typeof setTimeout> | undefined
+  /** When something was last heard on this connection. */
+  #heardAt: number | undefined
 
-  constructor() {
-    this.heard()
-  }
-
-  get signal(): AbortSignal {
+  /** Begins a connection. @returns aborts it */
+  begin(): AbortSignal {
+    this.#abort = new AbortController()
+    this.#heardAt = undefined
+    this.#listen()
     return this.#abort.signal
   }
 
   heard(): void {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#abort.abort(), SILENCE_MS)
+    this.#heardAt = performance.now()
+    this.#listen()
+  }
+
+  /** Call it for a comment, before `heard`. The first one is no heartbeat, because every stream begins with it. */
+  learn(): void {
+    if (this.#heardAt !== undefined) this.#limitMs = Math.max(SILENCE_MS, 2 * (performance.now() - this.#heardAt))
   }
 
   /** Ends the connection, if it has not ended. */
   end(): void {
     clearTimeout(this.#timer)
     this.#abort.abort()
+  }
+
+  #listen(): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#fallSilent(), this.#limitMs)
+  }
+
+  #fallSilent(): void {
+    if (this.#heardAt !== undefined) this.#limitMs = Math.min(2 * this.#limitMs, MAX_SILENCE_MS)
+    this.end()
   }
 }
 

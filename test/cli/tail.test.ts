@@ -1,13 +1,16 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { follow } from '../../src/cli/follow.ts'
 import { Given } from '../../src/cli/given.ts'
-import { remoteOf } from '../../src/cli/remote.ts'
+import { type Remote, remoteOf } from '../../src/cli/remote.ts'
 import { part } from '../part.ts'
 import { cleanUp, folder, freePort, type Server, start } from '../server/server.ts'
 import { answering } from './answering.ts'
 import { Cli } from './cli.ts'
 
-afterEach(cleanUp)
+afterEach(async () => {
+  vi.useRealTimers()
+  await cleanUp()
+})
 
 const publish = async (hub: Server, topic: string, message: object) => {
   const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(message) }
@@ -126,4 +129,32 @@ test('follow waits as long as the hub asks before it comes back, with the positi
   expect(requests.map(({ position }) => position)).toEqual([undefined, 'e-3', 'e-3', 'e-12'])
   expect(requests.map((request) => request.url?.includes('last=5'))).toEqual([true, false, false, false])
   close()
+})
+
+test('follow learns how far the heartbeats of a hub are apart, and still notices a dead connection', async () => {
+  vi.useFakeTimers()
+  let connections = 0
+  let isDead = false
+  const request: Remote['request'] = async (_, init) => {
+    connections++
+    const body = new ReadableStream<Uint8Array>({
+      start(controller) {
+        const write = (text: string) => controller.enqueue(new TextEncoder().encode(text))
+        write(':\nretry: 1000\nevent: hub.open\ndata: {"state":"live"}\n\n')
+        const beats = setInterval(() => isDead || write(':\n'), 100_000)
+        init?.signal?.addEventListener('abort', () => {
+          clearInterval(beats)
+          controller.error(init.signal!.reason)
+        })
+      },
+    })
+    return new Response(body)
+  }
+  const items = follow({ url: 'http://hub.example', ask: request, request }, { topics: ['a'], beginning: {} })
+  void items.next()
+  await vi.advanceTimersByTimeAsync(3_600_000)
+  expect(connections).toBe(2)
+  isDead = true
+  await vi.advanceTimersByTimeAsync(200_000)
+  expect(connections).toBe(3)
 })
