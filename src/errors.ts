@@ -141,6 +141,11 @@ export class AppError extends Error {
   }
 }
 
+/** The message of what was thrown, which need not be an error. */
+export function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
 /** Quotes a value for an error message: JSON Web Tokens replaced, cut to 60 characters, control characters and broken UTF-16 escaped. */
 export function quote(value: string): string {
   const safe = withoutTokens(value)

@@ -1,3 +1,4 @@
+import { reasonOf } from '../errors.ts'
 import { warn } from './log-lines.ts'
 
 /** A failure to accept connections is reported once in this time. */
@@ -11,6 +12,6 @@ export class AcceptFailures {
     const now = performance.now()
     if (now < this.#nextReport) return
     this.#nextReport = now + REPORT_MS
-    warn(`Cannot accept connections, trying again: ${cause instanceof Error ? cause.message : cause}`)
+    warn(`Cannot accept connections, trying again: ${reasonOf(cause)}`)
   }
 }

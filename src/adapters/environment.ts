@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { type Config, parseConfig } from '../config/config.ts'
-import { AppError } from '../errors.ts'
+import { AppError, reasonOf } from '../errors.ts'
 import { maxStreamsByFiles } from './limits.ts'
 import { logs } from './logs.ts'
 
@@ -34,7 +34,8 @@ function contentOf(setting: string, file: string): string {
   try {
     return readFileSync(file, 'utf8').replace(/^#.*$/gm, '').trim()
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new AppError('config_invalid', `Cannot start: ${setting}=${file} cannot be read: ${why}`, { cause })
+    throw new AppError('config_invalid', `Cannot start: ${setting}=${file} cannot be read: ${reasonOf(cause)}`, {
+      cause,
+    })
   }
 }

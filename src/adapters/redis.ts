@@ -1,5 +1,5 @@
 import { createClient } from '@redis/client'
-import { AppError } from '../errors.ts'
+import { AppError, reasonOf } from '../errors.ts'
 import type { Log, LogOptions } from '../log/log.ts'
 import type { RedisClient } from '../log/redis/client.ts'
 import { keyPrefix, redisLog } from '../log/redis/redis.ts'
@@ -45,7 +45,7 @@ const optionsOf = (url: string): Parameters<typeof createClient>[0] => ({
  */
 export async function openRedis(url: string, options: Partial<LogOptions> = {}): Promise<Log> {
   const { server, name } = parseUrl(url)
-  const failure = (cause: unknown) => `Cannot reach the log at ${withoutCredentials(url)}: ${reasonOf(cause)}`
+  const failure = (cause: unknown) => `Cannot reach the log at ${withoutCredentials(url)}: ${reasonOf(rootOf(cause))}`
   let lastError: unknown = new Error(NO_ANSWER)
   const report = setTimeout(() => {
     options.warn?.(`${failure(lastError)}; trying again for ${START_MS / 1000} s`)
@@ -62,7 +62,7 @@ export async function openRedis(url: string, options: Partial<LogOptions> = {}):
   } catch (cause) {
     await redis.close()
     if (cause instanceof AppError && cause.code !== 'log_unavailable') throw cause
-    throw new AppError('log_unusable', `Cannot use the log at ${withoutCredentials(url)}: ${reasonOf(cause)}`, {
+    throw new AppError('log_unusable', `Cannot use the log at ${withoutCredentials(url)}: ${reasonOf(rootOf(cause))}`, {
       cause,
     })
   }
@@ -223,8 +223,8 @@ function withAddress(url: string, address: string): string {
   return other.href
 }
 
-function reasonOf(cause: unknown): string {
+/** The error of the server, or of the first of its addresses. */
+function rootOf(cause: unknown): unknown {
   const inner = cause instanceof AppError ? cause.cause : cause
-  const first = inner instanceof AggregateError ? inner.errors[0] : inner
-  return first instanceof Error ? first.message : String(first)
+  return inner instanceof AggregateError ? inner.errors[0] : inner
 }

@@ -3,7 +3,7 @@ import { styleText } from 'node:util'
 import { hasKeys } from '../auth/options.ts'
 import type { Config } from '../config/config.ts'
 import { settings } from '../config/settings.ts'
-import { AppError } from '../errors.ts'
+import { AppError, reasonOf } from '../errors.ts'
 import { store } from '../store.ts'
 import { exit, replaceConsole } from './console.ts'
 import { readConfig } from './environment.ts'
@@ -51,10 +51,9 @@ export async function run(serve: (config: Config) => Promise<Running>): Promise<
 /** The error for an address that cannot be listened on; closes the store, so that the process can end. */
 export async function cannotListen({ host, port }: Config, cause: unknown): Promise<AppError> {
   await store.close()
-  const why = cause instanceof Error ? cause.message : String(cause)
   return new AppError(
     'config_invalid',
-    `Cannot listen on ${host} port ${port}: ${why}; name others with HOST and PORT`,
+    `Cannot listen on ${host} port ${port}: ${reasonOf(cause)}; name others with HOST and PORT`,
     { cause },
   )
 }

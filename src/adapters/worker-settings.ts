@@ -1,5 +1,5 @@
 import { parseWorkerConfig, type WorkerConfig } from '../config/worker.ts'
-import { AppError } from '../errors.ts'
+import { AppError, reasonOf } from '../errors.ts'
 
 /** The bindings of a Worker. Variables and secrets are texts; a variable of `wrangler.toml` may also be a number or a boolean. */
 export type Bindings = Readonly<Record<string, unknown>>
@@ -26,7 +26,7 @@ function parse(env: Bindings): WorkerConfig | AppError {
   try {
     return parseWorkerConfig(textsOf(env))
   } catch (cause) {
-    console.error(JSON.stringify({ level: 'error', error: cause instanceof Error ? cause.message : `${cause}` }))
+    console.error(JSON.stringify({ level: 'error', error: reasonOf(cause) }))
     return new AppError('config_invalid', 'Cannot serve: a setting of this hub is wrong; its log says which', { cause })
   }
 }

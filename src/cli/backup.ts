@@ -1,5 +1,7 @@
 import { chmodSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { sizeOf } from '../adapters/sqlite/size.ts'
+import { reasonOf } from '../errors.ts'
 import type { Command } from './command.ts'
 import { contentsOf, logOptions, pathOfLog } from './database.ts'
 import { publishFile } from './durable.ts'
@@ -44,8 +46,7 @@ async function run(given: Given): Promise<ExitCode> {
     publishFile(part, to)
   } catch (cause) {
     remove()
-    const why = cause instanceof Error ? cause.message : `${cause}`
-    throw new Failure(`Cannot back up ${from} to ${to}: ${why}`, EXIT.failed, { cause })
+    throw new Failure(`Cannot back up ${from} to ${to}: ${reasonOf(cause)}`, EXIT.failed, { cause })
   } finally {
     clearInterval(timer)
     progress.clear()
@@ -59,8 +60,4 @@ async function run(given: Given): Promise<ExitCode> {
 function createLike(mode: number, path: string): void {
   writeFileSync(path, '', { flag: 'wx', mode: mode & 0o777 })
   chmodSync(path, mode & 0o777) // the umask has no say
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }

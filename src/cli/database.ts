@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
+import { reasonOf } from '../errors.ts'
 import type { Options } from './command.ts'
 import { Failure, misuse } from './failure.ts'
 import type { Given } from './given.ts'
@@ -41,8 +42,9 @@ export function contentsOf(path: string, isWhole: boolean): Contents {
     if (check !== 'ok') throw new Error(`${check}`)
     return row
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : `${cause}`
-    throw new Failure(`Cannot read ${path}: it is not a whole database of a hub (${why})`, undefined, { cause })
+    throw new Failure(`Cannot read ${path}: it is not a whole database of a hub (${reasonOf(cause)})`, undefined, {
+      cause,
+    })
   } finally {
     database?.close()
   }

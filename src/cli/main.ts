@@ -1,5 +1,5 @@
 import process from 'node:process'
-import { AppError, quote, withoutTokens } from '../errors.ts'
+import { AppError, quote, reasonOf, withoutTokens } from '../errors.ts'
 import { meantBy } from '../routes/names.ts'
 import { VERSION } from '../version.ts'
 import { helpOption } from './command.ts'
@@ -48,7 +48,7 @@ async function show(text: string): Promise<ExitCode> {
 
 function sentenceOf(error: unknown): string {
   if (error instanceof Failure || error instanceof AppError) return error.message
-  return `Cannot go on: ${error instanceof Error ? error.message : String(error)}`
+  return `Cannot go on: ${reasonOf(error)}`
 }
 
 function adviceFor(name: string): string {

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { refuseForeignWal } from '../adapters/sqlite/foreign-wal.ts'
 import { lock } from '../adapters/sqlite/lock.ts'
 import { refuseSecondName } from '../adapters/sqlite/names.ts'
+import { sizeOf } from '../adapters/sqlite/size.ts'
 import type { Command } from './command.ts'
 import { contentsOf, logOptions, pathOfLog } from './database.ts'
 import { publishFile } from './durable.ts'
@@ -88,8 +89,4 @@ function emptyWal(file: string): void {
   } catch {
     // A damaged log, or one with the WAL of another, is a reason to restore. Its files keep their names beside each other.
   }
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }

@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { reasonOf } from '../errors.ts'
 import { silenceSqlite } from './warnings.ts'
 
 interface Paths {
@@ -28,8 +29,8 @@ function run({ from, to }: Paths): string | null {
     database.prepare('VACUUM INTO ?').run(to)
     database.close()
     return null
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+  } catch (cause) {
+    return reasonOf(cause)
   }
 }
 

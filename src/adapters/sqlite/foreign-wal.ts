@@ -1,11 +1,11 @@
 import { Buffer } from 'node:buffer'
-import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { basename } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
-import { AppError } from '../../errors.ts'
+import { AppError, reasonOf } from '../../errors.ts'
 import { isWalDatabase } from './header.ts'
-import { reasonOf } from './reason.ts'
+import { sizeOf } from './size.ts'
 
 /** Sizes and places in a WAL, in bytes (https://sqlite.org/fileformat2.html, 4.1). All numbers are big-endian. */
 const WAL = { headerSize: 32, pageSizeAt: 8, saltsAt: 16, saltsSize: 8 }
@@ -81,8 +81,4 @@ function reading<T>(path: string, read: (handle: number) => T): T {
   } finally {
     closeSync(handle)
   }
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }

@@ -1,7 +1,6 @@
 import process from 'node:process'
 import { DatabaseSync } from 'node:sqlite'
-import { AppError } from '../../errors.ts'
-import { reasonOf } from './reason.ts'
+import { AppError, reasonOf } from '../../errors.ts'
 
 /**
  * Holds a write transaction on a small database beside the file for as long as the process lives. The kernel ends the transaction

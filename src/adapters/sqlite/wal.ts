@@ -1,6 +1,6 @@
-import { statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { sizeOf } from './size.ts'
 
 /** Above this size the WAL is emptied: SQLite copies it into the database at 4 MB, but never makes the file smaller by itself. */
 export const WAL_BYTES = 16 * 1024 ** 2
@@ -37,8 +37,4 @@ export function keepWal(file: string): () => void {
     // What was written over the database cannot be read or is gone, and so has nothing that the WAL could spoil.
   }
   return () => reader?.close()
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { isLoopback } from '../../config/loopback.ts'
+import { reasonOf } from '../../errors.ts'
 import { type Finding, note, ok, problem } from './finding.ts'
 
 /** Most bytes of an answer's head that are read. */
@@ -30,8 +31,7 @@ export async function checkConnection(url: string, timeoutMs: number): Promise<F
     findings.push(await checkKeepAlive(socket, url, first))
     return findings
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : `${cause}`
-    return [...findings, problem('HTTP/1.1', `no whole answer: ${why}`, 'Let the proxy speak HTTP/1.1 too')]
+    return [...findings, problem('HTTP/1.1', `no whole answer: ${reasonOf(cause)}`, 'Let the proxy speak HTTP/1.1 too')]
   } finally {
     socket?.destroy()
   }
