@@ -131,6 +131,20 @@ describe('the configuration', () => {
       expect(parse).toThrow(line)
   })
 
+  test('lists mistakes in the settings that only a Worker has beside the others', () => {
+    const parse = () =>
+      parseWorkerConfig({ OPEN: 'yes', HUB: 'a b', HUB_FROM: 'cookie', JURISDICTION: 'EU', MAX_EVENT_BYTES: '2MiB' })
+    expect(parse).toThrow(/^Cannot start: 5 settings are wrong\n/)
+    for (const line of [
+      'OPEN="yes": ',
+      'HUB="a b": ',
+      'HUB_FROM="cookie": ',
+      'JURISDICTION="EU": ',
+      'MAX_EVENT_BYTES: ',
+    ])
+      expect(parse).toThrow(`\n  ${line}expected `)
+  })
+
   test('reads secrets, like files, without the line ends and the byte order mark that shells and editors add', () => {
     const secret = ' a secret of more than 32 bytes, which begins and ends with a space '
     const line = `script:${'0f'.repeat(32)}:news/*:`

@@ -35,9 +35,3 @@ function textsOf(env: Bindings): Record<string, string | undefined> {
   const texts = Object.entries(env).filter(([, value]) => ['string', 'number', 'boolean'].includes(typeof value))
   return Object.fromEntries(texts.map(([name, value]) => [name, `${value}`]))
 }
-
-/** The origins whose pages may read what a Worker answers, also if another setting is wrong. */
-export function originsOf({ CORS_ORIGINS }: { readonly CORS_ORIGINS?: unknown }): readonly string[] {
-  if (typeof CORS_ORIGINS !== 'string' || CORS_ORIGINS === '' || CORS_ORIGINS === 'none') return []
-  return CORS_ORIGINS.split(',').map((origin) => origin.trim())
-}

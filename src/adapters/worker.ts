@@ -1,11 +1,11 @@
 import { secureHeaders } from '../auth/headers.ts'
 import { hasKeys } from '../auth/options.ts'
 import { isLoopback } from '../config/loopback.ts'
-import type { WorkerConfig } from '../config/worker.ts'
+import { originsOf, type WorkerConfig } from '../config/worker.ts'
 import { answerFailure, type Fetcher, forward } from './forward.ts'
 import { hubOf, pageOf } from './hub-name.ts'
 import type { ObjectEnv } from './hub-object.ts'
-import { originsOf, settingsOf } from './worker-settings.ts'
+import { settingsOf } from './worker-settings.ts'
 
 export type { Published } from '../hub/internal.ts'
 export type { Message } from '../log/log.ts'
@@ -36,7 +36,6 @@ interface Objects {
  */
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
-    const origins = originsOf(env)
     try {
       const config = settingsOf(env)
       const { auth, open } = config
@@ -46,9 +45,9 @@ export default {
       if (page !== undefined) return new Response(null, { status: 308, headers: { Location: page } })
       const hub = await hubOf(request, config)
       if (!hub) return notFound()
-      return await forward(hub.request, connectorTo(env, hub.name, config), origins)
+      return await forward(hub.request, connectorTo(env, hub.name, config), config.corsOrigins)
     } catch (cause) {
-      return answerFailure(request, cause, origins)
+      return answerFailure(request, cause, originsOf(env))
     }
   },
 }

@@ -1,10 +1,11 @@
-import * as v from 'valibot'
+import type * as v from 'valibot'
 import type { ClientLimits } from '../auth/clients.ts'
 import { type AuthOptions, hasKeys, withoutLineEnd } from '../auth/options.ts'
-import { AppError, quote } from '../errors.ts'
+import { quote } from '../errors.ts'
 import { defaultHubOptions, type HubOptions } from '../hub/options.ts'
 import { defaultLogOptions, type LogOptions } from '../log/log.ts'
 import { isLoopback } from './loopback.ts'
+import { Reading } from './reading.ts'
 import { memoryDefaults, openDefaults, type Setting, secrets, settings, withSecrets } from './settings.ts'
 import { type LogUrls, logUrl } from './values.ts'
 
@@ -66,7 +67,7 @@ export function parseConfig(
   logs?: LogUrls,
   defaults: Partial<Record<Setting, string>> = {},
 ): Config {
-  return parse(given, { nameOf: (name) => name, hasSessions: false, defaults }, logs)
+  return parse(given, asVariables(defaults), logs)
 }
 
 /** How settings are written, and what stands beside them. */
@@ -79,24 +80,33 @@ export interface Setup {
   readonly defaults?: Partial<Record<Setting, string>>
 }
 
+/** Settings that are environment variables. */
+export function asVariables(defaults: Partial<Record<Setting, string>>): Setup {
+  return { nameOf: (name) => name, hasSessions: false, defaults }
+}
+
 /** Parses settings of any origin. @throws AppError `config_invalid` */
 export function parse(given: Environment, setup: Setup, logs?: LogUrls): Config {
+  const reading = new Reading()
+  const config = configOf(reading, given, setup, logs)
+  reading.end()
+  return config
+}
+
+/** Reads the settings that all runtimes have. If there are mistakes, the config must not be used. */
+export function configOf(reading: Reading, given: Environment, setup: Setup, logs?: LogUrls): Config {
   const { nameOf, defaults } = setup
   const env = { ...given, ...secretsOf(given) }
-  const mistakes: string[] = []
+  const otherDefaults = {
+    ...defaults,
+    ...(env.LOG === 'memory:' && memoryDefaults),
+    ...(env.OPEN === 'true' && openDefaults),
+  }
   const get = <Name extends Setting>(name: Name): v.InferOutput<(typeof settings)[Name]['schema']> => {
-    const { defaultText } = settings[name]
+    const defaultText = otherDefaults[name] ?? settings[name].defaultText
     const schema = name === 'LOG' ? logUrl(logs) : settings[name].schema
-    const otherDefaults = {
-      ...defaults,
-      ...(env.LOG === 'memory:' && memoryDefaults),
-      ...(env.OPEN === 'true' && openDefaults),
-    }
-    const result = v.safeParse(schema, env[name] || (otherDefaults[name] ?? defaultText))
     const isSecret = secrets.includes(name) || (name === 'LOG' && env.LOG?.includes('@'))
-    const value = isSecret ? '' : `=${quote(env[name] ?? '')}`
-    if (!result.success) mistakes.push(`${nameOf(name)}${value}: expected ${result.issues[0].message}`)
-    return result.output as v.InferOutput<(typeof settings)[Name]['schema']>
+    return reading.get(nameOf(name), { schema, defaultText }, env[name], isSecret)
   }
   const retention = {
     count: get('RETENTION_COUNT'),
@@ -180,12 +190,7 @@ export function parse(given: Environment, setup: Setup, logs?: LogUrls): Config 
       ...defined({ newEpoch: get('NEW_EPOCH') }),
     },
   }
-  if (mistakes.length === 0) mistakes.push(...contradictions(config, setup))
-  if (mistakes.length > 0)
-    throw new AppError(
-      'config_invalid',
-      `Cannot start: ${mistakes.length === 1 ? 'a setting is' : `${mistakes.length} settings are`} wrong\n  ${mistakes.join('\n  ')}`,
-    )
+  if (reading.mistakes.length === 0) reading.mistakes.push(...contradictions(config, setup))
   return config
 }
 

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
-import { AppError, quote } from '../errors.ts'
-import { type Config, parseConfig } from './config.ts'
-import { type Setting, setting } from './settings.ts'
+import { asVariables, type Config, configOf } from './config.ts'
+import { Reading } from './reading.ts'
+import { type Setting, setting, settings } from './settings.ts'
 import { HUB_NAME, optionalText, text } from './values.ts'
 
 /** Defaults on Workers, for an object of 128 MB of memory and at most 30 s of processor time a request. */
@@ -55,28 +55,20 @@ export function isHubName(text: string): boolean {
   return HUB_NAME.test(text)
 }
 
-/** Parses the settings of a Worker. @throws AppError `config_invalid` */
+/** Parses the settings of a Worker. @throws AppError `config_invalid`: lists every mistake, with the expected value */
 export function parseWorkerConfig(given: Readonly<Record<string, string | undefined>>): WorkerConfig {
-  const config = parseConfig(given, undefined, workerDefaults)
-  const mistakes: string[] = []
-  const get = <Name extends keyof typeof workerSettings>(name: Name) => {
-    const { schema, defaultText } = workerSettings[name]
-    const result = v.safeParse(schema, given[name] || defaultText)
-    if (!result.success) mistakes.push(`${name}=${quote(given[name] ?? '')}: expected ${result.issues[0].message}`)
-    return result.output as v.InferOutput<(typeof workerSettings)[Name]['schema']>
-  }
-  const [name, from, jurisdiction, locationHint] = [
-    get('HUB'),
-    get('HUB_FROM'),
-    get('JURISDICTION'),
-    get('LOCATION_HINT'),
-  ]
+  const reading = new Reading()
+  const config = configOf(reading, given, asVariables(workerDefaults))
+  const { HUB, HUB_FROM, JURISDICTION, LOCATION_HINT } = workerSettings
+  const name = reading.get('HUB', HUB, given.HUB)
+  const from = reading.get('HUB_FROM', HUB_FROM, given.HUB_FROM)
+  const jurisdiction = reading.get('JURISDICTION', JURISDICTION, given.JURISDICTION)
+  const locationHint = reading.get('LOCATION_HINT', LOCATION_HINT, given.LOCATION_HINT)
   if (config.hub.maxEventBytes > MAX_ROW_EVENT_BYTES)
-    mistakes.push(
+    reading.mistakes.push(
       `MAX_EVENT_BYTES: expected at most ${MAX_ROW_EVENT_BYTES} bytes, because an object stores an event in a row of at most 2 MB`,
     )
-  if (mistakes.length > 0)
-    throw new AppError('config_invalid', `Cannot start: a setting is wrong\n  ${mistakes.join('\n  ')}`)
+  reading.end()
   return {
     ...config,
     hubs: {
@@ -86,4 +78,11 @@ export function parseWorkerConfig(given: Readonly<Record<string, string | undefi
       ...(locationHint !== undefined && { locationHint }),
     },
   }
+}
+
+/** The origins whose pages may read what a Worker answers, also if another setting is wrong. */
+export function originsOf({ CORS_ORIGINS }: { readonly CORS_ORIGINS?: unknown }): readonly string[] {
+  const { schema, defaultText } = settings.CORS_ORIGINS
+  const { success, output } = v.safeParse(schema, CORS_ORIGINS || defaultText)
+  return success ? (output ?? []) : []
 }

@@ -228,10 +228,13 @@ describe('a wrong setting', () => {
     expect([response.status, await response.text()]).toEqual([200, expect.stringMatching(ENDING)])
   })
 
-  test.each(['', 'none'])('CORS_ORIGINS=%s lets no page of another origin embed the answer', async (CORS_ORIGINS) => {
-    const { headers } = await ask('/health', {}, { MAX_READERS: 'many', CORS_ORIGINS })
-    expect(headers.get('cross-origin-resource-policy')).toBe('same-origin')
-  })
+  test.each(['', 'none', '*'])(
+    'CORS_ORIGINS=%s lets no page of another origin embed the answer',
+    async (CORS_ORIGINS) => {
+      const { headers } = await ask('/health', {}, { MAX_READERS: 'many', CORS_ORIGINS })
+      expect(headers.get('cross-origin-resource-policy')).toBe('same-origin')
+    },
+  )
 
   test('of a key that cannot be used answers an EventSource the same way', async () => {
     const answer = await runInDurableObject(env.HUBS.get(env.HUBS.newUniqueId()), async (_: TidingsHub, state) => {
