@@ -268,8 +268,6 @@ export type EventOf<S> = S extends Schema
  */
 export function createParser(callbacks: {
   onEvent?(frame: Frame): void
-  /** The position has moved: at the blank line of a frame with an id, before `onEvent`. */
-  onId?(id: string): void
   onRetry?(ms: number): void
   onComment?(): void
 }): { feed(bytes: Uint8Array): void }

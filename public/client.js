@@ -6,7 +6,7 @@
 const MAX_CHARACTERS = 2 ** 24
 
 /** @type {typeof Types.createParser} */
-export function createParser({ onEvent, onId, onRetry, onComment }) {
+export function createParser({ onEvent, onRetry, onComment }) {
   // Node's decoder drops two byte order marks if the first one is cut.
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   let isFirst = true
@@ -31,7 +31,6 @@ export function createParser({ onEvent, onId, onRetry, onComment }) {
     const dispatched = { event: event || 'message', data, id }
     event = ''
     data = id = undefined
-    if (dispatched.id !== undefined) onId?.(dispatched.id)
     if (dispatched.data !== undefined) onEvent?.(dispatched)
   }
 

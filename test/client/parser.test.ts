@@ -11,7 +11,6 @@ function read(chunks: readonly Uint8Array[]): unknown[] {
   const heard: unknown[] = []
   const parser = createParser({
     onEvent: ({ event, data, id }) => heard.push({ event, data, id }),
-    onId: (id) => heard.push({ id }),
     onRetry: (retry) => heard.push({ retry }),
     onComment: () => heard.push('comment'),
   })
@@ -23,7 +22,6 @@ function readByReference(bytes: Uint8Array): unknown[] {
   const heard: unknown[] = []
   const parser = createReference({
     onEvent: ({ event, data, id }) => heard.push({ event: event || 'message', data, id }),
-    onId: (id) => heard.push({ id }),
     onRetry: (retry) => heard.push({ retry }),
     onComment: () => heard.push('comment'),
   })
@@ -83,7 +81,7 @@ describe('the parser', () => {
     for (const end of ['\n', '\r', '\r\n']) {
       const text = ['event: said', 'data: one', 'data:  two', 'data', 'id: e-1', 'retry: 500', '', ''].join(end)
       const chunks = [...encoder.encode(text)].map((byte) => new Uint8Array([byte]))
-      expect(read(chunks)).toEqual([{ retry: 500 }, { id: 'e-1' }, { event: 'said', data: 'one\n two\n', id: 'e-1' }])
+      expect(read(chunks)).toEqual([{ retry: 500 }, { event: 'said', data: 'one\n two\n', id: 'e-1' }])
     }
   })
 
