@@ -117,9 +117,7 @@ export async function createTabs(hub, shared, own, open) {
 
   /** Tells the leader which topics this tab reads. @returns the turn that its answer names */
   function want() {
-    const topics = [...members]
-      .filter(({ isChecked }) => isChecked)
-      .flatMap(({ subscription }) => subscription.topics.filter((topic) => !subscription.closed.has(topic)))
+    const topics = [...members].filter(({ isChecked }) => isChecked).flatMap(({ subscription }) => subscription.topics)
     control.postMessage({ type: 'want', tab: me, turn: ++turn, topics: members.size ? topics : undefined })
     return turn
   }
@@ -382,6 +380,8 @@ export async function createTabs(hub, shared, own, open) {
       const tab = known ?? { channel: new BroadcastChannel(`${place} ${data.tab}`), topics: [], turn: 0, events: [] }
       Object.assign(tab, { topics: data.topics, turn: data.turn })
       tabs.set(data.tab, tab)
+      // A closed topic that a tab names may be open again.
+      stream?.closed.clear()
       // The lock is free once the tab is gone.
       if (!known)
         navigator.locks
@@ -441,11 +441,7 @@ export async function createTabs(hub, shared, own, open) {
         },
         onGap: () => postAll({ type: 'again' }),
         onClosed(closed) {
-          for (const tab of tabs.values()) {
-            if (!tab.topics.includes(closed.topic)) continue
-            tab.topics = tab.topics.filter((topic) => topic !== closed.topic)
-            post(tab, { type: 'closed', closed })
-          }
+          for (const tab of tabs.values()) if (tab.topics.includes(closed.topic)) post(tab, { type: 'closed', closed })
         },
         onOpen(state) {
           opened.resolve(undefined)

@@ -107,7 +107,7 @@ export interface SubscribeOptions<S extends Schemas | undefined = undefined> {
    * error once.
    */
   onGap?(gap: Gap): unknown
-  /** A topic was closed: nothing more can follow on it. */
+  /** A topic was closed: nothing more can follow on it, unless it is deleted and used again. */
   onClosed?(closed: Closed): unknown
   /** The state of the connection has changed. */
   onState?(state: State): unknown

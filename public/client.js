@@ -279,6 +279,7 @@ function createSubscription(topics, options, source, onEnd) {
       const checked = schema ? await check(event) : event
       if (!subscription.isOpen) return
       subscription.position = event.id || subscription.position
+      subscription.closed.delete(event.topic)
       if (!checked) return
       const { issues } = checked
       if (issues)

@@ -464,7 +464,10 @@ describe('the end', () => {
     const stream = (await next()).stream(open(), event(1), control('closed', { topic: 'a' }, 'id: e-1\n'))
     await settled()
     expect(subscription.state).toEqual({ state: 'live' })
-    await stream.send(event(2), control('closed', { topic: 'b', outcome: 'failed', detail: { at: 3 } }, 'id: e-2\n'))
+    await stream.send(
+      event(2, '2', { topic: 'b' }),
+      control('closed', { topic: 'b', outcome: 'failed', detail: { at: 3 } }, 'id: e-2\n'),
+    )
     await iterating
     expect(seen).toEqual(['1', '2'])
     expect(closed).toEqual([

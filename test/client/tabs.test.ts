@@ -97,6 +97,58 @@ test('topics that are all closed before the leader reads them are read to their 
   await expect.poll(() => other.state).toEqual({ state: 'live' })
 })
 
+describe('a closed topic that is deleted and used again', () => {
+  const alone: typeof tabOf = (fetch) => {
+    const client = connect({ url: 'http://localhost', fetch })
+    onTestFinished(() => client.close())
+    return client
+  }
+
+  test.each([
+    ['a stream of its own', alone],
+    ['the stream of all tabs', tabOf],
+  ])('is read on by %s, and closes again', async (_, clientOf) => {
+    const hub = new Hub(memoryLog)
+    const heard: unknown[] = []
+    const subscription = clientOf(answering(hub)).subscribe(['a', 'b'], {
+      onEvent: ({ data }) => heard.push(data),
+      onClosed: ({ topic }) => heard.push({ closed: topic }),
+    })
+    await expect.poll(() => subscription.state).toEqual({ state: 'live' })
+    await hub.publish({ topic: 'a', data: '1', close: true })
+    await expect.poll(() => heard).toEqual(['1', { closed: 'a' }])
+    await hub.directory.erase('a')
+    await hub.publish([
+      { topic: 'a', data: '2' },
+      { topic: 'b', data: '3', close: true },
+      { topic: 'a', data: '4', close: true },
+    ])
+    await expect.poll(() => subscription.state).toEqual({ state: 'closed' })
+    expect(heard.slice(2)).toEqual(['2', '3', { closed: 'b' }, '4', { closed: 'a' }])
+  })
+
+  test('is read by a tab that asks for it anew, although the other topics of the shared stream close', async () => {
+    const hub = new Hub(memoryLog)
+    const heard: unknown[] = []
+    const client = tabOf(answering(hub))
+    const former = client.subscribe(['a', 'b'], {
+      onEvent() {},
+      onClosed: ({ topic }) => heard.push({ closed: topic }),
+    })
+    await expect.poll(() => former.state).toEqual({ state: 'live' })
+    await hub.publish({ topic: 'a', data: '1', close: true })
+    await expect.poll(() => heard).toEqual([{ closed: 'a' }])
+    await hub.directory.erase('a')
+    const later = client.subscribe('a', { onEvent: ({ data }) => heard.push(data) })
+    await expect.poll(() => later.state).toEqual({ state: 'live' })
+    await hub.publish([
+      { topic: 'b', data: '2', close: true },
+      { topic: 'a', data: '3' },
+    ])
+    await expect.poll(() => heard).toContain('3')
+  })
+})
+
 test('a tab that is denied the lock of the leader does not ask for it again and again', async () => {
   let requests = 0
   const { locks } = navigator
