@@ -20,12 +20,16 @@ const POLL_MS = 30_000
 /** @type {Inside.CreateTabs} */
 export async function createTabs(hub, shared, own, open) {
   if (!globalThis.document) return own
-  const place = `tidings ${hub.base} ${typeof shared === 'string' ? shared : await credentialOf(hub)}`
   const me = crypto.randomUUID()
-  // Throws where locks are missing or denied, as in a sandboxed frame or a page without the right to store data.
-  await navigator.locks.request(`${place} ${me}`, () => {})
-  const control = new BroadcastChannel(place)
-  const mine = new BroadcastChannel(`${place} ${me}`)
+  // These throw where they are missing or denied, as in a sandboxed frame or a page without the right to store data.
+  await navigator.locks.request(`tidings ${me}`, () => {})
+  new BroadcastChannel(`tidings ${me}`).close()
+  /** Names what the tabs share, once the token is known. */
+  let place = ''
+  /** @type {BroadcastChannel | undefined} */
+  let control
+  /** @type {BroadcastChannel | undefined} */
+  let mine
   /** @type {Set<Inside.Member>} */
   const members = new Set()
   /** @type {{ turn: number, resolve(): void }[]} */
@@ -40,7 +44,7 @@ export async function createTabs(hub, shared, own, open) {
   let leader
   /** @type {AbortController | undefined} */
   let candidacy
-  /** While this tab has subscriptions, it holds the lock of its name, so that the leader notices its end. @type {Promise<() => void>} */
+  /** While this tab has subscriptions, it holds the lock of its name, so that the leader notices its end. @type {Promise<() => void> | undefined} */
   let present
   /** @type {ReturnType<typeof setInterval>} */
   let timer
@@ -48,6 +52,10 @@ export async function createTabs(hub, shared, own, open) {
 
   function arrive() {
     heardAt = Date.now()
+    control = new BroadcastChannel(place)
+    control.onmessage = listen
+    mine = new BroadcastChannel(`${place} ${me}`)
+    mine.onmessage = hear
     present = new Promise((resolve) => {
       navigator.locks.request(`${place} ${me}`, () => new Promise((release) => resolve(() => release(undefined))))
     })
@@ -59,7 +67,11 @@ export async function createTabs(hub, shared, own, open) {
 
   function depart() {
     want()
-    present.then((release) => release())
+    control?.close()
+    mine?.close()
+    control = undefined
+    present?.then((release) => release())
+    present = undefined
     clearInterval(timer)
     for (const type of ['visibilitychange', 'freeze', 'resume']) document.removeEventListener(type, changed)
     candidacy?.abort()
@@ -118,11 +130,12 @@ export async function createTabs(hub, shared, own, open) {
   /** Tells the leader which topics this tab reads. @returns the turn that its answer names */
   function want() {
     const topics = [...members].filter(({ isChecked }) => isChecked).flatMap(({ subscription }) => subscription.topics)
-    control.postMessage({ type: 'want', tab: me, turn: ++turn, topics: members.size ? topics : undefined })
+    control?.postMessage({ type: 'want', tab: me, turn: ++turn, topics: members.size ? topics : undefined })
     return turn
   }
 
-  control.onmessage = ({ data }) => {
+  /** Listens to what all tabs are told. @param {MessageEvent} message */
+  function listen({ data }) {
     if (data.type === 'lead' && data.term > term) follow(data.term)
   }
 
@@ -136,7 +149,8 @@ export async function createTabs(hub, shared, own, open) {
     else if (members.size) want()
   }
 
-  mine.onmessage = ({ data }) => {
+  /** Hears what the leader tells this tab. @param {MessageEvent} message */
+  function hear({ data }) {
     if (data.term < term || !members.size) return
     if (data.term > term) {
       if (term) return follow(data.term)
@@ -218,6 +232,9 @@ export async function createTabs(hub, shared, own, open) {
     await member.tail
     for (let attempt = 0; !isStale(); attempt++) {
       try {
+        place ||= `tidings ${hub.base} ${typeof shared === 'string' ? shared : await credentialOf(hub)}`
+        if (isStale()) return
+        if (!present) arrive()
         if (!member.isChecked) {
           await readPage(member, isStale)
           if (isStale()) return
@@ -481,7 +498,6 @@ export async function createTabs(hub, shared, own, open) {
   return (subscription) => {
     /** @type {Inside.Member} */
     const member = { subscription, run: new AbortController(), tail: Promise.resolve(), waiting: [], handed: 0 }
-    if (!members.size) arrive()
     members.add(member)
     attach(member)
     return {
@@ -514,15 +530,7 @@ function split(id) {
 
 /** What a token allows and to whom, hashed: the next token of the same person has the same name. @param {Inside.Hub} hub */
 async function credentialOf(hub) {
-  let token
-  for (let attempt = 0; ; attempt++) {
-    try {
-      token = await hub.tokenOf()
-      break
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, backoffMs(attempt, 3000)))
-    }
-  }
+  const token = await hub.tokenOf()
   if (!token) return hub.ticket ? 'ticket' : 'cookie'
   let text = token
   try {

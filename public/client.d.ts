@@ -13,7 +13,7 @@ export interface ConnectOptions {
   readonly url: string | URL
   /**
    * A token or an API key, sent as `Authorization: Bearer`. A function is called before the first request, when the hub says that the
-   * token is about to expire, and once after each 401. If it throws, the client asks again later.
+   * token is about to expire, and once after each 401. If it throws, `onState` gets the error, and the client asks again later.
    */
   readonly token?: string | (() => string | Promise<string>)
   /** A ticket in place of a token, for `/event` alone. A function is called for each request, because a ticket is for one use. */

@@ -167,6 +167,63 @@ test('a tab that is denied the lock of the leader does not ask for it again and 
   expect(requests).toBe(1)
 })
 
+test('a tab without subscriptions holds no channel open, and opens channels again for the next one', async () => {
+  const channels = new Set<BroadcastChannel>()
+  class Channel extends BroadcastChannel {
+    constructor(name: string) {
+      super(name)
+      channels.add(this)
+    }
+    override close() {
+      super.close()
+      channels.delete(this)
+    }
+  }
+  vi.stubGlobal('BroadcastChannel', Channel)
+  const client = tabOf(answering(new Hub(memoryLog)))
+  for (let turn = 0; turn < 2; turn++) {
+    const subscription = client.subscribe('a', { onEvent() {} })
+    await expect.poll(() => subscription.state).toEqual({ state: 'live' })
+    expect(channels.size).toBeGreaterThan(0)
+    subscription.close()
+    await expect.poll(() => channels.size).toBe(0)
+  }
+})
+
+describe('a token whose function throws', () => {
+  function failing() {
+    const { fetch, nextPoll, nextStream } = played()
+    const token = vi.fn().mockRejectedValue(new Error('the login is away'))
+    const client = connect({ url: 'http://localhost', shared: true, fetch, token })
+    onTestFinished(() => client.close())
+    const subscription = client.subscribe('a', { onEvent() {}, onState() {} })
+    return { token, client, subscription, nextPoll, nextStream }
+  }
+
+  test('is told to the subscription, and asked for again later', async () => {
+    const { token, subscription, nextPoll, nextStream } = failing()
+    const error = { message: expect.stringContaining('the login is away') }
+    await expect.poll(() => subscription.state).toMatchObject({ state: 'reconnecting', retryInMs: 1500, error })
+    token.mockResolvedValue('late')
+    await vi.advanceTimersByTimeAsync(1500)
+    const poll = await nextPoll()
+    expect(poll.headers.authorization).toBe('Bearer late')
+    poll.answer(200, { events: [], position: 'e-1' })
+    ;(await nextStream()).stream(open('live', 'e-1'))
+    ;(await nextPoll()).answer(200, { events: [], position: 'e-1' })
+    await expect.poll(() => subscription.state).toEqual({ state: 'live' })
+  })
+
+  test('is not asked for again once the client is closed', async () => {
+    const { token, client, subscription } = failing()
+    await expect.poll(() => subscription.state).toMatchObject({ state: 'reconnecting' })
+    client.close()
+    const { length } = token.mock.calls
+    await vi.advanceTimersByTimeAsync(120_000)
+    expect(token.mock.calls).toHaveLength(length)
+  })
+})
+
 describe('a tab reads a stream of its own', () => {
   test('for topics that the shared stream has no room for, after the events that it had', async () => {
     const { fetch, nextPoll, nextStream } = played()
