@@ -264,7 +264,7 @@ export async function createTabs(hub, shared, own, open) {
         if (!error.isTemporary) return subscription.fail(error)
         const ms = (error.retryAfterMs ?? 0) + backoffMs(attempt, 3000)
         subscription.enter({ state: 'reconnecting', retryInMs: ms, error })
-        await sleep(ms)
+        await sleep(ms, error.retryAfterMs !== undefined)
       }
     }
   }
@@ -318,8 +318,8 @@ export async function createTabs(hub, shared, own, open) {
     }
   }
 
-  /** @param {number} ms @returns {Promise<void>} */
-  function sleep(ms) {
+  /** Waits, and no longer than until the runtime wakes up unless the hub has told how long. @type {(ms: number, isTold: boolean) => Promise<void>} */
+  function sleep(ms, isTold) {
     return new Promise((resolve) => {
       const wake = () => {
         clearTimeout(pause)
@@ -327,7 +327,7 @@ export async function createTabs(hub, shared, own, open) {
         resolve()
       }
       const pause = setTimeout(wake, ms)
-      sleepers.add(wake)
+      if (!isTold) sleepers.add(wake)
     })
   }
 

@@ -8,6 +8,7 @@ import {
   type TidingsError,
 } from '../../public/client.js'
 import { control, event, fakeClock, open, problem, scripted, settled } from './scripted.ts'
+import { wake } from './wake.ts'
 
 beforeEach(fakeClock)
 
@@ -262,19 +263,6 @@ describe('a stream that is lost', () => {
     await settled()
     expect(subscription.state).toMatchObject({ state: 'reconnecting', error: { code: 'not_a_hub' } })
   })
-})
-
-/** Dispatches an event as a browser does. Node has neither a location nor `addEventListener`, so the test plays them. */
-function wake(type: string): void {
-  for (const listener of listeners.get(type) ?? []) listener({ type })
-}
-
-const listeners = new Map<string, Set<(event: { type: string }) => void>>()
-Object.assign(globalThis, {
-  location: { href: 'http://page.example/' },
-  addEventListener: (type: string, listener: () => void) =>
-    listeners.set(type, (listeners.get(type) ?? new Set()).add(listener)),
-  removeEventListener: (type: string, listener: () => void) => listeners.get(type)?.delete(listener),
 })
 
 describe('a dead connection', () => {

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { type Closed, connect, type Subscription } from '../../public/client.js'
 import { createApp, Hub, memoryLog, runs } from '../../src/portable.ts'
-import { control, event, fakeClock, open, problem, scripted } from './scripted.ts'
+import { control, event, fakeClock, open, problem, scripted, settled } from './scripted.ts'
+import { wake } from './wake.ts'
 
 let tabs = 0
 
@@ -29,7 +30,7 @@ function played() {
   fakeClock()
   const hubs = { poll: scripted(), stream: scripted() }
   const fetch = (url: string, init: RequestInit) => hubs[kindOf(init)].fetch(url, init)
-  return { fetch, nextPoll: hubs.poll.next, nextStream: hubs.stream.next }
+  return { fetch, polls: hubs.poll.asked, nextPoll: hubs.poll.next, nextStream: hubs.stream.next }
 }
 
 function kindOf({ headers }: RequestInit): 'poll' | 'stream' {
@@ -303,6 +304,22 @@ describe('a poll', () => {
     await vi.advanceTimersByTimeAsync(1500)
     await nextPoll()
     expect(states).toEqual(['reconnecting'])
+  })
+
+  test('that fails is repeated at once when the runtime is online again, but not before Retry-After', async () => {
+    const { fetch, polls, nextPoll } = played()
+    const subscription = tabOf(fetch).subscribe('a', { onEvent() {}, onState() {} })
+    ;(await nextPoll()).refuse()
+    await expect.poll(() => subscription.state).toMatchObject({ state: 'reconnecting', retryInMs: 1500 })
+    wake('online')
+    ;(await nextPoll()).answer(429, problem('rate_limited'), { 'retry-after': '5' })
+    await settled()
+    expect(subscription.state).toMatchObject({ state: 'reconnecting', retryInMs: 8000 })
+    wake('online')
+    await vi.advanceTimersByTimeAsync(7999)
+    expect(polls).toEqual([])
+    await vi.advanceTimersByTimeAsync(1)
+    expect(polls).toHaveLength(1)
   })
 
   test('is repeated if a topic closes meanwhile, and gives the last events before the close', async () => {
