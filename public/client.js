@@ -24,14 +24,13 @@ export function createParser({ onEvent, onRetry, onComment }) {
     else if (field === 'event') event = value
     else if (field === 'id' && !value.includes('\0')) id = value
     else if (field === 'retry' && /^\d+$/.test(value)) onRetry?.(Number(value))
-    else if (field === '' && line[0] === ':') onComment?.()
+    else if (field === '') onComment?.()
   }
 
   function dispatch() {
-    const dispatched = { event: event || 'message', data, id }
+    if (data !== undefined) onEvent?.({ event: event || 'message', data, id })
     event = ''
     data = id = undefined
-    if (dispatched.data !== undefined) onEvent?.(dispatched)
   }
 
   return {
@@ -88,8 +87,8 @@ export const TidingsError = /** @type {any} */ (
 async function errorOf(response) {
   const { status, headers } = response
   const { code = `http_${status}`, detail = `The hub answered ${status}` } = await response.json().catch(() => ({}))
-  const seconds = Number(headers.get('retry-after'))
-  return new TidingsError(code, detail, { status, ...(seconds > 0 && { retryAfterMs: 1000 * seconds }) })
+  const retryAfterMs = Math.max(0, 1000 * Number(headers.get('retry-after'))) || undefined
+  return new TidingsError(code, detail, { status, retryAfterMs })
 }
 
 /** @type {Inside.Hub['failure']} */
@@ -135,11 +134,11 @@ export function connect(options) {
       current = await asking
       return current
     },
-    post(path, body, signal = null) {
+    post(path, body, signal) {
       const headers = { 'content-type': 'application/json' }
       return send(path, { method: 'POST', headers, body: JSON.stringify(body), signal })
     },
-    async ask(query, accept, signal = null) {
+    async ask(query, accept, signal) {
       if (ticket) query.set('ticket', typeof ticket === 'function' ? await ticket() : ticket)
       const init = { headers: { accept }, signal }
       // A list of topics may be too long for a URL.
@@ -162,8 +161,7 @@ export function connect(options) {
   }
 
   const wake = ({ type }) => {
-    if (globalThis.document?.visibilityState !== 'hidden')
-      for (const subscription of subscriptions) subscription.wake(type === 'online')
+    if (!globalThis.document?.hidden) for (const subscription of subscriptions) subscription.wake(type === 'online')
   }
   const listen = (method) => {
     if (globalThis.location)
@@ -201,7 +199,7 @@ function createSubscription(topics, options, source, onEnd) {
   const { onEvent, onGap, onInvalid, schema, signal } = options
   let waiting
   if (!onEvent) waiting = []
-  let isLoud = false
+  let isLoud
   let wakeReader
   let wakeSource
 
@@ -323,12 +321,11 @@ function createSubscription(topics, options, source, onEnd) {
     wake: (isOnline) => void reading.then((source) => source.wake(isOnline)),
     async *[Symbol.asyncIterator]() {
       waiting ??= []
-      const events = waiting
       let id
       try {
         for (;;) {
-          if (events.length < MAX_WAITING_EVENTS / 2) wakeSource?.()
-          const event = events.shift()
+          if (waiting.length < MAX_WAITING_EVENTS / 2) wakeSource?.()
+          const event = waiting.shift()
           id = event?.id || id
           if (event) yield event
           else if (subscription.isOpen)
@@ -340,7 +337,7 @@ function createSubscription(topics, options, source, onEnd) {
         }
       } finally {
         // The program was not given the rest.
-        if (events.length) subscription.position = id
+        if (waiting.length) subscription.position = id
         subscription.close()
       }
     },
@@ -356,8 +353,7 @@ function createSubscription(topics, options, source, onEnd) {
 function schemaOf(schemas, { topic, event }) {
   const { events, topics = events } = schemas
   if (!topics) return schemas
-  const name = Object.keys(topics).find((name) => (events ? name === event : matches(name, topic)))
-  return name && topics[name]
+  return Object.entries(topics).find(([name]) => (events ? name === event : matches(name, topic)))?.[1]
 }
 
 /** @type {Inside.OpenStream} */
@@ -365,11 +361,11 @@ function openStream(hub, subscription) {
   let connection
   let ending
   let stream
-  let pause
   let changes
   let attempt = 0
   let retryMs = 3000
   let heardAt = 0
+  let isPausing = false
   let isHandling = false
   let isTold = false
   let { heartbeatMs: beatMs } = hub
@@ -381,11 +377,11 @@ function openStream(hub, subscription) {
       if (ending?.isHasty || !subscription.isOpen) continue
       const ms = isTold ? retryMs : (error?.retryAfterMs ?? 0) + backoffMs(attempt, retryMs)
       subscription.enter({ state: 'reconnecting', retryInMs: ms, error })
-      await new Promise((resolve) => {
-        const timer = setTimeout(resolve, ms)
-        pause = { end: () => resolve(clearTimeout(timer)), isTold: isTold || error?.retryAfterMs }
-      })
-      pause = undefined
+      connection = new AbortController()
+      isTold ||= error?.retryAfterMs
+      isPausing = true
+      await sleep(ms, connection.signal)
+      isPausing = false
     }
   }
 
@@ -472,7 +468,6 @@ function openStream(hub, subscription) {
   function end(why) {
     ending = why
     connection?.abort()
-    pause?.end()
   }
 
   async function renew() {
@@ -490,7 +485,7 @@ function openStream(hub, subscription) {
 
   async function change(topics) {
     const live = stream && !hub.ticket
-    const response = live && (await hub.post(`streams/${stream}`, { topics }, connection.signal).catch(() => undefined))
+    const response = live && (await hub.post(`streams/${stream}`, { topics }, connection.signal).catch(() => {}))
     if (response?.ok) return true
     const error = response && (await errorOf(response))
     if (error && !error.isTemporary && error.status !== 404) throw error
@@ -505,7 +500,7 @@ function openStream(hub, subscription) {
       return changing
     },
     wake(isOnline) {
-      if (pause) pause.isTold || pause.end()
+      if (isPausing) isTold || end({})
       else if (isOnline) end({ isHasty: true })
       else look()
     },
@@ -534,8 +529,19 @@ async function publish(hub, messages, { key = randomKey(), signal, timeoutMs = 3
     if (!error.status || error.status >= 500) outcome = 'unknown'
     const ms = (error.retryAfterMs ?? 0) + backoffMs(attempt, 500)
     if (!error.isTemporary || Date.now() + ms > until) throw Object.assign(error, { outcome, key })
-    await new Promise((resolve) => setTimeout(resolve, ms))
+    await sleep(ms, signal)
+    signal?.throwIfAborted()
   }
+}
+
+/** Waits, at most until the signal aborts. */
+async function sleep(ms, signal) {
+  const { promise, resolve } = Promise.withResolvers()
+  const timer = setTimeout(resolve, ms)
+  signal?.addEventListener('abort', resolve)
+  await promise
+  clearTimeout(timer)
+  signal?.removeEventListener('abort', resolve)
 }
 
 /** `crypto.randomUUID` is missing in pages without TLS. */

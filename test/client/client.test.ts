@@ -646,6 +646,19 @@ describe('publish', () => {
     aborting.abort(new Error('left'))
     await expect(publishing).rejects.toThrow('left')
   })
+
+  test('ends at once with the reason of its signal, also between two requests', async () => {
+    const { client, next } = clientOf()
+    const aborting = new AbortController()
+    const failed = vi.fn()
+    client.publish({ topic: 'a', data: 1 }, { signal: aborting.signal }).catch(failed)
+    ;(await next()).answer(503, problem('overloaded'), { 'retry-after': '9' })
+    await settled()
+    aborting.abort(new Error('left'))
+    await settled()
+    expect(failed.mock.calls).toEqual([[new Error('left')]])
+    expect(vi.getTimerCount()).toBe(0)
+  })
 })
 
 describe('a schema', () => {

@@ -193,20 +193,21 @@ test('a tab without subscriptions holds no channel open, and opens channels agai
 
 describe('a token whose function throws', () => {
   function failing() {
-    const { fetch, nextPoll, nextStream } = played()
+    const { fetch, ...hub } = played()
     const token = vi.fn().mockRejectedValue(new Error('the login is away'))
     const client = connect({ url: 'http://localhost', shared: true, fetch, token })
     onTestFinished(() => client.close())
     const subscription = client.subscribe('a', { onEvent() {}, onState() {} })
-    return { token, client, subscription, nextPoll, nextStream }
+    return { ...hub, token, client, subscription }
   }
 
   test('is told to the subscription, and asked for again later', async () => {
-    const { token, subscription, nextPoll, nextStream } = failing()
+    const { token, subscription, polls, nextPoll, nextStream } = failing()
     const error = { message: expect.stringContaining('the login is away') }
     await expect.poll(() => subscription.state).toMatchObject({ state: 'reconnecting', retryInMs: 1500, error })
     token.mockResolvedValue('late')
     await vi.advanceTimersByTimeAsync(1500)
+    await expect.poll(() => polls).toHaveLength(1) // a hash of the token is made first, which waits for no timer
     const poll = await nextPoll()
     expect(poll.headers.authorization).toBe('Bearer late')
     poll.answer(200, { events: [], position: 'e-1' })
