@@ -169,6 +169,11 @@ export async function createTabs(hub, shared, own, open) {
   /** Takes a message of the leader. @type {(member: Inside.Member, message: any) => void} */
   function take(member, { type, events, position, closed, opened, state }) {
     const { subscription } = member
+    const ours = events.filter((/** @type {any} */ { topic }) =>
+      subscription.topics.some((name) => matches(name, topic)),
+    )
+    if (member.waiting) hold(member, ours)
+    else hand(member, ours)
     const isLive = !member.waiting
     if (type === 'again') attach(member)
     else if (type === 'refused' && !isLive && member.isChecked) leave(member)
@@ -181,13 +186,6 @@ export async function createTabs(hub, shared, own, open) {
         ...state,
         error: state.error && new TidingsError(state.error.code, state.error.message, state.error),
       })
-    if (events) {
-      const ours = events.filter((/** @type {any} */ { topic }) =>
-        subscription.topics.some((name) => matches(name, topic)),
-      )
-      if (member.waiting) hold(member, ours)
-      else hand(member, ours)
-    }
     if (position && !member.waiting)
       member.tail = member.tail.then(() => {
         if (subscription.isOpen && isAfter(position, subscription.position)) subscription.position = position
@@ -361,16 +359,11 @@ export async function createTabs(hub, shared, own, open) {
     let isOutdated = false
     let opened = Promise.withResolvers()
 
-    /** @param {Inside.Tab} tab @param {object} message */
+    /** Posts a message, and before it the events that wait for the tab. @param {Inside.Tab} tab @param {object} message */
     function post(tab, message) {
-      const events = tab.events
+      const { channel, events, isGone } = tab
       tab.events = []
-      if (events.length) send(tab, { type: 'events', events })
-      send(tab, message)
-    }
-    /** @param {Inside.Tab} tab @param {object} message */
-    function send(tab, message) {
-      if (!tab.isGone) tab.channel.postMessage({ term: ownTerm, isHidden: isHidden(), ...message })
+      if (!isGone) channel.postMessage({ term: ownTerm, isHidden: isHidden(), events, ...message })
     }
     /** @param {object} message */
     const postAll = (message) => {

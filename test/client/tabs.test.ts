@@ -168,6 +168,23 @@ test('a tab that is denied the lock of the leader does not ask for it again and 
   expect(requests).toBe(1)
 })
 
+test('events that arrive together are posted to a tab in one message, with the position of the stream', async () => {
+  const { fetch, nextPoll, nextStream } = played()
+  const heard: string[] = []
+  const subscription = tabOf(fetch).subscribe('a', { onEvent: ({ id }) => heard.push(id) })
+  ;(await nextPoll()).answer(200, { events: [], position: 'e-1' })
+  const stream = (await nextStream()).stream(open('live', 'e-1'))
+  ;(await nextPoll()).answer(200, { events: [], position: 'e-1' })
+  await expect.poll(() => subscription.state).toEqual({ state: 'live' })
+  const posted = vi.spyOn(BroadcastChannel.prototype, 'postMessage')
+  onTestFinished(() => posted.mockRestore())
+  await stream.send(event(2) + event(3))
+  await expect.poll(() => heard).toEqual(['e-2', 'e-3'])
+  expect(posted.mock.calls).toEqual([
+    [expect.objectContaining({ position: 'e-3', events: heard.map((id) => expect.objectContaining({ id })) })],
+  ])
+})
+
 test('a tab without subscriptions holds no channel open, and opens channels again for the next one', async () => {
   const channels = new Set<BroadcastChannel>()
   class Channel extends BroadcastChannel {
