@@ -81,7 +81,7 @@ function watcherOf(topics) {
       const needsToken = state === 'refused' && isAboutToken(code)
       const words = code === 'forbidden' ? 'Your token does not allow this topic.' : 'This hub needs a token.'
       stateView.connection(state, needsToken ? words : detail, retryAt)
-      byId('pause').hidden = state === 'refused' || state === 'closed'
+      list.over(state === 'refused' || state === 'closed')
       runView.live(state === 'live')
       if (state === 'live') wentLive(topics)
       if (state === 'closed') composer.closed()

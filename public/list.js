@@ -20,6 +20,7 @@ export function createList({ log, list, newest, pause, onPause }) {
   let following = true
   let unread = 0
   let isPaused = false
+  let isOver = false
   let second = 0
   let rowsOfSecond = 0
   let rowsBefore = 0
@@ -78,6 +79,7 @@ export function createList({ log, list, newest, pause, onPause }) {
     const words =
       waiting.length === 0 ? 'Resume' : `Resume (${waiting.length}${waiting.length < rowLimit ? '' : '+'} new)`
     pause.textContent = isPaused ? words : 'Pause'
+    pause.hidden = isOver && !isPaused
   }
 
   function setPaused(paused) {
@@ -117,6 +119,11 @@ export function createList({ log, list, newest, pause, onPause }) {
       if (isPaused) showPause()
       // A timer, because animation frames stop in a hidden tab, where messages still arrive.
       else flushTimer ??= setTimeout(flush, isBurst() ? burstMs : calmMs)
+    },
+    /** @param over whether nothing more will arrive, so that there is nothing to pause */
+    over(over) {
+      isOver = over
+      showPause()
     },
     clear() {
       clearTimeout(flushTimer)

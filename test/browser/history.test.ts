@@ -147,6 +147,20 @@ describe('the list', () => {
     await visit.is('Live')
   })
 
+  test('that is paused shows what has arrived also once its topic is closed, and can then not be paused again', async () => {
+    const server = await start()
+    await publish(server, 'chat', '1')
+    const visit = await open(`${server.url}/?topic=chat`)
+    await visit.shows('1')
+    await visit.page.getByRole('button', { name: 'Pause' }).click()
+    await post(`${server.url}/send?topic=chat`, { data: '2', close: true })
+    await visit.is('Closed')
+    expect(await visit.texts).toEqual(['1'])
+    await visit.page.getByRole('button', { name: 'Resume (2 new)' }).click()
+    await visit.shows('1', '2', 'chat ended: done')
+    expect(await visit.page.locator('#pause').isVisible()).toBe(false)
+  })
+
   test('animates nothing in a burst, and lays it out at most some ten times a second', async () => {
     const server = await start()
     const visit = await open(`${server.url}/?topic=chat`)
