@@ -27,7 +27,7 @@ const list = createList({
 const composer = createComposer(byId('send'), hub, { whenSent: list.follow, watchToo })
 const runView = createRunView(byId('run'), hub)
 const welcome = createWelcome(byId('welcome'))
-const login = createLogin(byId('login'), byId('logout'), () => watch(watched))
+const login = createLogin(byId('login'), byId('logout'), hub, () => watch(watched))
 moveByArrows(byId('log'))
 
 let watched = []
@@ -61,7 +61,7 @@ function watch(topics) {
 
   watching = {}
   const watcher = onlyWhile(watching, watcherOf(topics))
-  stream = topics.length === 0 ? watchDemo(watcher) : watchTopics(hub, topics, watcher)
+  stream = topics.length === 0 ? watchDemo(hub, watcher) : watchTopics(hub, topics, watcher)
   // After the new one has begun, so that the stream of the tabs goes on with other topics.
   former?.end()
 }

@@ -87,7 +87,7 @@ export function createComposer(form, hub, { whenSent, watchToo }) {
 
   async function suggest() {
     const watched = topics
-    const found = await suggestTopics(watched)
+    const found = await suggestTopics(hub, watched)
     if (watched === topics) destinations.replaceChildren(...found.map((topic) => new Option(topic)))
   }
 

@@ -10,7 +10,7 @@ const retryDelay = () => 1_000 + Math.random() * 4_000
  * Reads the demo stream through one EventSource at a time, from `position` on, and reconnects until `end` or until the hub refuses for good.
  * Tells `{ type: 'message', id, data }`, `{ type: 'gap', gap }`, and `{ type: 'state', state, detail, code, retryAt }`.
  */
-export function openDemo(position, tell) {
+export function openDemo(hub, position, tell) {
   let source
   let heardAt
   let retry
@@ -73,7 +73,7 @@ export function openDemo(position, tell) {
   /** Called once per outage, so as not to burden a server that is in trouble. */
   async function explain(failedSource) {
     refusal = ''
-    const { status, detail, code } = await readRefusal(source.url)
+    const { status, detail, code } = await readRefusal(hub, source.url)
     if (ended || source !== failedSource || !status) return
     refusal = detail && `The server refused: ${detail}`
     if (status === 204) {

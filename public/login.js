@@ -1,5 +1,3 @@
-import { readProblem } from './refusal.js'
-
 /** Whether this browser has signed in. The cookie itself cannot be seen by scripts. */
 const mark = 'tidings signed in'
 
@@ -26,7 +24,7 @@ const signedIn = 'You are signed in. Enter a topic above that your token allows,
 const reasons = { token_missing: 'It shows messages only to those who have a token.' }
 
 /** The card that exchanges a token for a login cookie, shown when the hub refuses a request without a token. */
-export function createLogin(card, logout, whenDone) {
+export function createLogin(card, logout, hub, whenDone) {
   const token = card.querySelector('#token')
   const why = card.querySelector('#login-why')
   const title = card.querySelector('#login-title')
@@ -36,17 +34,13 @@ export function createLogin(card, logout, whenDone) {
   async function request(method, headers) {
     error.textContent = ''
     try {
-      const response = await fetch('login', { method, headers, signal: AbortSignal.timeout(15_000) })
-      if (!response.ok) {
-        error.textContent = (await readProblem(response)).detail
-        return
-      }
+      await hub.request('login', { method, headers, signal: AbortSignal.timeout(15_000) })
       token.value = ''
       hasJustSignedIn = method === 'POST'
       remember(hasJustSignedIn)
       whenDone()
-    } catch {
-      error.textContent = 'The server could not be reached.'
+    } catch ({ status, message }) {
+      error.textContent = status ? message : 'The server could not be reached.'
     }
   }
 

@@ -4,15 +4,19 @@ import { isPattern } from './topics.js'
 const limit = 50
 
 /** The topics that may be meant by somebody who watches these topics and patterns: those watched, and those that the hub has. */
-export async function suggestTopics(watched) {
-  const known = await Promise.all(watched.slice(0, 5).filter(isPattern).map(topicsOf))
+export async function suggestTopics(hub, watched) {
+  const known = await Promise.all(
+    watched
+      .slice(0, 5)
+      .filter(isPattern)
+      .map((pattern) => topicsOf(hub, pattern)),
+  )
   return [...new Set([...watched.filter((topic) => !isPattern(topic)), ...known.flat()])]
 }
 
-async function topicsOf(pattern) {
+async function topicsOf(hub, pattern) {
   try {
-    const response = await fetch(`topics?${new URLSearchParams({ topic: pattern, limit })}`)
-    if (!response.ok) return []
+    const response = await hub.request(`topics?${new URLSearchParams({ topic: pattern, limit })}`)
     return (await response.json()).topics.map(({ topic }) => topic)
   } catch {
     return [] // a suggestion is not worth a message

@@ -9,7 +9,7 @@ const takeAfter = 13_000
  * what it tells. Each tab reads for itself where pages have no locks, on plain http that is not this computer, and where the browser denies
  * them, because its settings block site data.
  */
-export function watchDemo(watcher) {
+export function watchDemo(hub, watcher) {
   const place = `tidings demo ${new URL('.', location.href)}`
   let channel = openChannel(place)
   let stream
@@ -65,7 +65,7 @@ export function watchDemo(watcher) {
   }
 
   function lead() {
-    stream = openDemo(position, tell)
+    stream = openDemo(hub, position, tell)
   }
 
   /** Waits for the lock, or takes it, and reads while this tab holds it. */
