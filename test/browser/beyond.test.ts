@@ -1,55 +1,21 @@
-import { once } from 'node:events'
-import { createServer, request as forward, type Server as HttpServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
-import { type Server, start } from '../server/server.ts'
+import { describe, expect, test } from 'vitest'
+import { start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 import { lasting, publish, repeats, send } from './client.ts'
 import { prepareBrowsers } from './hooks.ts'
-import { Visit } from './visit.ts'
+import { proxyUnder } from './proxy.ts'
 
 /** Tests of the page with more than a hub: page.test.ts, suite.ts and prefix.test.ts have shorter forms of them. */
 
-const { open } = chromium
+const { open, openBeside } = chromium
 const DEFAULT = 'This is a server-sent event'
 
 prepareBrowsers(chromium)
 
-/** Starts a proxy that serves the hub under `/hub/`. */
-async function underHub(server: Server): Promise<string> {
-  const proxy = createServer((request, response) => {
-    if (!request.url!.startsWith('/hub/')) {
-      response.writeHead(404).end()
-      return
-    }
-    const { method, headers } = request
-    const to = { port: server.port, path: request.url!.slice('/hub'.length), method, headers }
-    const asked = forward(to, (answer) => {
-      response.writeHead(answer.statusCode!, answer.headers)
-      answer.pipe(response)
-    })
-    asked.on('error', () => response.destroy())
-    response.on('close', () => asked.destroy())
-    request.pipe(asked)
-  })
-  proxies.push(proxy)
-  proxy.listen(0, '127.0.0.1')
-  await once(proxy, 'listening')
-  return `http://localhost:${(proxy.address() as AddressInfo).port}/hub/`
-}
-
-const proxies: HttpServer[] = []
-afterEach(() => {
-  for (const proxy of proxies.splice(0)) {
-    proxy.close()
-    proxy.closeAllConnections()
-  }
-})
-
 describe('the page', () => {
   test('works behind a proxy that strips a path: its files, streams, sends and /docs', async () => {
     const server = await start()
-    const url = await underHub(server)
+    const url = `${await proxyUnder('/hub', server.url)}/`
     const visit = await open(url)
     await visit.shows(DEFAULT)
     await visit.says('from below')
@@ -88,9 +54,7 @@ describe('the page', () => {
     const server = await start()
     const hung = await open(server.url)
     await hung.shows(DEFAULT)
-    const page = await hung.page.context().newPage()
-    await page.goto(server.url)
-    const other = new Visit(page, async () => {})
+    const other = await openBeside(hung, server.url)
     await other.shows(DEFAULT)
     const hanging = hung.page.evaluate(() => {
       for (const end = Date.now() + 25_000; Date.now() < end; );

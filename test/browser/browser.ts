@@ -14,9 +14,25 @@ export interface Browser<T extends Tab = Tab> {
   quit(): Promise<void>
 }
 
-/** The first of these programs that exists. */
-export function programAt(...places: (string | undefined)[]): string | undefined {
-  return places.find((place) => place && existsSync(place))
+export const chromiumProgram = programOf(
+  'Chromium or Chrome',
+  'CHROMIUM',
+  '/usr/bin/chromium',
+  '/usr/bin/google-chrome',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+)
+export const firefoxProgram = programOf(
+  'Firefox',
+  'FIREFOX',
+  '/usr/bin/firefox-esr',
+  '/usr/bin/firefox',
+  '/Applications/Firefox.app/Contents/MacOS/firefox',
+)
+
+/** Where the program of a browser is, and why its tests are skipped; '' if it is there. */
+function programOf(name: string, variable: string, ...places: string[]) {
+  const path = [process.env[variable], ...places].find((place) => place && existsSync(place))
+  return { path, missing: path ? '' : `needs ${name}: name one with ${variable}=PATH` }
 }
 
 /** Reports violations of the policy as errors. Runs in every page before the scripts of the page. */

@@ -8,15 +8,10 @@ import {
   chromium as playwright,
 } from 'playwright-core'
 import { folder } from '../server/server.ts'
-import { type Browser, programAt, raise, tellViolations } from './browser.ts'
+import { type Browser, chromiumProgram, raise, tellViolations } from './browser.ts'
 import { Visit } from './visit.ts'
 
-const executablePath = programAt(
-  process.env.CHROMIUM,
-  '/usr/bin/chromium',
-  '/usr/bin/google-chrome',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-)
+const { path: executablePath, missing } = chromiumProgram
 
 const args = [
   '--no-sandbox',
@@ -35,6 +30,8 @@ export const reader = { locale: 'en-GB', timezoneId: 'Asia/Tokyo' } as const
 
 interface Chromium extends Browser<Page> {
   open(url: string, options?: BrowserContextOptions): Promise<Visit<Page>>
+  /** Opens the hub's page in another tab of the same person. */
+  openBeside(visit: Visit<Page>, url: string): Promise<Visit<Page>>
   /** Opens the hub's page in a browser whose settings block site data: cookies, storage and locks. */
   openWithoutSiteData(url: string): Promise<Visit<Page>>
   /** Opens an empty page for any address. */
@@ -47,10 +44,14 @@ const problems: string[] = []
 
 export const chromium: Chromium = {
   name: 'Chromium',
-  missing: executablePath ? '' : 'needs Chromium or Chrome: name one with CHROMIUM=PATH',
+  missing,
 
   async open(url, options) {
     return visit(await chromium.newPage(options), url)
+  },
+
+  async openBeside({ page }, url) {
+    return visit(await page.context().newPage(), url)
   },
 
   async openWithoutSiteData(url) {

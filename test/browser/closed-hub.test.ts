@@ -3,11 +3,10 @@ import { SECRET, token } from '../auth/suite.ts'
 import { start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 import { prepareBrowsers } from './hooks.ts'
-import { Visit } from './visit.ts'
 
 /** Tests of the page of a hub that wants tokens. */
 
-const { open } = chromium
+const { open, openBeside } = chromium
 const grant = { subscribe: ['chat/*', '$store'], publish: ['chat/*'] }
 
 prepareBrowsers(chromium)
@@ -52,9 +51,8 @@ describe('a closed hub', () => {
   test('is signed into, and out of, in all tabs of a person at once', async () => {
     const url = await closedHub()
     const first = await open(url)
-    const page = await first.page.context().newPage()
-    await page.goto(url)
-    const second = new Visit(page, async () => {})
+    const second = await openBeside(first, url)
+    const { page } = second
     for (const tab of [first, second]) await tab.is('Refused')
     await page.getByLabel('Token').fill(await token(grant))
     await page.keyboard.press('Enter')
@@ -72,9 +70,8 @@ describe('a closed hub', () => {
     await refused.page.addInitScript(deafen)
     await refused.page.reload()
     await refused.is('Refused')
-    const page = await refused.page.context().newPage()
-    await page.goto(url)
-    const visit = new Visit(page, async () => {})
+    const visit = await openBeside(refused, url)
+    const { page } = visit
     await visit.is('Refused')
     await page.getByLabel('Token').fill(await token(grant))
     await page.keyboard.press('Enter')

@@ -1,33 +1,31 @@
-import { createServer, type Server as HttpServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { cleanUp, type Server, start } from '../server/server.ts'
 import { Stream } from '../server/stream.ts'
 import { chromium } from './chromium.ts'
+import { type Foreign, foreign } from './foreign.ts'
 
 const { missing, leave, newPage, quit } = chromium
 
-/** Serves a foreign page at localhost, which is another site than the hub at 127.0.0.1. */
-let foreign: HttpServer
+let others: Foreign
 let hub: Server
+/** The hub at localhost, which is another site than the foreign page. */
+let site: string
 let page: Page
 
 beforeAll(async () => {
-  foreign = createServer((_, response) =>
-    response.setHeader('content-type', 'text/html').end('<!doctype html><p>hello'),
-  )
-  await new Promise<void>((resolve) => foreign.listen(0, 'localhost', resolve))
+  others = await foreign()
   hub = await start()
+  site = `http://localhost:${hub.port}`
 })
 beforeEach(async (context) => {
   context.skip(missing !== '', missing)
   page = await newPage()
-  await page.goto(`http://localhost:${(foreign.address() as AddressInfo).port}/`)
+  await page.goto(others.otherSite)
 })
 afterEach(leave)
 afterAll(async () => {
-  foreign.close()
+  others.close()
   await cleanUp()
   await quit()
 })
@@ -57,7 +55,7 @@ const attempts: Record<string, (url: string) => unknown> = {
 
 /** The status of the hub's answer, or why the browser kept the answer from the page. */
 function answer(): Promise<string> {
-  const isHub = (of: { url(): string }) => of.url().startsWith(hub.url)
+  const isHub = (of: { url(): string }) => of.url().startsWith(site)
   return Promise.race([
     page.waitForResponse(isHub).then((response) => `${response.status()}`),
     page.waitForEvent('requestfailed', isHub).then((request) => request.failure()!.errorText),
@@ -66,7 +64,7 @@ function answer(): Promise<string> {
 
 test.each(Object.keys(attempts))('another site cannot publish with %s', async (means) => {
   const answered = answer()
-  await page.evaluate(attempts[means]!, `${hub.url}/send`)
+  await page.evaluate(attempts[means]!, `${site}/send`)
   // The answer is kept from other sites, even its status (Cross-Origin-Resource-Policy), unless the browser navigates to it.
   const isOpened = means === 'a link that is followed' || means === 'a form'
   expect(await answered).toBe(isOpened ? '403' : 'net::ERR_BLOCKED_BY_RESPONSE.NotSameOrigin')
@@ -85,7 +83,7 @@ test('another site cannot read a stream', async () => {
         source.onmessage = ({ data }) => resolve(data)
         source.onerror = () => resolve('an error')
       }),
-    `${hub.url}/event`,
+    `${site}/event`,
   )
   expect(read).toBe('an error')
 })
@@ -99,7 +97,7 @@ test('another site cannot frame the page', async () => {
         frame.onload = resolve
         document.body.append(frame)
       }),
-    `${hub.url}/`,
+    `${site}/`,
   )
   const addresses = () => page.frames().map((frame) => frame.url())
   await expect.poll(addresses).toEqual([page.url(), 'chrome-error://chromewebdata/'])

@@ -1,16 +1,16 @@
-import { afterAll, afterEach, beforeEach, describe, test } from 'vitest'
+import { afterAll, describe, test } from 'vitest'
 import { node } from '../server/runtimes.ts'
-import { cleanUp, start } from '../server/server.ts'
+import { start } from '../server/server.ts'
 import { lasting, send } from './client.ts'
 import { firefox } from './firefox.ts'
+import { prepareBrowsers } from './hooks.ts'
 import { pageSuite } from './suite.ts'
 
 pageSuite(firefox, node)
 afterAll(firefox.quit)
 
 describe('the page in Firefox reconnects by itself', () => {
-  beforeEach((context) => context.skip(firefox.missing !== '', firefox.missing))
-  afterEach(() => firefox.leave().finally(cleanUp)) // in one hook, because a hook that fails keeps the next from running
+  prepareBrowsers(firefox)
 
   test('with its EventSource when Firefox retries', async () => {
     const settings = await lasting()

@@ -2,28 +2,20 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import puppeteer, { type BrowserContext, type Browser as Launched, type Page } from 'puppeteer-core'
-import { type Browser, programAt, raise, tellViolations } from './browser.ts'
+import { type Browser, firefoxProgram, raise, tellViolations } from './browser.ts'
 import { Visit } from './visit.ts'
 
-const executablePath = programAt(
-  process.env.FIREFOX,
-  '/usr/bin/firefox-esr',
-  '/usr/bin/firefox',
-  '/Applications/Firefox.app/Contents/MacOS/firefox',
-)
-
 let launched: Promise<Launched> | undefined
-let home: string | undefined
 const contexts = new Set<BrowserContext>()
 const problems: string[] = []
 
 /** Driven by WebDriver BiDi, which Debian's Firefox supports; playwright drives only its own build of Firefox. */
 export const firefox: Browser<Page> = {
   name: 'Firefox',
-  missing: executablePath ? '' : 'needs Firefox: name one with FIREFOX=PATH',
+  missing: firefoxProgram.missing,
 
   async open(url) {
-    launched ??= launch(executablePath!)
+    launched ??= launchFirefox()
     const context = await (await launched).createBrowserContext()
     contexts.add(context)
     const page = await context.newPage()
@@ -41,14 +33,19 @@ export const firefox: Browser<Page> = {
   async quit() {
     await (await launched)?.close()
     launched = undefined
-    if (home) rmSync(home, { recursive: true, force: true })
   },
 }
 
 /** Launches Firefox with a home folder of its own, because it does not start if it cannot write there. */
-function launch(executablePath: string): Promise<Launched> {
-  home = mkdtempSync(join(tmpdir(), 'firefox-'))
-  return puppeteer.launch({ browser: 'firefox', executablePath, env: { ...process.env, HOME: home } })
+export async function launchFirefox(): Promise<Launched> {
+  const home = mkdtempSync(join(tmpdir(), 'firefox-'))
+  const browser = await puppeteer.launch({
+    browser: 'firefox',
+    executablePath: firefoxProgram.path!,
+    env: { ...process.env, HOME: home },
+  })
+  browser.once('disconnected', () => rmSync(home, { recursive: true, force: true }))
+  return browser
 }
 
 /** Firefox itself reports a lost stream, which tests cause, as an error thrown by the page. */

@@ -4,23 +4,18 @@ import { start } from '../server/server.ts'
 import { chromium } from './chromium.ts'
 import { publish, send } from './client.ts'
 import { prepareBrowsers } from './hooks.ts'
-import { Visit } from './visit.ts'
+import type { Visit } from './visit.ts'
 
 /** Tests of one person's tabs: HTTP/1.1 gives a browser six connections to a hub. */
 
-const { open } = chromium
+const { open, openBeside } = chromium
 const DEFAULT = 'This is a server-sent event'
 
 prepareBrowsers(chromium)
 
 async function tabs(url: string, count: number): Promise<Visit<Page>[]> {
   const all = [await open(url)]
-  const context = all[0]!.page.context()
-  while (all.length < count) {
-    const page = await context.newPage()
-    await page.goto(url)
-    all.push(new Visit(page, (offline) => context.setOffline(offline)))
-  }
+  while (all.length < count) all.push(await openBeside(all[0]!, url))
   return all
 }
 

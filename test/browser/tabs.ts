@@ -1,9 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import puppeteer, { type Browser, type BrowserContext, type Page } from 'puppeteer-core'
 import type { SubscribeOptions } from '../../public/client.js'
-import { programAt, raise } from './browser.ts'
+import { chromiumProgram, firefoxProgram, raise } from './browser.ts'
+import { launchFirefox } from './firefox.ts'
 
 interface Heard {
   readonly data: string[]
@@ -127,41 +125,11 @@ export class Tab {
   }
 }
 
-const chromiumPath = programAt(
-  process.env.CHROMIUM,
-  '/usr/bin/chromium',
-  '/usr/bin/google-chrome',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-)
-const firefoxPath = programAt(
-  process.env.FIREFOX,
-  '/usr/bin/firefox-esr',
-  '/usr/bin/firefox',
-  '/Applications/Firefox.app/Contents/MacOS/firefox',
+export const chromiumTabs = new Tabs('Chromium', chromiumProgram.missing, () =>
+  puppeteer.launch({
+    executablePath: chromiumProgram.path!,
+    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
+  }),
 )
 
-export const chromiumTabs = new Tabs(
-  'Chromium',
-  chromiumPath ? '' : 'needs Chromium or Chrome: name one with CHROMIUM=PATH',
-  () =>
-    puppeteer.launch({
-      executablePath: chromiumPath!,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
-    }),
-)
-
-export const firefoxTabs = new Tabs(
-  'Firefox',
-  firefoxPath ? '' : 'needs Firefox: name one with FIREFOX=PATH',
-  async () => {
-    // Firefox does not start if it cannot write to its home folder.
-    const home = mkdtempSync(join(tmpdir(), 'firefox-'))
-    const browser = await puppeteer.launch({
-      browser: 'firefox',
-      executablePath: firefoxPath!,
-      env: { ...process.env, HOME: home },
-    })
-    browser.once('disconnected', () => rmSync(home, { recursive: true, force: true }))
-    return browser
-  },
-)
+export const firefoxTabs = new Tabs('Firefox', firefoxProgram.missing, launchFirefox)
