@@ -3,6 +3,7 @@ import { delimiter, dirname, join } from 'node:path'
 import { copyProject } from '../server/copy.ts'
 import { folder } from '../server/server.ts'
 import { Ports } from './ports.ts'
+import { environmentOf, programFolders } from './shell.ts'
 import type { Place } from './terminal.ts'
 
 /** A fresh folder like a clone of the repository after `npm ci`, with free ports of its own. */
@@ -18,20 +19,9 @@ export class Clone implements Place {
     // CI installs before it runs tests: a recipe that begins with `npm ci` goes on with what is installed.
     const npm = `#!/bin/sh\n[ "$1" = ci ] && exit 0\nPATH=$OTHER_PATH exec npm "$@"\n`
     writeFileSync(join(home, 'npm'), npm, { mode: 0o755 })
-    writeFileSync(join(home, '.curlrc'), 'no-progress-meter\n') // curl shows a progress meter if it does not write to a terminal
-    const path = (process.env.PATH ?? '').split(delimiter).filter((place) => !place.includes('node_modules'))
     // The Node of the machine comes first: it may be old, like that of a reader. A machine without Node gets the Node of the install.
-    const others = [...path, dirname(process.execPath)].join(delimiter)
-    this.env = {
-      PATH: `${home}${delimiter}${others}`,
-      OTHER_PATH: others,
-      HOME: process.env.HOME ?? '',
-      CURL_HOME: home,
-      PORT: ports.replacedIn('3000'),
-      WARM_UP: 'false',
-      NO_COLOR: '1',
-      CI: '1',
-    }
+    const others = [...programFolders, dirname(process.execPath)]
+    this.env = { ...environmentOf(home, [home, ...others], ports), OTHER_PATH: others.join(delimiter) }
   }
 
   static async make(): Promise<Clone> {

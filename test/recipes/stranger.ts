@@ -1,9 +1,10 @@
 import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { basename, delimiter, join } from 'node:path'
+import { basename, join } from 'node:path'
 import { isUnreachable, run } from '../server/programs.ts'
 import { folder } from '../server/server.ts'
 import { root, textOf } from './guide.ts'
 import { Ports } from './ports.ts'
+import { environmentOf, programFolders } from './shell.ts'
 import type { Place } from './terminal.ts'
 
 /** How the guides call the command, in a project that has the package, on one runtime. */
@@ -45,19 +46,8 @@ export class Stranger implements Place {
     for (const place of [this.path, bin]) mkdirSync(place)
     for (const name of ['bun', 'bunx', 'deno']) symlinkSync(join(root, 'node_modules', '.bin', name), join(bin, name))
     symlinkSync(process.execPath, join(bin, 'node'))
-    const others = (process.env.PATH ?? '').split(delimiter).filter((place) => !place.includes('node_modules'))
     writeFileSync(join(this.path, 'package.json'), '{ "private": true, "type": "module" }')
-    writeFileSync(join(home, '.curlrc'), 'no-progress-meter\n')
-    this.env = {
-      PATH: [bin, ...others].join(delimiter),
-      HOME: process.env.HOME ?? '',
-      CURL_HOME: home,
-      PORT: ports.replacedIn('3000'),
-      WARM_UP: 'false',
-      NO_COLOR: '1',
-      CI: '1',
-      npm_config_prefer_offline: 'true',
-    }
+    this.env = { ...environmentOf(home, [bin, ...programFolders], ports), npm_config_prefer_offline: 'true' }
   }
 
   /** Installs the tarball as the README says, and the packages of a host. @returns undefined if the registry cannot be reached */
