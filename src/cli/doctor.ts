@@ -68,7 +68,7 @@ async function* findingsOf(remote: Remote, given: Given, timeoutMs: number): Asy
 /** @returns what to do if the topic could not be deleted */
 async function deleteTopic(remote: Remote, topic: string): Promise<Finding | undefined> {
   try {
-    await remote.request(`/topics/${topic}`, { method: 'DELETE' })
+    await remote.request(`/topics/${encodeURIComponent(topic)}`, { method: 'DELETE' })
   } catch (cause) {
     if (!(cause instanceof Failure)) throw cause
     const advice = `Let the token publish to $topics/${topic.replace(/[^/]*$/, '*')}, or delete the topic with another token`

@@ -1,5 +1,6 @@
 import { request, type ServerResponse } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
+import { post } from '../browser/client.ts'
 import { part } from '../part.ts'
 import { cleanUp, start } from '../server/server.ts'
 import { answering } from './answering.ts'
@@ -132,6 +133,15 @@ describe.each(part(['Node'], ['Bun', 'Deno']))('tidings doctor on %s', (runtime)
     close()
   })
 
+  test('deletes no other topic, whatever its prefix is', async () => {
+    const hub = await start()
+    for (const prefix of ['chat#', 'chat?', 'doctor/../chat']) {
+      await post(`${hub.url}/send?topic=chat`, { data: prefix })
+      await check(hub.url, '--prefix', prefix)
+    }
+    expect((await (await fetch(`${hub.url}/topics`)).json()).topics).toMatchObject([{ topic: 'chat', kept: 3 }])
+  })
+
   test('deletes its topic at Ctrl-C too, and ends by the signal', async () => {
     const paths: string[] = []
     const { url, close } = await answering((asked, response) => {
@@ -144,7 +154,7 @@ describe.each(part(['Node'], ['Bun', 'Deno']))('tidings doctor on %s', (runtime)
     })
     const running = cli.start(['doctor', url, '--timeout', '60s'])
     await expect.poll(() => paths, { timeout: 15_000 }).toContain('POST /send?topic=doctor%2FID')
-    expect([await running.kill('SIGINT'), paths.at(-1)]).toEqual(['SIGINT', 'DELETE /topics/doctor/ID'])
+    expect([await running.kill('SIGINT'), paths.at(-1)]).toEqual(['SIGINT', 'DELETE /topics/doctor%2FID'])
     close()
   })
 })
