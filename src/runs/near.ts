@@ -98,7 +98,7 @@ export class NearRuns implements Runs, Line {
   }
 
   async state(topic: string): Promise<RunInfo | undefined> {
-    const [state] = await (await this.#runs()).get([topic])
+    const [state] = await (await this.#runs()).get([parseTopic(topic)])
     return state && this.#describe(state)
   }
 
@@ -126,7 +126,7 @@ export class NearRuns implements Runs, Line {
   }
 
   async delete(topic: string): Promise<void> {
-    await this.#hub.directory.erase(topic).catch((error) => {
+    await this.#hub.directory.erase(parseTopic(topic)).catch((error) => {
       if (!(error instanceof AppError && error.code === 'nothing_to_delete')) throw error
     })
   }

@@ -5,6 +5,7 @@ import type { Published } from '../hub/internal.ts'
 import { jitter } from '../hub/random.ts'
 import type { Message } from '../log/log.ts'
 import type { Outcome } from '../log/runs.ts'
+import { parseTopic } from '../topic.ts'
 import { parseClaim } from './claim.ts'
 import { type Lease, type Line, Producer } from './producer.ts'
 import type { ClaimOptions, Run, RunEntriesOptions, RunInfo, Runs } from './run.ts'
@@ -65,7 +66,7 @@ class RemoteRuns implements Runs, Line {
     const { signal } = options
     // With its key, a claim that gets no answer can be sent again.
     const claimed = await this.#until(performance.now() + leaseMs, signal, () =>
-      this.#json('POST', `/runs/${topic}?lease=${leaseMs}ms&grace=${graceMs}ms`, {
+      this.#json('POST', `${pathOf('runs', topic)}?lease=${leaseMs}ms&grace=${graceMs}ms`, {
         headers: { 'idempotency-key': key },
         timeoutMs: timeoutOf(leaseMs),
         signal,
@@ -85,7 +86,7 @@ class RemoteRuns implements Runs, Line {
   }
 
   async state(topic: string): Promise<RunInfo | undefined> {
-    return this.#json('GET', `/runs/${topic}`).then(
+    return this.#json('GET', pathOf('runs', topic)).then(
       (info) => infoOf(info as unknown as Shown),
       (error) => {
         if (error instanceof AppError && error.code === 'run_unknown') return undefined
@@ -95,13 +96,14 @@ class RemoteRuns implements Runs, Line {
   }
 
   async delete(topic: string): Promise<void> {
-    await this.#json('DELETE', `/topics/${topic}`).catch((error) => {
+    await this.#json('DELETE', pathOf('topics', topic)).catch((error) => {
       if (!(error instanceof AppError && error.code === 'nothing_to_delete')) throw error
     })
   }
 
   /** Polls: an answer has all entries that are due, or waits for the next one. */
-  async *entries(topic: string, { after, signal }: RunEntriesOptions = {}): AsyncGenerator<Delivered, void, undefined> {
+  async *entries(name: string, { after, signal }: RunEntriesOptions = {}): AsyncGenerator<Delivered, void, undefined> {
+    const topic = parseTopic(name)
     for (let position = after; !signal?.aborted; ) {
       const begin = position === undefined ? { from: 'earliest' } : { lastEventId: position }
       const query = new URLSearchParams({ topic, wait: `${WAIT_S}`, ...begin })
@@ -132,7 +134,7 @@ class RemoteRuns implements Runs, Line {
     const body = messages.map(({ run: _, ...message }) => ({ key: `${this.#name}/${this.#published++}`, ...message }))
     const request = { headers: { 'tidings-run': token }, body, timeoutMs: timeoutOf(leaseMs) }
     const answer = await this.#until(performance.now() + leaseMs, undefined, () =>
-      this.#json('POST', `/send?topic=${topic}`, request),
+      this.#json('POST', `/send?${new URLSearchParams({ topic })}`, request),
     )
     const { ids, stop } = answer as unknown as { ids: string[]; stop?: true }
     const isDuplicate = 'duplicates' in answer
@@ -144,7 +146,7 @@ class RemoteRuns implements Runs, Line {
 
   async renew(topic: string, { token, leaseMs }: Lease): Promise<RunInfo> {
     const request = { headers: { 'tidings-run': token }, timeoutMs: timeoutOf(leaseMs) }
-    return infoOf((await this.#json('PATCH', `/runs/${topic}`, request)) as unknown as Shown)
+    return infoOf((await this.#json('PATCH', pathOf('runs', topic), request)) as unknown as Shown)
   }
 
   async #json(method: string, path: string, { headers, body, timeoutMs = TIMEOUT_MS, signal }: Request = {}) {
@@ -203,6 +205,11 @@ interface Request {
   readonly body?: unknown
   readonly timeoutMs?: number
   readonly signal?: AbortSignal | undefined
+}
+
+/** The path of a topic below a route. Slashes are escaped too: a segment of dots would name another topic. @throws AppError of `parseTopic` */
+function pathOf(route: 'runs' | 'topics', topic: string): string {
+  return `/${route}/${encodeURIComponent(parseTopic(topic))}`
 }
 
 /** How long a producer waits for an answer before it asks again, in ms. */

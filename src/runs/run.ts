@@ -5,7 +5,7 @@ import type { RunState } from '../log/runs.ts'
 
 /**
  * The runs of a hub: topics with a producer, one at a time, which always end. `runs(hub)` are those of a hub in this process, and
- * `remoteRuns` those of a hub elsewhere.
+ * `remoteRuns` those of a hub elsewhere. Every method refuses what is no topic (`topic_invalid`, `topic_too_long`).
  *
  * @example
  * const all: Runs = runs(hub)

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createApp } from '../../src/app.ts'
+import { AppError } from '../../src/errors.ts'
 import type { Delivered } from '../../src/hub/delivered.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
@@ -176,6 +177,30 @@ describe.each(ways)('runs %s', (_, make) => {
       await expect(all.claim('a', options)).rejects.toEqual(code('parameter_invalid'))
     await expect(all.claim('a/*')).rejects.toEqual(code('topic_invalid'))
     await expect(all.claim('$a')).rejects.toEqual(code('forbidden'))
+  })
+
+  test('a text that is no topic is refused, and names no other topic', async () => {
+    const { hub, all } = open()
+    await hub.publish({ topic: 'chat', data: '1' })
+    for (const text of ['chat#1', 'chat?1', 'chat%2F', 'chat/*', '']) {
+      for (const method of ['claim', 'state', 'stop', 'delete'] as const)
+        await expect(all[method](text)).rejects.toEqual(code('topic_invalid'))
+      await expect(itemsOf(all, text)).rejects.toBeInstanceOf(AppError)
+    }
+    expect(await hub.directory.get('chat')).toMatchObject({ kept: 1, closed: false })
+    expect(await all.state('chat')).toBeUndefined()
+  })
+
+  test('a topic whose segments are dots names no other topic', async () => {
+    const { hub, all } = open()
+    await hub.publish({ topic: 'chat', data: '1' })
+    const run = await all.claim('a/../chat', { leaseMs: 60_000 })
+    await run.publish({ data: '2' })
+    expect(await run.renew()).toMatchObject({ topic: 'a/../chat' })
+    expect(await all.state('a/../chat')).toMatchObject({ fence: 1 })
+    await all.delete('a/../chat')
+    expect(await hub.directory.get('chat')).toMatchObject({ kept: 1 })
+    expect(await hub.directory.get('a/../chat')).toMatchObject({ kept: 0 })
   })
 })
 
