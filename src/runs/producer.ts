@@ -124,7 +124,7 @@ export class Producer implements Run {
   /** Looks at the state of the topic's run, which may be that of another producer. */
   note(info: RunInfo | undefined): void {
     if (this.#isReleased || this.#isEnding) return
-    if (!info || info.fence !== this.fence || info.outcome !== undefined) this.#lose(lostError(this.topic))
+    if (!info || info.fence !== this.fence || info.outcome !== undefined) this.#lose(lostError(this.topic, OVERTAKEN))
     else if (info.isStopAsked) this.#stop()
   }
 
@@ -133,9 +133,10 @@ export class Producer implements Run {
     return messages.map((message) => ({ ...message, topic, run: token }))
   }
 
-  /** A sign of life was refused, or got no answer. */
+  /** A sign of life was refused, or got no answer: once nothing renews the lease, the run is lost, and another attempt cannot help. */
   #refused(error: unknown): unknown {
-    if (isLost(error) && !this.#isEnding) this.#lose(error)
+    if (!isLost(error)) return this.#isReleased ? lostError(this.topic, UNRENEWED, error) : error
+    if (!this.#isEnding) this.#lose(error)
     return error
   }
 
@@ -181,9 +182,9 @@ function unanswered(topic: string): AppError {
   return new AppError('log_unavailable', `Cannot renew the lease of ${quote(topic)}: the hub has not answered in time`)
 }
 
-function lostError(topic: string): AppError {
-  return new AppError(
-    'run_lost',
-    `The run of ${quote(topic)} is lost: another producer has claimed the topic, or the run has ended`,
-  )
+const OVERTAKEN = 'another producer has claimed the topic, or the run has ended'
+const UNRENEWED = 'its lease is no longer renewed, and the hub has not answered'
+
+function lostError(topic: string, why: string, cause?: unknown): AppError {
+  return new AppError('run_lost', `The run of ${quote(topic)} is lost: ${why}`, { cause })
 }

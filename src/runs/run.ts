@@ -125,6 +125,9 @@ export interface Run {
   renew(): Promise<RunInfo>
   /** Ends the run, and closes its topic. @throws AppError `run_lost`, `topic_closed`, and those of `Hub.publish` */
   end(ending?: Ending): Promise<Published>
-  /** Stops renewing the lease: another producer may take over once it ends, or the hub ends the run as `abandoned`. */
+  /**
+   * Stops renewing the lease: another producer may take over once it ends, or the hub ends the run as `abandoned`. A publish that fails
+   * afterwards fails with `run_lost`.
+   */
   release(): void
 }

@@ -41,7 +41,7 @@ const RETRY_MS = { first: 50, longest: 2000 }
  * await writer.end()
  */
 export class ChunkWriter {
-  readonly #run: Pick<Run, 'publish' | 'end' | 'signal'>
+  readonly #run: Pick<Run, 'publish' | 'end'>
   readonly #count: number
   readonly #maxBytes: number
   readonly #ms: number
@@ -61,7 +61,7 @@ export class ChunkWriter {
 
   /** @param id introduces the stream, see `introductionOf`; undefined if something else names it */
   constructor(
-    run: Pick<Run, 'publish' | 'end' | 'signal'>,
+    run: Pick<Run, 'publish' | 'end'>,
     id: string | undefined,
     { count = 1, bytes = MAX_ENTRY_BYTES, ms = JOIN_MS }: JoinOptions = {},
     entryOf: EntryOf = whole,
@@ -173,17 +173,15 @@ export class ChunkWriter {
     await this.#repeat(() => this.#run.end(keyed))
   }
 
-  /** Sends until the hub answers, or until the run is lost. After a stop, the rest may still be sent. */
+  /** Sends until the hub answers, or until the run is lost, which its producer then says. */
   async #repeat(send: () => Promise<unknown>): Promise<void> {
-    const { signal } = this.#run
     for (let pauseMs = RETRY_MS.first; ; pauseMs = Math.min(2 * pauseMs, RETRY_MS.longest)) {
       try {
         await send()
         return
       } catch (error) {
         const mayRepeat = error instanceof AppError && (error.isTemporary || error.code === 'outcome_unknown')
-        const isLost = signal.aborted && (signal.reason as AppError | undefined)?.code !== 'run_stopped'
-        if (!mayRepeat || isLost) throw error
+        if (!mayRepeat) throw error
         await new Promise((resolve) => setTimeout(resolve, pauseMs))
       }
     }

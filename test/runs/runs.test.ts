@@ -7,6 +7,7 @@ import { memoryLog } from '../../src/log/memory.ts'
 import { nearRuns, runs } from '../../src/runs/near.ts'
 import { remoteRuns } from '../../src/runs/remote.ts'
 import type { Runs } from '../../src/runs/run.ts'
+import { ChunkWriter } from '../../src/runs/writer.ts'
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const code = (name: string) => expect.objectContaining({ code: name })
@@ -291,6 +292,47 @@ describe('over a connection that is not to be relied on', () => {
     const { id } = await run.end({ data: 'last' })
     expect(await Array.fromAsync(all.entries('a', { after: id, signal: AbortSignal.timeout(1000) }))).toEqual([])
     expect(polls).toBe(1)
+  })
+
+  test('after a stop a writer publishes the rest once the hub is back, and gives up once its lease is over', async () => {
+    const { hub, app } = open()
+    let isAway = false
+    const fetch = async (url: string, init: RequestInit) => {
+      if (isAway) throw new TypeError('connection refused')
+      return app.request(url, init)
+    }
+    const all = remoteRuns({ url: 'http://localhost', fetch })
+    await all.stop('a')
+    const run = await all.claim('a', { leaseMs: 600 })
+    expect(run.signal.reason).toEqual(code('run_stopped'))
+    const writer = new ChunkWriter(run, 'x')
+    isAway = true
+    await writer.write('1')
+    await pause(200)
+    isAway = false
+    await writer.flush()
+    expect(await hub.directory.get('a')).toMatchObject({ kept: 2 })
+    isAway = true
+    await writer.write('2')
+    await expect(writer.flush()).rejects.toMatchObject({ code: 'run_lost', cause: code('log_unavailable') })
+    await expect(writer.fail('why')).rejects.toEqual(code('run_lost'))
+  })
+
+  test('a writer of a released run publishes while it can, and does not wait for a hub that is away', async () => {
+    const { app } = open()
+    let isAway = false
+    const fetch = async (url: string, init: RequestInit) => {
+      if (isAway) throw new TypeError('connection refused')
+      return app.request(url, init)
+    }
+    const run = await remoteRuns({ url: 'http://localhost', fetch }).claim('a', { leaseMs: 300 })
+    const writer = new ChunkWriter(run, 'x')
+    run.release()
+    await writer.write('1')
+    await writer.flush()
+    isAway = true
+    await writer.write('2')
+    await expect(writer.flush()).rejects.toMatchObject({ code: 'run_lost', cause: code('log_unavailable') })
   })
 
   test('the end of a run is no loss for its producer, however late its answer is', async () => {

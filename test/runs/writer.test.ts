@@ -10,9 +10,7 @@ import { ChunkWriter, detailOf } from '../../src/runs/writer.ts'
 import { seed } from '../seed.ts'
 
 /** A run that notes what is published, and fails while `errors` has errors. */
-class Noted implements Pick<Run, 'publish' | 'end' | 'signal'> {
-  readonly control = new AbortController()
-  readonly signal = this.control.signal
+class Noted implements Pick<Run, 'publish' | 'end'> {
   readonly batches: (readonly RunMessage[])[] = []
   readonly keys: (string | undefined)[] = []
   readonly errors: unknown[] = []
@@ -154,26 +152,14 @@ test('while the hub is unavailable the same messages are sent again under the sa
 })
 
 test('nothing is sent again once the run is lost, and nothing follows a chunk that is missing', async () => {
-  run.errors.push(unavailable())
-  run.control.abort(new AppError('run_lost', 'Another producer has claimed the topic'))
+  run.errors.push(new AppError('run_lost', 'Another producer has claimed the topic'))
   const writer = new ChunkWriter(run, 'x', { count: 2 })
   await writer.write('a')
   await writer.write('b')
-  await expect(writer.flush()).rejects.toMatchObject({ code: 'log_unavailable' })
-  await expect(writer.write('c')).rejects.toMatchObject({ code: 'log_unavailable' })
-  await expect(writer.end()).rejects.toMatchObject({ code: 'log_unavailable' })
+  await expect(writer.flush()).rejects.toMatchObject({ code: 'run_lost' })
+  await expect(writer.write('c')).rejects.toMatchObject({ code: 'run_lost' })
+  await expect(writer.end()).rejects.toMatchObject({ code: 'run_lost' })
   expect(run.data).toEqual([])
-})
-
-test('after a stop the rest is published', async () => {
-  run.control.abort(new AppError('run_stopped', 'Somebody asked to stop'))
-  run.errors.push(unavailable())
-  const writer = new ChunkWriter(run, 'x')
-  await writer.write('a')
-  const ended = writer.end({ outcome: 'stopped' })
-  await vi.advanceTimersByTimeAsync(1000)
-  await ended
-  expect([run.data, run.ending?.outcome]).toEqual([['["a"]'], 'stopped'])
 })
 
 test('a failed run ends with its reason, also if its chunks are refused', async () => {
