@@ -39,7 +39,7 @@ export async function point(runs: Runs, pointer: string, to: Pointed): Promise<s
     await runs.delete(pointer)
     try {
       const run = await runs.claim(pointer, { key: KEY, leaseMs: LEASE_MS, graceMs: 0 })
-      const { id } = await run.end({ data: JSON.stringify(to) })
+      const { id } = await run.end({ data: JSON.stringify(to) }).finally(() => run.release())
       return id
     } catch (error) {
       if (!isOvertaken(error) || attempt === ATTEMPTS) throw error

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createApp } from '../../src/app.ts'
 import { Hub, memoryLog } from '../../src/index.ts'
 import { runs } from '../../src/runs/near.ts'
 import { point, pointed } from '../../src/runs/pointer.ts'
+import { remoteRuns } from '../../src/runs/remote.ts'
 
 let hub: Hub
 
@@ -45,6 +47,15 @@ test('a program that dies while it sets a pointer leaves one that names nothing,
   expect(await pointed(runs(hub), 'ai/chat')).toBeUndefined()
   await point(runs(hub), 'ai/chat', to(2))
   expect(await pointed(runs(hub), 'ai/chat')).toMatchObject(to(2))
+})
+
+test('a program that cannot set a pointer holds it no longer, so that others can set it', async () => {
+  const app = createApp({ hub })
+  const fetch = async (url: string, init: RequestInit) =>
+    url.includes('/send') ? new Response('not here', { status: 404 }) : app.request(url, init)
+  const program = remoteRuns({ url: 'http://localhost', fetch })
+  await expect(point(program, 'ai/chat', to(1))).rejects.toMatchObject({ code: 'internal' })
+  await expect.poll(async () => (await runs(hub).state('ai/chat'))?.outcome, { timeout: 4000 }).toBe('abandoned')
 })
 
 test('a pointer does not take over a topic that is a run of its own', async () => {
