@@ -100,9 +100,9 @@ export function createResumableStreamContext(options: ResumableStreamOptions): R
     const topic = await topicOf(keyPrefix, streamId)
     const run = await runs.claim(topic, lease)
     const writer = new ChunkWriter(run, streamId, join)
-    let source: ReadableStream<string>
+    let source: ReadableStreamDefaultReader<string>
     try {
-      source = makeStream()
+      source = makeStream().getReader()
     } catch (error) {
       await fail(run, writer).catch(() => {}) // the caller gets the first error
       throw error
@@ -158,12 +158,11 @@ function isDone({ outcome }: RunInfo): boolean {
 }
 
 /** Publishes a stream to its end, or until somebody asks to stop. @throws the error that ended it, once readers have been told */
-async function pump(source: ReadableStream<string>, run: Run, writer: ChunkWriter): Promise<void> {
-  const reader = source.getReader()
-  const cancel = (reason: unknown) => void reader.cancel(reason).catch(() => {}) // nobody reads the source any more
+async function pump(source: ReadableStreamDefaultReader<string>, run: Run, writer: ChunkWriter): Promise<void> {
+  const cancel = (reason: unknown) => void source.cancel(reason).catch(() => {}) // nobody reads the source any more
   const stopListening = whenGone(run.signal, () => cancel(run.signal.reason))
   try {
-    for (let read = await reader.read(); !read.done; read = await reader.read()) await writer.write(read.value)
+    for (let read = await source.read(); !read.done; read = await source.read()) await writer.write(read.value)
     const { aborted, reason } = run.signal
     if (aborted && (reason as AppError).code !== 'run_stopped') throw reason
     await writer.end({ outcome: aborted ? 'stopped' : 'done' })

@@ -367,6 +367,14 @@ describe.each(Object.entries(hubs))('what a log adds, over %s', (_, open) => {
     })
   })
 
+  test('a source that somebody else reads is an error for its caller and for those who resume it', async () => {
+    const context = make()
+    const source = new ReadableStream<string>()
+    source.getReader()
+    await expect(context.resumableStream('a', () => source)).rejects.toBeInstanceOf(TypeError)
+    expect(await readUntilEnd(await context.resumeExistingStream('a'))).toMatchObject({ error: { code: 'run_failed' } })
+  })
+
   test('a producer that gives no sign of life is an error after its last chunk, for every reader', async () => {
     const topic = await topicOf('resumable-stream', 'a')
     const run = await runs(opened.hub).claim(topic, { leaseMs: 100, graceMs: 100 })
