@@ -35,7 +35,7 @@ const EMPTY: TopicView<never> = {
 
 /**
  * A subscription as a component sees it: a view that changes. The subscription begins with the first listener and is closed after the last one
- * has gone. A listener that comes back goes on after the last event.
+ * has gone. A listener that comes back goes on after what was read.
  */
 export class TopicStore<S extends Schemas | undefined> {
   /** The options of the last rendering, whose callbacks are called. */
@@ -49,6 +49,8 @@ export class TopicStore<S extends Schemas | undefined> {
   readonly #closed: Closed[] = []
   #state: State = EMPTY.state
   #subscription: Subscription<EventOf<S>> | undefined
+  /** What the subscription before has read: events, and the positions between them. */
+  #position: string | undefined
   #timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(hub: Client, topics: string | readonly string[], options: TopicOptions<S>) {
@@ -78,10 +80,9 @@ export class TopicStore<S extends Schemas | undefined> {
   #open(): void {
     if (this.#subscription) return
     const { keep = KEPT, onGap, onInvalid, ...options } = this.options
-    const position = this.#events.findLast(({ id }) => id !== '')?.id
     this.#subscription = this.#hub.subscribe<S>(this.#topics, {
       ...(options as SubscribeOptions<S>),
-      ...(position !== undefined && { lastEventId: position }),
+      ...(this.#position !== undefined && { lastEventId: this.#position }),
       ...(onGap && { onGap: (gap) => this.options.onGap?.(gap) }),
       ...(onInvalid && { onInvalid: (event, issues) => this.options.onInvalid?.(event, issues) }),
       onEvent: (event) => this.#add(event, keep),
@@ -107,6 +108,7 @@ export class TopicStore<S extends Schemas | undefined> {
 
   #close(): void {
     this.#subscription?.close()
+    this.#position = this.#subscription?.position ?? this.#position
     this.#subscription = undefined
     clearTimeout(this.#timer)
     this.#timer = undefined
