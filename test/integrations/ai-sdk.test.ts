@@ -167,6 +167,26 @@ describe('an answer', () => {
     await (await answers.begin('chat', { id: 'message-2' })).fail('over')
   })
 
+  test('with an id whose producer has died is begun anew only if it has no chunk yet, or was deleted; else it is cut off', async () => {
+    const lease = { leaseMs: 100, graceMs: 60_000 }
+    const die = async (...chunks: object[]) => {
+      const { topic } = await answers.begin('chat', { id: 'message-1', key: 'mine', ...lease })
+      const dying = await runs(hub).claim(topic, { key: 'mine', ...lease })
+      for (const chunk of chunks) await dying.publish({ data: JSON.stringify(chunk) })
+      dying.release()
+      await pause(200)
+      return topic
+    }
+    await die()
+    const topic = await die(start)
+    await expect(answers.begin('chat', { id: 'message-1' })).rejects.toMatchObject({ code: 'topic_closed' })
+    expect(await (await answers.resume('chat')).text()).toBe(
+      `data: ${JSON.stringify(start)}\n\ndata: {"type":"error","errorText":"The answer was cut off: its producer has disappeared"}\n\ndata: [DONE]\n\n`,
+    )
+    await runs(hub).delete(topic)
+    await (await answers.begin('chat', { id: 'message-1' })).fail('over')
+  })
+
   test.each(['', '/', '..', 'a b', '😀', 'x'.repeat(110), 'x'.repeat(130), 'x'.repeat(3000), `${'x'.repeat(2999)}y`])(
     'of any chat has a topic of its own: %j',
     async (chatId) => {

@@ -1,4 +1,4 @@
-import { AppError } from '../../errors.ts'
+import { AppError, quote } from '../../errors.ts'
 import { randomName } from '../../hub/random.ts'
 import { point, pointed } from '../../runs/pointer.ts'
 import type { ClaimOptions, Run, RunInfo, Runs } from '../../runs/run.ts'
@@ -6,7 +6,7 @@ import { topicOf } from '../../runs/topics.ts'
 import { detailOf, type JoinOptions } from '../../runs/writer.ts'
 import { record } from './record.ts'
 import { replay } from './replay.ts'
-import { AFTER_HEADER, TOPIC_HEADER, WIRE_HEADERS } from './wire.ts'
+import { AFTER_HEADER, CUT_OFF, TOPIC_HEADER, WIRE_HEADERS } from './wire.ts'
 
 /**
  * Where the answers of chats are, and how they are stored.
@@ -67,7 +67,8 @@ export interface Answer {
  */
 export interface ChatAnswers {
   /**
-   * Claims a topic for an answer, which becomes the current one of its chat. It fails after a minute without a stream.
+   * Claims a topic for an answer, which becomes the current one of its chat. It fails after a minute without a stream. An answer with this
+   * `id` whose producer has died half-way is not begun anew: it ends as failed.
    *
    * @throws AppError `run_taken` and `topic_closed` (an answer with this `id` is being made, or has ended), and those of `Runs.claim`
    */
@@ -124,8 +125,17 @@ export function chatAnswers(runs: Runs, options: ChatAnswersOptions = {}): ChatA
     async begin(chatId, { id = randomName(), ...claim } = {}) {
       const chat = await topicOfChat(prefix, chatId)
       const run = await runs.claim(await topicOf(chat, id), claim)
+      const giveUp = (detail: string) => run.end({ outcome: 'failed', detail }).catch(() => run.release())
+      // A topic that was deleted has a last id too, but its first claim again.
+      if (run.fence > 1 && run.lastId !== null) {
+        await giveUp(CUT_OFF)
+        throw new AppError(
+          'topic_closed',
+          `Cannot begin ${quote(run.topic)} anew: another producer has left a part of it`,
+        )
+      }
       const before = await point(runs, chat, { run: run.topic, of: chatId }).catch(async (error) => {
-        await run.end({ outcome: 'failed', detail: 'The answer could not begin' }).catch(() => run.release())
+        await giveUp('The answer could not begin')
         throw error
       })
       return answerOf(run, before)

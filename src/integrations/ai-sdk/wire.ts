@@ -41,11 +41,14 @@ export function errorChunk(errorText: string): string {
 /** What is said to a reader when part of an answer is no longer kept. */
 export const GAP = errorChunk('Part of the answer is no longer kept')
 
+/** Why an answer has failed whose producer has died. */
+export const CUT_OFF = 'The answer was cut off: its producer has disappeared'
+
 /** The chunks that end an answer whose producer has not said `[DONE]` itself: a cut answer ends with an error, never in silence. */
 export function endingOf({ outcome = 'done', detail }: End): readonly string[] {
   if (outcome === 'done') return [DONE]
   if (outcome === 'stopped') return [JSON.stringify({ type: 'abort' }), DONE]
-  const why = outcome === 'failed' ? 'The answer has failed' : 'The answer was cut off: its producer has disappeared'
+  const why = outcome === 'failed' ? 'The answer has failed' : CUT_OFF
   return [errorChunk(detail ?? why), DONE]
 }
 
