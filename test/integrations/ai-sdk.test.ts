@@ -1,4 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Chat } from '@ai-sdk/react'
 import {
   type ChatTransport,
@@ -135,6 +137,33 @@ describe('an answer', () => {
         .map((data) => `data: ${data}\n\n`)
         .join(''),
     )
+  })
+
+  test('of many chunks leaves nothing of each in memory', async () => {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    await hub.close()
+    hub = new Hub(() => memoryLog({ retention: { count: 10 } }), { windowCount: 10 })
+    answers = chatAnswers(runs(hub), { join: { count: 100 } })
+    const CHUNKS = 50_000
+    const held: number[] = []
+    let said = 0
+    const stream = new ReadableStream<string>(
+      {
+        pull(controller) {
+          if (said === 1000 || said === CHUNKS) {
+            collect()
+            held.push(process.memoryUsage().heapUsed)
+          }
+          if (said === CHUNKS) controller.close()
+          else controller.enqueue(`data: ${JSON.stringify(delta(`${said++}`))}\n\n`)
+        },
+      },
+      { highWaterMark: 0 },
+    )
+    await (await answers.begin('chat')).consumeSseStream({ stream })
+    expect(said).toBe(CHUNKS)
+    expect(held[1]! - held[0]!).toBeLessThan(CHUNKS * 100)
   })
 
   test('that the hub refuses to store fails, and the application is told', async () => {

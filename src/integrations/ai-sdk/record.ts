@@ -45,11 +45,12 @@ async function hear(sse: ReadableStream<string>, signal: AbortSignal, writer: Ch
   const events: string[] = []
   const parser = createParser({ onEvent: ({ data }) => void events.push(data) })
   const reader = sse.getReader()
-  const cut = whenCut(signal)
+  const cancel = () => void reader.cancel().catch(() => {}) // a stream that has failed rejects
+  const stopListening = whenCut(signal, cancel)
   try {
     while (!heard.isDone) {
-      const read = await Promise.race([reader.read(), cut.promise])
-      if (!read || read.done) break
+      const read = await reader.read()
+      if (read.done) break
       parser.feed(read.value)
       for (const chunk of events.splice(0)) {
         heard.isDone = chunk === DONE
@@ -63,27 +64,21 @@ async function hear(sse: ReadableStream<string>, signal: AbortSignal, writer: Ch
   } catch {
     heard.failure ??= 'The stream of the answer has failed' // the application knows the error, which may hold secrets
   } finally {
-    cut.cancel()
-    reader.cancel().catch(() => {}) // a stream that has failed rejects
+    stopListening()
+    cancel()
   }
   return heard
 }
 
-/** Resolves when no more may be read: a while after a stop was asked, or once the run is lost. */
-function whenCut(signal: AbortSignal): { readonly promise: Promise<undefined>; readonly cancel: () => void } {
+/** Calls `call` when no more may be read: a while after a stop was asked, or once the run is lost. @returns a function that stops listening */
+function whenCut(signal: AbortSignal, call: () => void): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined
-  let stopListening = () => {}
-  const promise = new Promise<undefined>((resolve) => {
-    stopListening = whenGone(signal, () => {
-      timer = setTimeout(() => resolve(undefined), codeOf(signal) === 'run_stopped' ? STOP_WAIT_MS : 0)
-    })
+  const stopListening = whenGone(signal, () => {
+    timer = setTimeout(call, codeOf(signal) === 'run_stopped' ? STOP_WAIT_MS : 0)
   })
-  return {
-    promise,
-    cancel() {
-      stopListening()
-      clearTimeout(timer)
-    },
+  return () => {
+    stopListening()
+    clearTimeout(timer)
   }
 }
 
