@@ -1,6 +1,7 @@
 import { AppError } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import { randomName } from '../hub/random.ts'
+import { isLost } from '../runs/lost.ts'
 import { runs as runsOf } from '../runs/near.ts'
 import { chunksOf } from '../runs/parts.ts'
 import type { Run, Runs } from '../runs/run.ts'
@@ -153,7 +154,7 @@ export function createAssistantStreamStore(options: AssistantStreamOptions): Ass
         await writer.write(toBase64(chunk))
         await writer.flush()
       } catch (error) {
-        throw isCode(error, 'run_lost', 'topic_closed') ? await refusal(streamId, lease) : error
+        throw isLost(error) ? await refusal(streamId, lease) : error
       }
       if (isStopped(run)) throw run.signal.reason // a hub elsewhere tells it in its answer
     },
@@ -173,9 +174,8 @@ export function createAssistantStreamStore(options: AssistantStreamOptions): Ass
           await held.writer.end({ outcome: isStopped(held.run) ? 'stopped' : 'done' })
         else await held.writer.fail(error)
       } catch (cause) {
-        const isLost = isCode(cause, 'run_lost', 'topic_closed')
-        if (isLost || held.run.signal.aborted) forget(streamId, token)
-        if (!isLost) throw cause
+        if (isLost(cause) || held.run.signal.aborted) forget(streamId, token)
+        if (!isLost(cause)) throw cause
         return false
       }
       forget(streamId, token)

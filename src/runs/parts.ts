@@ -1,8 +1,9 @@
 import { AppError, quote } from '../errors.ts'
 import type { DeliveredEntry, DeliveredGap } from '../hub/delivered.ts'
-import { formatPosition, parsePosition } from '../hub/position.ts'
 import { utf8Length } from '../log/log.ts'
 import type { OutcomeName } from '../log/runs.ts'
+import { type ChunkBeginning, formatOffset, parseOffset } from './offset.ts'
+import { type Part, PartialChunk } from './partial-chunk.ts'
 import type { RunMessage, Runs } from './run.ts'
 
 /*
@@ -88,10 +89,10 @@ export async function* chunksOf(
   topic: string,
   { after, signal }: { readonly after?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<Piece, void, undefined> {
-  const from = after === undefined ? undefined : parseOffset(after)
-  const entries = runs.entries(topic, { ...(from && { after: from.id }), ...(signal && { signal }) })
+  const from = after === undefined ? undefined : beginningOf(after)
+  const entries = runs.entries(topic, { ...(from && { after: from.after }), ...(signal && { signal }) })
   let skip = from?.skip ?? 0
-  let parts: string[] = []
+  const partial = new PartialChunk()
   let isWhole = from !== undefined
   let isEnded = false
   for await (const item of entries) {
@@ -100,19 +101,18 @@ export async function* chunksOf(
     isWhole ||= item.event === INTRODUCTION || item.outcome === 'failed' || item.outcome === 'abandoned'
     if (!isWhole) throw gapError(topic, { from: null, to: item.id, reason: 'trimmed' })
     if (item.event === INTRODUCTION) {
-      parts = []
+      partial.clear()
       yield { kind: 'start', offset: item.id }
     } else if (item.event === PART) {
-      const { i, n, text } = parsePart(item)
-      parts = i === 0 ? [text] : i === parts.length && i > 0 ? [...parts, text] : []
-      if (parts.length === n) yield { kind: 'chunk', offset: item.id, chunk: parts.join('') }
+      const chunk = partial.take(parsePart(item))
+      if (chunk !== undefined) yield { kind: 'chunk', offset: item.id, chunk }
     } else if (item.event === 'message' && item.data !== undefined) {
       const chunks = parseWhole(item)
-      parts = []
+      partial.clear()
       // After the id of the entry that closes the topic, a reader would get no end.
-      const whole = item.close ? chunks.length : chunks.length - 1
+      const last = item.close ? chunks.length : chunks.length - 1
       for (const [i, chunk] of chunks.entries())
-        if (i >= skip) yield { kind: 'chunk', offset: i < whole ? `${item.id}.${i}` : item.id, chunk }
+        if (i >= skip) yield { kind: 'chunk', offset: formatOffset(item.id, i, i === last), chunk }
     }
     skip = 0
     isEnded ||= item.close === true
@@ -121,17 +121,14 @@ export async function* chunksOf(
   if (!isEnded && !signal?.aborted) throw gapError(topic, { from: after ?? null, to: 'its end', reason: 'trimmed' })
 }
 
-/** Where to begin for the chunks after an offset: after an entry, or before one of which some chunks are skipped. */
-function parseOffset(offset: string): { readonly id: string; readonly skip: number } {
-  const [, id, index] = /^(.*-\d+)(?:\.(\d{1,9}))?$/.exec(offset) ?? []
-  const position = parsePosition(id ?? '')
-  if (!position)
-    throw new AppError('parameter_invalid', `Cannot use ${quote(offset)} as an offset: expected id or id.index`)
-  if (index === undefined) return { id: id!, skip: 0 }
-  return { id: formatPosition(position.epoch, Math.max(0, position.seq - 1)), skip: Number(index) + 1 }
+/** @throws AppError `parameter_invalid` */
+function beginningOf(offset: string): ChunkBeginning {
+  const beginning = parseOffset(offset)
+  if (beginning) return beginning
+  throw new AppError('parameter_invalid', `Cannot use ${quote(offset)} as an offset: expected id or id.index`)
 }
 
-function parsePart(entry: DeliveredEntry): { readonly i: number; readonly n: number; readonly text: string } {
+function parsePart(entry: DeliveredEntry): Part {
   const { i, n, text } = parse(entry) as { i?: unknown; n?: unknown; text?: unknown }
   const isPart = Number.isInteger(i) && Number.isInteger(n) && Number(n) <= MAX_PARTS && typeof text === 'string'
   if (!isPart) throw formError(entry)

@@ -1,6 +1,7 @@
 import { AppError, quote } from '../errors.ts'
 import type { Published } from '../hub/internal.ts'
 import type { Message } from '../log/log.ts'
+import { isLost } from './lost.ts'
 import type { Ending, Run, RunInfo, RunMessage } from './run.ts'
 
 /** What a producer needs of its hub, in this process or elsewhere. */
@@ -172,10 +173,6 @@ export class Producer implements Run {
 
 function isList(given: RunMessage | readonly RunMessage[]): given is readonly RunMessage[] {
   return Array.isArray(given)
-}
-
-function isLost(error: unknown): error is AppError {
-  return error instanceof AppError && (error.code === 'run_lost' || error.code === 'topic_closed')
 }
 
 function unanswered(topic: string): AppError {

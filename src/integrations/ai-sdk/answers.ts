@@ -1,5 +1,6 @@
 import { AppError, quote } from '../../errors.ts'
 import { randomName } from '../../hub/random.ts'
+import { isLost } from '../../runs/lost.ts'
 import { point, pointed } from '../../runs/pointer.ts'
 import type { ClaimOptions, Run, RunInfo, Runs } from '../../runs/run.ts'
 import { topicOf } from '../../runs/topics.ts'
@@ -199,10 +200,6 @@ function headersOf(topic: string, before: string): Record<string, string> {
 /** Whether an answer has ended in a way that leaves nothing to resume: the application has stored it. */
 function isOver({ outcome }: RunInfo): boolean {
   return outcome === 'done' || outcome === 'stopped'
-}
-
-function isLost(error: unknown): boolean {
-  return error instanceof AppError && (error.code === 'run_lost' || error.code === 'topic_closed')
 }
 
 const INVALID =

@@ -1,5 +1,4 @@
-import type { Delivered } from '../../hub/delivered.ts'
-import { formatPosition, parsePosition } from '../../hub/position.ts'
+import { formatOffset, parseOffset } from '../../runs/offset.ts'
 import type { Runs } from '../../runs/run.ts'
 import { Chunks, DONE, endingOf, frame, GAP, KEEP_ALIVE } from './wire.ts'
 
@@ -42,7 +41,7 @@ async function* framesOf(
   withIds: boolean,
   signal: AbortSignal,
 ): AsyncGenerator<string, void, undefined> {
-  const from = beginningOf(after)
+  const from = parseOffset(after) ?? { after, skip: 0 } // what is no offset has a gap
   const entries = runs.entries(topic, { after: from.after, signal })
   const chunks = new Chunks()
   const text = (data: string, id: string) => frame(data, withIds ? id : undefined)
@@ -51,23 +50,10 @@ async function* framesOf(
     if (item.kind === 'gap') return yield text(GAP, item.id) + text(DONE, item.id)
     const own = chunks.take(item)
     const all = item.close && !chunks.isDone ? [...own, ...endingOf(item)] : own
-    const frames = all.map((data, i) => (i < skip ? '' : text(data, offsetOf(item, i, all.length))))
+    const frames = all.map((data, i) => (i < skip ? '' : text(data, formatOffset(item.id, i, i === all.length - 1))))
     skip = 0
     if (frames.length > 0) yield frames.join('')
   }
-}
-
-/** Where to read the entries from, and how many chunks of the first one to skip. */
-function beginningOf(offset: string): { readonly after: string; readonly skip: number } {
-  const [, id, index] = /^(.*-\d+)\.(\d{1,9})$/.exec(offset) ?? []
-  const position = id === undefined ? undefined : parsePosition(id)
-  if (!position) return { after: offset, skip: 0 } // what is no position has a gap
-  return { after: formatPosition(position.epoch, position.seq - 1), skip: Number(index) + 1 }
-}
-
-/** The offset of a chunk: the id of its entry, with an index if others of the entry follow. */
-function offsetOf({ id }: Delivered, index: number, count: number): string {
-  return index === count - 1 ? id : `${id}.${index}`
 }
 
 /** The value of a promise; undefined if that takes longer. */

@@ -1,3 +1,5 @@
+import { type Part, PartialChunk } from '../../runs/partial-chunk.ts'
+
 /*
  * The wire of the AI SDK (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol): an event stream without ids, whose data are chunks of JSON and
  * at last `[DONE]`. In the topic of a run, an entry has one chunk as it is, or several, one a line: JSON has no line breaks. A chunk that is
@@ -54,7 +56,7 @@ export function endingOf({ outcome = 'done', detail }: End): readonly string[] {
 
 /** Puts the chunks of entries together again. */
 export class Chunks {
-  #parts: string[] = []
+  readonly #partial = new PartialChunk()
   /** Whether the answer has ended as its producer ends it. */
   isDone = false
 
@@ -67,18 +69,14 @@ export class Chunks {
     readonly data?: string
   }): readonly string[] {
     if (data === undefined) return []
-    if (event === 'part') return this.#takePart(data)
+    if (event === 'part') {
+      const chunk = this.#partial.take(JSON.parse(data) as Part)
+      return chunk === undefined ? [] : [chunk]
+    }
     if (event !== 'message') return []
+    this.#partial.clear()
     const chunks = data.split('\n')
     this.isDone = chunks.at(-1) === DONE
     return chunks
-  }
-
-  #takePart(data: string): readonly string[] {
-    const { i, n, text } = JSON.parse(data) as { i: number; n: number; text: string }
-    if (i === 0) this.#parts = []
-    if (i !== this.#parts.length) return [] // its beginning was not read
-    this.#parts.push(text)
-    return this.#parts.length === n ? [this.#parts.join('')] : []
   }
 }
