@@ -34,7 +34,7 @@ let hub: Hub
 let answers: ChatAnswers
 
 beforeEach(() => {
-  hub = new Hub(memoryLog)
+  hub = new Hub(memoryLog, { retryMs: 100 })
 })
 afterEach(() => hub.close())
 

@@ -10,7 +10,7 @@ import {
   type UIMessage,
   type UIMessageChunk,
 } from 'ai'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { AppError, createApp, Hub, memoryLog } from '../../src/index.ts'
 import { type Answer, type ChatAnswers, chatAnswers, tidingsChatTransport } from '../../src/integrations/ai-sdk.ts'
 import { runs } from '../../src/runs/near.ts'
@@ -546,6 +546,39 @@ describe('tidingsChatTransport', () => {
       '/event?topic=ai%2Fx&lastEventId=a-1',
     ])
     expect(chunks).toEqual([{ type: 'start' }, { type: 'error', errorText: 'Part of the answer is no longer kept' }])
+  })
+
+  test('comes back when the hub says: after its retry, which hub.ending makes exact, and not before Retry-After', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    vi.spyOn(Math, 'random').mockReturnValue(0)
+    onTestFinished(() => void vi.restoreAllMocks())
+    const answers = [
+      sse('data: {"type":"start"}'),
+      sse('retry: 4000', 'id: a-1\ndata: {"type":"start-step"}'),
+      sse('event: hub.ending\ndata: {}\nretry: 7000'),
+      new Response(null, { status: 503, headers: { 'retry-after': '9' } }),
+      sse('retry: 99999999999', 'data: {"type":"finish-step"}'),
+      sse('data: [DONE]'),
+    ]
+    const pauses: number[] = []
+    let askedAt = performance.now()
+    const following = follow(
+      over(() => {
+        pauses.push(performance.now() - askedAt)
+        askedAt = performance.now()
+        return answers.shift()!
+      }),
+    )
+    await vi.runAllTimersAsync()
+    expect((await following).map(({ type }) => type)).toEqual(['start', 'start-step', 'finish-step'])
+    expect(pauses).toEqual([0, 125, 2000, 7000, 9000 + 3500, 3_600_000])
+  })
+
+  test('tells why it has given up', async () => {
+    const away = over(() => Promise.reject(new TypeError('Failed to fetch')))
+    await expect(follow(away, { maxOutageMs: 0 })).rejects.toMatchObject({ cause: { message: 'Failed to fetch' } })
+    const full = over(() => Response.json({ detail: 'Too many readers' }, { status: 429 }))
+    await expect(follow(full, { maxOutageMs: 0 })).rejects.toMatchObject({ cause: { message: 'Too many readers' } })
   })
 
   test('comes back after overload, and shows what the hub refuses', async () => {

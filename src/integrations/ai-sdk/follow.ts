@@ -1,4 +1,5 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
+import { jitter } from '../../hub/random.ts'
 import { sleep } from '../../runs/sleep.ts'
 import { Chunks, DONE, type End, endingOf, GAP } from './wire.ts'
 
@@ -22,12 +23,14 @@ export interface At {
 
 /** A hub says something every 15 s by default. A connection that is silent for longer than this, in ms, is opened again. */
 const SILENCE_MS = 45_000
-/** First and longest time between two attempts to connect, in ms. */
+/** First time between two attempts to connect, until the hub says another, and the longest one, unless the hub's is longer, in ms. */
 const [RETRY_MS, MAX_RETRY_MS] = [250, 5000]
+/** Longest wait that a hub can ask for, in ms: timers of more than 24 days would fire at once. */
+const MAX_WAIT_MS = 3_600_000
 
 /**
  * Reads the chunks of an answer from the topic of its run, over as many connections as it takes: each goes on after the last event of the one
- * before. Ends with `[DONE]`.
+ * before, once the hub wants it back. Ends with `[DONE]`.
  *
  * @throws TypeError `network error: …`: the hub was out of reach for too long
  * @throws Error the hub refuses the request
@@ -39,13 +42,15 @@ export async function* follow(
 ): AsyncGenerator<string, void, undefined> {
   const chunks = new Chunks()
   let lastId = answer.after
-  let pauseMs = RETRY_MS
-  for (let aliveAt = performance.now(); !signal.aborted; ) {
+  let retryMs = RETRY_MS
+  let attempt = 0
+  let cause: unknown
+  for (let aliveAt = performance.now(); !signal.aborted; attempt++) {
     const connection = new Connection(hub, answer.topic, lastId, signal)
     try {
       for await (const events of connection) {
         aliveAt = performance.now()
-        pauseMs = RETRY_MS
+        attempt = 0
         for (const event of events) {
           if (!announcesGap(event)) lastId = event.id ?? lastId
           yield* chunks.take(event)
@@ -58,15 +63,22 @@ export async function* follow(
       if (connection.status === 204) return yield* endingOf({ outcome: 'abandoned' })
     } catch (error) {
       if (error instanceof Refused) throw error
+      cause = error
     } finally {
       connection.close()
     }
     if (signal.aborted) return
     if (performance.now() - aliveAt > hub.maxOutageMs)
-      throw new TypeError(`network error: cannot reach ${hub.url}/event`)
-    await sleep(pauseMs * (0.5 + Math.random() / 2), signal)
-    pauseMs = Math.min(2 * pauseMs, MAX_RETRY_MS)
+      throw new TypeError(`network error: cannot reach ${hub.url}/event`, { cause })
+    retryMs = connection.retryMs ?? retryMs
+    await sleep(Math.min(pauseAfter(connection, retryMs, attempt), MAX_WAIT_MS), signal)
   }
+}
+
+/** How long to wait for the next connection, in ms: as long as the hub says, or at random, longer with each attempt. */
+function pauseAfter({ isEnding, retryAfterMs }: Connection, retryMs: number, attempt: number): number {
+  if (isEnding) return retryMs // the hub has made it random
+  return retryAfterMs + jitter(Math.min(retryMs * 2 ** attempt, Math.max(MAX_RETRY_MS, retryMs)))
 }
 
 /** An answer that another attempt would not change. */
@@ -75,6 +87,12 @@ class Refused extends Error {}
 /** One response of `/event`. */
 class Connection {
   status = 0
+  /** The time to reconnect, if the hub has said one. */
+  retryMs: number | undefined
+  /** Whether the hub has said that it ends the stream. */
+  isEnding = false
+  /** How long the hub refuses streams. */
+  retryAfterMs = 0
   readonly #control = new AbortController()
   readonly #open: (init: RequestInit) => Promise<Response>
   readonly #init: () => Promise<RequestInit>
@@ -97,10 +115,20 @@ class Connection {
     const { signal } = this.#control
     const response = await this.#open({ ...init, headers: all, cache: 'no-store', signal })
     this.status = response.status
+    this.retryAfterMs = 1000 * (Number(response.headers.get('retry-after')) || 0)
     if (isRefusal(response.status)) throw new Refused(await reasonOf(response))
+    if (response.status >= 300) throw new Error(await reasonOf(response))
     if (response.status !== 200 || !response.body) return
     const events: EventSourceMessage[] = []
-    const parser = createParser({ onEvent: (event) => void events.push(event) })
+    const parser = createParser({
+      onEvent: (event) => {
+        events.push(event)
+        this.isEnding ||= event.event === 'hub.ending'
+      },
+      onRetry: (ms) => {
+        this.retryMs = ms
+      },
+    })
     const reader = response.body.getReader()
     const decoder = new TextDecoder()
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
