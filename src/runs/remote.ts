@@ -2,6 +2,7 @@ import { whenGone } from '../client-gone.ts'
 import { AppError, type Code, statuses } from '../errors.ts'
 import type { Delivered, DeliveredEntry } from '../hub/delivered.ts'
 import type { Published } from '../hub/internal.ts'
+import { parsePosition } from '../hub/position.ts'
 import { jitter } from '../hub/random.ts'
 import type { Message } from '../log/log.ts'
 import type { Outcome } from '../log/runs.ts'
@@ -136,12 +137,11 @@ class RemoteRuns implements Runs, Line {
     const answer = await this.#until(performance.now() + leaseMs, undefined, () =>
       this.#json('POST', `/send?${new URLSearchParams({ topic })}`, request),
     )
-    const { ids, stop } = answer as unknown as { ids: string[]; stop?: true }
-    const isDuplicate = 'duplicates' in answer
-    // A duplicate of a message with a key of ours is this publish itself, which was sent again.
-    const published = ids.map((id, i) => ({ id, duplicate: isDuplicate && messages[i]!.key !== undefined }))
+    const { ids, duplicates = 0, stop } = answer as unknown as { ids: string[]; duplicates?: number; stop?: true }
+    const known = knownOf(ids, duplicates)
     if (stop) tellStop()
-    return published
+    // A duplicate of a message with a key of ours is this publish itself, which was sent again.
+    return ids.map((id, i) => ({ id, duplicate: known[i]! && messages[i]!.key !== undefined }))
   }
 
   async renew(topic: string, { token, leaseMs }: Lease): Promise<RunInfo> {
@@ -210,6 +210,13 @@ interface Request {
 /** The path of a topic below a route. Slashes are escaped too: a segment of dots would name another topic. @throws AppError of `parseTopic` */
 function pathOf(route: 'runs' | 'topics', topic: string): string {
   return `/${route}/${encodeURIComponent(parseTopic(topic))}`
+}
+
+/** Which messages were known, of which the hub tells the number: new entries are the last ones of its log. */
+function knownOf(ids: readonly string[], duplicates: number): readonly boolean[] {
+  const seqs = ids.map((id) => parsePosition(id)!.seq)
+  const fresh = new Set([...new Set(seqs)].sort((a, b) => b - a).slice(0, ids.length - duplicates))
+  return seqs.map((seq) => !fresh.delete(seq))
 }
 
 /** How long a producer waits for an answer before it asks again, in ms. */

@@ -73,6 +73,21 @@ describe.each(ways)('runs %s', (_, make) => {
     expect(run.signal.aborted).toBe(false)
   })
 
+  test('of messages that are published together, each is told whether its key was known', async () => {
+    const { all } = open()
+    const run = await all.claim('a')
+    const { id } = await run.publish({ data: '1', key: 'k1' })
+    expect(await run.publish({ data: '1', key: 'k1' })).toEqual({ id, duplicate: true })
+    const published = await run.publish([
+      { data: '2', key: 'k2' },
+      { data: '1', key: 'k1' },
+      { data: '2', key: 'k2' },
+      { data: '3' },
+    ])
+    expect(published.map(({ duplicate }) => duplicate)).toEqual([false, true, true, false])
+    expect(published[1]!.id).toBe(id)
+  })
+
   test('renews its lease by itself while it lives, and not once it is released', async () => {
     const { all } = open()
     const run = await all.claim('a', { leaseMs: 200, graceMs: 0 })
