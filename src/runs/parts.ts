@@ -67,11 +67,6 @@ function halves(text: string, maxBytes: number): readonly string[] {
   return [...halves(text.slice(0, middle), maxBytes), ...halves(text.slice(middle), maxBytes)]
 }
 
-/** The entries of one chunk. @throws AppError of `split` */
-export function pack(chunk: string, maxBytes = MAX_ENTRY_BYTES): readonly RunMessage[] {
-  return bytesOf(chunk) > maxBytes ? split(chunk, maxBytes) : [whole([chunk])]
-}
-
 /**
  * Reads the chunks of a topic, as they were before they were joined or split, and how the run has ended. Ends without an end if `signal`
  * aborts. A chunk whose producer has gone before its last part is left out.

@@ -7,14 +7,10 @@ import type { Runs } from './run.ts'
  * cannot hit a newer one, because each run has a topic of its own.
  */
 
-/** What a pointer says: the topic of the newest run, and the foreign id that the pointer is for. */
-export interface Pointed {
-  readonly run: string
-  readonly of: string
-}
-
 /** What a pointer names, and where in the hub's order it was set: before the first entry of the run, if that is published after `point`. */
-export interface Found extends Pointed {
+export interface Pointed {
+  /** The topic of the newest run. */
+  readonly run: string
   readonly id: string
 }
 
@@ -32,14 +28,14 @@ const ATTEMPTS = 10
  * @returns the position of its entry
  * @throws AppError `run_taken` (the topic is a run, or too many programs set it at the same time), and those of `Runs`
  * @example
- * await point(runs(hub), 'ai/chat-1', { run: 'ai/chat-1/answer-2', of: 'chat-1' })
+ * await point(runs(hub), 'ai/chat-1', 'ai/chat-1/answer-2')
  */
-export async function point(runs: Runs, pointer: string, to: Pointed): Promise<string> {
+export async function point(runs: Runs, pointer: string, run: string): Promise<string> {
   for (let attempt = 1; ; attempt++) {
     await runs.delete(pointer)
     try {
-      const run = await runs.claim(pointer, { key: KEY, leaseMs: LEASE_MS, graceMs: 0 })
-      const { id } = await run.end({ data: JSON.stringify(to) }).finally(() => run.release())
+      const setting = await runs.claim(pointer, { key: KEY, leaseMs: LEASE_MS, graceMs: 0 })
+      const { id } = await setting.end({ data: JSON.stringify({ run }) }).finally(() => setting.release())
       return id
     } catch (error) {
       if (!isOvertaken(error) || attempt === ATTEMPTS) throw error
@@ -48,11 +44,12 @@ export async function point(runs: Runs, pointer: string, to: Pointed): Promise<s
 }
 
 /** What a pointer names; undefined if it was never set. @throws AppError of `Runs` */
-export async function pointed(runs: Runs, pointer: string): Promise<Found | undefined> {
+export async function pointed(runs: Runs, pointer: string): Promise<Pointed | undefined> {
   if (!(await runs.state(pointer))) return
-  let found: Found | undefined
+  let found: Pointed | undefined
   for await (const item of runs.entries(pointer, { signal: AbortSignal.timeout(WAIT_MS) }))
-    if (item.kind === 'entry' && item.data !== undefined) found = { ...(JSON.parse(item.data) as Pointed), id: item.id }
+    if (item.kind === 'entry' && item.data !== undefined)
+      found = { ...(JSON.parse(item.data) as { run: string }), id: item.id }
   return found
 }
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Hub } from '../../src/hub/hub.ts'
 import { memoryLog } from '../../src/log/memory.ts'
 import { runs } from '../../src/runs/near.ts'
-import { bytesOf, chunksOf, introductionOf, MAX_PARTS, type Piece, pack, split, whole } from '../../src/runs/parts.ts'
+import { bytesOf, chunksOf, introductionOf, MAX_PARTS, type Piece, split, whole } from '../../src/runs/parts.ts'
 import type { RunMessage } from '../../src/runs/run.ts'
 import { seed } from '../seed.ts'
 
@@ -20,6 +20,10 @@ const text = fc
   .array(fc.constantFrom('a', '"', '\\', '\n', '\r\n', '\0', '\u0001', '\u6f22', '\ud83d', '\ude00', '\u2028'))
   .map((pieces) => pieces.join(''))
 
+/** The entries of one chunk. */
+const pack = (chunk: string, maxBytes: number) =>
+  bytesOf(chunk) > maxBytes ? split(chunk, maxBytes) : [whole([chunk])]
+
 /** A topic with the entries of a run that has ended. */
 async function published(messages: readonly RunMessage[]): Promise<string> {
   const topic = `t/${topics++}`
@@ -35,7 +39,7 @@ describe('chunks as entries', () => {
   test('introductions, whole chunks and parts have these forms', () => {
     expect(introductionOf('a\r')).toEqual({ event: 'id', data: '"a\\r"' })
     expect(whole(['Hel', 'lo\r'])).toEqual({ data: '["Hel","lo\\r"]' })
-    expect(pack('\ud83d')).toEqual([{ data: '["\\ud83d"]' }])
+    expect(whole(['\ud83d'])).toEqual({ data: '["\\ud83d"]' })
     expect(split('abcdef', 9)).toEqual([
       { event: 'part', data: '{"i":0,"n":2,"text":"abc"}' },
       { event: 'part', data: '{"i":1,"n":2,"text":"def"}' },
