@@ -136,9 +136,19 @@ export class Producer implements Run {
 
   /** A sign of life was refused, or got no answer: once nothing renews the lease, the run is lost, and another attempt cannot help. */
   #refused(error: unknown): unknown {
-    if (!isLost(error)) return this.#isReleased ? lostError(this.topic, UNRENEWED, error) : error
-    if (!this.#isEnding) this.#lose(error)
-    return error
+    if (isLost(error)) {
+      if (!this.#isEnding) this.#lose(error)
+      return error
+    }
+    this.#loseIfSilent()
+    return this.#isReleased ? lostError(this.topic, UNRENEWED, error) : error
+  }
+
+  /** Gives up once the lease is over. A process that was stopped for long tries once more: perhaps nobody has taken over. */
+  #loseIfSilent(): void {
+    const hasTried = this.#triedAt > this.#aliveAt
+    const isOver = performance.now() - this.#aliveAt >= this.#lease.leaseMs
+    if (isOver && hasTried && !this.#isEnding) this.#lose(this.#failure ?? unanswered(this.topic))
   }
 
   #schedule(): void {
@@ -149,14 +159,9 @@ export class Producer implements Run {
   }
 
   #renewIfDue(interval: number): void {
-    const silentMs = performance.now() - this.#aliveAt
-    // A process that was stopped for long tries once more: perhaps nobody has taken over.
-    const hasTried = this.#triedAt > this.#aliveAt
-    if (silentMs >= this.#lease.leaseMs && hasTried && !this.#isEnding) {
-      this.#lose(this.#failure ?? unanswered(this.topic))
-      return
-    }
-    if (silentMs >= interval) {
+    this.#loseIfSilent()
+    if (this.#isReleased) return
+    if (performance.now() - this.#aliveAt >= interval) {
       this.#triedAt = performance.now()
       this.renew().catch((error) => {
         this.#failure = error

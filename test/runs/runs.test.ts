@@ -350,6 +350,23 @@ describe('over a connection that is not to be relied on', () => {
     await expect(writer.flush()).rejects.toMatchObject({ code: 'run_lost', cause: code('log_unavailable') })
   })
 
+  test('a writer that ends its run gives up after at most two leases, however long they are', async () => {
+    const { app } = open()
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    onTestFinished(() => void vi.useRealTimers())
+    let isAway = false
+    const fetch = async (url: string, init: RequestInit) => {
+      if (isAway) throw new TypeError('connection refused')
+      return app.request(url, init)
+    }
+    const leaseMs = 3_600_000
+    const run = await remoteRuns({ url: 'http://localhost', fetch }).claim('a', { leaseMs })
+    isAway = true
+    const ending = expect(new ChunkWriter(run, undefined).end()).rejects.toEqual(code('run_lost'))
+    await vi.advanceTimersByTimeAsync(2 * leaseMs)
+    await ending
+  })
+
   test('the end of a run is no loss for its producer, however late its answer is', async () => {
     const { app } = open()
     const fetch = async (url: string, init: RequestInit) => {
