@@ -62,12 +62,11 @@ async function begun(chatId = 'chat', options?: Parameters<ChatAnswers['begin']>
   return { ...source, answer, ended }
 }
 
-const ended = (answer: Answer) =>
-  vi.waitFor(async () => {
-    const state = await runs(hub).state(answer.topic)
-    expect(state?.outcome).toBeDefined()
-    return state as RunInfo
-  })
+const ended = async (answer: Answer) => {
+  const state = () => runs(hub).state(answer.topic)
+  await expect.poll(async () => (await state())?.outcome).toBeDefined()
+  return (await state()) as RunInfo
+}
 
 describe('an answer', () => {
   test('has its chunks as entries, and [DONE] in the last, which closes its topic', async () => {
@@ -280,7 +279,7 @@ describe('resume', () => {
     answers = chatAnswers(runs(hub))
     const { end, say, ended: over } = await begun()
     say(delta('!'))
-    await vi.waitFor(async () => expect((await answers.current('chat'))?.lastId).toMatch(/-5$/))
+    await expect.poll(async () => (await answers.current('chat'))?.lastId).toMatch(/-5$/)
     expect(await text()).toBe(
       'data: {"type":"error","errorText":"Part of the answer is no longer kept"}\n\ndata: [DONE]\n\n',
     )
@@ -332,7 +331,7 @@ describe('stop', () => {
   test('reaches the producer, whose answer ends as stopped with what it still says', async () => {
     const { answer, say, end, ended: over } = await begun()
     expect(await (await stop()).json()).toEqual({ success: true })
-    await vi.waitFor(() => expect(answer.signal.reason).toMatchObject({ code: 'run_stopped' }))
+    await expect.poll(() => answer.signal.reason).toMatchObject({ code: 'run_stopped' })
     const replay = answers.resume('chat')
     say({ type: 'abort' })
     end()
@@ -411,7 +410,7 @@ describe.each(Object.keys(transports) as (keyof typeof transports)[])('a chat ov
     const { say, end, ended: over } = await begun()
     const chat = chatOf(transports[name])
     const resumed = chat.resumeStream()
-    await vi.waitFor(() => expect(texts(chat)).toBe('Hello'))
+    await expect.poll(() => texts(chat)).toBe('Hello')
     say(delta(', world'))
     end()
     await Promise.all([resumed, over])
@@ -428,7 +427,7 @@ describe.each(Object.keys(transports) as (keyof typeof transports)[])('a chat ov
     const { ended: over, leave } = await begun()
     const chat = chatOf(transports[name])
     const resumed = chat.resumeStream()
-    await vi.waitFor(() => expect(texts(chat)).toBe('Hello'))
+    await expect.poll(() => texts(chat)).toBe('Hello')
     leave()
     await Promise.all([resumed, over])
     expect([texts(chat), chat.status, chat.error?.message]).toEqual([
@@ -462,7 +461,7 @@ describe.each(Object.keys(transports) as (keyof typeof transports)[])('a chat ov
     const { answer, end, ended: over } = await begun()
     const chat = chatOf(transports[name])
     const resumed = chat.resumeStream()
-    await vi.waitFor(() => expect(texts(chat)).toBe('Hello'))
+    await expect.poll(() => texts(chat)).toBe('Hello')
     await chat.stop()
     await resumed
     expect(chat.status).toBe('ready')
