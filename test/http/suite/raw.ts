@@ -133,7 +133,7 @@ export function raw({
       it(`that is raw is refused ${what}, and changes nothing`, async () => {
         await fetch('/send?message=untouched')
         const { reader } = await stream('/event?topic=**')
-        await expect.poll(() => reader.control('hub.open')).toHaveLength(1)
+        await expect.poll(() => reader.control('open')).toHaveLength(1)
         expect((await expectProblem(await send(), status, code)).detail).toContain(detail)
         await sendRaw(freshTopic(), 'x')
         await expect.poll(() => reader.data).toEqual(['x'])

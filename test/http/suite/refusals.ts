@@ -359,7 +359,7 @@ export function refusals({
       test(`refuses ${what}: ${status} ${code}, and changes nothing`, async () => {
         await fetch('/send?message=untouched')
         const { reader } = await stream('/event?topic=**')
-        await expect.poll(() => reader.control('hub.open')).toHaveLength(1) // runs of cases before may be ended meanwhile
+        await expect.poll(() => reader.control('open')).toHaveLength(1) // runs of cases before may be ended meanwhile
         const problem = await expectProblem(await send(), status, code)
         const [, lines] = [await publish(freshTopic(), 'x'), reader]
         await expect.poll(() => lines.data).toEqual(['x'])
