@@ -452,9 +452,9 @@ function openStream(hub, subscription) {
     return ending ? ending.error : error
   }
 
-  // The hub may have longer heartbeats.
+  // The comment before hub.open is no heartbeat.
   function learnBeat() {
-    beatMs = Math.max(hub.heartbeatMs, Date.now() - heardAt)
+    if (stream) beatMs = Math.max(hub.heartbeatMs, Date.now() - heardAt)
   }
 
   function look() {

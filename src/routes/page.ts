@@ -79,7 +79,8 @@ export function pages(files: Files = async () => undefined): Routes {
 function page(path: string, files: Files): Handler {
   return async (c) => {
     const isRead = c.req.method === 'GET' || c.req.method === 'HEAD'
-    if (isRead && path === '/' && !c.req.path.endsWith('/')) return c.redirect(withSlash(c.req.path), 308)
+    if (isRead && path === '/' && !c.req.path.endsWith('/'))
+      return c.redirect(withSlash(new URL(c.req.url).pathname), 308)
     const file = isRead ? await files(path) : undefined
     if (!file) return notFound(c)
     const csp = path === '/docs' ? docsPolicy : policy

@@ -26,6 +26,9 @@ export interface Streamed {
   cut(): Promise<void>
 }
 
+/** How long a client may take before it sends a request, in ms: it loads a module for shared streams. */
+const LOADING_MS = 1000
+
 /** A hub that a test plays: `fetch` for a client, and the requests in order. */
 export function scripted() {
   const asked: Asked[] = []
@@ -106,7 +109,8 @@ function streamed(resolve: (response: Response) => void, signal: AbortSignal | u
 export const settled = () => vi.advanceTimersByTimeAsync(0)
 
 async function until<T>(find: () => T | undefined): Promise<T> {
-  for (let turn = 0; turn < 100; turn++) {
+  const end = performance.now() + LOADING_MS
+  for (let turn = 0; turn < 100 || performance.now() < end; turn++) {
     const found = find()
     if (found !== undefined) return found
     await settled()
@@ -125,7 +129,7 @@ export function fakeClock(): void {
 }
 
 export const open = (state = 'live', id = 'e-0') =>
-  `retry: 3000\nevent: hub.open\ndata: {"state":"${state}","stream":"${'ab'.repeat(16)}"}\nid: ${id}\n\n`
+  `:\nretry: 3000\nevent: hub.open\ndata: {"state":"${state}","stream":"${'ab'.repeat(16)}"}\nid: ${id}\n\n`
 
 export const event = (seq: number, data = `${seq}`, more: object = {}) =>
   `data: ${JSON.stringify({ topic: 'a', event: 'message', data, time: '2026-11-28T09:00:00.000Z', ...more })}\nid: e-${seq}\n\n`

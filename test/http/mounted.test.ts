@@ -103,7 +103,7 @@ describe.each(ways)('an app mounted by %s', (way, under, path) => {
   })
 })
 
-test.each(['https:evil.example', '%5C%5Cevil.example'])(
+test.each(['https:evil.example', '%5C%5Cevil.example', 'a%0Ab'])(
   'an app mounted under a parameter redirects /%s to its page there, and to no other site',
   async (tenant) => {
     const url = `http://localhost/t/${tenant}`
