@@ -141,6 +141,11 @@ export class AppError extends Error {
   }
 }
 
+/** Whether an error says that a run is no longer that of its producer: another one has claimed the topic, or the run has ended. */
+export function isLost(error: unknown): error is AppError {
+  return error instanceof AppError && (error.code === 'run_lost' || error.code === 'topic_closed')
+}
+
 /** The message of what was thrown, which need not be an error. */
 export function reasonOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause)

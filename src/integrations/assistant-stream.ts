@@ -1,7 +1,6 @@
-import { AppError } from '../errors.ts'
+import { AppError, isLost } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import { randomName } from '../hub/random.ts'
-import { isLost } from '../runs/lost.ts'
 import { runs as runsOf } from '../runs/near.ts'
 import { chunksOf } from '../runs/parts.ts'
 import type { Run, Runs } from '../runs/run.ts'

@@ -1,7 +1,6 @@
-import { AppError, quote } from '../errors.ts'
+import { AppError, isLost, quote } from '../errors.ts'
 import type { Published } from '../hub/internal.ts'
 import type { Message } from '../log/log.ts'
-import { isLost } from './lost.ts'
 import type { Ending, Run, RunInfo, RunMessage } from './run.ts'
 
 /** What a producer needs of its hub, in this process or elsewhere. */

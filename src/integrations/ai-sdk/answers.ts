@@ -1,6 +1,5 @@
-import { AppError, quote } from '../../errors.ts'
+import { AppError, isLost, quote } from '../../errors.ts'
 import { randomName } from '../../hub/random.ts'
-import { isLost } from '../../runs/lost.ts'
 import { point, pointed } from '../../runs/pointer.ts'
 import type { ClaimOptions, Run, RunInfo, Runs } from '../../runs/run.ts'
 import { topicOf } from '../../runs/topics.ts'
