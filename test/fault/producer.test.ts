@@ -17,8 +17,10 @@ import { cleanUp, folder, launch, start } from '../server/server.ts'
 const chance = random()
 const LEASE_MS = 1000
 const GRACE_MS = 1000
-/** A run ends this long after the last sign of life of its producer. */
-const END_MS = LEASE_MS + GRACE_MS + 1000
+/** How late the processes and readers of a busy machine may be themselves. */
+const BUSY_MS = 2000
+/** A run ends this long after the last sign of life of its producer, and its readers are told. */
+const END_MS = LEASE_MS + GRACE_MS + 1000 + BUSY_MS
 
 const producer: Runtime = {
   name: 'a producer',
