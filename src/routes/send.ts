@@ -38,6 +38,8 @@ export const send: Routes = (door) => {
 
 /** The parameters that set the store. The response echoes all others. */
 const setNames = ['topic', 'message']
+/** The parameters of a POST that need a topic. */
+const topicNames = ['event', 'run', 'grace', 'done']
 const NONE: Body = { kind: 'none' }
 /** The data of the event with which the streams of most models end. */
 const DONE = '[DONE]'
@@ -55,6 +57,9 @@ async function set(
   body: Body,
 ): Promise<Response> {
   refuseUnknown(namesOf(query), setNames)
+  const lost = c.req.method === 'POST' ? topicNames.find((name) => query.has(name)) : undefined
+  if (lost !== undefined)
+    throw new AppError('topic_missing', `Cannot use ${lost} without a topic: name it in the query`)
   const fields = fieldsOf(body)
   refuseMisspelt(fields)
   authorize(grant, 'publish', STORE)

@@ -110,6 +110,14 @@ export function refusals({
     const refused: Refusal[] = [
       ['a GET without a message', () => fetch('/send'), 400, 'message_missing'],
       ['a POST without a message', () => fetch('/send', { method: 'POST' }), 400, 'message_missing'],
+      ...['event=x', 'run=15s', 'run=x', 'grace=1s', 'done=x'].map(
+        (query): Refusal => [
+          `a POST without a topic that has ${query}`,
+          () => postJson(`/send?${query}`, { message: 'x' }),
+          400,
+          'topic_missing',
+        ],
+      ),
       ['JSON without a message', () => postJson('/send', { text: 'x' }), 400, 'message_missing'],
       ['a message given twice', () => fetch('/send?message=a&message=b'), 400, 'parameter_repeated'],
       [
