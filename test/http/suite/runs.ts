@@ -81,7 +81,7 @@ export function runs({
     everywhere('whose producer falls silent is closed as abandoned after its lease and grace', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
-      const { token } = await claimed(topic, '?lease=300ms&grace=100ms')
+      const { token } = await claimed(topic, '?lease=1s&grace=100ms')
       await send(topic, token, { data: '1' })
       await expect.poll(() => reader.ended, { timeout: 5000 }).toBe(true)
       expect(reader.data).toEqual(['1'])
@@ -133,8 +133,8 @@ export function runs({
     it('a producer with the key of the claim takes over at once, others after the lease', async () => {
       const topic = freshTopic()
       const key = { 'idempotency-key': 'me' }
-      const first = await claimed(topic, '?lease=400ms&grace=1m', key)
-      const second = await claimed(topic, '?lease=400ms&grace=1m', key)
+      const first = await claimed(topic, '?lease=1500ms&grace=1m', key)
+      const second = await claimed(topic, '?lease=1500ms&grace=1m', key)
       expect(second.fence).toBe(2)
       await expectProblem(await send(topic, first.token, { data: 'x' }), 409, 'run_lost')
       await expectProblem(await change(topic, first.token), 409, 'run_lost')
@@ -142,7 +142,7 @@ export function runs({
       expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
       await expectProblem(refused, 409, 'run_taken')
       await send(topic, second.token, { data: '1' })
-      await expect.poll(async () => (await claim(topic)).status, { timeout: 3000 }).toBe(201)
+      await expect.poll(async () => (await claim(topic)).status, { timeout: 5000 }).toBe(201)
       await expectProblem(await send(topic, second.token, { data: 'x' }), 409, 'run_lost')
     })
 
@@ -211,7 +211,7 @@ export function runs({
       }
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
-      const answer = await post(`/send?topic=${topic}&run=500ms&grace=0s`, 'data: 1\n\ndata: 2\n\n', EVENTS)
+      const answer = await post(`/send?topic=${topic}&run=1s&grace=0s`, 'data: 1\n\ndata: 2\n\n', EVENTS)
       expect(await json(answer)).toEqual({
         ...{ taken: 2, topic, fence: 1, lastId: expect.any(String), durability: expect.any(String) },
         leaseEnd: expect.any(String),
@@ -224,10 +224,10 @@ export function runs({
     it('takes its bytes, comments included, for signs of life, and an open connection for none', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
-      const { answer, write } = upload(`/send?topic=${topic}&run=600ms&grace=0s`, EVENTS)
+      const { answer, write } = upload(`/send?topic=${topic}&run=1500ms&grace=0s`, EVENTS)
       await write('data: 1\n\n')
       for (let i = 0; i < 10; i++) {
-        await new Promise((resolve) => setTimeout(resolve, 100))
+        await new Promise((resolve) => setTimeout(resolve, 200))
         await write(':\n')
       }
       expect(reader.ended).toBe(false)
@@ -302,7 +302,7 @@ export function runs({
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
       const send = () =>
-        fetch(`/send?topic=${topic}&run=100ms&grace=0s`, {
+        fetch(`/send?topic=${topic}&run=500ms&grace=0s`, {
           method: 'POST',
           body: 'data: 1\n\n',
           headers: { 'content-type': EVENTS, 'idempotency-key': 'k' },
@@ -322,14 +322,14 @@ export function runs({
     it('keeps its run for a lease from its last byte on', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
-      const { answer, write } = upload(`/send?topic=${topic}&run=900ms&grace=0s`, EVENTS)
+      const { answer, write } = upload(`/send?topic=${topic}&run=1500ms&grace=0s`, EVENTS)
       await write('data: 1\n\n')
       await reader.gets('1')
       await new Promise((resolve) => setTimeout(resolve, 250))
       const last = performance.now()
       await write(':\n')
       await expect.poll(() => reader.ended, { timeout: 5000 }).toBe(true)
-      expect(performance.now() - last).toBeGreaterThan(850)
+      expect(performance.now() - last).toBeGreaterThan(1450)
       await expectProblem(await answer, 409, 'run_lost')
     })
 
