@@ -51,6 +51,15 @@ export function parseTopic(text: string, limits: NameLimits = anyTopic): string 
 }
 
 /**
+ * Returns a topic as it stands in the path of a URL. Slashes stay as they are, because Apache refuses escaped ones unless it is told
+ * otherwise (`AllowEncodedSlashes`), but for topics with a segment of dots, which would name another one.
+ */
+export function topicInPath(topic: string): string {
+  const escaped = encodeURIComponent(topic)
+  return /(^|\/)\.{1,2}(\/|$)/.test(topic) ? escaped : escaped.replaceAll('%2F', '/')
+}
+
+/**
  * Returns `text` if it is a pattern: a topic in which `*` stands for exactly one segment, and a last `**` for one or more.
  *
  * @throws AppError `pattern_invalid`, `topic_too_long`

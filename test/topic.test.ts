@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { defaultTopicLimits, Filter, matches, parsePattern, parseTopic } from '../src/topic.ts'
+import { defaultTopicLimits, Filter, matches, parsePattern, parseTopic, topicInPath } from '../src/topic.ts'
 import { runs, seed } from './seed.ts'
 
 const match = (pattern: string, topic: string) => matches(pattern.split('/'), topic.split('/'))
@@ -130,4 +130,14 @@ describe('a filter', () => {
     const prefixes = [['chat/*'], ['chat/room-1', 'chat/r/**'], ['a', 'b'], ['**'], ['$store']]
     expect(prefixes.map((names) => Filter.parse(names).prefix)).toEqual(['chat/', 'chat/r', '', '', '$store'])
   })
+})
+
+test.each([
+  ['jobs/7', 'jobs/7'],
+  ['$topics/a@b:c', '%24topics/a%40b%3Ac'],
+  ['a.b/..c', 'a.b/..c'],
+  ['a/../b', 'a%2F..%2Fb'],
+])('the topic %s stands in a path as %s, which is read as the same topic', (topic, path) => {
+  expect(topicInPath(topic)).toBe(path)
+  expect(decodeURIComponent(path)).toBe(topic)
 })

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { duration } from '../config/values.ts'
+import { topicInPath } from '../topic.ts'
 import { type Command, hubOptions } from './command.ts'
 import { checkClock, checkCors, checkReady } from './doctor/answers.ts'
 import { checkConnection } from './doctor/connection.ts'
@@ -68,7 +69,7 @@ async function* findingsOf(remote: Remote, given: Given, timeoutMs: number): Asy
 /** @returns what to do if the topic could not be deleted */
 async function deleteTopic(remote: Remote, topic: string): Promise<Finding | undefined> {
   try {
-    await remote.request(`/topics/${encodeURIComponent(topic)}`, { method: 'DELETE' })
+    await remote.request(`/topics/${topicInPath(topic)}`, { method: 'DELETE' })
   } catch (cause) {
     if (!(cause instanceof Failure)) throw cause
     const advice = `Let the token publish to $topics/${topic.replace(/[^/]*$/, '*')}, or delete the topic with another token`

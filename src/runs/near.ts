@@ -118,7 +118,7 @@ export class NearRuns implements Runs, Line {
   }
 
   entries(topic: string, { after, signal }: RunEntriesOptions = {}): AsyncIterable<Delivered> {
-    return this.#hub.entries(topic, {
+    return this.#hub.entries(parseTopic(topic), {
       until: 'closed',
       ...(after !== undefined && { after }),
       ...(signal && { signal }),

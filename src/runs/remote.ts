@@ -6,7 +6,7 @@ import { parsePosition } from '../hub/position.ts'
 import { jitter } from '../hub/random.ts'
 import type { Message } from '../log/log.ts'
 import type { Outcome } from '../log/runs.ts'
-import { parseTopic } from '../topic.ts'
+import { parseTopic, topicInPath } from '../topic.ts'
 import { parseClaim } from './claim.ts'
 import { type Lease, type Line, Producer } from './producer.ts'
 import type { ClaimOptions, Run, RunEntriesOptions, RunInfo, Runs } from './run.ts'
@@ -207,9 +207,9 @@ interface Request {
   readonly signal?: AbortSignal | undefined
 }
 
-/** The path of a topic below a route. Slashes are escaped too: a segment of dots would name another topic. @throws AppError of `parseTopic` */
+/** The path of a topic below a route. @throws AppError of `parseTopic` */
 function pathOf(route: 'runs' | 'topics', topic: string): string {
-  return `/${route}/${encodeURIComponent(parseTopic(topic))}`
+  return `/${route}/${topicInPath(parseTopic(topic))}`
 }
 
 /** Which messages were known, of which the hub tells the number: new entries are the last ones of its log. */
