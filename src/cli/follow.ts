@@ -29,8 +29,8 @@ export interface Following {
 
 /** A stream that is silent for longer is dead: the hub writes a heartbeat every 15 s by default. A new connection loses nothing. */
 const SILENCE_MS = 60_000
-/** The longest silence that is waited for: twice the longest `HEARTBEAT`. */
-const MAX_SILENCE_MS = 2 * 86_400_000
+/** The longest silence that is waited for. Node's `fetch` itself waits for 300 s. */
+const MAX_SILENCE_MS = 240_000
 /** The time to reconnect until the hub says another. */
 const RETRY_MS = 3000
 /** The longest time to reconnect that a hub can be set to; timers of more than 24 days would fire at once. */
@@ -131,7 +131,10 @@ class Reader {
     const arrived: EventSourceMessage[] = []
     const parser = createParser({
       maxBufferSize: MAX_EVENT,
-      onEvent: (message) => arrived.push(message),
+      onEvent: (message) => {
+        arrived.push(message)
+        if (message.event === 'hub.checkpoint') this.#silence.learn()
+      },
       onComment: () => this.#silence.learn(),
       onRetry: (ms) => {
         this.retryMs = Math.min(ms, MAX_RETRY_MS)
@@ -180,7 +183,7 @@ class Silence {
     this.#listen()
   }
 
-  /** Call it for a comment, before `heard`. The first one is no heartbeat, because every stream begins with it. */
+  /** Call it for a heartbeat, a comment or a checkpoint, before `heard`. The first comment is none, because every stream begins with it. */
   learn(): void {
     if (this.#heardAt !== undefined) this.#limitMs = Math.max(SILENCE_MS, 2 * (performance.now() - this.#heardAt))
   }

@@ -131,30 +131,44 @@ test('follow waits as long as the hub asks before it comes back, with the positi
   close()
 })
 
-test('follow learns how far the heartbeats of a hub are apart, and still notices a dead connection', async () => {
-  vi.useFakeTimers()
-  let connections = 0
-  let isDead = false
-  const request: Remote['request'] = async (_, init) => {
-    connections++
-    const body = new ReadableStream<Uint8Array>({
-      start(controller) {
-        const write = (text: string) => controller.enqueue(new TextEncoder().encode(text))
-        write(':\nretry: 1000\nevent: hub.open\ndata: {"state":"live"}\n\n')
-        const beats = setInterval(() => isDead || write(':\n'), 100_000)
-        init?.signal?.addEventListener('abort', () => {
-          clearInterval(beats)
-          controller.error(init.signal!.reason)
-        })
-      },
-    })
-    return new Response(body)
-  }
-  const items = follow({ url: 'http://hub.example', ask: request, request }, { topics: ['a'], beginning: {} })
-  void items.next()
-  await vi.advanceTimersByTimeAsync(3_600_000)
-  expect(connections).toBe(2)
-  isDead = true
-  await vi.advanceTimersByTimeAsync(200_000)
-  expect(connections).toBe(3)
-})
+test.each([
+  ['comments', ':\n'],
+  ['checkpoints', 'event: hub.checkpoint\ndata: {}\nid: e-9\n\n'],
+])(
+  'follow learns from %s how far the heartbeats of a hub are apart, and still notices a dead connection',
+  async (_, beat) => {
+    vi.useFakeTimers()
+    let isDead = false
+    let heardAt = Date.now()
+    const silences: number[] = []
+    const request: Remote['request'] = async (_, init) => {
+      silences.push(Date.now() - heardAt)
+      const body = new ReadableStream<Uint8Array>({
+        start(controller) {
+          const write = (text: string) => controller.enqueue(new TextEncoder().encode(text))
+          write(':\nretry: 1000\nevent: hub.open\ndata: {"state":"live"}\n\n')
+          const beats = setInterval(() => {
+            if (isDead) return
+            write(beat)
+            heardAt = Date.now()
+          }, 100_000)
+          init?.signal?.addEventListener('abort', () => {
+            clearInterval(beats)
+            controller.error(init.signal!.reason)
+          })
+        },
+      })
+      return new Response(body)
+    }
+    const items = follow({ url: 'http://hub.example', ask: request, request }, { topics: ['a'], beginning: {} })
+    void items.next()
+    for (const connections of [2, 3]) {
+      isDead = false
+      await vi.advanceTimersByTimeAsync(3_600_000)
+      expect(silences).toHaveLength(connections)
+      isDead = true
+      await vi.advanceTimersByTimeAsync(210_000)
+    }
+    expect(silences.map((ms) => Math.round(ms / 10_000))).toEqual([0, 6, 20, 20])
+  },
+)
