@@ -69,14 +69,14 @@ async function copy(from: string, to: string): Promise<void> {
   progress.clear()
 }
 
-/** Renames a log with all its files, or what is left of them. @returns its new path; undefined if there is nothing */
+/** Renames a log with all its files, or what is left of them. @returns the new path of the first one; undefined if there is nothing */
 function keep(file: string): string | undefined {
   if (existsSync(file)) emptyWal(file)
   const left = SUFFIXES.filter((suffix) => existsSync(file + suffix))
   if (left.length === 0) return
   const kept = `${file}.replaced-${new Date().toISOString().replace(/[:.]/g, '-')}`
   for (const suffix of left) renameSync(file + suffix, kept + suffix)
-  return kept
+  return kept + (left.includes('') ? '' : left[0])
 }
 
 /** Closing the last connection copies the WAL into the database, so that renaming moves one file. */
