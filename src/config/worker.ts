@@ -80,9 +80,11 @@ export function parseWorkerConfig(given: Readonly<Record<string, string | undefi
   }
 }
 
-/** The origins whose pages may read what a Worker answers, also if another setting is wrong. */
+/** The origins whose pages may read what a Worker answers, also if another setting or another origin is wrong. */
 export function originsOf({ CORS_ORIGINS }: { readonly CORS_ORIGINS?: unknown }): readonly string[] {
-  const { schema, defaultText } = settings.CORS_ORIGINS
-  const { success, output } = v.safeParse(schema, CORS_ORIGINS || defaultText)
-  return success ? (output ?? []) : []
+  if (typeof CORS_ORIGINS !== 'string') return []
+  return CORS_ORIGINS.split(',').flatMap((text) => {
+    const { success, output } = v.safeParse(settings.CORS_ORIGINS.schema, text)
+    return success ? (output ?? []) : []
+  })
 }

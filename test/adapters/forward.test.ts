@@ -236,6 +236,12 @@ describe('a wrong setting', () => {
     },
   )
 
+  test('lets pages of the other origins read the answer although one of CORS_ORIGINS is wrong', async () => {
+    const headers = { ...STREAM, origin: 'https://app.example' }
+    const response = await ask('/event?topic=a', { headers }, { CORS_ORIGINS: 'https://app.example, *' })
+    expect([response.status, response.headers.get('access-control-allow-origin')]).toEqual([200, 'https://app.example'])
+  })
+
   test('of a key that cannot be used answers an EventSource the same way', async () => {
     const answer = await runInDurableObject(env.HUBS.get(env.HUBS.newUniqueId()), async (_: TidingsHub, state) => {
       const settings = { ...env, AUTH_PUBLIC_KEY: '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----' }
