@@ -556,7 +556,7 @@ describe('tidingsChatTransport', () => {
       sse('retry: 4000', 'id: a-1\ndata: {"type":"start-step"}'),
       sse('event: hub.ending\ndata: {}\nretry: 7000'),
       new Response(null, { status: 503, headers: { 'retry-after': '9' } }),
-      sse('retry: 99999999999', 'data: {"type":"finish-step"}'),
+      sse('data: {"type":"finish-step"}', 'event: hub.ending\ndata: {}\nretry: 99999999999'),
       sse('data: [DONE]'),
     ]
     const pauses: number[] = []
@@ -571,6 +571,18 @@ describe('tidingsChatTransport', () => {
     await vi.runAllTimersAsync()
     expect((await following).map(({ type }) => type)).toEqual(['start', 'start-step', 'finish-step'])
     expect(pauses).toEqual([0, 125, 2000, 7000, 9000 + 3500, 3_600_000])
+  })
+
+  test('gives up in time, whatever a proxy says in the place of the hub', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    const away = vi.fn(() => new Response(null, { status: 503, headers: { 'retry-after': '600' } }))
+    const following = follow(over(away), { maxOutageMs: 120_000 })
+    const failed = vi.fn()
+    following.catch(failed)
+    await vi.advanceTimersByTimeAsync(119_000)
+    expect([away.mock.calls.length, failed.mock.calls.length]).toEqual([1, 0])
+    await vi.advanceTimersByTimeAsync(2000)
+    expect([away.mock.calls.length, failed.mock.calls.length]).toEqual([2, 1])
   })
 
   test('tells why it has given up', async () => {

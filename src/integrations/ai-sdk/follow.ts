@@ -68,10 +68,12 @@ export async function* follow(
       connection.close()
     }
     if (signal.aborted) return
-    if (performance.now() - aliveAt > hub.maxOutageMs)
-      throw new TypeError(`network error: cannot reach ${hub.url}/event`, { cause })
+    const leftMs = hub.maxOutageMs - (performance.now() - aliveAt)
+    if (leftMs <= 0) throw new TypeError(`network error: cannot reach ${hub.url}/event`, { cause })
     retryMs = connection.retryMs ?? retryMs
-    await sleep(Math.min(pauseAfter(connection, retryMs, attempt), MAX_WAIT_MS), signal)
+    const pauseMs = pauseAfter(connection, retryMs, attempt)
+    // An outage that the hub does not announce is an error in time, whatever a proxy says in its place.
+    await sleep(Math.min(pauseMs, MAX_WAIT_MS, connection.isEnding ? Infinity : leftMs), signal)
   }
 }
 
