@@ -91,13 +91,20 @@ export class TopicStore<S extends Schemas | undefined> {
         this.#showSoon()
       },
       onClosed: (closed) => {
-        if (!this.#closed.some(({ topic }) => topic === closed.topic)) this.#closed.push(closed)
+        this.#reopen(closed.topic)
+        this.#closed.push(closed)
         this.#showSoon()
       },
     })
   }
 
+  #reopen(topic: string): void {
+    const at = this.#closed.findIndex((closed) => closed.topic === topic)
+    if (at >= 0) this.#closed.splice(at, 1)
+  }
+
   #add(event: EventOf<S>, keep: number): void {
+    this.#reopen(event.topic)
     this.#events.push(event)
     if (this.#events.length > keep) this.#events.shift()
     this.#latest.delete(event.topic) // so that the topic is the last one
