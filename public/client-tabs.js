@@ -24,6 +24,7 @@ export async function createTabs(hub, shared, own, open) {
   // These throw where they are missing or denied, as in a sandboxed frame or a page without the right to store data.
   await navigator.locks.request(`tidings ${me}`, () => {})
   new BroadcastChannel(`tidings ${me}`).close()
+  Promise.withResolvers()
   /** Names what the tabs share, once the token is known. */
   let place = ''
   /** @type {BroadcastChannel | undefined} */
@@ -230,7 +231,8 @@ export async function createTabs(hub, shared, own, open) {
     await member.tail
     for (let attempt = 0; !isStale(); attempt++) {
       try {
-        place ||= `tidings ${hub.base} ${typeof shared === 'string' ? shared : await credentialOf(hub)}`
+        // The number is that of the messages: tabs of another version do not understand them.
+        place ||= `tidings 2 ${hub.base} ${typeof shared === 'string' ? shared : await credentialOf(hub)}`
         if (isStale()) return
         if (!present) arrive()
         if (!member.isChecked) {

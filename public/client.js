@@ -523,9 +523,9 @@ async function publish(hub, messages, { key = randomKey(), signal, timeoutMs = 3
       if (response.ok) return await response.json()
       error = await errorOf(response)
     } catch (cause) {
-      signal?.throwIfAborted()
       error = failure(cause)
     }
+    signal?.throwIfAborted()
     if (!error.status || error.status >= 500) outcome = 'unknown'
     const ms = (error.retryAfterMs ?? 0) + backoffMs(attempt, 500)
     if (!error.isTemporary || Date.now() + ms > until) throw Object.assign(error, { outcome, key })
@@ -534,14 +534,17 @@ async function publish(hub, messages, { key = randomKey(), signal, timeoutMs = 3
   }
 }
 
-/** Waits, at most until the signal aborts. */
-async function sleep(ms, signal) {
-  const { promise, resolve } = Promise.withResolvers()
-  const timer = setTimeout(resolve, ms)
-  signal?.addEventListener('abort', resolve)
-  await promise
-  clearTimeout(timer)
-  signal?.removeEventListener('abort', resolve)
+/** Waits, at most until the signal aborts. @returns {Promise<void>} */
+function sleep(ms, signal) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms)
+    signal?.addEventListener('abort', end)
+  })
 }
 
 /** `crypto.randomUUID` is missing in pages without TLS. */

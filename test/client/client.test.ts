@@ -647,18 +647,21 @@ describe('publish', () => {
     await expect(publishing).rejects.toThrow('left')
   })
 
-  test('ends at once with the reason of its signal, also between two requests', async () => {
-    const { client, next } = clientOf()
-    const aborting = new AbortController()
-    const failed = vi.fn()
-    client.publish({ topic: 'a', data: 1 }, { signal: aborting.signal }).catch(failed)
-    ;(await next()).answer(503, problem('overloaded'), { 'retry-after': '9' })
-    await settled()
-    aborting.abort(new Error('left'))
-    await settled()
-    expect(failed.mock.calls).toEqual([[new Error('left')]])
-    expect(vi.getTimerCount()).toBe(0)
-  })
+  test.each(['between two requests', 'while a refusal is read'])(
+    'ends at once with the reason of its signal, also %s',
+    async (when) => {
+      const { client, next } = clientOf()
+      const aborting = new AbortController()
+      const failed = vi.fn()
+      client.publish({ topic: 'a', data: 1 }, { signal: aborting.signal }).catch(failed)
+      ;(await next()).answer(503, problem('overloaded'), { 'retry-after': '9' })
+      if (when === 'between two requests') await settled()
+      aborting.abort(new Error('left'))
+      await settled()
+      expect(failed.mock.calls).toEqual([[new Error('left')]])
+      expect(vi.getTimerCount()).toBe(0)
+    },
+  )
 })
 
 describe('a schema', () => {

@@ -23,6 +23,10 @@ test('the sharing of one stream by all tabs, which is loaded on demand, has at m
   expect(gzipSync(await served('client-tabs.js'), { level: 9 }).byteLength).toBeLessThanOrEqual(6 * KIB)
 })
 
+test('the client waits without Promise.withResolvers, which Node 20 and Safari 17.3 lack', async () => {
+  expect(`${await served('client.js')}`).not.toContain('withResolvers')
+})
+
 test('the client imports nothing but the sharing of the tabs, and that only on demand', () => {
   const text = (name: string) => readFileSync(join(import.meta.dirname, '..', '..', 'public', name), 'utf8')
   const importsOf = (name: string) =>
