@@ -88,7 +88,7 @@ const others = [
   'with `raw=true`, every textual type: the data, as it is',
 ]
 
-const description = `Publishes to the topic of the query or the body. A list is published whole or not at all. Without a topic, the request sets the store.
+const description = `Publishes to the topic of the query or the body. A list is published whole or not at all. Without a topic, the request sets the store, and \`event\`, \`run\`, \`grace\` and \`done\` are refused.
 
 A body may have other types than JSON. They are listed here and not as media types of the body: where there are several, the clients of some generators leave out the Content-Type, and the JSON they send would be published as plain text.
 

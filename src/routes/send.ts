@@ -36,7 +36,7 @@ export const send: Routes = (door) => {
   return { '/send': { methods: { GET: answer, POST: answer }, isGetUnsafe: true, describe: describeSend } }
 }
 
-/** The parameters that set the store. The response echoes all others. */
+/** The parameters that set the store. The response echoes all others but those that a POST refuses. */
 const setNames = ['topic', 'message']
 /** The parameters of a POST that need a topic. */
 const topicNames = ['event', 'run', 'grace', 'done']
