@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, openSync, rmSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { sizeOf } from '../adapters/sqlite/size.ts'
 import { reasonOf } from '../errors.ts'
@@ -58,6 +58,6 @@ async function run(given: Given): Promise<ExitCode> {
 
 /** Creates an empty file with the mode of the log: who may not read the log may not read its copy, not even while it is written. */
 function createLike(mode: number, path: string): void {
-  writeFileSync(path, '', { flag: 'wx', mode: mode & 0o777 })
+  closeSync(openSync(path, 'wx', mode & 0o777)) // Deno's writeFileSync would set the mode only afterwards
   chmodSync(path, mode & 0o777) // the umask has no say
 }
