@@ -123,7 +123,7 @@ describe.skipIf(withoutRedis)(
         expect(performance.now() - resumed).toBeGreaterThan(lease.leaseMs - 100)
         expect(await outcomeOf(two.log, 'alive')).toBeUndefined()
         await expect.poll(() => outcomeOf(two.log, 'alive')).toBe('abandoned')
-        expect(ends(two.got)).toEqual(['abandoned', 'abandoned'])
+        await expect.poll(() => ends(two.got)).toEqual(['abandoned', 'abandoned'])
       },
     )
 
