@@ -141,9 +141,14 @@ export class AppError extends Error {
   }
 }
 
+/** Whether an error is one of the hub with one of these codes. */
+export function isCode(error: unknown, ...codes: readonly Code[]): error is AppError {
+  return error instanceof AppError && codes.includes(error.code)
+}
+
 /** Whether an error says that a run is no longer that of its producer: another one has claimed the topic, or the run has ended. */
 export function isLost(error: unknown): error is AppError {
-  return error instanceof AppError && (error.code === 'run_lost' || error.code === 'topic_closed')
+  return isCode(error, 'run_lost', 'topic_closed')
 }
 
 /** The message of what was thrown, which need not be an error. */

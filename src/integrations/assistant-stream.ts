@@ -1,4 +1,4 @@
-import { AppError, isLost } from '../errors.ts'
+import { isCode, isLost } from '../errors.ts'
 import type { Hub } from '../hub/hub.ts'
 import { randomName } from '../hub/random.ts'
 import { runs as runsOf } from '../runs/near.ts'
@@ -230,10 +230,6 @@ export function createAssistantStreamStore(options: AssistantStreamOptions): Ass
 /** Whether somebody has asked the producer to stop. */
 function isStopped({ signal }: Run): boolean {
   return signal.aborted && isCode(signal.reason, 'run_stopped')
-}
-
-function isCode(error: unknown, ...codes: readonly AppError['code'][]): boolean {
-  return error instanceof AppError && codes.includes(error.code)
 }
 
 /** @throws ResumableStreamError `invalid-id` */

@@ -1,5 +1,5 @@
 import { whenGone } from '../client-gone.ts'
-import { AppError, type Code } from '../errors.ts'
+import { type AppError, isCode } from '../errors.ts'
 import { randomName } from '../hub/random.ts'
 import { type Claimed, nearRuns } from '../runs/near.ts'
 import type { Door } from './door.ts'
@@ -47,7 +47,7 @@ export async function ingestRun(door: Door, items: Items, sender: Producer, run:
     const options = { leaseMs, ...(graceMs !== undefined && { graceMs }), ...(key !== undefined && { key }) }
     claimed = await nearRuns(door.hub).take(topic!, options)
   } catch (error) {
-    if (key !== undefined && isError(error, 'topic_closed')) return ingestAgain(door, items, sender, run, error)
+    if (key !== undefined && isCode(error, 'topic_closed')) return ingestAgain(door, items, sender, run, error)
     throw error
   }
   return produce(door, items, sender, run, claimed)
@@ -78,7 +78,7 @@ async function produce(
     const goesOn = { ...ingested, fence, leaseEnd: new Date(leaseEnd!).toISOString() }
     return isStopAsked ? { ...goesOn, stop: true } : goesOn
   } catch (error) {
-    if (!isError(error, 'run_stopped')) throw error
+    if (!isCode(error, 'run_stopped')) throw error
     const { taken, lastId } = progressOf(error)
     await producer.end({ outcome: 'stopped' }).catch((error) => {
       throw withProgress(error, { taken, lastId })
@@ -107,7 +107,7 @@ async function ingestAgain(
     if (ingested.ended) return { ...ingested, fence }
     throw withProgress(closed, ingested)
   } catch (error) {
-    if (outcome !== 'stopped' || !isError(error, 'topic_closed')) throw error
+    if (outcome !== 'stopped' || !isCode(error, 'topic_closed')) throw error
     const { taken, lastId } = progressOf(error)
     if (taken === 0) throw error // the run may be that of another producer
     return { taken, lastId, fence, stopped: true }
@@ -117,8 +117,4 @@ async function ingestAgain(
 /** How much of the body is in the log, by an error of `ingest`. */
 function progressOf({ more }: AppError): Progress {
   return more as unknown as Progress
-}
-
-function isError(error: unknown, code: Code): error is AppError {
-  return error instanceof AppError && error.code === code
 }
