@@ -54,6 +54,24 @@ async function channelsAreRead() {
   to.close()
 }
 
+test('a tab whose client has other messages, as before an upgrade of the hub, shares nothing', async () => {
+  const [heard, channel] = [vi.fn(), BroadcastChannel]
+  const names: string[] = []
+  vi.stubGlobal('BroadcastChannel', function made(name: string) {
+    names.push(name)
+    return new channel(name)
+  })
+  const hub = new Hub(memoryLog)
+  const subscription = tabOf(answering(hub)).subscribe('a', { onEvent: heard })
+  await expect.poll(() => subscription.state.state).toBe('live')
+  await hub.publish({ topic: 'a', data: '1' })
+  await expect.poll(() => heard).toHaveBeenCalledOnce()
+  const shared = names.filter((name) => name.includes(`tab ${tabs}`))
+  expect(shared.length).toBeGreaterThan(1)
+  expect(shared.filter((name) => !name.startsWith('tidings 2 '))).toEqual([])
+  await hub.close()
+})
+
 test('a tab that polls what came before is told how each topic ended', async () => {
   const hub = new Hub(memoryLog)
   const failed = await runs(hub).claim('failed')
