@@ -6,8 +6,10 @@ import { isRest } from './part.ts'
 import { runs } from './seed.ts'
 
 const root = new URL('..', import.meta.url).pathname
+/** A page that has lost its hub waits for up to 30 s before it tries again. */
+const returnMs = 40_000
 const common = {
-  expect: { poll: { interval: 10, timeout: 15_000 } },
+  expect: { poll: { interval: 10, timeout: returnMs } },
   // The rest starts hundreds of servers on runtimes that take seconds to start.
   testTimeout: runs(isRest ? 180_000 : 60_000, 3_600_000),
   hookTimeout: isRest ? 180_000 : 60_000,

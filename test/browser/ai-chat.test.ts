@@ -48,11 +48,11 @@ async function ask({ page }: Tab): Promise<void> {
 
 /** Resolves when an answer has this many words, or more. */
 const counted = (tab: Tab, words: number) =>
-  expect.poll(async () => (await tab.answer()).split(' ').length, { timeout: 15_000 }).toBeGreaterThan(words)
+  expect.poll(async () => (await tab.answer()).split(' ').length).toBeGreaterThan(words)
 
 /** Resolves when the whole answer is there, each word once. */
 async function finishes(tab: Tab): Promise<void> {
-  await expect.poll(async () => [await tab.answer(), await tab.status()], { timeout: 20_000 }).toEqual([whole, 'ready'])
+  await expect.poll(async () => [await tab.answer(), await tab.status()]).toEqual([whole, 'ready'])
 }
 
 const transports = ['tidings', 'default'] as const
@@ -122,7 +122,7 @@ describe.each(part([], transports))('useChat with the transport %s', (transport)
     await producer.kill('SIGKILL')
     await start(at, recipe)
     if (transport === 'default') await first.page.reload() // the killed producer was its connection, too
-    await expect.poll(() => first.page.getByRole('alert').textContent(), { timeout: 20_000 }).toMatch(/cut off/)
+    await expect.poll(() => first.page.getByRole('alert').textContent()).toMatch(/cut off/)
     const said = await first.answer()
     // What a producer sends to its own connection, too, may be there before the log has it: the last words can be lost.
     expect(said.split(' ').length).toBeGreaterThan(transport === 'default' ? 1 : 5)

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { runs } from '../seed.ts'
 import { start } from '../server/server.ts'
 import { publish } from './client.ts'
-import { lossSuite, publishing, sharingSuite, until } from './client-suite.ts'
+import { lossSuite, publishing, sharingSuite } from './client-suite.ts'
 import { prepareBrowsers } from './hooks.ts'
 import { chromiumTabs, firefoxTabs } from './tabs.ts'
 
@@ -18,7 +18,7 @@ describe.each([chromiumTabs, firefoxTabs])('the client in $name, for long,', { t
     const two = [await tabs.open(hub.url), await tabs.open(hub.url)]
     for (const tab of two) {
       await tab.subscribe(['a'], { shared: true })
-      await expect.poll(() => tab.state, until).toBe('live')
+      await expect.poll(() => tab.state).toBe('live')
     }
     const numbers = Array.from({ length: 10_000 }, (_, i) => `${i}`)
     const began = performance.now()
@@ -28,7 +28,7 @@ describe.each([chromiumTabs, firefoxTabs])('the client in $name, for long,', { t
       await pause(Math.max(0, began + (i + 10) * 5 - performance.now()))
     }
     for (const tab of two) {
-      await expect.poll(async () => (await tab.data).length, until).toBe(numbers.length)
+      await expect.poll(async () => (await tab.data).length).toBe(numbers.length)
       expect(await tab.data).toEqual(numbers)
     }
   })
@@ -39,7 +39,7 @@ describe.each([chromiumTabs, firefoxTabs])('the client in $name, for long,', { t
     const [alone, sharing] = two
     await alone!.subscribe(['a'], { heartbeatMs: 500 })
     await sharing!.subscribe(['a'], { heartbeatMs: 500, shared: true })
-    for (const tab of two) await expect.poll(() => tab.state, until).toBe('live')
+    for (const tab of two) await expect.poll(() => tab.state).toBe('live')
     const numbers = publishing(hub, 'a')
     await pause(500)
     await tabs.signal('SIGSTOP')
@@ -48,7 +48,7 @@ describe.each([chromiumTabs, firefoxTabs])('the client in $name, for long,', { t
     await pause(1000)
     const sent = await numbers.stop()
     for (const tab of two) {
-      await expect.poll(async () => (await tab.data).length, until).toBe(sent.length)
+      await expect.poll(async () => (await tab.data).length).toBe(sent.length)
       expect([await tab.data, (await tab.heard).gaps]).toEqual([sent, []])
     }
   })
@@ -61,37 +61,37 @@ describe('the client in Chromium', { timeout: 180_000 }, () => {
     const hub = await start()
     const frozen = await chromiumTabs.open(hub.url)
     await frozen.subscribe(['a'], { shared: true })
-    await expect.poll(() => frozen.state, until).toBe('live')
+    await expect.poll(() => frozen.state).toBe('live')
     const other = await chromiumTabs.open(hub.url)
     await other.subscribe(['a'], { shared: true })
-    await expect.poll(() => other.state, until).toBe('live')
+    await expect.poll(() => other.state).toBe('live')
     await publish(hub, 'a', '1')
     const session = await frozen.page.createCDPSession()
     await session.send('Page.setWebLifecycleState', { state: 'frozen' })
-    await expect.poll(() => other.isReading, until).toBe(true)
+    await expect.poll(() => other.isReading).toBe(true)
     await publish(hub, 'a', '2', '3')
-    await expect.poll(() => other.data, until).toEqual(['1', '2', '3'])
+    await expect.poll(() => other.data).toEqual(['1', '2', '3'])
     await session.send('Page.setWebLifecycleState', { state: 'active' })
-    await expect.poll(() => frozen.data, until).toEqual(['1', '2', '3'])
+    await expect.poll(() => frozen.data).toEqual(['1', '2', '3'])
     await publish(hub, 'a', '4')
-    for (const tab of [frozen, other]) await expect.poll(() => tab.data, until).toEqual(['1', '2', '3', '4'])
-    await expect.poll(() => hub.readers(), until).toBe(1)
+    for (const tab of [frozen, other]) await expect.poll(() => tab.data).toEqual(['1', '2', '3', '4'])
+    await expect.poll(() => hub.readers()).toBe(1)
   })
 
   test('another tab reads on when the process of the reading tab hangs', async () => {
     const hub = await start()
     const hung = await chromiumTabs.open(hub.url)
     await hung.subscribe(['a'], { shared: true })
-    await expect.poll(() => hung.state, until).toBe('live')
+    await expect.poll(() => hung.state).toBe('live')
     const other = await chromiumTabs.open(hub.url)
     await other.subscribe(['a'], { shared: true })
-    await expect.poll(() => other.state, until).toBe('live')
+    await expect.poll(() => other.state).toBe('live')
     const hanging = hung.page.evaluate(() => {
       for (const end = Date.now() + 30_000; Date.now() < end; );
     })
     hanging.catch(() => {}) // the tab is closed meanwhile
-    await expect.poll(() => other.isReading, { ...until, timeout: 30_000 }).toBe(true)
+    await expect.poll(() => other.isReading, { timeout: 30_000 }).toBe(true)
     await publish(hub, 'a', '1')
-    await expect.poll(() => other.data, until).toEqual(['1'])
+    await expect.poll(() => other.data).toEqual(['1'])
   })
 })

@@ -7,12 +7,9 @@ import { prepareBrowsers } from './hooks.ts'
 import { sandbox } from './sandbox.ts'
 import type { Tab, Tabs } from './tabs.ts'
 
-/** A pause of the client grows while a hub starts again, which takes long on a busy machine. */
-export const until = { timeout: 40_000, interval: 20 }
-
 /** Waits until a hub has this many streams: a hidden tab hands its stream over, and then there is none for a moment, or one too many. */
 async function hasStreams(hub: Server, count: number): Promise<void> {
-  await expect.poll(() => hub.readers(), until).toBe(count)
+  await expect.poll(() => hub.readers()).toBe(count)
 }
 
 /** Publishes numbers until it is stopped. */
@@ -44,14 +41,14 @@ export function lossSuite(tabs: Tabs): void {
       let hub = await start(settings)
       const tab = await tabs.open(hub.url)
       await tab.subscribe(['a'])
-      await expect.poll(() => tab.state, until).toBe('live')
+      await expect.poll(() => tab.state).toBe('live')
       await publish(hub, 'a', '1')
-      await expect.poll(() => tab.data, until).toEqual(['1'])
+      await expect.poll(() => tab.data).toEqual(['1'])
       await hub.kill('SIGKILL')
-      await expect.poll(() => tab.state, until).toBe('reconnecting')
+      await expect.poll(() => tab.state).toBe('reconnecting')
       hub = await start(settings)
       await publish(hub, 'a', '2', '3')
-      await expect.poll(() => tab.data, until).toEqual(['1', '2', '3'])
+      await expect.poll(() => tab.data).toEqual(['1', '2', '3'])
 
       await tab.page.setOfflineMode(true)
       await hub.kill('SIGKILL') // a browser that is offline keeps the connections that it has
@@ -61,7 +58,7 @@ export function lossSuite(tabs: Tabs): void {
       expect(await hub.readers()).toBe(0)
       await tab.page.setOfflineMode(false)
       await publish(hub, 'a', '5')
-      await expect.poll(() => tab.data, until).toEqual(['1', '2', '3', '4', '5'])
+      await expect.poll(() => tab.data).toEqual(['1', '2', '3', '4', '5'])
       expect((await tab.heard).gaps).toEqual([])
     })
 
@@ -74,13 +71,13 @@ export function lossSuite(tabs: Tabs): void {
         await tab.subscribe([`own/${i}`, 'all'], { last: 2, shared: true })
         eight.push(tab)
       }
-      for (const tab of eight) await expect.poll(() => tab.state, until).toBe('live')
+      for (const tab of eight) await expect.poll(() => tab.state).toBe('live')
       await hasStreams(hub, 1)
       for (let i = 0; i < 8; i++) await publish(hub, `own/${i}`, `to ${i}`)
       await publish(hub, 'all', 'to all')
       for (const [i, tab] of eight.entries()) {
         const before = [0, 5].includes(i) ? [`before own/${i}`, 'before all'] : ['before all']
-        await expect.poll(() => tab.data, until).toEqual([...before, `to ${i}`, 'to all'])
+        await expect.poll(() => tab.data).toEqual([...before, `to ${i}`, 'to all'])
       }
       await hasStreams(hub, 1)
     })
@@ -91,19 +88,19 @@ export function lossSuite(tabs: Tabs): void {
       for (let i = 0; i < 3; i++) {
         const tab = await tabs.open(hub.url)
         await tab.subscribe(['a'], { shared: true })
-        await expect.poll(() => tab.state, until).toBe('live')
+        await expect.poll(() => tab.state).toBe('live')
         three.push(tab)
       }
       const numbers = publishing(hub, 'a')
-      await expect.poll(async () => (await three[1]!.data).length, until).toBeGreaterThan(10)
+      await expect.poll(async () => (await three[1]!.data).length).toBeGreaterThan(10)
       const isReading = await Promise.all(three.map((tab) => tab.isReading))
       expect(isReading.filter(Boolean)).toHaveLength(1)
       await three[isReading.indexOf(true)]!.page.close()
       const others = three.filter((_, i) => !isReading[i])
       const before = numbers.sent.length
-      await expect.poll(async () => (await others[0]!.data).length, until).toBeGreaterThan(before + 20)
+      await expect.poll(async () => (await others[0]!.data).length).toBeGreaterThan(before + 20)
       const sent = await numbers.stop()
-      for (const tab of others) await expect.poll(() => tab.data, until).toEqual(sent)
+      for (const tab of others) await expect.poll(() => tab.data).toEqual(sent)
       await hasStreams(hub, 1)
     })
 
@@ -113,16 +110,16 @@ export function lossSuite(tabs: Tabs): void {
       const two = [await tabs.open(hub.url), await tabs.open(hub.url)]
       for (const tab of two) {
         await tab.subscribe(['a'], { shared: true })
-        await expect.poll(() => tab.state, until).toBe('live')
+        await expect.poll(() => tab.state).toBe('live')
       }
       await publish(hub, 'a', '1')
-      for (const tab of two) await expect.poll(() => tab.data, until).toEqual(['1'])
+      for (const tab of two) await expect.poll(() => tab.data).toEqual(['1'])
       await hub.kill('SIGKILL')
-      for (const tab of two) await expect.poll(() => tab.state, until).toBe('reconnecting')
+      for (const tab of two) await expect.poll(() => tab.state).toBe('reconnecting')
       hub = await start(settings)
       await publish(hub, 'a', '2', '3')
       for (const tab of two) {
-        await expect.poll(() => tab.data, until).toEqual(['1', '2', '3'])
+        await expect.poll(() => tab.data).toEqual(['1', '2', '3'])
         expect([await tab.state, (await tab.heard).gaps]).toEqual(['live', []])
       }
       await hasStreams(hub, 1)
@@ -140,10 +137,10 @@ export function sharingSuite(tabs: Tabs): void {
       const two = [await tabs.open(hub.url), await tabs.open(hub.url)]
       for (const tab of two) {
         await tab.subscribe(['a'])
-        await expect.poll(() => tab.state, until).toBe('live')
+        await expect.poll(() => tab.state).toBe('live')
       }
       await publish(hub, 'a', '1')
-      for (const tab of two) await expect.poll(() => tab.data, until).toEqual(['1'])
+      for (const tab of two) await expect.poll(() => tab.data).toEqual(['1'])
       expect(await hub.readers()).toBe(2)
     })
 
@@ -154,9 +151,9 @@ export function sharingSuite(tabs: Tabs): void {
       const { page } = await tabs.open(hub.url)
       await page.goto(`${url}/page`)
       const heard = () => page.evaluate(() => (window as unknown as { heard: string[] }).heard)
-      await expect.poll(heard, until).toEqual(['live'])
+      await expect.poll(heard).toEqual(['live'])
       await publish(hub, 'a', '1')
-      await expect.poll(heard, until).toEqual(['live', '1'])
+      await expect.poll(heard).toEqual(['live', '1'])
       expect(await hub.readers()).toBe(1)
     })
 
@@ -166,9 +163,9 @@ export function sharingSuite(tabs: Tabs): void {
       const two = [await tabs.open(hub.url), await tabs.open(hub.url)]
       for (const [i, tab] of two.entries()) {
         await tab.subscribe([['a', 'b'][i]!], { shared: true })
-        await expect.poll(() => tab.state, until).toBe('live')
+        await expect.poll(() => tab.state).toBe('live')
         await publish(hub, ['a', 'b'][i]!, '1')
-        await expect.poll(() => tab.data, until).toEqual(['1'])
+        await expect.poll(() => tab.data).toEqual(['1'])
       }
       await hub.kill('SIGKILL')
       // While nobody reads, retention removes an event of one topic, which only its reader has not had.
@@ -177,19 +174,19 @@ export function sharingSuite(tabs: Tabs): void {
       await publish(other, 'b', '2')
       await other.kill('SIGTERM')
       hub = await start({ ...settings, TOPIC_RETENTION_COUNT: '1' })
-      await expect.poll(() => two[0]!.heard, until).toMatchObject({ data: ['1', '4'], gaps: ['trimmed'] })
-      await expect.poll(() => two[1]!.heard, until).toMatchObject({ data: ['1', '2'], gaps: [] })
+      await expect.poll(() => two[0]!.heard).toMatchObject({ data: ['1', '4'], gaps: ['trimmed'] })
+      await expect.poll(() => two[1]!.heard).toMatchObject({ data: ['1', '2'], gaps: [] })
     })
 
     test('a topic that is refused to one tab disturbs no other tab', async () => {
       const hub = await start()
       const [good, bad] = [await tabs.open(hub.url), await tabs.open(hub.url)]
       await good.subscribe(['a'], { shared: true })
-      await expect.poll(() => good.state, until).toBe('live')
+      await expect.poll(() => good.state).toBe('live')
       await bad.subscribe(['a', 'not a topic'], { shared: true })
-      await expect.poll(() => bad.state, until).toBe('failed')
+      await expect.poll(() => bad.state).toBe('failed')
       await publish(hub, 'a', '1')
-      await expect.poll(() => good.data, until).toEqual(['1'])
+      await expect.poll(() => good.data).toEqual(['1'])
       expect((await good.heard).states).toEqual(['live'])
     })
 
@@ -204,11 +201,11 @@ export function sharingSuite(tabs: Tabs): void {
         Array.from({ length: 60 }, (_, i) => `more/${i}`),
         { shared: true },
       )
-      for (const tab of [full, more]) await expect.poll(() => tab.state, until).toBe('live')
+      for (const tab of [full, more]) await expect.poll(() => tab.state).toBe('live')
       await publish(hub, 'full/59', '1')
       await publish(hub, 'more/59', '2')
-      await expect.poll(() => full.data, until).toEqual(['1'])
-      await expect.poll(() => more.data, until).toEqual(['2'])
+      await expect.poll(() => full.data).toEqual(['1'])
+      await expect.poll(() => more.data).toEqual(['2'])
       await hasStreams(hub, 2)
     })
 
@@ -216,17 +213,17 @@ export function sharingSuite(tabs: Tabs): void {
       const hub = await start()
       const hidden = await tabs.open(hub.url)
       await hidden.subscribe(['a'], { shared: true })
-      await expect.poll(() => hidden.state, until).toBe('live')
+      await expect.poll(() => hidden.state).toBe('live')
       const shown = await tabs.open(hub.url)
       await shown.subscribe(['a'], { shared: true })
-      await expect.poll(() => shown.state, until).toBe('live')
+      await expect.poll(() => shown.state).toBe('live')
       expect([await hidden.isHidden, await shown.isHidden]).toEqual([true, false])
       const numbers = publishing(hub, 'a')
-      await expect.poll(() => shown.isReading, until).toBe(true)
+      await expect.poll(() => shown.isReading).toBe(true)
       const count = numbers.sent.length
-      await expect.poll(async () => (await hidden.data).length, until).toBeGreaterThan(count + 20)
+      await expect.poll(async () => (await hidden.data).length).toBeGreaterThan(count + 20)
       const sent = await numbers.stop()
-      for (const tab of [hidden, shown]) await expect.poll(() => tab.data, until).toEqual(sent)
+      for (const tab of [hidden, shown]) await expect.poll(() => tab.data).toEqual(sent)
       await hasStreams(hub, 1)
     })
 
@@ -243,7 +240,7 @@ export function sharingSuite(tabs: Tabs): void {
       for (const token of tokens) {
         const tab = await tabs.open(hub.url)
         await tab.subscribe(['a'], { shared: true, token })
-        await expect.poll(() => tab.state, until).toBe('live')
+        await expect.poll(() => tab.state).toBe('live')
       }
       const headers = { authorization: `Bearer ${tokens[0]}` }
       const { readers } = (await (await fetch(`${hub.url}/topics/a`, { headers })).json()) as { readers: number }
@@ -268,7 +265,7 @@ export function sharingSuite(tabs: Tabs): void {
         })
         Object.assign(window, { heard })
       })
-      await expect.poll(() => tab.state, until).toBe('live')
+      await expect.poll(() => tab.state).toBe('live')
       const numbers = Array.from({ length: 6000 }, (_, i) => `${i}`)
       for (let i = 0; i < numbers.length; i += 500) {
         const body = JSON.stringify(numbers.slice(i, i + 500).map((data) => ({ topic: 'a', data })))
@@ -276,7 +273,7 @@ export function sharingSuite(tabs: Tabs): void {
       }
       expect(await tab.data).toEqual(['0'])
       await tab.page.evaluate(() => (window as unknown as { goOn(): void }).goOn())
-      await expect.poll(async () => (await tab.data).length, until).toBe(numbers.length)
+      await expect.poll(async () => (await tab.data).length).toBe(numbers.length)
       expect(await tab.data).toEqual(numbers)
       // What the tab did not keep, it has polled.
       expect(hub.output.match(/"path":"\/event"/g)!.length).toBeGreaterThan(5)
@@ -286,7 +283,7 @@ export function sharingSuite(tabs: Tabs): void {
       const hub = await start()
       const tab = await tabs.open(hub.url)
       await tab.subscribe(['a'], { shared: true })
-      await expect.poll(() => tab.state, until).toBe('live')
+      await expect.poll(() => tab.state).toBe('live')
       const heard = await tab.page.evaluate(async () => {
         const { hub, subscription } = window as unknown as Window & {
           hub: import('../../public/client.js').Client
@@ -312,10 +309,10 @@ export function sharingSuite(tabs: Tabs): void {
         return [heard, closed]
       })
       expect(heard).toEqual([['first', '{"n":2}', 'third', 'first', 'third'], ['b/1']])
-      await expect.poll(() => tab.data, until).toEqual(['to another topic'])
+      await expect.poll(() => tab.data).toEqual(['to another topic'])
       expect(await hub.readers()).toBe(1)
       await tab.page.evaluate(() => (window as unknown as { subscription: { close(): void } }).subscription.close())
-      await expect.poll(() => hub.readers(), until).toBe(0)
+      await expect.poll(() => hub.readers()).toBe(0)
     })
   })
 }

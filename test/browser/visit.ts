@@ -29,7 +29,7 @@ export class Visit<T extends Tab = Tab> {
 
   /** Resolves when the list holds exactly these texts, notices included. */
   async shows(...texts: string[]): Promise<void> {
-    await expect.poll(() => this.texts, { interval: 20, timeout: 15_000 }).toEqual(texts)
+    await expect.poll(() => this.texts).toEqual(texts)
   }
 
   /** Resolves when the page shows this state of the connection, with a matching detail. */
@@ -42,9 +42,7 @@ export class Visit<T extends Tab = Tab> {
         const [word, detail] = document.querySelector('#state')!.children
         return { word: word!.textContent, detail: detail!.textContent }
       })
-    await expect
-      .poll(said, { interval: 20, timeout: 15_000 })
-      .toEqual({ word: state, detail: expect.stringMatching(detail) })
+    await expect.poll(said).toEqual({ word: state, detail: expect.stringMatching(detail) })
   }
 
   /** Types a message and presses Enter. */

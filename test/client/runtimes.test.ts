@@ -41,9 +41,7 @@ class Program {
 
   /** Resolves when it has printed this line. */
   async says(line: unknown): Promise<void> {
-    await expect
-      .poll(() => [this.errors, this.lines], { timeout: 30_000 })
-      .toEqual(['', expect.arrayContaining([line])])
+    await expect.poll(() => [this.errors, this.lines]).toEqual(['', expect.arrayContaining([line])])
   }
 
   kill(): void {

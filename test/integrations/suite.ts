@@ -5,8 +5,6 @@ import { chromiumTabs } from '../browser/tabs.ts'
 import { cleanUp, start } from '../server/server.ts'
 import { bundle } from './bundle.ts'
 
-const until = { timeout: 15_000, interval: 10 }
-
 /**
  * Tests the hooks of a library in a page of a hub.
  *
@@ -27,28 +25,28 @@ export function hookSuite(library: string, program: string, runProgram: string):
       const shown = async (id: string) =>
         JSON.parse(await page.evaluate((id) => document.getElementById(id)?.textContent ?? 'null', id))
       await expect
-        .poll(() => shown('room'), until)
+        .poll(() => shown('room'))
         .toEqual({ events: ['two', 'three'], latest: ['chat/a'], state: 'live', closed: [] })
-      await expect.poll(() => shown('latest'), until).toEqual(['three', 'live'])
+      await expect.poll(() => shown('latest')).toEqual(['three', 'live'])
       expect(await hub.readers()).toBe(2)
 
       await publish(hub, 'also', 'four')
       await publish(hub, 'chat/a', 'five')
       await expect
-        .poll(() => shown('room'), until)
+        .poll(() => shown('room'))
         .toEqual({ events: ['three', 'four', 'five'], latest: ['also', 'chat/a'], state: 'live', closed: [] })
-      await expect.poll(() => shown('latest'), until).toEqual(['five', 'live'])
+      await expect.poll(() => shown('latest')).toEqual(['five', 'live'])
 
       await page.evaluate(() => (window as unknown as { setRoom(room: string): void }).setRoom('b'))
       await publish(hub, 'chat/b', 'six')
       await expect
-        .poll(() => shown('room'), until)
+        .poll(() => shown('room'))
         .toEqual({ events: ['four', 'six'], latest: ['also', 'chat/b'], state: 'live', closed: [] })
 
       await post(`${hub.url}/send?topic=chat/a`, { data: 'end', close: true })
-      await expect.poll(() => shown('latest'), until).toEqual(['end', 'closed'])
+      await expect.poll(() => shown('latest')).toEqual(['end', 'closed'])
       await page.evaluate(() => (window as unknown as { unmount(): void }).unmount())
-      await expect.poll(() => hub.readers(), until).toBe(0)
+      await expect.poll(() => hub.readers()).toBe(0)
       // Of the room, of the other room, and of the newest event.
       expect(hub.output.match(/"path":"\/event"/g)).toHaveLength(3)
     })
@@ -71,30 +69,28 @@ export function hookSuite(library: string, program: string, runProgram: string):
           { name, given },
         )
       await expect
-        .poll(shown, until)
+        .poll(shown)
         .toEqual({ events: ['one', 'two'], state: 'live', outcome: null, detail: null, isStopAsked: false })
 
       await call('stop')
-      await expect.poll(shown, until).toMatchObject({ state: 'live', outcome: null, isStopAsked: true })
+      await expect.poll(shown).toMatchObject({ state: 'live', outcome: null, isStopAsked: true })
       await first.publish({ data: 'three' })
       expect(first.signal.reason).toMatchObject({ code: 'run_stopped' })
       await first.end({ outcome: 'stopped' })
       const all = ['one', 'two', 'three']
       await expect
-        .poll(shown, until)
+        .poll(shown)
         .toEqual({ events: all, state: 'closed', outcome: 'stopped', detail: null, isStopAsked: true })
 
       await call('setTopic', 'ai/2')
       await expect
-        .poll(shown, until)
+        .poll(shown)
         .toEqual({ events: ['half'], state: 'closed', outcome: 'failed', detail: 'no more', isStopAsked: false })
       await call('setTopic', 'ai/3')
-      await expect
-        .poll(shown, until)
-        .toEqual({ events: [], state: 'live', outcome: null, detail: null, isStopAsked: true })
+      await expect.poll(shown).toEqual({ events: [], state: 'live', outcome: null, detail: null, isStopAsked: true })
 
       await call('unmount')
-      await expect.poll(() => hub.readers(), until).toBe(0)
+      await expect.poll(() => hub.readers()).toBe(0)
       expect(hub.output.match(/"path":"\/event"/g)).toHaveLength(3)
       third.release()
     })

@@ -66,17 +66,14 @@ export class Recipe {
   }
 }
 
-/** Patient, because a page that has lost its server waits before it returns. */
-export const soon = { timeout: 15_000, interval: 20 }
-
 export async function isLive(page: Page): Promise<void> {
-  await expect.poll(() => page.evaluate(() => document.body.dataset.state), soon).toBe('live')
+  await expect.poll(() => page.evaluate(() => document.body.dataset.state)).toBe('live')
 }
 
 /** Resolves when the elements have these texts. */
 export async function shows(page: Page, selector: string, texts: readonly (string | RegExp)[]): Promise<void> {
   const expected = texts.map((text) => (typeof text === 'string' ? text : expect.stringMatching(text)))
-  await expect.poll(() => page.locator(selector).allTextContents(), soon).toEqual(expected)
+  await expect.poll(() => page.locator(selector).allTextContents()).toEqual(expected)
 }
 
 /** Takes the picture of a recipe, if the environment has `PICTURES`. */

@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { isLive, picture, Recipe, shows, soon } from '../recipe.ts'
+import { isLive, picture, Recipe, shows } from '../recipe.ts'
 
 /** A chat shows who is here: who joins, who leaves, and who crashes. A restart of the server changes nothing of that. */
 export async function check(): Promise<void> {
@@ -25,7 +25,7 @@ export async function check(): Promise<void> {
   for (const page of [ann, bob, eve]) {
     await isLive(page)
     const texts = async () => (await page.locator('.said').allTextContents()).slice(2).sort()
-    await expect.poll(texts, soon).toEqual(['bob: Is the server away?', 'server: No'])
+    await expect.poll(texts).toEqual(['bob: Is the server away?', 'server: No'])
   }
   await shows(ann, '#here li', ['ann', 'bob', 'eve'])
 

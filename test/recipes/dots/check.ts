@@ -1,33 +1,33 @@
 import type { Page } from 'playwright-core'
 import { expect } from 'vitest'
-import { isLive, picture, Recipe, soon } from '../recipe.ts'
+import { isLive, picture, Recipe } from '../recipe.ts'
 
 /** Dots arrive where their players have moved them, and go with their players, whether those leave or crash. */
 export async function check(): Promise<void> {
   const dots = await Recipe.start('dots')
   const [one, two, crashing] = [await dots.open(), await dots.open(), await dots.open()]
   await circle(one, 450, 150)
-  await expect.poll(() => places(two), soon).toEqual(await places(one))
+  await expect.poll(() => places(two)).toEqual(await places(one))
   await circle(two, 800, 250)
   await circle(crashing, 620, 320)
-  for (const page of [one, two]) await expect.poll(() => places(page), soon).toHaveLength(3)
-  for (const page of [one, two]) await expect.poll(() => places(page), soon).toEqual(await places(crashing))
+  for (const page of [one, two]) await expect.poll(() => places(page)).toHaveLength(3)
+  for (const page of [one, two]) await expect.poll(() => places(page)).toEqual(await places(crashing))
   await picture(one, 'dots')
 
   await crashing.context().setOffline(true)
-  await expect.poll(() => places(one), soon).toHaveLength(2)
+  await expect.poll(() => places(one)).toHaveLength(2)
 
   await dots.kill()
   await dots.start()
   for (const page of [one, two]) {
     await isLive(page)
-    await expect.poll(() => places(page), soon).toHaveLength(2)
+    await expect.poll(() => places(page)).toHaveLength(2)
   }
 
   const late = await dots.open()
-  await expect.poll(() => places(late), soon).toHaveLength(2)
+  await expect.poll(() => places(late)).toHaveLength(2)
   await two.close({ runBeforeUnload: true })
-  await expect.poll(() => places(one), { ...soon, timeout: 3000 }).toHaveLength(1)
+  await expect.poll(() => places(one), { timeout: 3000 }).toHaveLength(1)
 }
 
 /** Moves the pointer in a hundred small steps. */

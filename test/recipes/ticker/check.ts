@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { isLive, picture, Recipe, soon } from '../recipe.ts'
+import { isLive, picture, Recipe } from '../recipe.ts'
 import { Tunnel } from './tunnel.ts'
 
 /** A reader that was in a tunnel gets the newest price of each name, and not the prices that it has missed. */
@@ -11,23 +11,23 @@ export async function check(): Promise<void> {
     await price(241_000)
     const page = await ticker.open(`http://localhost:${tunnel.port}/`)
     const gold = () => page.locator('tr:has(th:text-is("GOLD")) th').allTextContents()
-    await expect.poll(gold, soon).toEqual(['GOLD', '2410.00', '+0.00 %', '1'])
-    await expect.poll(() => page.locator('tbody tr').count(), soon).toBe(9)
+    await expect.poll(gold).toEqual(['GOLD', '2410.00', '+0.00 %', '1'])
+    await expect.poll(() => page.locator('tbody tr').count()).toBe(9)
 
     tunnel.darken()
-    await expect.poll(() => page.evaluate(() => document.body.dataset.state), soon).toBe('reconnecting')
+    await expect.poll(() => page.evaluate(() => document.body.dataset.state)).toBe('reconnecting')
     for (let i = 1; i <= 50; i++) await price(241_000 + 10 * i)
     tunnel.isDark = false
     await page.evaluate(() => dispatchEvent(new Event('online'))) // as the system tells it behind a tunnel
     await isLive(page)
-    await expect.poll(gold, soon).toEqual(['GOLD', '2415.00', '+0.21 %', '2'])
-    await expect.poll(async () => Number(await page.locator('#skips').textContent()), soon).toBeGreaterThan(0)
+    await expect.poll(gold).toEqual(['GOLD', '2415.00', '+0.21 %', '2'])
+    await expect.poll(async () => Number(await page.locator('#skips').textContent())).toBeGreaterThan(0)
     await picture(page, 'ticker')
 
     await ticker.kill()
     await ticker.start()
     await isLive(page)
-    await expect.poll(() => page.locator('tbody tr').count(), soon).toBe(8)
+    await expect.poll(() => page.locator('tbody tr').count()).toBe(8)
   } finally {
     tunnel.close()
   }

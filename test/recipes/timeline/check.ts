@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { picture, Recipe, shows, soon } from '../recipe.ts'
+import { picture, Recipe, shows } from '../recipe.ts'
 
 /** People who are followed are read on the open stream, and a post of an outage arrives once. */
 export async function check(): Promise<void> {
@@ -28,7 +28,7 @@ export async function check(): Promise<void> {
   await timeline.kill()
   await bob.fill('#post input', 'Written while the server was away')
   await bob.press('#post input', 'Enter')
-  await expect.poll(() => bob.evaluate(() => document.body.dataset.state), soon).toBe('reconnecting')
+  await expect.poll(() => bob.evaluate(() => document.body.dataset.state)).toBe('reconnecting')
   await timeline.start()
   for (const page of [ann, bob])
     await shows(page, '.text', [
