@@ -229,7 +229,8 @@ export async function createTabs(hub, shared, own, open) {
     const signal = detach(member)
     const isStale = () => signal.aborted || !subscription.isOpen
     await member.tail
-    for (let attempt = 0; !isStale(); attempt++) {
+    let lostAt = 0
+    while (!isStale()) {
       try {
         // The number is that of the messages: tabs of another version do not understand them.
         place ||= `tidings 2 ${hub.base} ${typeof shared === 'string' ? shared : await credentialOf(hub)}`
@@ -262,7 +263,8 @@ export async function createTabs(hub, shared, own, open) {
         const error = hub.failure(cause)
         if (isStale()) return
         if (!error.isTemporary) return subscription.fail(error)
-        const ms = (error.retryAfterMs ?? 0) + backoffMs(attempt, 3000)
+        lostAt ||= Date.now()
+        const ms = (error.retryAfterMs ?? 0) + backoffMs(Date.now() - lostAt, 3000)
         subscription.enter({ state: 'reconnecting', retryInMs: ms, error })
         await sleep(ms, error.retryAfterMs !== undefined)
       }

@@ -283,7 +283,8 @@ export interface Frame {
 export function matches(pattern: string, topic: string): boolean
 
 /**
- * How long to wait before attempt `attempt` (from 0): at random between 0 and `retryMs * 2 ** attempt`, at most 30 s or `retryMs`, because
- * the readers of a hub that was lost must not return together.
+ * How long to wait before the next attempt, in ms, when the hub has been away for `awayMs`: at random, because readers of a hub that was
+ * lost must not return together, between 0 and `awayMs`, but at least up to `retryMs` and at most up to 30 s. So a reader is back at most
+ * as long after its hub as the hub was away.
  */
-export function backoffMs(attempt: number, retryMs: number, random?: () => number): number
+export function backoffMs(awayMs: number, retryMs: number, random?: () => number): number

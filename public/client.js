@@ -66,8 +66,8 @@ export function matches(pattern, topic) {
 }
 
 /** @type {typeof Types.backoffMs} */
-export function backoffMs(attempt, retryMs, random = Math.random) {
-  return random() * Math.min(retryMs * 2 ** attempt, Math.max(retryMs, 30_000))
+export function backoffMs(awayMs, retryMs, random = Math.random) {
+  return random() * Math.max(retryMs, Math.min(awayMs, 30_000))
 }
 
 /** @type {typeof Types.TidingsError} */
@@ -362,7 +362,7 @@ function openStream(hub, subscription) {
   let ending
   let stream
   let changes
-  let attempt = 0
+  let lostAt = 0
   let retryMs = 3000
   let heardAt = 0
   let isPausing = false
@@ -371,11 +371,12 @@ function openStream(hub, subscription) {
   let { heartbeatMs: beatMs } = hub
 
   async function run() {
-    for (; subscription.isOpen; attempt++) {
+    while (subscription.isOpen) {
       const error = await read()
       if (error && !error.isTemporary) return subscription.fail(error)
       if (ending?.isHasty || !subscription.isOpen) continue
-      const ms = isTold ? retryMs : (error?.retryAfterMs ?? 0) + backoffMs(attempt, retryMs)
+      lostAt ||= Date.now()
+      const ms = isTold ? retryMs : (error?.retryAfterMs ?? 0) + backoffMs(Date.now() - lostAt, retryMs)
       subscription.enter({ state: 'reconnecting', retryInMs: ms, error })
       connection = new AbortController()
       isTold ||= error?.retryAfterMs
@@ -410,7 +411,7 @@ function openStream(hub, subscription) {
       if (id && told.state !== 'gap') subscription.position = id
       if (event === 'hub.open') {
         stream = told.stream
-        attempt = 0
+        lostAt = 0
         subscription.opened({ state: told.state })
       } else if (event === 'hub.gap') return subscription.gap(told)
       else if (event === 'hub.closed') subscription.topicClosed(told)
@@ -428,7 +429,7 @@ function openStream(hub, subscription) {
       else if (!response.headers.get('content-type')?.startsWith('text/event-stream'))
         throw new TidingsError('not_a_hub', `No event stream is at ${hub.base}`)
       else if (isDemo) {
-        attempt = 0
+        lostAt = 0
         subscription.opened({ state: 'live' })
       }
       const reader = response.body?.getReader()
@@ -515,7 +516,8 @@ async function publish(hub, messages, { key = randomKey(), signal, timeoutMs = 3
     : { key, ...messages }
   const until = Date.now() + timeoutMs
   let outcome = 'refused'
-  for (let attempt = 0; ; attempt++) {
+  let lostAt = 0
+  for (;;) {
     const limit = AbortSignal.timeout(Math.max(1, Math.min(15_000, until - Date.now())))
     let error
     try {
@@ -527,7 +529,8 @@ async function publish(hub, messages, { key = randomKey(), signal, timeoutMs = 3
     }
     signal?.throwIfAborted()
     if (!error.status || error.status >= 500) outcome = 'unknown'
-    const ms = (error.retryAfterMs ?? 0) + backoffMs(attempt, 500)
+    lostAt ||= Date.now()
+    const ms = (error.retryAfterMs ?? 0) + backoffMs(Date.now() - lostAt, 500)
     if (!error.isTemporary || Date.now() + ms > until) throw Object.assign(error, { outcome, key })
     await sleep(ms, signal)
     signal?.throwIfAborted()

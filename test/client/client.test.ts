@@ -178,28 +178,46 @@ describe('a subscription', () => {
 })
 
 describe('a stream that is lost', () => {
-  test('waits at random up to a bound that doubles to 30 s, and starts again from one retry', () => {
-    const bounds = [0, 1, 2, 3, 4, 5, 60].map((attempt) => backoffMs(attempt, 3000, () => 1))
-    expect(bounds).toEqual([3000, 6000, 12_000, 24_000, 30_000, 30_000, 30_000])
-    expect(backoffMs(3, 3000, () => 0)).toBe(0)
-    expect(backoffMs(2, 60_000, () => 1)).toBe(60_000)
+  test('waits at random, at most as long as it has lasted, and up to one retry and 30 s in any case', () => {
+    const bounds = [0, 2000, 6000, 29_000, 31_000, 3_600_000].map((awayMs) => backoffMs(awayMs, 3000, () => 1))
+    expect(bounds).toEqual([3000, 3000, 6000, 29_000, 30_000, 30_000])
+    expect(backoffMs(20_000, 3000, () => 0)).toBe(0)
+    expect(backoffMs(2000, 60_000, () => 1)).toBe(60_000)
   })
 
-  test('is opened again after a longer pause with each failure, and a short one once it was open', async () => {
+  test('is opened again at most as long after its hub is back as the hub was away, however often that was tried', async () => {
+    const { next, states } = play()
+    const random = vi.mocked(Math.random).mockReturnValue(0.01)
+    for (let i = 0; i < 10; i++) {
+      ;(await next()).refuse()
+      await pass(30)
+    }
+    random.mockReturnValue(1)
+    for (const ms of [3000, 3300, 6600]) {
+      ;(await next()).refuse()
+      await settled()
+      expect(states.at(-1)).toBe(`reconnecting in ${ms}`)
+      await pass(ms)
+    }
+  })
+
+  test('is opened again after a longer pause the longer it lasts, and after a short one once it was open', async () => {
     const { next, states } = play()
     ;(await next()).refuse()
     await pass(1500)
-    ;(await next()).answer(502)
+    const second = await next()
+    await pass(4500)
+    second.answer(502)
     await pass(3000)
     ;(await next()).refuse()
-    await pass(6000)
+    await pass(4500)
     const stream = (await next()).stream(open())
     await settled()
     await stream.end()
     expect(states).toEqual([
       'reconnecting in 1500',
       'reconnecting in 3000',
-      'reconnecting in 6000',
+      'reconnecting in 4500',
       'live',
       'reconnecting in 1500',
     ])
@@ -587,12 +605,12 @@ describe('publish', () => {
     await pass(250)
     const second = await next()
     second.answer(503, problem('overloaded'), { 'retry-after': '2' })
-    await pass(2499)
+    await pass(2249)
     expect(asked).toEqual([])
     await pass(1)
     const third = await next()
     third.answer(429, problem('rate_limited'), { 'retry-after': '1' })
-    await pass(2000)
+    await pass(2250)
     const fourth = await next()
     for (const { body } of [second, third, fourth]) expect(body).toBe(first.body)
     fourth.answer(200, { id: 'e-1', duplicate: true })
