@@ -696,14 +696,16 @@ describe('a stream, in histories that once leaked,', () => {
     const credential = await new Cast([ann]).credentialOf(good)
     const listener = new Listener(world, credential, { names, query, lastEventId, polls: false }, undefined)
     let asked = 0
+    const acted = Promise.withResolvers<void>()
     world.pause = async () => {
-      if (++asked === 2 * then.at - 1) await then.act(listener)
+      if (++asked === 2 * then.at - 1) await then.act(listener).finally(acted.resolve)
     }
     const headers = { ...(lastEventId !== undefined && { 'last-event-id': lastEventId }) }
     const topics = names.map((name) => `topic=${name}`).join('&')
     await listener.open(() => world.ask(`/event?${topics}${query}`, credential, { headers }))
     await listener.take(100)
     await world.publish(TOPICS.map((topic) => ({ topic })))
+    await acted.promise // a signature is verified in no known number of turns
     await listener.take(100)
     return listener
   }

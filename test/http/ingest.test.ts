@@ -97,7 +97,7 @@ describe.each(part(bodies.slice(0, 1), bodies.slice(1)))('a streamed body of %s 
     await expect.poll(() => published).toEqual([GROUP])
     await pause(100)
     const decoded = decodes.mock.calls.reduce((sum, [bytes]) => sum + (bytes?.byteLength ?? 0), 0)
-    expect(decoded).toBeLessThanOrEqual(2 * GROUP * item.length)
+    expect(decoded).toBeLessThanOrEqual((GROUP + 2 * GROUP) * item.length) // after a slow commit, the next group is twice as long
     client.abort()
     await sent
   })
