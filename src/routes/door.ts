@@ -69,7 +69,7 @@ export interface Operation {
   readonly description: string
   readonly parameters?: readonly object[]
   readonly requestBody?: object
-  /** Ways to authenticate, if they differ from those of the whole document. */
+  /** Ways to authenticate, if they differ from those of the whole document; none for a route that takes no credentials. */
   readonly security?: readonly object[]
   readonly responses: Readonly<Record<number, object>>
   /** Errors of the route besides `host_forbidden` and `internal`. The document describes each as a problem response. */

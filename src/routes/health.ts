@@ -53,6 +53,7 @@ function describeHealth(): Description {
         get: {
           operationId: 'health',
           tags: ['operate'],
+          security: [],
           summary: 'Alive',
           description: 'The process answers.',
           responses: {
@@ -75,6 +76,7 @@ function describeReady(): Description {
         get: {
           operationId: 'ready',
           tags: ['operate'],
+          security: [],
           summary: 'Ready',
           description: 'The hub can write and read its log, and is not shutting down.',
           responses: { 200: json('Ready', ref('Ready')), 503: json('Not ready', ref('NotReady')) },

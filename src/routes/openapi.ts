@@ -1,5 +1,5 @@
 import type { Handler } from 'hono'
-import type { Cookies } from '../auth/credentials.ts'
+import type { Auth } from '../auth/auth.ts'
 import { type Code, statuses } from '../errors.ts'
 import { ID, json, object, ref } from './describe.ts'
 import type { Description, Door, Operation, PathItem, Route, Table } from './door.ts'
@@ -21,18 +21,23 @@ export function openapi(tables: readonly Table[], { auth, base }: Pick<Door, 'au
     const routes = [...tables, table].flatMap((table): Route[] => Object.values(table))
     return documentOf(
       routes.flatMap(({ describe }) => describe?.() ?? []),
-      auth.cookies,
+      auth,
     )
   }
   return table
 }
 
-/** Joins descriptions into an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1). @throws if two give a schema the same name */
-function documentOf(descriptions: readonly Description[], cookies: Cookies) {
+/**
+ * Joins descriptions into an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1). An open hub asks nobody for credentials, so its
+ * document names none.
+ *
+ * @throws if two give a schema the same name
+ */
+function documentOf(descriptions: readonly Description[], { isOpen, cookies }: Pick<Auth, 'isOpen' | 'cookies'>) {
   const paths: Record<string, object> = {}
   const schemas: Record<string, object> = {}
   for (const described of [common, ...descriptions]) {
-    for (const [path, item] of Object.entries(described.paths)) paths[path] = withProblems(item)
+    for (const [path, item] of Object.entries(described.paths)) paths[path] = describePath(item, isOpen)
     for (const [name, schema] of Object.entries(described.schemas ?? {})) {
       if (Object.hasOwn(schemas, name)) throw new Error(`Cannot describe two schemas as "${name}": rename one of them`)
       schemas[name] = schema
@@ -60,31 +65,28 @@ function documentOf(descriptions: readonly Description[], cookies: Cookies) {
     paths,
     components: {
       schemas,
-      securitySchemes: {
-        token: {
-          type: 'http',
-          scheme: 'bearer',
-          description: 'A JSON Web Token with the claim tidings, or an API key',
-        },
-        cookie: { type: 'apiKey', in: 'cookie', name: cookies.login, description: 'The cookie of POST /login' },
-        ticket: {
-          type: 'apiKey',
-          in: 'query',
-          name: 'ticket',
-          description: 'A ticket of POST /ticket, for GET /event',
-        },
-      },
+      ...(!isOpen && { securitySchemes: securitySchemes(cookies.login) }),
     },
-    security: [{}, { token: [] }, { cookie: [] }],
+    security: isOpen ? [] : [{}, { token: [] }, { cookie: [] }],
   }
 }
 
-/** Replaces the codes of a path item's operations by problem responses. */
-function withProblems({ parameters, ...operations }: PathItem): object {
+const securitySchemes = (cookie: string) => ({
+  token: { type: 'http', scheme: 'bearer', description: 'A JSON Web Token with the claim tidings, or an API key' },
+  cookie: { type: 'apiKey', in: 'cookie', name: cookie, description: 'The cookie of POST /login' },
+  ticket: { type: 'apiKey', in: 'query', name: 'ticket', description: 'A ticket of POST /ticket, for GET /event' },
+})
+
+/** Replaces the codes of a path item's operations by problem responses. Leaves out credentials if the hub is open. */
+function describePath({ parameters, ...operations }: PathItem, isOpen: boolean): object {
   const described = Object.entries(operations).map(
-    ([method, { codes = [], responses, ...rest }]: [string, Operation]) => [
+    ([method, { codes = [], responses, security, ...rest }]: [string, Operation]) => [
       method,
-      { ...rest, responses: { ...problemsOf(['host_forbidden', 'internal', ...codes]), ...responses } },
+      {
+        ...rest,
+        ...(security && !isOpen && { security }),
+        responses: { ...problemsOf(['host_forbidden', 'internal', ...codes]), ...responses },
+      },
     ],
   )
   return { ...(parameters && { parameters }), ...Object.fromEntries(described) }
@@ -164,6 +166,7 @@ function describe(): Description {
         get: {
           operationId: 'describe',
           tags: ['operate'],
+          security: [],
           summary: 'This description',
           description: 'Describes this interface in OpenAPI 3.1.',
           responses: { 200: json('The description', { type: 'object' }) },

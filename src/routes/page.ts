@@ -102,6 +102,7 @@ const descriptions: Readonly<Record<string, () => Description>> = {
         get: {
           operationId: 'page',
           tags: ['operate'],
+          security: [],
           summary: 'The page',
           description: 'Shows a stream, and sends messages.',
           responses: { 200: html },
@@ -115,6 +116,7 @@ const descriptions: Readonly<Record<string, () => Description>> = {
         get: {
           operationId: 'docs',
           tags: ['operate'],
+          security: [],
           summary: 'This description as a page',
           description: 'A guide, and this description where the hub has Swagger UI.',
           responses: { 200: html },

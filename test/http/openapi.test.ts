@@ -1,9 +1,19 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv2020 } from 'ajv/dist/2020.js'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
+import { createApp } from '../../src/app.ts'
+import { parseConfig } from '../../src/config/config.ts'
 import { statuses } from '../../src/errors.ts'
-import app from '../../src/index.ts'
+import { Hub } from '../../src/hub/hub.ts'
+import app, { memoryLog } from '../../src/index.ts'
 import { PAGES } from '../../src/routes/page.ts'
+import { SECRET } from '../auth/suite.ts'
+
+interface Described {
+  readonly security: readonly object[]
+  readonly paths: Record<string, Record<string, { operationId: string; security?: readonly object[] }>>
+  readonly components: { readonly securitySchemes?: object }
+}
 
 const document = (await (await app.request('/openapi.json')).json()) as {
   paths: Record<string, Record<string, { responses: Record<string, { description: string }> }>>
@@ -15,6 +25,31 @@ test('a public validator accepts the description as OpenAPI 3.1', async () => {
   expect(errors).toBeUndefined()
   expect(valid).toBe(true)
   expect(document).toMatchObject({ openapi: expect.stringMatching(/^3\.1\./) })
+})
+
+test('the description of a hub with keys names its credentials, except for routes that take none; that of an open hub names none', async () => {
+  const hub = new Hub(memoryLog)
+  onTestFinished(() => hub.close())
+  const closed = createApp({ hub, config: parseConfig({ AUTH_SECRET: SECRET }) })
+  const securityOf = async (hub: typeof app) => {
+    const { security, paths, components } = (await (await hub.request('/openapi.json')).json()) as Described
+    const operations = Object.values(paths).flatMap((item) => Object.values(item))
+    return {
+      all: security,
+      own: Object.fromEntries(
+        operations.flatMap(({ operationId, security }) => (security ? [[operationId, security]] : [])),
+      ),
+      schemes: Object.keys(components.securitySchemes ?? {}),
+    }
+  }
+  const free = { page: [], docs: [], describe: [], health: [], ready: [] }
+  const withTicket = [{}, { token: [] }, { cookie: [] }, { ticket: [] }]
+  expect(await securityOf(closed)).toEqual({
+    all: [{}, { token: [] }, { cookie: [] }],
+    own: { ...free, subscribe: withTicket, subscribeByBody: withTicket },
+    schemes: ['token', 'cookie', 'ticket'],
+  })
+  expect(await securityOf(app)).toEqual({ all: [], own: {}, schemes: [] })
 })
 
 test('the description lists every method of every route', async () => {
@@ -52,8 +87,8 @@ test('the body of POST /send is described with JSON alone: generated clients wou
 })
 
 test('parameters that exclude each other name each other, and a form cannot have two of them', () => {
-  type Described = { parameters: { name: string; description: string }[]; requestBody?: { content: object } }
-  const { parameters, requestBody } = document.paths['/event']!.post as unknown as Described
+  type Parameters = { parameters: { name: string; description: string }[]; requestBody?: { content: object } }
+  const { parameters, requestBody } = document.paths['/event']!.post as unknown as Parameters
   const exclusive = ['from', 'last', 'since']
   const [form] = Object.values(requestBody!.content) as { schema: object }[]
   const validate = new Ajv2020({ strict: false }).compile(form!.schema)
