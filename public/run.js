@@ -38,8 +38,8 @@ export function createRunView(element, hub) {
     const isActive = run !== undefined && run.outcome === undefined
     element.hidden = !isActive
     if (!isActive) return
-    const end = new Date(run.leaseEnd)
-    say(end > Date.now() ? `${doing(run)} (run ${run.fence}, lease until ${clock.format(end)})` : silent(end))
+    const end = Date.parse(run.leaseEnd)
+    say(end > Date.now() ? `${doing(run)} (run ${run.fence}, lease until ${clock.format(end)})` : silent(end, run))
     stop.disabled = Boolean(run.isStopAsked)
   }
 
@@ -82,7 +82,8 @@ export function createRunView(element, hub) {
 }
 
 const doing = ({ isStopAsked }) => (isStopAsked ? 'The producer was asked to stop' : 'A producer is at work')
-const silent = (end) => `The producer has given no sign of life: its lease ended at ${clock.format(end)}`
+const silent = (end, { graceMs }) =>
+  `The producer has given no sign of life: its lease ended at ${clock.format(end)}. Unless another one claims the topic, it ends at ${clock.format(end + graceMs)}`
 
 /** The run of a topic. A topic that has none is no error here, as it is at `/runs`, which the browser would log every few seconds. */
 async function runOf(hub, topic) {

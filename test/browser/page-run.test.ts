@@ -80,6 +80,18 @@ describe('a run', () => {
     expect(await visit.page.locator('.closed .why').textContent()).toMatch(/^Its producer gave no more sign of life/)
   })
 
+  test('whose lease has ended is shown with the time at which it ends', async () => {
+    const server = await start()
+    await claim(server, '1s', '60s')
+    const { page } = await open(`${server.url}/?topic=ai/answer`)
+    const words = page.getByText(/^The producer has given no sign of life/)
+    await words.waitFor()
+    const [ended, ends] = (await words.textContent())!
+      .match(/\d\d:\d\d:\d\d/g)!
+      .map((time) => Date.parse(`2000-01-01T${time}Z`))
+    expect((ends! - ended! + 86_400_000) % 86_400_000).toBe(60_000)
+  })
+
   test('is not asked about while the hub is lost', async () => {
     const server = await start(await lasting())
     const visit = await open(`${server.url}/?topic=ai/answer`)
