@@ -121,9 +121,14 @@ export function authSuite({ name, start, stop }: Way): void {
             ['/event?topic=**', { headers }],
             [`/topics/${topic}`, { headers }],
             [`/topics/${topic}`, { method: 'DELETE', headers }],
+            [`/runs/${topic}`, { headers }],
+            [`/runs/${topic}`, { method: 'POST', headers }],
+            [`/runs/${topic}`, { method: 'PATCH', headers: { ...headers, 'tidings-run': 'x' } }],
+            [`/stop?topic=${topic}`, { method: 'POST', headers }],
+            ['/stop?topic=mine', { method: 'POST', headers }],
           ]
           const lines = { method: 'POST', body: '', headers: { 'content-type': 'application/x-ndjson', ...headers } }
-          asks.push([`/send?topic=${topic}`, lines])
+          asks.push([`/send?topic=${topic}`, lines], [`/send?topic=${topic}&run=15s`, lines])
           if (status === 401) asks.push(['/send', lines])
           const answers = []
           for (const [path, init] of asks) {
@@ -165,6 +170,29 @@ export function authSuite({ name, start, stop }: Way): void {
         403,
         'forbidden',
       ])
+    })
+
+    test('lets a token claim topics that it may publish to, show those that it may read, and stop those of its $stop', async () => {
+      const producer = bearer(await token({ publish: ['ai/*'], subscribe: [] }, { sub: 'producer' }))
+      const reader = bearer(await token({ publish: ['$stop/ai/*'], subscribe: ['ai/*'] }, { sub: 'reader' }))
+      const ask = async (method: string, path: string, headers: Record<string, string>) =>
+        (await fetch(path, { method, headers })).status
+      expect(await ask('POST', '/runs/ai/1?lease=60s', reader)).toBe(403)
+      const claiming = await fetch('/runs/ai/1?lease=60s', { method: 'POST', headers: producer })
+      const { token: run } = (await claiming.json()) as { token: string }
+      expect([await ask('GET', '/runs/ai/1', producer), await ask('GET', '/runs/ai/1', reader)]).toEqual([403, 200])
+      const runsOf = async (headers: Record<string, string>) =>
+        ((await (await fetch('/runs', { headers })).json()) as { runs: { topic: string }[] }).runs.map(
+          ({ topic }) => topic,
+        )
+      expect([await runsOf(producer), await runsOf(reader)]).toEqual([[], ['ai/1']])
+      expect(await ask('POST', '/stop?topic=ai/1', producer)).toBe(403)
+      expect(await ask('POST', '/stop?topic=other', reader)).toBe(403)
+      expect(await ask('POST', '/stop?topic=ai/1', reader)).toBe(200)
+      const proof = { 'tidings-run': run }
+      expect(await ask('PATCH', '/runs/ai/1', { ...reader, ...proof })).toBe(403)
+      const renewed = await fetch('/runs/ai/1', { method: 'PATCH', headers: { ...producer, ...proof } })
+      expect([renewed.status, await renewed.json()]).toEqual([200, expect.objectContaining({ isStopAsked: true })])
     })
 
     test('lets clients without credentials read what ANONYMOUS_SUBSCRIBE allows', async () => {
