@@ -14,6 +14,8 @@ const code = (name: string) => expect.objectContaining({ code: name })
 interface Place {
   readonly hub: Hub
   readonly all: Runs
+  /** From now on every sign of life of a producer gets this answer. */
+  answerRenewals(answer: () => Promise<never>): void
 }
 
 /** Both ways to a hub's runs: the same tests hold for each. */
@@ -21,8 +23,11 @@ const ways: readonly [string, () => Place][] = [
   [
     'in this process',
     () => {
-      const hub = new Hub(memoryLog)
-      return { hub, all: runs(hub) }
+      const log = memoryLog()
+      const hub = new Hub(() => log)
+      const answerRenewals = (answer: () => Promise<never>) =>
+        void vi.spyOn(log.runs, 'renew').mockImplementation(answer)
+      return { hub, all: runs(hub), answerRenewals }
     },
   ],
   [
@@ -30,8 +35,13 @@ const ways: readonly [string, () => Place][] = [
     () => {
       const hub = new Hub(memoryLog)
       const app = createApp({ hub })
-      const fetch = async (url: string, init: RequestInit) => app.request(url, init)
-      return { hub, all: remoteRuns({ url: 'http://localhost/', fetch }) }
+      let answerRenewal: (() => Promise<never>) | undefined
+      const fetch = async (url: string, init: RequestInit) =>
+        init.method === 'PATCH' && answerRenewal ? answerRenewal() : app.request(url, init)
+      const answerRenewals = (answer: () => Promise<never>) => {
+        answerRenewal = answer
+      }
+      return { hub, all: remoteRuns({ url: 'http://localhost/', fetch }), answerRenewals }
     },
   ],
 ]
@@ -48,7 +58,7 @@ describe.each(ways)('runs %s', (_, make) => {
   }
   const itemsOf = async (all: Runs, topic: string) => {
     const items: Delivered[] = []
-    for await (const item of all.entries(topic, { signal: AbortSignal.timeout(5000) })) items.push(item)
+    for await (const item of all.entries(topic, { signal: AbortSignal.timeout(30_000) })) items.push(item)
     return items
   }
   const textOf = (items: readonly Delivered[]) =>
@@ -89,11 +99,11 @@ describe.each(ways)('runs %s', (_, make) => {
 
   test('renews its lease by itself while it lives, and not once it is released', async () => {
     const { all } = open()
-    const run = await all.claim('a', { leaseMs: 200, graceMs: 0 })
-    await pause(600)
+    const run = await all.claim('a', { leaseMs: 1500, graceMs: 0 })
+    await pause(2500)
     await run.publish({ data: 'alive' })
     run.release()
-    await expect.poll(async () => (await all.state('a'))?.outcome, { timeout: 3000 }).toBe('abandoned')
+    await expect.poll(async () => (await all.state('a'))?.outcome).toBe('abandoned')
     await expect(run.publish({ data: 'late' })).rejects.toEqual(code('topic_closed'))
     expect(textOf(await itemsOf(all, 'a'))).toEqual(['alive'])
   })
@@ -101,18 +111,18 @@ describe.each(ways)('runs %s', (_, make) => {
   test('the signal of a claim releases it', async () => {
     const { all } = open()
     const control = new AbortController()
-    await all.claim('a', { leaseMs: 150, graceMs: 0, signal: control.signal })
-    await pause(400)
+    await all.claim('a', { leaseMs: 1500, graceMs: 0, signal: control.signal })
+    await pause(2500)
     expect((await all.state('a'))?.outcome).toBeUndefined()
     control.abort()
-    await expect.poll(async () => (await all.state('a'))?.outcome, { timeout: 3000 }).toBe('abandoned')
+    await expect.poll(async () => (await all.state('a'))?.outcome).toBe('abandoned')
   })
 
   test('a stop fires the signal of the producer, which ends the run as stopped', async () => {
     const { all } = open()
-    const run = await all.claim('a', { leaseMs: 300 })
+    const run = await all.claim('a', { leaseMs: 3000 })
     expect(await all.stop('a')).toMatchObject({ topic: 'a', isStopAsked: true })
-    await expect.poll(() => run.signal.aborted, { timeout: 2000 }).toBe(true)
+    await expect.poll(() => run.signal.aborted).toBe(true)
     expect(run.signal.reason).toEqual(code('run_stopped'))
     await run.publish({ data: 'what was left' })
     await run.end({ outcome: 'stopped' })
@@ -128,7 +138,7 @@ describe.each(ways)('runs %s', (_, make) => {
 
   test('another producer that takes over fires the signal of the first, which can publish nothing more', async () => {
     const { all } = open()
-    const first = await all.claim('a', { leaseMs: 300, key: 'me' })
+    const first = await all.claim('a', { leaseMs: 60_000, key: 'me' })
     await first.publish({ data: '1' })
     await expect(all.claim('a')).rejects.toEqual(code('run_taken'))
     const second = await all.claim('a', { key: 'me' })
@@ -138,6 +148,20 @@ describe.each(ways)('runs %s', (_, make) => {
     await expect(first.end()).rejects.toEqual(code('run_lost'))
     await second.end({ data: '2' })
     expect(textOf(await itemsOf(all, 'a'))).toEqual(['1', '2'])
+  })
+
+  test.each([
+    ['are refused', () => Promise.reject(new TypeError('connection refused'))],
+    ['get no answer', () => new Promise<never>(() => {})],
+  ])('the signal fires once the lease is over if renewals %s', async (_, answer) => {
+    const { all, answerRenewals } = open()
+    const run = await all.claim('a', { leaseMs: 1500, graceMs: 60_000 })
+    answerRenewals(answer)
+    const began = performance.now()
+    await expect.poll(() => run.signal.aborted).toBe(true)
+    expect(performance.now() - began).toBeGreaterThan(1400)
+    expect(run.signal.reason).toBeInstanceOf(Error)
+    expect((await all.state('a'))?.outcome).toBeUndefined()
   })
 
   test('a lease may have any whole number of ms', async () => {
@@ -150,9 +174,9 @@ describe.each(ways)('runs %s', (_, make) => {
 
   test('a silent producer hears that it was superseded', async () => {
     const { all } = open()
-    const first = await all.claim('a', { leaseMs: 150, key: 'me' })
+    const first = await all.claim('a', { leaseMs: 1500, key: 'me' })
     await all.claim('a', { key: 'me' })
-    await expect.poll(() => first.signal.reason, { timeout: 2000 }).toEqual(code('run_lost'))
+    await expect.poll(() => first.signal.reason).toEqual(code('run_lost'))
   })
 
   test('an interrupted reader goes on after the last id', async () => {
@@ -178,11 +202,11 @@ describe.each(ways)('runs %s', (_, make) => {
 
   test('deleting the topic ends the run, and may be repeated', async () => {
     const { all } = open()
-    const run = await all.claim('a', { leaseMs: 150 })
+    const run = await all.claim('a', { leaseMs: 1500 })
     await run.publish({ data: '1' })
     await all.delete('a')
     await all.delete('a')
-    await expect.poll(() => run.signal.reason, { timeout: 2000 }).toEqual(code('run_lost'))
+    await expect.poll(() => run.signal.reason).toEqual(code('run_lost'))
     expect(await all.state('a')).toBeUndefined()
   })
 
@@ -226,7 +250,7 @@ test('a stop that is asked while a claim is being answered fires the signal', as
   const stopping = runs(hub).stop('a')
   const run = await claiming
   expect(await stopping).toMatchObject({ isStopAsked: true })
-  await expect.poll(() => run.signal.aborted, { timeout: 1000 }).toBe(true)
+  await expect.poll(() => run.signal.aborted).toBe(true)
   await run.end({ outcome: 'stopped' })
 })
 
@@ -304,7 +328,7 @@ describe('over a connection that is not to be relied on', () => {
     const all = remoteRuns({ url: 'http://localhost', fetch })
     const run = await all.claim('a')
     const { id } = await run.end({ data: 'last' })
-    expect(await Array.fromAsync(all.entries('a', { after: id, signal: AbortSignal.timeout(1000) }))).toEqual([])
+    expect(await Array.fromAsync(all.entries('a', { after: id, signal: AbortSignal.timeout(15_000) }))).toEqual([])
     expect(polls).toBe(1)
   })
 
@@ -317,7 +341,7 @@ describe('over a connection that is not to be relied on', () => {
     }
     const all = remoteRuns({ url: 'http://localhost', fetch })
     await all.stop('a')
-    const run = await all.claim('a', { leaseMs: 600 })
+    const run = await all.claim('a', { leaseMs: 2000 })
     expect(run.signal.reason).toEqual(code('run_stopped'))
     const writer = new ChunkWriter(run, 'x')
     isAway = true
@@ -339,7 +363,7 @@ describe('over a connection that is not to be relied on', () => {
       if (isAway) throw new TypeError('connection refused')
       return app.request(url, init)
     }
-    const run = await remoteRuns({ url: 'http://localhost', fetch }).claim('a', { leaseMs: 300 })
+    const run = await remoteRuns({ url: 'http://localhost', fetch }).claim('a', { leaseMs: 2000 })
     const writer = new ChunkWriter(run, 'x')
     run.release()
     await writer.write('1')
@@ -370,10 +394,10 @@ describe('over a connection that is not to be relied on', () => {
     const { app } = open()
     const fetch = async (url: string, init: RequestInit) => {
       const answer = await app.request(url, init)
-      if (url.includes('/send')) await pause(600)
+      if (url.includes('/send')) await pause(2000)
       return answer
     }
-    const run = await remoteRuns({ url: 'http://localhost', fetch }).claim('a', { leaseMs: 300 })
+    const run = await remoteRuns({ url: 'http://localhost', fetch }).claim('a', { leaseMs: 1000 })
     await run.end()
     expect(run.signal.aborted).toBe(false)
   })
@@ -383,7 +407,7 @@ test('an iteration ends although the entry that closed its topic was trimmed bef
   const hub = new Hub(() => memoryLog({ retention: { count: 3 } }))
   onTestFinished(() => hub.close())
   await hub.publish({ topic: 'a', data: '1' })
-  const items = hub.entries('a', { until: 'closed', signal: AbortSignal.timeout(3000) })
+  const items = hub.entries('a', { until: 'closed', signal: AbortSignal.timeout(30_000) })
   expect(await items.next()).toMatchObject({ value: { data: '1' } })
   const second = items.next()
   await hub.publish({ topic: 'a', data: '2' })
@@ -392,7 +416,7 @@ test('an iteration ends although the entry that closed its topic was trimmed bef
   for (let i = 0; i < 5; i++) await hub.publish({ topic: 'b', data: `${i}` })
   const began = performance.now()
   expect(await Array.fromAsync(items)).toMatchObject([{ kind: 'gap' }])
-  expect(performance.now() - began).toBeLessThan(2000)
+  expect(performance.now() - began).toBeLessThan(20_000)
 })
 
 test('a publish under a run is answered although nobody can tell whether a stop was asked', async () => {
