@@ -113,6 +113,7 @@ export class Draft {
    * @param isSweep see `forgetClosed`
    */
   tidy(step: number, isSweep: boolean): boolean {
+    if (isSweep) this.#noteClock()
     const isMore = this.trim(step)
     this.forgetKeys(step)
     this.saveTopics()
@@ -197,6 +198,13 @@ export class Draft {
       state.floor = Math.max(state.floor, closed, trimmed)
     }
     return gone === limit
+  }
+
+  /** Notices without an append that the clock was set back: entries of its future are as old as this step, and no longer too young for ever. */
+  #noteClock(): void {
+    const { state } = this
+    const { time, steps } = timeAfter(state, this.#now, state.head + 1)
+    if (steps !== state.steps) Object.assign(state, { time, steps })
   }
 
   #insert(message: Message, receipt: Receipt): void {

@@ -1,5 +1,5 @@
 import type { Alarm } from './alarm.ts'
-import { effectiveTime } from './clock.ts'
+import { type ClockStep, effectiveTime } from './clock.ts'
 import type { GroupCommit } from './group.ts'
 import type { Tables } from './tables.ts'
 import type { Transactions } from './transactions.ts'
@@ -23,7 +23,8 @@ export class Sweeper {
   readonly #parts: Parts
   #sweeping: Promise<void> | undefined
   #isMore = false
-  #isAlarmSet = false
+  /** The steps of the clock for which the alarm is set; undefined if it is not set. */
+  #alarmSteps: readonly ClockStep[] | undefined
   /** When the last sweep ended, in ms since 1970. */
   #sweptAt = 0
   #isClosed = false
@@ -42,15 +43,20 @@ export class Sweeper {
     return this.#sweeping
   }
 
-  /** Sets the alarm for the time at which the oldest entry is too old, if it is not set. Without an entry no alarm is needed. */
+  /**
+   * Sets the alarm for the time at which the oldest entry is too old, if it is not set, or was before the clock was set back. Without an
+   * entry no alarm is needed.
+   */
   setAlarm(): void {
     const { tables, transactions, ageMs, alarm } = this.#parts
-    if (ageMs === undefined || this.#isAlarmSet || this.#isClosed || this.#sweeping) return
+    const { steps } = transactions.state
+    if (ageMs === undefined || this.#alarmSteps === steps || this.#isClosed || this.#sweeping) return
     const [oldest] = tables.rows(transactions.trimFrom, 1).rows
     if (!oldest) return
-    this.#isAlarmSet = true
-    const due = effectiveTime(oldest, transactions.state.steps) + ageMs
-    alarm.set(Math.max(due, this.#sweptAt + Math.min(ageMs, SWEEP_MS)), () => void this.sweep())
+    this.#alarmSteps = steps
+    const due = effectiveTime(oldest, steps) + ageMs
+    const sweptAt = Math.min(this.#sweptAt, Date.now())
+    alarm.set(Math.max(due, sweptAt + Math.min(ageMs, SWEEP_MS)), () => void this.sweep())
   }
 
   /** No step begins after this. */
@@ -61,7 +67,7 @@ export class Sweeper {
 
   async #run(): Promise<void> {
     const { transactions, commits } = this.#parts
-    this.#isAlarmSet = false
+    this.#alarmSteps = undefined
     try {
       while (this.#isMore && !this.#isClosed)
         await commits.between(async () => {

@@ -681,6 +681,32 @@ export function logSuite(driver: Driver): void {
         expect(await read(log, 0, 'a')).toEqual(['4:30000'])
       })
 
+      test.for([
+        ['and another entry follows', false, true],
+        ['and no entry follows', false, false],
+        ['while the log is closed, and no entry follows', true, false],
+      ] as const)('trims by age without a further append: %s', async ([, isClosed, isFollowed], { skip }) => {
+        prepare(skip)
+        skip(isClosed && !driver.survives, 'this log does not outlive its process')
+        const [home, retention] = [place(), { ageMs: 500 }]
+        let log = await at(home, { retention })
+        clockAt(YEAR)
+        await log.append([a('ahead')])
+        if (isClosed) await log.close()
+        clockAt(0)
+        if (isClosed) log = await at(home, { retention })
+        expect(await read(log, 0, 'a')).toEqual(['1:ahead'])
+        await new Promise((resolve) => setTimeout(resolve, 2 * retention.ageMs)) // a sweep that finds nothing to trim
+        if (isFollowed) await log.append([a('after')])
+        let ms = 0
+        const left = () => {
+          ms += 50
+          clockAt(ms)
+          return read(log, 0, 'a')
+        }
+        await expect.poll(left).toEqual([])
+      })
+
       test('forgets by age the keys used before and after the correction', async ({ skip }) => {
         prepare(skip)
         const log = await open({ keyAgeMs: 60_000 })

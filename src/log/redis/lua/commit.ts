@@ -247,6 +247,11 @@ for b, batch in ipairs(batches) do
   end
 end
 
+-- A sweep notices without an append that the clock was set back: entries of its future are as old as this step.
+if #batches == 0 and isSetBack then
+  meta.time = clock
+  addStep(meta.head + 1, clock)
+end
 local more = 0
 if appended > 0 or #batches == 0 then
   local maxLooks = 2 * appended + trimStep
