@@ -27,5 +27,6 @@ export default defineConfig({
     chunkFileNames: 'shared/[name].js',
     sourcemap: true,
     sourcemapExcludeSources: true,
+    comments: { jsdoc: false }, // editors read those of the declarations, debuggers those of the sources
   },
 })
