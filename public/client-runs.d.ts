@@ -1,6 +1,11 @@
 import type { Client, Closed } from './client.js'
 
-/** The run of a topic: one producer at a time, and how it ended. */
+/**
+ * The run of a topic: one producer at a time, and how it ended.
+ *
+ * @example
+ * const textOf = ({ outcome, isStopAsked }: RunInfo) => outcome ?? (isStopAsked ? 'stopping' : 'running')
+ */
 export interface RunInfo {
   readonly topic: string
   /** Rises by 1 with each claim of the topic. */
@@ -27,7 +32,7 @@ export interface RunInfo {
  * @throws TidingsError `topic_closed` if the topic was closed without a run, and those of `request`
  *
  * @example
- * button.onclick = () => stopRun(hub, 'ai/answer-1')
+ * document.querySelector('button')!.onclick = () => stopRun(hub, 'ai/answer-1')
  */
 export function stopRun(hub: Client, topic: string, fence?: number): Promise<RunInfo | undefined>
 
@@ -35,5 +40,9 @@ export function stopRun(hub: Client, topic: string, fence?: number): Promise<Run
  * The run of a topic; undefined if nobody has claimed it. Needs a grant to subscribe to the topic.
  *
  * @throws TidingsError those of `request`
+ *
+ * @example
+ * const run = await runState(hub, 'ai/answer-1')
+ * if (run?.outcome === 'failed') console.error(run.detail)
  */
 export function runState(hub: Client, topic: string): Promise<RunInfo | undefined>

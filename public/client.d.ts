@@ -8,6 +8,13 @@
  */
 export function connect(options: ConnectOptions): Client
 
+/**
+ * Where a hub is, and the credentials for it.
+ *
+ * @example
+ * const token = async () => (await fetch('/token')).text()
+ * const options: ConnectOptions = { url: 'https://hub.example', token, shared: true }
+ */
 export interface ConnectOptions {
   /** The base of the hub. In a page it may be relative: `'.'` is the hub that serves the page. */
   readonly url: string | URL
@@ -32,6 +39,14 @@ export interface ConnectOptions {
   readonly fetch?: (input: string, init: RequestInit) => Promise<Response>
 }
 
+/**
+ * A client of one hub. `connect` makes it.
+ *
+ * @example
+ * const client: Client = connect({ url: 'http://localhost:3000' })
+ * const topics = await (await client.request('topics?prefix=chat/')).json()
+ * client.close()
+ */
 export interface Client {
   /**
    * Subscribes to topics and patterns, up to 100, and keeps on until every topic is closed, the hub refuses, or `close` is called.
@@ -63,7 +78,13 @@ export interface Client {
   close(): void
 }
 
-/** An event of a topic. */
+/**
+ * An event of a topic.
+ *
+ * @example
+ * const lineOf = ({ time, topic, event, data }: TidingsEvent) => `${time} ${topic} ${event}: ${data}`
+ * hub.subscribe('chat/*', { onEvent: (event) => console.log(lineOf(event)) })
+ */
 export interface TidingsEvent<Data = string> {
   /** The position of the event, with which a later subscription resumes; '' for a repeat. */
   readonly id: string
@@ -76,6 +97,17 @@ export interface TidingsEvent<Data = string> {
   readonly time: string
 }
 
+/**
+ * Where a subscription begins, what it reads, and what it calls.
+ *
+ * @example
+ * const options: SubscribeOptions = {
+ *   last: 50,
+ *   onEvent: ({ data }) => console.log(data),
+ *   onGap: ({ reason }) => console.warn(`Some events are lost: ${reason}`),
+ * }
+ * hub.subscribe('chat/room-1', options)
+ */
 export interface SubscribeOptions<S extends Schemas | undefined = undefined> {
   /** Begins with the oldest kept event. */
   readonly from?: 'earliest'
@@ -115,6 +147,13 @@ export interface SubscribeOptions<S extends Schemas | undefined = undefined> {
   onInvalid?(event: TidingsEvent, issues: readonly Issue[]): unknown
 }
 
+/**
+ * A subscription. Without `onEvent`, a loop over it gets the events.
+ *
+ * @example
+ * const subscription: Subscription = hub.subscribe('chat/*', { from: 'earliest' })
+ * for await (const { topic, data } of subscription) console.log(topic, data)
+ */
 export interface Subscription<Event = TidingsEvent> extends AsyncIterable<Event> {
   readonly topics: readonly string[]
   /**
@@ -134,6 +173,14 @@ export interface Subscription<Event = TidingsEvent> extends AsyncIterable<Event>
   [Symbol.asyncIterator](): AsyncIterator<Event, void>
 }
 
+/**
+ * The state of a subscription.
+ *
+ * @example
+ * const textOf = (state: State) =>
+ *   state.state === 'reconnecting' ? `back in ${Math.ceil(state.retryInMs / 1000)} s` : state.state
+ * hub.subscribe('chat/*', { onEvent: console.log, onState: (state) => console.log(textOf(state)) })
+ */
 export type State =
   | { readonly state: 'connecting' }
   | { readonly state: 'live' }
@@ -146,14 +193,32 @@ export type State =
   /** `close` was called. */
   | { readonly state: 'stopped' }
 
+/**
+ * Events that can no longer be delivered: those after the position `from`, up to and including `to`.
+ *
+ * @example
+ * const report = ({ reason, from, to }: Gap) => console.warn(`Lost from ${from} to ${to}: ${reason}`)
+ * hub.subscribe('chat/*', { onEvent: console.log, onGap: report })
+ */
 export interface Gap {
+  /**
+   * `trimmed`: retention or a deletion has removed them. `epoch`: the log was replaced. `unknown`: the position is not one of this hub.
+   * `ahead`: the position is newer than the newest event. `conflated`: `latest` has skipped them.
+   */
   readonly reason: 'trimmed' | 'epoch' | 'unknown' | 'ahead' | 'conflated'
   readonly from?: string
   readonly to?: string
+  /** Whether an event of these topics is certainly missing. */
   readonly exact?: boolean
 }
 
-/** A closed topic and, where the hub says it, how it ended. Hubs whose topics have no outcomes say nothing, which means `done`. */
+/**
+ * A closed topic and, where the hub says it, how it ended. Hubs whose topics have no outcomes say nothing, which means `done`.
+ *
+ * @example
+ * const report = ({ topic, outcome, detail }: Closed) => console.log(topic, outcome, detail ?? '')
+ * hub.subscribe('ai/answer-1', { onEvent: console.log, onClosed: report })
+ */
 export interface Closed {
   readonly topic: string
   /** Undefined if the topic was closed before the subscription, and nobody said how. */
@@ -161,11 +226,20 @@ export interface Closed {
   readonly detail?: unknown
 }
 
+/**
+ * A message to publish.
+ *
+ * @example
+ * const message: Message = { topic: 'prices/ACME', data: { ask: 41.5 }, event: 'price' }
+ * await hub.publish(message)
+ */
 export interface Message {
   readonly topic: string
   /** A text, or any JSON value. */
   readonly data: unknown
+  /** The name of the event, by default `message`. */
   readonly event?: string
+  /** The time after which readers of the message reconnect, 500 to 3,600,000 ms. */
   readonly retry?: number
   /** In place of the key that `publish` makes. */
   readonly key?: string
@@ -173,6 +247,13 @@ export interface Message {
   readonly close?: boolean
 }
 
+/**
+ * How a message or a list is published.
+ *
+ * @example
+ * const options: PublishOptions = { key: 'order-7-paid', timeoutMs: 5000 }
+ * await hub.publish({ topic: 'orders/7', data: 'paid' }, options)
+ */
 export interface PublishOptions {
   /** The key of the call: publishing again with the same key changes nothing. Item n of a list has the key `<key>/<n>`. Random by default. */
   readonly key?: string
@@ -181,21 +262,47 @@ export interface PublishOptions {
   readonly timeoutMs?: number
 }
 
+/**
+ * A message that the hub has taken.
+ *
+ * @example
+ * const { id, durability }: Published = await hub.publish({ topic: 'orders/7', data: 'paid' })
+ * if (durability === 'memory') console.warn(`${id} ends with the process of the hub`)
+ */
 export interface Published {
+  /** The position, which readers get as `id`. */
   readonly id: string
   readonly topic: string
+  /** What the event survives: nothing (`memory`), kill -9 (`process`), a power cut (`disk`), or the loss of a minority (`quorum`). */
   readonly durability: string
   /** The message was published before. */
   readonly duplicate?: boolean
 }
 
+/**
+ * A list that the hub has taken, with the ids in the order of the messages.
+ *
+ * @example
+ * const topic = 'chat/room-1'
+ * const { ids }: PublishedList = await hub.publish(['hello', 'again'].map((data) => ({ topic, data })))
+ * console.log(`Published up to ${ids.at(-1)}`)
+ */
 export interface PublishedList {
   readonly ids: readonly string[]
   readonly topics: readonly string[]
   readonly durability: string
 }
 
-/** What the hub refused, or what kept the client from reaching it. `cause` is the error below, if there is one. */
+/**
+ * What the hub refused, or what kept the client from reaching it. `cause` is the error below, if there is one.
+ *
+ * @example
+ * const message = { topic: 'orders/7', data: 'paid' }
+ * await hub.publish(message).catch((error) => {
+ *   if (!(error instanceof TidingsError && error.outcome === 'unknown')) throw error
+ *   return hub.publish(message, { key: error.key! })
+ * })
+ */
 export class TidingsError extends Error {
   constructor(
     code: string,
@@ -220,7 +327,14 @@ export class TidingsError extends Error {
   key: string | undefined
 }
 
-/** See https://standardschema.dev: Zod, Valibot, ArkType and others make such schemas. */
+/**
+ * A Standard Schema, as Zod, Valibot, ArkType and others make them (https://standardschema.dev).
+ *
+ * @example
+ * import * as v from 'valibot'
+ * const schema: Schema<{ ask: number }> = v.object({ ask: v.number() })
+ * hub.subscribe('prices/*', { schema, onEvent: ({ data }) => console.log(data.ask) })
+ */
 export interface Schema<Output = unknown> {
   readonly '~standard': {
     readonly version: 1
@@ -230,24 +344,64 @@ export interface Schema<Output = unknown> {
   }
 }
 
+/**
+ * What a schema makes of a value, or what is wrong with the value.
+ *
+ * @example
+ * const validate = (value: unknown): SchemaResult<string> =>
+ *   typeof value === 'string' ? { value: value.trim() } : { issues: [{ message: 'Expected a text' }] }
+ * const trimmed: Schema<string> = { '~standard': { version: 1, vendor: 'example', validate } }
+ */
 export type SchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly Issue[] }
 
+/**
+ * What is wrong with a value, and where in it.
+ *
+ * @example
+ * import * as v from 'valibot'
+ * const textOf = (issues: readonly Issue[]) => issues.map(({ message }) => message).join('; ')
+ * hub.subscribe('prices/*', { schema: v.number(), onInvalid: ({ id }, issues) => console.warn(id, textOf(issues)) })
+ */
 export interface Issue {
   readonly message: string
   readonly path?: readonly unknown[] | undefined
 }
 
-/** One schema for all events, or one for each event name, or one for each topic or pattern. */
+/**
+ * One schema for all events, or one for each event name, or one for each topic or pattern.
+ *
+ * @example
+ * import * as v from 'valibot'
+ * const schema = { events: { price: v.object({ ask: v.number() }), note: v.string() } } satisfies Schemas
+ * for await (const said of hub.subscribe('prices/*', { schema }))
+ *   console.log(said.event === 'price' ? said.data.ask : said.data)
+ */
 export type Schemas =
   | Schema
   | { readonly events: Readonly<Record<string, Schema>> }
   | { readonly topics: Readonly<Record<string, Schema>> }
 
-type OutputOf<S> = S extends Schema<infer Output> ? Output : never
+/**
+ * What a schema returns.
+ *
+ * @example
+ * import * as v from 'valibot'
+ * const schema = v.object({ ask: v.number() })
+ * const format = ({ ask }: OutputOf<typeof schema>) => ask.toFixed(2)
+ */
+export type OutputOf<S> = S extends Schema<infer Output> ? Output : never
 
-/** The events of a subscription with these schemas. */
+/**
+ * The events of a subscription with these schemas.
+ *
+ * @example
+ * import * as v from 'valibot'
+ * const schema = v.object({ ask: v.number() })
+ * const show = ({ topic, data }: EventOf<typeof schema>) => console.log(topic, data.ask)
+ * hub.subscribe('prices/*', { schema, onEvent: show })
+ */
 export type EventOf<S> = S extends Schema
   ? TidingsEvent<OutputOf<S>>
   : S extends { readonly events: infer Names }
@@ -265,6 +419,10 @@ export type EventOf<S> = S extends Schema
  * A parser of event streams, by the HTML Standard (9.2.6).
  *
  * @returns `feed`, which takes the next bytes of a stream, cut anywhere, and throws if an event has more than 16 Mi characters
+ * @example
+ * const parser = createParser({ onEvent: ({ event, data }) => console.log(event, data) })
+ * const { body } = await hub.request('event?topic=chat/*')
+ * for await (const bytes of body!) parser.feed(bytes)
  */
 export function createParser(callbacks: {
   onEvent?(frame: Frame): void
@@ -272,6 +430,13 @@ export function createParser(callbacks: {
   onComment?(): void
 }): { feed(bytes: Uint8Array): void }
 
+/**
+ * An event of a stream, as `createParser` reads it.
+ *
+ * @example
+ * const lineOf = ({ id, event, data }: Frame) => `${id ?? '-'} ${event} ${data}`
+ * const parser = createParser({ onEvent: (frame) => console.log(lineOf(frame)) })
+ */
 export interface Frame {
   readonly event: string
   readonly data: string
@@ -279,12 +444,23 @@ export interface Frame {
   readonly id: string | undefined
 }
 
-/** Whether a topic matches a topic or pattern. `*` stands for one segment, a last `**` for the rest; neither for a leading `$…`. */
+/**
+ * Whether a topic matches a topic or pattern. `*` stands for one segment, a last `**` for the rest; neither for a leading `$…`.
+ *
+ * @example
+ * console.log(matches('chat/*', 'chat/room-1')) // true
+ * console.log(matches('**', '$stop/chat')) // false
+ */
 export function matches(pattern: string, topic: string): boolean
 
 /**
  * How long to wait before the next attempt, in ms, when the hub has been away for `awayMs`: at random, because readers of a hub that was
  * lost must not return together, between 0 and `awayMs`, but at least up to `retryMs` and at most up to 30 s. So a reader is back at most
  * as long after its hub as the hub was away.
+ *
+ * @example
+ * const lostAt = Date.now()
+ * while (!(await fetch('https://hub.example/ready').catch(() => undefined))?.ok)
+ *   await new Promise((resolve) => setTimeout(resolve, backoffMs(Date.now() - lostAt, 3000)))
  */
 export function backoffMs(awayMs: number, retryMs: number, random?: () => number): number

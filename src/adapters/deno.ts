@@ -16,6 +16,13 @@ import { cannotListen, DRAIN_MS, type Running, run, urlOf } from './run.ts'
  * Serves the store of this process over HTTP on Deno until `stop`.
  *
  * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
+ * @example
+ * import process from 'node:process'
+ * import { parseConfig } from 'tidings'
+ * import { serve } from 'tidings/deno'
+ * const { url, stop } = await serve(parseConfig(process.env))
+ * console.log(`The hub listens on ${url}`)
+ * process.once('SIGTERM', stop)
  */
 export async function serve(config: Config): Promise<Running> {
   await store.use(await openLog(config), {

@@ -26,7 +26,13 @@ export interface ObjectEnv {
   readonly ASSETS?: Fetcher
 }
 
-/** Which entries to read: those after a position, or from where `from` says; by default none, and the position at the head. */
+/**
+ * Which entries to read: those after a position, or from where `from` says; by default none, and the position at the head.
+ *
+ * @example
+ * const first: EntriesQuery = { topics: 'orders/*', from: { last: 10 } }
+ * const next = ({ position }: Polled): EntriesQuery => ({ topics: 'orders/*', after: position })
+ */
 export interface EntriesQuery extends Pick<SubscribeOptions, 'from' | 'latest'> {
   /** Topics and patterns. */
   readonly topics: string | readonly string[]
@@ -37,6 +43,11 @@ export interface EntriesQuery extends Pick<SubscribeOptions, 'from' | 'latest'> 
 /**
  * The Durable Object of one hub: one thread, one SQLite database, one order. Its methods are called by RPC, on a stub; the bindings of the
  * caller's Worker decide who may call them, so they take no credentials.
+ *
+ * @example
+ * export { TidingsHub } from 'tidings/worker'
+ * // Such a stub is env.HUBS.get(env.HUBS.idFromName('main')).
+ * const announce = (stub: Pick<TidingsHub, 'publish'>) => stub.publish({ topic: 'news', data: 'It works' })
  */
 export class TidingsHub extends DurableObject<ObjectEnv> {
   readonly #app: ReturnType<typeof createApp>

@@ -28,6 +28,13 @@ const HEADERS_BYTES = 32 * 1024
  * Serves the store of this process over HTTP on Node until `stop`.
  *
  * @throws AppError `log_unusable`, `log_locked`, `config_invalid` (the address cannot be listened on)
+ * @example
+ * import process from 'node:process'
+ * import { parseConfig } from 'tidings'
+ * import { serve } from 'tidings/node'
+ * const { url, stop } = await serve(parseConfig(process.env))
+ * console.log(`The hub listens on ${url}`)
+ * process.once('SIGTERM', stop)
  */
 export async function serve(config: Config): Promise<Running> {
   await store.use(await openLog(config), {

@@ -42,6 +42,8 @@ const optionsOf = (url: string): Parameters<typeof createClient>[0] => ({
  * Opens the log of the hub that a URL names: `redis://user:password@host:port/hub`, `rediss://` for TLS.
  *
  * @throws AppError `log_unusable`: the server cannot be reached, or does not permit what the log needs
+ * @example
+ * const shared = new Hub(() => openRedis('rediss://user:password@redis.example:6379/hub'))
  */
 export async function openRedis(url: string, options: Partial<LogOptions> = {}): Promise<Log> {
   const { server, name } = parseUrl(url)

@@ -23,6 +23,8 @@ const CHECK_MS = 1000
  *
  * @throws AppError `log_unusable` (the file cannot be created or written, has a second name or the WAL of another database, or is from a
  *   newer version), `log_locked` (another process writes to it)
+ * @example
+ * const durable = new Hub(() => openSqlite('data/hub.db', { retention: { ageMs: 86_400_000 } }))
  */
 export function openSqlite(path: string, options: Partial<LogOptions> = {}): Log {
   const file = canonicalPath(path)

@@ -12,7 +12,15 @@ export type { Message } from '../log/log.ts'
 export type { Polled } from '../routes/poll.ts'
 export { type EntriesQuery, TidingsHub } from './hub-object.ts'
 
-/** The bindings that `wrangler.toml` declares, as far as we use them. */
+/**
+ * The bindings that `wrangler.toml` declares, as far as we use them.
+ *
+ * @example
+ * interface Bindings extends Env {
+ *   readonly GREETING: string
+ * }
+ * const greet = ({ GREETING }: Bindings) => new Response(GREETING)
+ */
 export interface Env extends ObjectEnv {
   readonly HUBS: Objects & { jurisdiction?(name: string): Objects }
   readonly CORS_ORIGINS?: string
@@ -28,10 +36,11 @@ interface Objects {
  * The Worker passes requests to the hub's object. Without keys and without `OPEN`, requests to any host but localhost get 503 instead.
  *
  * @example
- * import tidings, { TidingsHub } from 'tidings/worker'
+ * import tidings, { type Env, TidingsHub } from 'tidings/worker'
  * export { TidingsHub }
  * export default {
- *   fetch: (request, env) => new URL(request.url).pathname.startsWith('/live/') ? tidings.fetch(request, env) : mine(request, env),
+ *   fetch: (request: Request, env: Env) =>
+ *     new URL(request.url).pathname.startsWith('/live/') ? tidings.fetch(request, env) : new Response('Hello'),
  * }
  */
 export default {

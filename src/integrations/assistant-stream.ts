@@ -85,7 +85,7 @@ const MAX_FINALIZED = 10_000
  * @example
  * import { createResumableStreamContext } from 'assistant-stream/resumable'
  * const context = createResumableStreamContext({ store: createAssistantStreamStore({ hub }) })
- * const response = new Response(await context.run('answer-1', () => model('Hello')))
+ * const answer = async (id: string, model: () => ReadableStream<Uint8Array>) => new Response(await context.run(id, model))
  */
 export function createAssistantStreamStore(options: AssistantStreamOptions): AssistantStreamStore {
   const { keyPrefix = 'assistant-stream', leaseMs, graceMs } = options

@@ -9,7 +9,10 @@ export type { RunOptions, RunView, TopicOptions, TopicView }
  * The newest events of topics and patterns, while the component is mounted. On a server there are none, and nothing is connected.
  *
  * @example
- * const { events, state } = useTopic(hub, 'chat/room-1', { last: 50 })
+ * function Room({ name }: { name: string }) {
+ *   const { events } = useTopic(hub, `chat/${name}`, { last: 50 })
+ *   return events.map(({ data }) => data).join(' · ')
+ * }
  */
 export function useTopic<const S extends Schemas | undefined = undefined>(
   hub: Client,
@@ -29,7 +32,10 @@ export function useTopic<const S extends Schemas | undefined = undefined>(
  * The newest event of a topic, beginning with the one that the hub has kept.
  *
  * @example
- * const { event } = useLatest(hub, 'prices/ACME')
+ * function Price() {
+ *   const { event } = useLatest(hub, 'prices/ACME')
+ *   return event ? event.data : '…'
+ * }
  */
 export function useLatest<const S extends Schemas | undefined = undefined>(
   hub: Client,
@@ -44,7 +50,11 @@ export function useLatest<const S extends Schemas | undefined = undefined>(
  * The events of a run from its first one, how it ended, and a function that asks its producer to stop.
  *
  * @example
- * const { events, outcome, isStopAsked, stop } = useRun(hub, 'ai/answer-1')
+ * import { createElement } from 'react'
+ * function StopButton({ topic }: { topic: string }) {
+ *   const { outcome, isStopAsked, stop } = useRun(hub, topic)
+ *   return createElement('button', { onClick: stop, disabled: isStopAsked || outcome !== undefined }, 'Stop')
+ * }
  */
 export function useRun<const S extends Schemas | undefined = undefined>(
   hub: Client,

@@ -77,10 +77,10 @@ export interface ResumableStreamContext {
  * @throws AppError `topic_invalid` (the prefix); from the functions those of `topicOf`, of `Runs`, and what `makeStream` throws
  * @example
  * const context = createResumableStreamContext({ hub, waitUntil: null })
- * app.get('/chat/:id', async (c) => {
- *   const stream = await context.resumableStream(c.req.param('id'), () => model(c.req.query('prompt')))
- *   return stream ? c.body(stream.pipeThrough(new TextEncoderStream())) : c.body(null, 204)
- * })
+ * async function answer(id: string, model: () => ReadableStream<string>): Promise<Response> {
+ *   const stream = await context.resumableStream(id, model)
+ *   return stream ? new Response(stream.pipeThrough(new TextEncoderStream())) : new Response(null, { status: 204 })
+ * }
  */
 export function createResumableStreamContext(options: ResumableStreamOptions): ResumableStreamContext {
   const { waitUntil, keyPrefix = 'resumable-stream', replay = false, join, onError, leaseMs, graceMs } = options

@@ -5,7 +5,13 @@ import { type TopicOptions, TopicStore, type TopicView } from './topic-store.ts'
 /** Events that a component keeps of a run, unless it asks for another number: an answer is shown from its beginning. */
 const KEPT = 10_000
 
-/** What a component shows of a run. A change makes another object. */
+/**
+ * What a component shows of a run. A change makes another object.
+ *
+ * @example
+ * const textOf = ({ events, outcome }: RunView<TidingsEvent>) =>
+ *   events.map(({ data }) => data).join('') + (outcome === 'failed' ? ' (failed)' : '')
+ */
 export interface RunView<Event> {
   /** The events of the run, the oldest of them first. */
   readonly events: readonly Event[]
@@ -21,7 +27,12 @@ export interface RunView<Event> {
   readonly stop: () => Promise<void>
 }
 
-/** Where to begin, the oldest kept event by default, and how many events to keep, by default 10,000. */
+/**
+ * Where to begin, the oldest kept event by default, and how many events to keep, by default 10,000.
+ *
+ * @example
+ * const options: RunOptions<undefined> = { last: 100, onGap: ({ reason }) => console.warn(reason) }
+ */
 export type RunOptions<S extends Schemas | undefined> = Omit<TopicOptions<S>, 'latest' | 'gaps' | 'repeatMs'>
 
 /** A run as a component sees it: the view of its topic, and what the hub knows of its producer. */

@@ -6,7 +6,12 @@ const KEPT = 100
 /** How often a component is updated at most, in ms: events that come together are shown together. */
 const FRAME_MS = 16
 
-/** What a component shows of its topics. A change makes another object. */
+/**
+ * What a component shows of its topics. A change makes another object.
+ *
+ * @example
+ * const newestOf = ({ events }: TopicView<TidingsEvent>) => events.at(-1)?.data ?? 'nothing yet'
+ */
 export interface TopicView<Event> {
   /** The newest events, the oldest of them first. */
   readonly events: readonly Event[]
@@ -17,6 +22,12 @@ export interface TopicView<Event> {
   readonly closed: readonly Closed[]
 }
 
+/**
+ * Where to begin, what `data` must be, and how many events to keep.
+ *
+ * @example
+ * const options: TopicOptions<undefined> = { last: 50, keep: 200 }
+ */
 export type TopicOptions<S extends Schemas | undefined> = Omit<
   SubscribeOptions<S>,
   'onEvent' | 'onState' | 'onOpen' | 'onClosed' | 'signal'

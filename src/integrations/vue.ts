@@ -20,7 +20,10 @@ export type { RunOptions, RunView, TopicOptions, TopicView }
  * server there are no events, and nothing is connected.
  *
  * @example
- * const view = useTopic(hub, () => `chat/${props.room}`, { last: 50 })
+ * import { computed, ref } from 'vue'
+ * const room = ref('room-1')
+ * const view = useTopic(hub, () => `chat/${room.value}`, { last: 50 })
+ * const lines = computed(() => view.value.events.map(({ data }) => data))
  */
 export function useTopic<const S extends Schemas | undefined = undefined>(
   hub: Client,
@@ -34,7 +37,9 @@ export function useTopic<const S extends Schemas | undefined = undefined>(
  * The newest event of a topic, beginning with the one that the hub has kept.
  *
  * @example
+ * import { computed } from 'vue'
  * const { event } = useLatest(hub, 'prices/ACME')
+ * const price = computed(() => event.value?.data ?? '…')
  */
 export function useLatest<const S extends Schemas | undefined = undefined>(
   hub: Client,
@@ -49,7 +54,10 @@ export function useLatest<const S extends Schemas | undefined = undefined>(
  * The events of a run from its first one, how it ended, and a function that asks its producer to stop. The topic may be a ref or a getter.
  *
  * @example
- * const run = useRun(hub, () => `ai/${props.answer}`)
+ * import { computed, ref } from 'vue'
+ * const answer = ref('answer-1')
+ * const run = useRun(hub, () => `ai/${answer.value}`)
+ * const text = computed(() => run.value.events.map(({ data }) => data).join(''))
  */
 export function useRun<const S extends Schemas | undefined = undefined>(
   hub: Client,

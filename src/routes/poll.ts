@@ -18,7 +18,15 @@ interface Envelope {
   readonly time: string
 }
 
-/** Everything that was due on a subscription: the JSON answer to a poll. */
+/**
+ * Everything that was due on a subscription: the JSON answer to a poll.
+ *
+ * @example
+ * const show = ({ events, gaps = [] }: Polled) => {
+ *   for (const gap of gaps) console.warn('Some events are lost', gap)
+ *   for (const { topic, data } of events) console.log(topic, data)
+ * }
+ */
 export interface Polled {
   readonly events: (Envelope & { readonly id?: string })[]
   /** The `lastEventId` of the next poll. */

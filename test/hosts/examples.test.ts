@@ -1,84 +1,112 @@
 import { spawnSync } from 'node:child_process'
-import { readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+// The compiler's API is not stable: a new version of TypeScript may change it.
+import { API, SymbolFlags } from 'typescript/unstable/sync'
 import { afterAll, expect, test } from 'vitest'
+import { manifest } from '../package/project.ts'
 import { cleanUp, folder } from '../server/server.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 afterAll(cleanUp)
 
 interface Export {
+  readonly subpath: string
   readonly name: string
-  readonly file: string
+  readonly doc: string
+  readonly examples: readonly string[]
 }
 
-const sourceOf = (file: string) => readFileSync(join(root, file), 'utf8')
+/** Each subpath that has types, and the file that declares what it exports. */
+const subpaths = Object.entries(manifest.exports).flatMap(([name, to]) => {
+  if (typeof to === 'string') return []
+  const file = to['tidings-source'].endsWith('.ts') ? to['tidings-source'] : to.types
+  return { subpath: name.replace(/^\./, 'tidings'), file: join(root, file) }
+})
+/** `tidings` has another default where there is no file system. */
+const entries = [...subpaths, { subpath: 'tidings', file: join(root, 'src/portable.ts') }]
 
-/** What a file exports from others, by name. */
-function exportsOf(file: string): Export[] {
-  const found = [...sourceOf(file).matchAll(/^export (type )?\{([^}]*)\} from '([^']+)'/gm)]
-  return found.flatMap(([, , names, from]) =>
-    names!
-      .split(',')
-      .map((name) => name.replace(/\btype\b/, '').trim())
-      .filter((name) => name !== '')
-      .map((name) => ({ name, file: join(dirname(file), from!) })),
-  )
+const project = folder()
+symlinkSync(join(root, 'node_modules'), join(project, 'node_modules'))
+write('package.json', '{"type":"module"}')
+write(
+  'tsconfig.json',
+  JSON.stringify({
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: {
+      paths: Object.fromEntries(subpaths.map(({ subpath, file }) => [subpath, [file]])),
+      typeRoots: [join(root, 'node_modules/@types')],
+      // Examples leave to their reader what to do with a result, and import types like values.
+      ...{ noUnusedLocals: false, verbatimModuleSyntax: false },
+    },
+    files: entries.map(({ file }) => file),
+    include: ['*.ts'],
+  }),
+)
+
+function write(file: string, text: string): void {
+  writeFileSync(join(project, file), text)
 }
 
-const library = exportsOf('src/portable.ts')
-const exported: Export[] = [
-  ...library,
-  ...exportsOf('src/adapters/node.ts'),
-  { name: 'default', file: 'src/portable.ts' },
-  { name: 'default', file: 'src/index.ts' },
-]
-
-/** The examples in the docstring of an export. */
-function examplesOf({ name, file }: Export): string[] {
-  const begin = name === 'default' ? 'default' : `(?:class|function|const|interface|type) ${name}\\b`
-  const [, doc = ''] =
-    new RegExp(`/\\*\\*((?:(?!\\*/)[^])*)\\*/\\n(?:@\\w+\\n)?export ${begin}`).exec(sourceOf(file)) ?? []
-  const text = doc.replace(/^ \* ?/gm, '')
-  const tags = text.split(/^@(?=\w+\b)/m).slice(1)
-  return tags.filter((tag) => tag.startsWith('example\n')).map((tag) => tag.slice('example\n'.length).trimEnd())
+/** What the subpaths export, as the compiler sees it. */
+function allExports(): Export[] {
+  const api = new API({ cwd: project })
+  const snapshot = api.updateSnapshot({ openProjects: [join(project, 'tsconfig.json')] })
+  const { program, checker } = snapshot.getProjects()[0]!
+  const found = new Map<string, Export>()
+  for (const { subpath, file } of entries) {
+    const module = checker.getSymbolAtLocation(program.getSourceFile(file)!)!
+    for (const each of checker.getExportsOfModule(module)) {
+      const symbol = each.flags & SymbolFlags.Alias ? checker.getAliasedSymbol(each) : each
+      const examples = symbol.getJsDocTags(checker).filter(({ name }) => name === 'example')
+      found.set(`${subpath} ${symbol.id}`, {
+        ...{ subpath, name: each.name, doc: symbol.getDocumentationComment(checker) },
+        examples: examples.map(({ text = '' }) => text).filter((text) => text !== ''),
+      })
+    }
+  }
+  api.close()
+  return [...found.values()]
 }
 
-/** An example as a module: names of the library that it uses are imported, and `hub`, `log` and `app` stand for those of its reader. */
-function moduleOf(example: string): string {
+const exported = allExports()
+const namesOf = (subpath: string) => exported.filter((each) => each.subpath === subpath).map(({ name }) => name)
+
+/**
+ * An example as a module. It imports what the example uses of its subpath, and of `tidings` or, in a page, `tidings/client`; `hub`, `log`
+ * and `app` stand for those of its reader.
+ */
+function moduleOf(subpath: string, example: string): string {
   const isFree = (name: string) =>
     new RegExp(`(?<![.\\w])${name}\\b`).test(example) &&
-    !new RegExp(`\\b(?:const|import|function|class|type) (?:\\{[^}]*)?\\b${name}\\b`).test(example)
-  const names = [...new Set([...library.map(({ name }) => name), 'Hub', 'Log', 'AppType'])]
-  const reader = { hub: 'Hub', log: 'Log', app: 'AppType' }
+    !new RegExp(`\\b(?:const|import|function|class|type) (?:[\\w, ]*\\{[^}]*)?\\b${name}\\b`).test(example)
+  const isInPage = /^tidings\/(client|react|vue)/.test(subpath)
+  const base = isInPage ? 'tidings/client' : 'tidings'
+  const from = new Map([base, subpath].flatMap((from) => namesOf(from).map((name) => [name, from])))
+  const reader = { hub: isInPage ? 'Client' : 'Hub', log: 'Log', app: 'AppType' }
   const own = Object.entries(reader).filter(([name]) => isFree(name))
-  const used = names.filter((name) => isFree(name) || own.some(([, type]) => type === name))
+  const used = [...from].filter(
+    ([name]) => name !== 'default' && (isFree(name) || own.some(([, type]) => type === name)),
+  )
   return [
-    `import { ${used.join(', ')} } from 'tidings'`,
+    ...used.map(([name, from]) => `import { ${name} } from '${from}'`),
     ...own.map(([name, type]) => `declare const ${name}: ${type}`),
     example,
     'export {}',
   ].join('\n')
 }
 
-test.each(exported)('$name of $file has an example', (each) => {
-  expect(examplesOf(each).length).toBeGreaterThan(0)
+test('every export of every subpath has a docstring with an example', () => {
+  const without = exported.filter(({ doc, examples }) => doc === '' || examples.length === 0)
+  expect(without.map(({ subpath, name }) => `${name} of ${subpath}`)).toEqual([])
+  expect(new Set(exported.map(({ subpath }) => subpath))).toEqual(new Set(subpaths.map(({ subpath }) => subpath)))
 })
 
 test('the examples are type-checked', { timeout: 180_000 }, () => {
-  const place = folder()
-  symlinkSync(join(root, 'node_modules'), join(place, 'node_modules'))
-  for (const [i, each] of exported.entries())
-    for (const example of examplesOf(each)) writeFileSync(join(place, `${i}-${each.name}.ts`), moduleOf(example))
-  const compilerOptions = {
-    paths: { tidings: [join(root, 'src/index.ts')], 'tidings/*': [join(root, 'src/adapters/*.ts')] },
-    typeRoots: [join(root, 'node_modules/@types')],
-    // Examples leave to their reader what to do with a result, and import types like values.
-    ...{ noUnusedLocals: false, verbatimModuleSyntax: false },
-  }
-  writeFileSync(join(place, 'package.json'), '{"type":"module"}')
-  const config = { extends: join(root, 'tsconfig.json'), compilerOptions, include: ['*.ts'] }
-  writeFileSync(join(place, 'tsconfig.json'), JSON.stringify(config))
-  const { stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', '.'], { cwd: place, encoding: 'utf8' })
-  expect(stdout).toBe('')
+  for (const [i, { subpath, name, examples }] of exported.entries())
+    for (const [j, example] of examples.entries())
+      write(`${subpath.replace('/', '-')}-${name}-${i}-${j}.ts`, moduleOf(subpath, example))
+  const tsc = join(root, 'node_modules/.bin/tsc')
+  const { stdout, status } = spawnSync(tsc, ['-p', '.'], { cwd: project, encoding: 'utf8' })
+  expect({ stdout, status }).toEqual({ stdout: '', status: 0 })
 })

@@ -12,7 +12,7 @@ import { AFTER_HEADER, CUT_OFF, TOPIC_HEADER, WIRE_HEADERS } from './wire.ts'
  * Where the answers of chats are, and how they are stored.
  *
  * @example
- * const options: ChatAnswersOptions = { prefix: 'ai', waitUntil: after, onError: console.error }
+ * const options: ChatAnswersOptions = { prefix: 'ai', join: { count: 32, ms: 50 }, onError: console.error }
  */
 export interface ChatAnswersOptions {
   /** The answers of a chat are below `<prefix>/<chat id in base64url>`: `ai` by default, at most 100 bytes. */
@@ -29,7 +29,7 @@ export interface ChatAnswersOptions {
  * How an answer is claimed.
  *
  * @example
- * const options: AnswerOptions = { id: message.id, leaseMs: 30_000 }
+ * const options: AnswerOptions = { id: 'answer-7', leaseMs: 30_000 }
  */
 export interface AnswerOptions extends ClaimOptions {
   /** Names the answer, so that a request that is repeated makes no second one: `begin` then throws `run_taken` or `topic_closed`. */
@@ -40,9 +40,9 @@ export interface AnswerOptions extends ClaimOptions {
  * An answer that is about to be made.
  *
  * @example
- * const { signal, headers, consumeSseStream }: Answer = await answers.begin('chat-1')
- * const { stream } = streamText({ model, messages, abortSignal: signal })
- * return createUIMessageStreamResponse({ stream: toUIMessageStream({ stream }), headers, consumeSseStream })
+ * import { createUIMessageStreamResponse, type UIMessageChunk } from 'ai'
+ * const respond = ({ headers, consumeSseStream }: Answer, stream: ReadableStream<UIMessageChunk>) =>
+ *   createUIMessageStreamResponse({ stream, headers, consumeSseStream })
  */
 export interface Answer {
   /** The topic of its run, which the AI SDK's guides call `activeStreamId`. */
@@ -99,14 +99,14 @@ const BELOW = '-'.repeat(45)
  * The application decides who may read and stop a chat before it calls `resume` and `stop`.
  *
  * @example
+ * import { convertToModelMessages, createUIMessageStreamResponse, type LanguageModel, streamText, toUIMessageStream } from 'ai'
  * const answers = chatAnswers(runs(hub))
  *
- * async function post(request: Request): Promise<Response> {
+ * async function post(request: Request, model: LanguageModel): Promise<Response> {
  *   const { id, messages } = await request.json()
- *   const answer = await answers.begin(id)
- *   const result = streamText({ model, messages: await convertToModelMessages(messages), abortSignal: answer.signal })
- *   const { headers, consumeSseStream } = answer
- *   return createUIMessageStreamResponse({ stream: toUIMessageStream({ stream: result.stream }), headers, consumeSseStream })
+ *   const { signal, headers, consumeSseStream } = await answers.begin(id)
+ *   const { stream } = streamText({ model, messages: await convertToModelMessages(messages), abortSignal: signal })
+ *   return createUIMessageStreamResponse({ stream: toUIMessageStream({ stream }), headers, consumeSseStream })
  * }
  */
 export function chatAnswers(runs: Runs, options: ChatAnswersOptions = {}): ChatAnswers {

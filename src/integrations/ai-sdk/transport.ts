@@ -47,6 +47,7 @@ interface MessagesRequest extends ChatRequest {
  * The `ChatTransport` of the AI SDK, described by what it is called with, so that these types need no version of `ai`.
  *
  * @example
+ * import type { UIMessageChunk } from 'ai'
  * const transport: TidingsChatTransport<UIMessageChunk> = tidingsChatTransport()
  * const chunks = await transport.reconnectToStream({ chatId: 'chat-1' })
  */
@@ -67,8 +68,9 @@ const MAX_OUTAGE_MS = 120_000
  * Whoever reads the chunks without `useChat` names their type, `UIMessageChunk` of `ai`.
  *
  * @example
+ * import { useChat } from '@ai-sdk/react'
  * const transport = tidingsChatTransport({ api: '/api/chat' })
- * const { messages, sendMessage } = useChat({ id, transport, resume: true })
+ * const useAnswers = (id: string) => useChat({ id, transport, resume: true })
  */
 export function tidingsChatTransport<CHUNK = never>(
   options: TidingsChatTransportOptions = {},
