@@ -9,6 +9,11 @@ import { object, ref } from './describe.ts'
 
 /** An answer ends after this many characters of frames: the hub reads and writes it in one go, and all other work waits meanwhile. */
 const MAX_ANSWER = 32 * 1024
+/**
+ * Longest time in ms that a poll reads the log after its own wait. A log that is elsewhere repeats a read until it is back, and a search may
+ * take long: an answer then has what was found, and the position that was reached.
+ */
+const MAX_READ_MS = 30_000
 
 /** An event's data in a stream with envelopes. */
 interface Envelope {
@@ -52,8 +57,8 @@ export async function poll(c: Context, subscription: Subscription, waitMs: numbe
  *
  * @param subscription one with envelopes
  * @param signal aborts when the caller has gone
- * @throws AppError `overloaded` (the hub ended the subscription before its first frame), and the failure of a subscription that could not
- *   read the log
+ * @throws AppError `overloaded` (the hub ended the subscription before its first frame), `log_unavailable` (the log does not answer), and
+ *   the failure of a subscription that could not read the log
  */
 export async function collect(subscription: Subscription, waitMs: number, signal?: AbortSignal): Promise<Polled> {
   const answer: Polled = { events: [], position: '' }
@@ -69,9 +74,11 @@ export async function collect(subscription: Subscription, waitMs: number, signal
       if (event.event === 'hub.closed' && event.id !== resumedAt) isClosing = true
     },
   })
+  const beganAt = subscription.positionId
   const close = () => subscription.close()
   const stopListening = signal ? whenGone(signal, close) : () => {}
   const timeout = startTimeout(waitMs, () => subscription.onReady())
+  const patience = startTimeout(waitMs + MAX_READ_MS, () => subscription.onReady())
   try {
     for (;;) {
       const bytes = subscription.read()
@@ -82,13 +89,16 @@ export async function collect(subscription: Subscription, waitMs: number, signal
       }
       if (subscription.ended || length > MAX_ANSWER) break
       if (subscription.idle && (isClosing || hasNews(answer) || timeout.isOver())) break
-      if (!bytes)
-        await new Promise<void>((resolve) => {
-          subscription.onReady = resolve
-        })
+      if (bytes) continue
+      if (patience.isOver()) break
+      await new Promise<void>((resolve) => {
+        subscription.onReady = resolve
+      })
     }
     const { failure } = subscription
     if (failure && !hasNews(answer)) throw failure
+    if (!subscription.ended && !subscription.idle && !hasNews(answer) && subscription.positionId === beganAt)
+      throw unanswered()
     // After a gap or entries of other topics, the position is past the last id. With the last id, the next poll would report the gap again.
     if (!subscription.ended || failure) answer.position = subscription.positionId
     // An answer needs a position: without one, the next poll would begin at the head and miss the events until then.
@@ -96,6 +106,7 @@ export async function collect(subscription: Subscription, waitMs: number, signal
     return answer
   } finally {
     timeout.clear()
+    patience.clear()
     subscription.close('answered')
     stopListening()
   }
@@ -106,6 +117,10 @@ function endedEarly(): AppError {
   return new AppError('overloaded', 'Cannot answer now: the hub ended this poll before it began; ask again', {
     retryAfterS: 1,
   })
+}
+
+function unanswered(): AppError {
+  return new AppError('log_unavailable', 'Cannot read the log now: it does not answer; ask again', { retryAfterS: 1 })
 }
 
 /** Answers a poll whose topics are all closed, and whose position is past their closes. */

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { createApp } from '../../src/app.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import { parsePosition } from '../../src/hub/position.ts'
@@ -76,6 +76,39 @@ interface Told {
 interface Streamed extends Told {
   readonly ended: boolean
 }
+
+test('a poll is refused, and tells the position that it has reached if it has read something, when the log stops answering', async () => {
+  const log = memoryLog()
+  let pages = Number.POSITIVE_INFINITY
+  const hub = new Hub(
+    () => ({
+      ...log,
+      // A page of a search that has looked at five entries and found none.
+      read: () => (pages-- > 0 ? Promise.resolve({ entries: [], scannedTo: 5 }) : new Promise(() => {})),
+    }),
+    { windowCount: 1 },
+  )
+  onTestFinished(() => hub.close())
+  const app = createApp({ hub })
+  for (let i = 0; i < 5; i++) await hub.publish({ topic: 'other', data: `${i}` })
+  await hub.publish([
+    { topic: 'a', data: 'x' },
+    { topic: 'a', data: 'y' },
+  ])
+  const poll = async (hanging: number, query: string) => {
+    pages = hanging
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const answer = app.request(`/event?topic=a${query}`, { headers: { accept: 'application/json' } })
+    for (let turn = 0; turn < 200; turn++) await nextTurn()
+    await vi.advanceTimersByTimeAsync(60_000)
+    const { status, headers } = await answer
+    return [status, headers.get('retry-after'), await (await answer).json()]
+  }
+  expect(await poll(0, '&from=earliest')).toMatchObject([503, '1', { code: 'log_unavailable' }])
+  const [status, , reached] = await poll(1, '&from=earliest')
+  expect([status, reached]).toEqual([200, { events: [], position: expect.stringMatching(/-5$/) }])
+})
 
 test('consecutive polls report exactly what one stream reports and end at its position, also when reads fail', async () => {
   let answers = 0
