@@ -1,6 +1,6 @@
 import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync, symlinkSync } from 'node:fs'
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { linkModules } from './server/modules.ts'
@@ -13,9 +13,9 @@ const versionOf = (node: string) => `${spawnSync(node, ['--version']).stdout}`.t
 const oldNode = folders.find((place) => {
   const node = join(place, 'node')
   const [, major = '', minor = ''] = (existsSync(node) && /^v(\d+)\.(\d+)/.exec(versionOf(node))) || []
-  return major !== '' && (Number(major) < 24 || (Number(major) === 24 && Number(minor) < 2))
+  return major !== '' && (Number(major) < 24 || (Number(major) === 24 && Number(minor) < 15))
 })
-const withoutOldNode = oldNode ? '' : ' (skipped: needs a Node before 24.2, which this machine does not have)'
+const withoutOldNode = oldNode ? '' : ' (skipped: needs a Node before 24.15, which this machine does not have)'
 
 afterEach(cleanUp)
 
@@ -58,6 +58,27 @@ test('every npm script first finds a Node that can run it', () => {
     expect([name, script]).toEqual([name, expect.stringMatching(/^\. test\/toolchain\/node\.sh && /)])
 })
 
+test.each([
+  ['v20.20.2', false],
+  ['v22.22.3', false],
+  ['v24.14.9', false],
+  ['v24.15.0', true],
+  ['v24.20.1', true],
+  ['v25.9.0', false],
+  ['v26.0.0', true],
+  ['v30.1.0', true],
+])('a Node %s is taken: %s', (version, isTaken) => {
+  const place = folder()
+  writeFileSync(join(place, 'node'), `#!/bin/sh\necho ${version}\n`, { mode: 0o755 })
+  const guard = join(root, 'test', 'toolchain', 'node.sh')
+  const { status, stderr } = spawnSync('sh', ['-c', `. ${guard}`], {
+    cwd: place,
+    env: machineWith(place),
+    encoding: 'utf8',
+  })
+  expect([status, stderr.split(':')[0]]).toEqual(isTaken ? [0, ''] : [1, `Cannot run on Node ${version}`])
+})
+
 test("npm start runs on the machine's own Node, if that is new enough and the install brought none", async () => {
   await starts(clone({ hasNode: false }), dirname(process.execPath))
 })
@@ -85,7 +106,7 @@ describe.skipIf(withoutOldNode)(`on a machine with an old Node${withoutOldNode}`
     const version = versionOf(join(oldNode!, 'node'))
     expect([status, stderr.split('\n')[0]]).toEqual([
       1,
-      `Cannot run on Node ${version}: Tidings needs Node 24.2 or newer. On Linux and macOS \`npm ci\` brings one unless it leaves out optional dependencies; elsewhere install one from https://nodejs.org`,
+      `Cannot run on Node ${version}: Tidings needs Node 24.15, or 26 or newer. On Linux and macOS \`npm ci\` brings one unless it leaves out optional dependencies; elsewhere install one from https://nodejs.org`,
     ])
     expect(stderr).not.toMatch(/^\s+at /m)
   })

@@ -28,6 +28,13 @@ test('the package holds its build, the sources that source maps name, the page a
   expect(files.filter((file) => file.startsWith('dist/') && !/\.(js|d\.ts)(\.map)?$/.test(file))).toEqual([])
 })
 
+test('the guides to which the README leads are in the package, except for those of the repository itself', () => {
+  const links = [...textOf('README.md').matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, path]) => path!)
+  const guides = links.filter((path) => !/^(test|\.github)\b/.test(path))
+  expect(guides.length).toBeGreaterThan(10)
+  for (const path of guides) expect([path, existsSync(join(place, 'package', path))]).toEqual([path, true])
+})
+
 test('the package is small', () => {
   expect(statSync(tarball).size).toBeLessThan(900 * KIB)
 })
