@@ -41,6 +41,7 @@ describe('the configuration', () => {
   test('keeps less in memory than on a disk by default', () => {
     expect(parseConfig({ LOG: 'memory:' }).logOptions.retention).toEqual({ count: 100_000, bytes: 64 * 1024 ** 2 })
     expect(parseConfig({ LOG: 'memory:', RETENTION_COUNT: '5' }).logOptions.retention.count).toBe(5)
+    expect(parseConfig({ NEW_EPOCH: 'restored on Monday' }).logOptions.newEpoch).toBe('restored on Monday')
   })
 
   test('limits each client under OPEN=true by default', () => {

@@ -9,7 +9,12 @@ import type { Entry, Erased, Log } from '../../src/log/log.ts'
 import { Filter } from '../../src/topic.ts'
 import { Reader } from '../reader.ts'
 
-export type Act = { do: 'publish' | 'close' | 'close without data' | 'delete'; topic: string }
+export interface Act {
+  readonly do: 'publish' | 'close' | 'close without data' | 'delete'
+  readonly topic: string
+  /** Whether another node does it, which shares the log. */
+  readonly elsewhere: boolean
+}
 
 /** A reader that connects after some turns, and may change its topics after some more. */
 export interface Wanted {
@@ -28,6 +33,7 @@ export const acts: fc.Arbitrary<Act[]> = fc.array(
       ...(['publish', 'publish', 'publish', 'close', 'close without data', 'delete', 'delete'] as const),
     ),
     topic: fc.constantFrom('a', 'b', 'c'),
+    elsewhere: fc.boolean(),
   }),
   { minLength: 1, maxLength: 10 },
 )
@@ -54,7 +60,7 @@ type Happened = { readonly entry: Entry } | Deleted
 /** Publishes, closes and deletes on a hub while readers come, and knows what each of them must receive. */
 export class Race {
   readonly #hub: Hub
-  readonly #epoch: string
+  readonly #observed: Log
   readonly #history: Happened[] = []
   /** Deletes that have been reported to the hub. */
   readonly #heard: Deleted[] = []
@@ -62,10 +68,10 @@ export class Race {
 
   /**
    * @param ofHub the log that is given to the hub, before the hub follows it
-   * @param observed the log itself, without delays
+   * @param observed the log itself, without delays, as another node has it
    */
   static async begin(hub: Hub, ofHub: Log, observed: Log): Promise<Race> {
-    const race = new Race(hub, observed.epoch)
+    const race = new Race(hub, observed)
     const follow = ofHub.follow.bind(ofHub)
     ofHub.follow = (deliver, erased: Erased = () => {}, restarted) =>
       follow(
@@ -83,17 +89,18 @@ export class Race {
     return race
   }
 
-  private constructor(hub: Hub, epoch: string) {
+  private constructor(hub: Hub, observed: Log) {
     this.#hub = hub
-    this.#epoch = epoch
+    this.#observed = observed
   }
 
   /** Does one act. An act on a topic that is closed already, or that has nothing to delete, is no failure. */
-  async act({ do: what, topic }: Act, data: string): Promise<void> {
+  async act({ do: what, topic, elsewhere }: Act, data: string): Promise<void> {
     const doing = () => {
-      if (what === 'delete') return this.#hub.directory.erase(topic)
+      if (what === 'delete') return elsewhere ? this.#observed.erase(topic) : this.#hub.directory.erase(topic)
       const close = what === 'publish' ? {} : { close: true as const }
-      return this.#hub.publish([{ topic, ...(what !== 'close without data' && { data }), ...close }])
+      const messages = [{ topic, ...(what !== 'close without data' && { data }), ...close }]
+      return elsewhere ? this.#observed.append(messages) : this.#hub.publish(messages)
     }
     await doing().catch((error) => {
       if (error instanceof AppError && ['topic_closed', 'nothing_to_delete'].includes(error.code)) return
@@ -104,7 +111,7 @@ export class Race {
   async visit(wanted: Wanted, pause: () => Promise<unknown>): Promise<void> {
     for (let i = 0; i < wanted.after; i++) await pause()
     const heard = [...this.#heard]
-    const position = wanted.resumeAt === undefined ? {} : { lastEventId: `${this.#epoch}-${wanted.resumeAt}` }
+    const position = wanted.resumeAt === undefined ? {} : { lastEventId: `${this.#observed.epoch}-${wanted.resumeAt}` }
     const subscription = await this.#hub.subscribe(Filter.parse(wanted.names), { latest: wanted.latest, ...position })
     const visit = new Visit(wanted, heard, subscription)
     this.#visits.push(visit)

@@ -26,6 +26,12 @@ afterEach(async () => {
   await cleanUp()
 })
 
+/** Resolves with the code of an error, or with `taken`. */
+const codeOf = (done: Promise<unknown>) =>
+  done.then(
+    () => 'taken',
+    ({ code }) => code as string,
+  )
 const open = (file: string, options?: Partial<LogOptions>) => {
   const log = openSqlite(file, options)
   undo.push(() => log.close())
@@ -398,17 +404,19 @@ describe('one writer', () => {
     const file = join(folder(), 'hub.db')
     const log = open(file)
     linkSync(file, `${file}-other`)
-    await expect
-      .poll(() =>
-        publish(log, 1).then(
-          () => 'taken',
-          ({ code }) => code,
-        ),
-      )
-      .toBe('log_unusable')
+    await expect.poll(() => codeOf(publish(log, 1)), { timeout: 10_000 }).toBe('log_unusable')
     await expect(log.check()).rejects.toMatchObject({ message: expect.stringContaining('2 hard links') })
     rmSync(`${file}-other`)
     await publish(log, 1)
+  })
+
+  test('a mount of the file on itself, made while the log is open, stops publishing', async ({ skip }) => {
+    skip(withoutVolumes !== '', withoutVolumes)
+    const file = join(folder(), 'hub.db')
+    const log = open(file)
+    undo.push(bindMount(file, file))
+    await expect.poll(() => codeOf(publish(log, 1)), { timeout: 10_000 }).toBe('log_unusable')
+    await expect(log.check()).rejects.toMatchObject({ message: expect.stringContaining('is a mount') })
   })
 
   test('a database that another process has open is opened with a warning', async () => {
@@ -452,7 +460,7 @@ describe('a file of an open log', () => {
       await publish(log, 1)
       writeFileSync(`${file}-new`, existsSync(file + suffix) ? readFileSync(file + suffix) : '')
       renameSync(`${file}-new`, file + suffix)
-      await expect.poll(() => warnings.length).toBe(1)
+      await expect.poll(() => warnings.length, { timeout: 10_000 }).toBe(1)
       await expect(publish(log, 1)).rejects.toMatchObject({ code: 'log_unusable' })
       expect(warnings).toEqual([expect.stringContaining(`hub.db${suffix} was replaced`)])
       expect(log.warnings).toEqual(warnings)
