@@ -7,6 +7,7 @@ import { blocksOf, fileOf } from '../recipes/guide.ts'
 import { install } from '../server/programs.ts'
 import { cleanUp, folder, freePort } from '../server/server.ts'
 import { installPackage } from './installed.ts'
+import { expectLive } from './live.ts'
 
 const place = folder()
 let isInstalled = false
@@ -30,7 +31,9 @@ beforeAll(async () => {
 
 afterAll(cleanUp)
 
-test('the route handler of the guide serves events and bodies in Next.js', { timeout: 360_000 }, async ({ skip }) => {
+test('the route handler of the guide delivers what is published, and notices a reader that leaves, in Next.js', {
+  timeout: 360_000,
+}, async ({ skip }) => {
   skip(!isInstalled, 'needs the npm registry')
   const port = await freePort()
   const next = spawn(process.execPath, ['node_modules/next/dist/bin/next', 'dev', '-p', `${port}`, '-H', '127.0.0.1'], {
@@ -41,21 +44,11 @@ test('the route handler of the guide serves events and bodies in Next.js', { tim
   })
   onTestFinished(() => void process.kill(-next.pid!, 'SIGKILL'))
   const url = `http://127.0.0.1:${port}/live`
-  const headers = { cookie: 'session=a-long-random-text', 'content-type': 'application/json' }
   const alive = () =>
     fetch(`${url}/health`).then(
       ({ status }) => status,
       () => 0,
     )
   await expect.poll(alive, { timeout: 90_000, interval: 200 }).toBe(200)
-  const stream = await fetch(`${url}/event?topic=chat/1&topic=news/*`, { headers })
-  expect(stream.status).toBe(403) // Ann may publish to chats, and read none
-  const send = (topic: string) =>
-    fetch(`${url}/send?topic=${topic}`, { method: 'POST', headers, body: '{"data":{"n":1.0}}' })
-  expect([(await send('chat/1')).status, (await send('news/1')).status]).toEqual([200, 403])
-  const leaving = new AbortController()
-  const news = await fetch(`${url}/event?topic=news/*`, { headers, signal: leaving.signal })
-  const { value } = await news.body!.pipeThrough(new TextDecoderStream()).getReader().read()
-  expect(value).toContain('event: hub.open')
-  leaving.abort()
+  await expectLive(url)
 })

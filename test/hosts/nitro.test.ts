@@ -1,11 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { Reader } from '../reader.ts'
 import { blocksOf, fileOf } from '../recipes/guide.ts'
 import { install, run } from '../server/programs.ts'
 import { cleanUp, folder, freePort, start } from '../server/server.ts'
 import { installPackage } from './installed.ts'
+import { expectLive } from './live.ts'
 
 const place = folder()
 let isInstalled = false
@@ -21,9 +21,9 @@ beforeAll(async () => {
 
 afterAll(cleanUp)
 
-test('the route handler of the guide serves events and bodies in a build of Nitro', { timeout: 360_000 }, async ({
-  skip,
-}) => {
+test('the route handler of the guide delivers what is published, and notices a reader that leaves, in a build of Nitro', {
+  timeout: 360_000,
+}, async ({ skip }) => {
   skip(!isInstalled, 'needs the npm registry')
   const built = await run(process.execPath, [join('node_modules', 'nitro', 'dist', 'cli', 'index.mjs'), 'build'], place)
   expect(built).toMatchObject({ code: 0 })
@@ -35,15 +35,5 @@ test('the route handler of the guide serves events and bodies in a build of Nitr
       listens: /^Listening on \S+:(\d+)/m,
     },
   )
-  const headers = { cookie: 'session=a-long-random-text', 'content-type': 'application/json' }
-  const send = async (topic: string) => {
-    const init = { method: 'POST', headers, body: '{"data":{"n":1.0}}' }
-    return (await fetch(`${host.url}/live/send?topic=${topic}`, init)).status
-  }
-  expect([await send('chat/1'), await send('news/1')]).toEqual([200, 403])
-  const leaving = new AbortController()
-  const news = await fetch(`${host.url}/live/event?topic=news/*`, { headers, signal: leaving.signal })
-  const reader = new Reader().follow(news.body!)
-  await expect.poll(() => reader.control('open').length).toBe(1)
-  leaving.abort()
+  await expectLive(`${host.url}/live`)
 })
