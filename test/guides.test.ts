@@ -8,7 +8,7 @@ import { settings } from '../src/config/settings.ts'
 import { workerSettings } from '../src/config/worker.ts'
 import { notes, table } from './costs/costs.ts'
 import { PRICES_OF } from './costs/prices.ts'
-import { blocksOf, guides, root, textOf } from './recipes/guide.ts'
+import { blocksOf, fileOf, guides, root, textOf } from './recipes/guide.ts'
 
 const linesOf = (guide: string) => textOf(guide).split('\n').length - 1
 const withoutCode = (text: string) => text.replace(/^```.*?^```$/gms, '')
@@ -119,9 +119,12 @@ test('the proxies of the guide keep connections to the hub for less time than KE
   for (const [, , seconds] of times) expect(Number(seconds) * 1000).toBeLessThan(parseConfig().keepAliveMs)
 })
 
-test('the Worker of the guide is the one that is tested', () => {
-  const [worker] = blocksOf('src/adapters/WORKERS.md').filter(({ language }) => language === 'ts')
-  expect(worker!.text).toBe(readFileSync(join(root, 'test', 'adapters', 'queue-consumer.ts'), 'utf8'))
+test.each([
+  ['worker.ts', 'src/adapters/WORKERS.md', 'test/adapters/queue-consumer.ts'],
+  ['greeter.ts', 'src/adapters/HOSTS.md', 'test/hosts/greeter.ts'],
+])('the Worker %s of %s is the one that is tested', (name, guide, tested) => {
+  const worker = blocksOf(guide).find((block) => fileOf(block) === name)
+  expect(worker?.text).toBe(readFileSync(join(root, tested), 'utf8'))
 })
 
 test('the guide to Workers lists the settings that only a Worker has', () => {

@@ -78,7 +78,7 @@ describe('the programs of the guides', () => {
   })
 
   test('have names, and each of them is run', () => {
-    // test/adapters/rpc.test.ts runs worker.ts inside workerd, test/hosts/worker.test.ts the like of greeter.ts.
+    // test/adapters/rpc.test.ts runs worker.ts inside workerd, test/hosts/worker.test.ts runs greeter.ts.
     expect(names.sort()).toEqual([...Object.keys(programs), 'server.ts', 'worker.ts', 'greeter.ts'].sort())
   })
 

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import type { ObjectState } from '../../src/adapters/object.ts'
 import { TidingsHub } from '../../src/adapters/worker.ts'
 import { createApp, Hub, memoryLog } from '../../src/portable.ts'
+import app, { TidingsHub as Greeted } from './greeter.ts'
 
 /** This file runs inside workerd. */
 type Bindings = { GREETING: string; HUBS: { idFromName(name: string): unknown; get(id: unknown): Fetcher } }
@@ -13,10 +14,9 @@ interface Fetcher {
 
 const text = { method: 'POST', headers: { 'content-type': 'text/plain' }, body: 'hello' }
 
-test('a Worker with bindings of its own passes a path to the object of the hub', async () => {
-  const app = new Hono<{ Bindings: Bindings }>().get('/', (c) => c.text(c.env.GREETING))
-  app.mount('/live', (request, { HUBS }: Bindings) => HUBS.get(HUBS.idFromName('mounted')).fetch(request))
+test('the Worker of the guide passes a path to the object of the hub, and keeps its own bindings', async () => {
   const bindings = { ...env, GREETING: 'hi' } as unknown as Bindings
+  expect(Greeted).toBe(TidingsHub)
   expect(await (await app.request('http://localhost/', {}, bindings)).text()).toBe('hi')
   const sent = await app.request('http://localhost/live/send?topic=a', text, bindings)
   expect(await sent.json()).toMatchObject({ topic: 'a', durability: 'disk' })

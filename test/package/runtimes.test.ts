@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Reader } from '../reader.ts'
-import { blocksOf } from '../recipes/guide.ts'
+import { blocksOf, fileOf } from '../recipes/guide.ts'
 import { bun, deno, type Runtime, wranglerDev } from '../server/runtimes.ts'
 import { cleanUp, folder, freePort, type Server, start } from '../server/server.ts'
 import { installNode, oldestNodes, otherNode } from './nodes.ts'
@@ -148,14 +148,39 @@ test('the Worker of the guide is bundled and serves as its wrangler.toml says, a
   await server.kill('SIGKILL')
 })
 
-async function publish({ url }: Server, ...messages: string[]): Promise<unknown> {
+test('the Worker of the guide to hosts serves its own routes, and the hub and its page below a path', async ({
+  skip,
+}) => {
+  if (!project) return skip(unreachable)
+  const greeter = blocksOf('src/adapters/HOSTS.md').find((block) => fileOf(block) === 'greeter.ts')!
+  project.write('greeter.ts', greeter.text)
+  const config = wrangler
+    .replace('main = "worker.mjs"', 'main = "greeter.ts"')
+    .replace('HUB = "main"', 'GREETING = "hi"\nBASE_PATH = "/live"')
+  const runtime = wranglerDev(project.write('greeter.toml', config))
+  const server = await start({ LOG: `sqlite:${folder()}/hub.db` }, runtime)
+  expect(await (await fetch(server.url)).text()).toBe('hi')
+  const url = `${server.url}/live`
+  expect(await (await fetch(`${url}/`)).text()).toContain('<title>')
+  expect(await (await fetch(`${url}/openapi.json`)).json()).toMatchObject({ servers: [{ url: '/live' }] })
+  expect(await publish({ url }, 'one')).toMatchObject({ durability: 'disk' })
+  const reader = await subscribe({ url }, { topic: 'a', from: 'earliest' })
+  await expect.poll(() => reader.data).toEqual(['one'])
+  await server.kill('SIGKILL')
+})
+
+async function publish({ url }: Pick<Server, 'url'>, ...messages: string[]): Promise<unknown> {
   const body = JSON.stringify(messages.map((data) => ({ topic: 'a', data })))
   const response = await fetch(`${url}/send`, { method: 'POST', body, headers: { 'content-type': 'application/json' } })
   expect(response.status).toBe(200)
   return response.json()
 }
 
-async function subscribe({ url }: Server, query: Record<string, string>, lastEventId?: string): Promise<Reader> {
+async function subscribe(
+  { url }: Pick<Server, 'url'>,
+  query: Record<string, string>,
+  lastEventId?: string,
+): Promise<Reader> {
   const headers = { accept: 'text/event-stream', ...(lastEventId !== undefined && { 'last-event-id': lastEventId }) }
   const response = await fetch(`${url}/event?${new URLSearchParams(query)}`, { headers })
   expect(response.status).toBe(200)
