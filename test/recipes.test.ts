@@ -94,7 +94,7 @@ describe('the programs of the guides', () => {
 
   test.each(Object.keys(programs))('%s does what the guide says', (name) => {
     const { check, shows } = programs[name]!
-    const args = ['--conditions=tidings-source', '--input-type=module', '--eval', check]
+    const args = ['--conditions=tidings-source', '--input-type=module', '--eval', clone.withFreePorts(check)]
     const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: clone.path, env: clone.env, encoding: 'utf8' })
     expect([stdout, stderr]).toEqual([typeof shows === 'string' ? shows : expect.stringMatching(shows), ''])
   })

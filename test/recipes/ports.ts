@@ -1,7 +1,7 @@
 import { freePort } from '../server/server.ts'
 
 /** Ports that guides name. */
-const NAMED = ['3000', '3001', '3002', '6379', '8080']
+const NAMED = ['3000', '3001', '3002', '3003', '6379', '8080']
 
 /** Free ports in the place of those that guides name. */
 export class Ports {

@@ -1,6 +1,6 @@
 /** What a reader does with a program of a guide. */
 export interface Program {
-  /** Code that imports the program, or is a program itself; the code runs in the folder of the program. */
+  /** Code that imports the program, or is a program itself; it runs in the folder of the program, with free ports for those it names. */
   readonly check: string
   /** What the check prints. */
   readonly shows: string | RegExp
@@ -133,21 +133,18 @@ export const programs: Readonly<Record<string, Program>> = {
     shows: 'true true\n',
   },
   'hono.ts': {
-    check: `import { app } from './hono.ts'
-      ${hosted('(path, init) => app.request("http://localhost" + path, init)')}`,
+    check: `import './hono.ts'
+      ${hosted(listening(3001))}`,
     shows: hostedShows,
   },
   'express.ts': {
-    check: `import { app } from './express.ts'
-      const server = app.listen(0, '127.0.0.1')
-      await new Promise((listening) => server.once('listening', listening))
-      ${hosted('(path, init) => fetch("http://127.0.0.1:" + server.address().port + path, init)')}`,
+    check: `import './express.ts'
+      ${hosted(listening(3002))}`,
     shows: hostedShows,
   },
   'fastify.ts': {
-    check: `import { app } from './fastify.ts'
-      const url = await app.listen({ port: 0, host: '127.0.0.1' })
-      ${hosted('(path, init) => fetch(url + path, init)')}`,
+    check: `import './fastify.ts'
+      ${hosted(listening(3003))}`,
     shows: hostedShows,
   },
   'route.ts': {
@@ -186,6 +183,18 @@ export const programs: Readonly<Record<string, Program>> = {
       ${hosted('(path, init) => app.request("http://localhost" + path, init)')}`,
     shows: hostedShows,
   },
+}
+
+/** Code of a function that sends a request to a server which a program has just started. */
+function listening(port: number): string {
+  return `async (path, init) => {
+        for (const started = Date.now(); ; await new Promise((resolve) => setTimeout(resolve, 10)))
+          try {
+            return await fetch('http://127.0.0.1:${port}' + path, init)
+          } catch (refused) {
+            if (Date.now() - started > 30_000) throw refused
+          }
+      }`
 }
 
 /** Code that publishes to the hub at `/live` of a host, and reads from it. @param fetch code of a function that sends a request */
