@@ -5,31 +5,29 @@ import { type Block, blocksOf, fileOf } from '../recipes/guide.ts'
 import { steps, whatShows } from '../recipes/steps.ts'
 import { calls, fromPackage, Stranger } from '../recipes/stranger.ts'
 import { Terminals } from '../recipes/terminal.ts'
-import { soak } from '../seed.ts'
 import { cleanUp } from '../server/server.ts'
 import { manifest, pack } from './project.ts'
 
 const commandLine = 'src/cli/README.md'
 const hosts = 'src/adapters/HOSTS.md'
 
-let tarball: string
+let installed: Stranger | undefined
 
 beforeAll(async () => {
-  tarball = await pack()
-}, 120_000)
+  installed = await Stranger.make(await pack(), `express@${manifest.devDependencies.express}`)
+}, 300_000)
 afterAll(cleanUp)
 
-test.for(soak ? Object.keys(calls) : ['Node'])(
+test.for(Object.entries(calls))(
   'somebody with the tarball and the guides alone serves, publishes, tails, backs up, restores, and embeds a hub in Hono and Express behind a login, on %s',
   {
     timeout: 240_000,
   },
-  async (runtime, { skip, onTestFinished }) => {
-    const stranger = await Stranger.make(tarball, `express@${manifest.devDependencies.express}`)
-    if (!stranger) return skip('the npm registry cannot be reached')
+  async ([, call], { skip, onTestFinished }) => {
+    if (!installed) return skip('the npm registry cannot be reached')
+    const stranger = await installed.another()
     const terminals = new Terminals(stranger)
     onTestFinished(() => terminals.close())
-    const call = calls[runtime]!
 
     // The demo and the topics of the README, on a hub that the command serves.
     await terminals.open().leave(call.command, /^Tidings listens on /m)

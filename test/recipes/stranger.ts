@@ -1,4 +1,5 @@
 import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cp } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { isUnreachable, run } from '../server/programs.ts'
 import { folder } from '../server/server.ts'
@@ -60,6 +61,13 @@ export class Stranger implements Place {
     const command = `${install} --fetch-retries=1 ${packages.join(' ')}`
     const installed = await run('sh', ['-c', command], stranger.path, stranger.env)
     return isUnreachable(installed) ? undefined : stranger
+  }
+
+  /** Makes another project with what is installed here. */
+  async another(): Promise<Stranger> {
+    const other = new Stranger(folder(), await Ports.make())
+    await cp(this.path, other.path, { recursive: true, verbatimSymlinks: true })
+    return other
   }
 
   write(name: string, text: string): void {
