@@ -3,7 +3,7 @@ import { createApp } from '../../src/app.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import type { HubOptions } from '../../src/hub/options.ts'
 import { memoryLog } from '../../src/log/memory.ts'
-import { runs } from '../../src/runs/near.ts'
+import { nearRuns, runs } from '../../src/runs/near.ts'
 
 // Streams with control=false over the portable carrier of `app.request()`; other runtimes are in `test/clients/whole.test.ts`.
 
@@ -34,7 +34,7 @@ test.each<[string, number, string, Partial<HubOptions>, (hub: Hub) => void]>([
   },
 )
 
-test('the body of a stream without control events fails at every end but that of the whole, also after a run that failed or was stopped; the bodies of others close', async () => {
+test('the body of a stream without control events fails at every end but that of the whole, also after a run that failed, was stopped or was abandoned; the bodies of others close', async () => {
   for (const control of [false, true]) {
     const { hub, ask } = open()
     await hub.publish([{ topic: 'a', data: 'part' }])
@@ -49,13 +49,14 @@ test('the body of a stream without control events fails at every end but that of
     if (control) await rest()
     else await expect(rest()).rejects.toThrow('Broken off')
   }
-  for (const outcome of ['done', 'failed', 'stopped'] as const)
+  for (const outcome of ['done', 'failed', 'stopped', 'abandoned'] as const)
     for (const isLate of [false, true]) {
       const { hub, ask } = open()
-      const run = await runs(hub).claim('a')
-      await run.publish({ data: 'part' })
+      await hub.publish([{ topic: 'a', data: 'part' }])
       const early = isLate ? undefined : await ask('control=false&from=earliest')
-      await run.end({ outcome })
+      if (outcome === 'abandoned') await nearRuns(hub).take('a', { leaseMs: 100, graceMs: 0 })
+      else await (await runs(hub).claim('a')).end({ outcome })
+      await expect.poll(async () => (await runs(hub).state('a'))?.outcome).toBe(outcome)
       const text = (early ?? (await ask('control=false&from=earliest'))).text()
       if (outcome === 'done') expect(await text).toContain('data: part')
       else await expect(text).rejects.toThrow('Broken off')
