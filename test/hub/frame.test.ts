@@ -145,5 +145,5 @@ test('a public parser returns the data, event name and retry that were published
 })
 
 test('a public parser reads the retry of an ending although no blank line follows', () => {
-  expect(parse(`data: x\nid: e-1\n\n${text(encodeEnding(900))}`).retries).toEqual([900])
+  expect(parse(`data: x\nid: e-1\n\n${text(encodeBareEnding(900))}`).retries).toEqual([900])
 })
