@@ -84,6 +84,7 @@ const inBoth: string[] = [
   'test/auth/auth.test.ts',
   'test/auth/canary.test.ts',
   'test/auth/keys.test.ts',
+  'test/auth/pages.test.ts',
   'test/browser/ai-chat.test.ts',
   'test/browser/chromium.test.ts',
   'test/browser/client-chromium.test.ts',
