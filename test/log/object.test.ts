@@ -121,6 +121,11 @@ describe('what the platform bills', () => {
     expect((await rowsOf({}, keyed)).slice(1)).toEqual(Array(19).fill(5))
   })
 
+  test('a publish with a key reads 3 rows, one of them the oldest key, however many keys are kept', async () => {
+    const keyed = published(100, 1).map((message, i) => ({ ...message, key: `${i}` }))
+    expect((await countsOf({}, keyed)).slice(1).map(({ read }) => read)).toEqual(Array(99).fill(3))
+  })
+
   test('a publish to one of many topics writes 5 on average, as a row of its own for each topic would', async () => {
     const all = await rowsOf({}, published(200, 100))
     expect(all.reduce((sum, one) => sum + one) / all.length).toBeLessThanOrEqual(5)
