@@ -52,6 +52,7 @@ const onlyInRest = [
   'test/http/bun-stream.test.ts',
   'test/http/deno-redis.test.ts',
   'test/http/deno-stream.test.ts',
+  'test/http/worker-stream.test.ts',
   'test/planted/planted.test.ts',
   'test/http/python.test.ts',
   'test/openapi/clients.test.ts',

@@ -67,6 +67,7 @@ export const runtimes = [...servers, worker]
 /** The same servers with the portable carrier of streams. */
 export const portable = { node: streaming(node), bun: streaming(bun), deno: streaming(deno) }
 
-function streaming(runtime: Runtime): Runtime {
+/** A runtime with the portable carrier of streams. */
+export function streaming(runtime: Runtime): Runtime {
   return { ...runtime, name: `${runtime.name}, CARRIER=stream`, settings: { CARRIER: 'stream' } }
 }

@@ -36,7 +36,8 @@ const processes = new Set<Process>()
 const folders = new Set<string>()
 
 /** Runs a server with these settings and nothing of the test's own environment. */
-export function launch(settings: Record<string, string>, args: readonly string[] = [], runtime = node): Process {
+export function launch(given: Record<string, string>, args: readonly string[] = [], runtime = node): Process {
+  const settings = { ...runtime.settings, ...given }
   const [command, ...rest] = runtime.command(settings, args)
   const child = spawn(command!, rest, {
     env: {
@@ -47,7 +48,6 @@ export function launch(settings: Record<string, string>, args: readonly string[]
       CI: '1',
       NO_COLOR: '1',
       ...(process.env.VITEST && { WARM_UP: 'false' }), // tests start hundreds of servers, most of them short-lived
-      ...runtime.settings,
       ...settings,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
