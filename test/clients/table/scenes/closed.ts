@@ -10,15 +10,16 @@ const WATCHED_MS = 6000
 
 export const closed: Scene = {
   name: 'close',
-  says: `the topic is closed while the client reads: it asks at most once more in ${WATCHED_MS / 1000} s, and is answered with 204`,
+  says: `the topic is closed while the client reads: it asks at most once more in ${WATCHED_MS / 1000} s, and then is answered with 204`,
   async play(stage) {
     const hub = await stage.hub()
     const tap = await stage.tap(hub)
     const program = stage.run(`${tap.url}/event?topic=any`)
     if (!(await holds(() => program.hears('hub.open'), READY_MS))) return wrong('hears nothing')
+    const before = tap.exchanges.length
     await publish(hub, { data: 'the last', close: true })
     if (!(await holds(() => program.hears('hub.closed'), READY_MS))) return wrong('no `hub.closed`')
-    return watched(program, tap, 1)
+    return watched(program, tap, before, 1)
   },
 }
 
@@ -31,18 +32,25 @@ export const gone: Scene = {
     const tap = await stage.tap(hub)
     const program = stage.run(`${tap.url}/event?topic=any&lastEventId=${id}`)
     if (!(await holds(() => tap.exchanges.some(({ status }) => status > 0), READY_MS))) return wrong('does not connect')
-    return watched(program, tap, 0)
+    if (tap.exchanges[0]!.status !== 204) return wrong(`is answered with ${tap.exchanges[0]!.status}`)
+    return watched(program, tap, 1, 0)
   },
 }
 
-/** Watches whether a client asks again, more often than it may. */
-async function watched(program: Running, { exchanges }: Tap, mayAsk: number): Promise<Outcome> {
-  const before = exchanges.length
-  const told = toldMs(exchanges.at(-1)!)
+/**
+ * Watches whether a client asks again, more often than it may or so that it is answered with a stream.
+ *
+ * @param before the requests of the client until then
+ */
+async function watched(program: Running, { exchanges }: Tap, before: number, mayAsk: number): Promise<Outcome> {
   await pause(WATCHED_MS)
-  const asked = exchanges.length - before
-  if (asked > mayAsk) return wrong(`asks ${asked} times`)
+  const asked = exchanges.slice(before)
+  if (asked.length > mayAsk) return wrong(`asks ${asked.length} times`)
+  await holds(() => asked.every(({ status }) => status > 0), READY_MS)
+  const streamed = asked.find(({ status }) => status !== 204)
+  if (streamed) return wrong(`asks again, and is answered with ${streamed.status}`)
   if (program.hasExited) return right('ends')
-  if (asked === 0 && told !== undefined && told > WATCHED_MS) return right(`waits: was told ${told / 1000} s`)
-  return right(asked === 0 ? 'stops' : 'stops at 204')
+  const told = toldMs(exchanges[before - 1]!)
+  if (asked.length === 0 && told !== undefined && told > WATCHED_MS) return right(`waits: was told ${told / 1000} s`)
+  return right(asked.length === 0 ? 'stops' : 'stops at 204')
 }
