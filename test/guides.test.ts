@@ -113,7 +113,7 @@ describe('the compose files', () => {
   )
 })
 
-test('the proxies of the guide keep connections to the hub for less time than KEEP_ALIVE', () => {
+test('nginx and Caddy of the guide keep connections to the hub for less time than KEEP_ALIVE; HAProxy has no such time', () => {
   const times = [...textOf('src/adapters/README.md').matchAll(/^\s*(keepalive_timeout|keepalive) (\d+)s/gm)]
   expect(times.map(([, name]) => name)).toEqual(['keepalive_timeout', 'keepalive'])
   for (const [, , seconds] of times) expect(Number(seconds) * 1000).toBeLessThan(parseConfig().keepAliveMs)
