@@ -1,9 +1,17 @@
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { request, type ServerResponse } from 'node:http'
+import { createSecureServer } from 'node:http2'
+import { createServer as createTlsServer } from 'node:https'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { handler } from '../../src/adapters/node.ts'
+import { createApp, Hub, memoryLog } from '../../src/index.ts'
 import { post } from '../browser/client.ts'
 import { part } from '../part.ts'
-import { cleanUp, start } from '../server/server.ts'
-import { answering } from './answering.ts'
+import { cleanUp, folder, start } from '../server/server.ts'
+import { answering, listening } from './answering.ts'
 import { Cli } from './cli.ts'
 
 afterEach(cleanUp)
@@ -34,15 +42,40 @@ const proxy = (target: string, { buffers = true, shiftMs = 0 } = {}) =>
     asked.pipe(onwards)
   })
 
+/** Answers every request with these bytes, and then closes the connection: each, or none, or only those of programs that name no `User-Agent`. */
+const saying = (bytes: string, closes: 'each' | 'none' | 'unnamed') =>
+  listening(
+    createServer((socket) => {
+      socket.on('error', () => {}) // the client has gone
+      socket.on('data', (asked) => {
+        socket.write(bytes)
+        if (closes === 'each' || (closes === 'unnamed' && !/^user-agent:/im.test(`${asked}`))) socket.end()
+      })
+    }),
+  )
+
+const withoutOpenssl = spawnSync('openssl', ['version']).error ? 'needs openssl, which this machine does not have' : ''
+
+/** A key and a certificate that it has signed itself, for servers of this machine. Deno accepts none of an authority for a server. */
+const certificate = () => {
+  const [key, cert] = [join(folder(), 'key.pem'), join(folder(), 'cert.pem')]
+  const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1']
+  const noAuthority = ['-addext', 'basicConstraints=critical,CA:FALSE']
+  const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key, '-out', cert]
+  spawnSync('openssl', ['req', '-x509', ...made, ...names, ...noAuthority])
+  return { key: readFileSync(key), cert: readFileSync(cert), file: cert }
+}
+
 describe.each(part(['Node'], ['Bun', 'Deno']))('tidings doctor on %s', (runtime) => {
   const cli = new Cli(runtime)
-  const check = async (...args: string[]) => {
-    const { status, stdout } = await cli.run(['doctor', '--json', ...args])
+  const check = (...args: string[]) => checkWith({}, ...args)
+  const checkWith = async (env: Record<string, string>, ...args: string[]) => {
+    const { status, stdout, stderr } = await cli.run(['doctor', '--json', ...args], { env })
     const findings = stdout
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line) as { check: string; level: string; text: string; advice?: string })
-    return { status, findings, of: (name: string) => findings.find(({ check }) => check === name) }
+    return { status, findings, stderr, of: (name: string) => findings.find(({ check }) => check === name) }
   }
 
   test('finds nothing wrong with a hub, and leaves no topic behind', async () => {
@@ -53,6 +86,10 @@ describe.each(part(['Node'], ['Bun', 'Deno']))('tidings doctor on %s', (runtime)
       ['durability', 'HTTP version', 'keep-alive', 'stream', 'event', 'clock', 'CORS'],
     ])
     expect(of('durability')).toMatchObject({ level: 'note', advice: expect.stringContaining('LOG') })
+    expect([of('HTTP version'), of('keep-alive')]).toMatchObject([
+      { level: 'ok', text: 'HTTP/1.1 without TLS, on this machine' },
+      { level: 'ok', text: 'a connection serves several requests' },
+    ])
     expect((await (await fetch(`${hub.url}/topics`)).json()).topics).toEqual([])
   })
 
@@ -74,6 +111,67 @@ describe.each(part(['Node'], ['Bun', 'Deno']))('tidings doctor on %s', (runtime)
     })
     late.close()
   })
+
+  test.each([
+    ['HTTP/1.0', ['1.0 200 OK', 'Content-Length: 38'], 'none', 'HTTP/1', 'the answer is HTTP/1.0'],
+    ['HTTP/1.0 without a length', ['1.0 200 OK'], 'each', 'HTTP/1', 'the answer is HTTP/1.0'],
+    [
+      'a connection that closes without a word',
+      ['1.1 200 OK', 'Content-Length: 38'],
+      'unnamed', // `fetch` could ask on a connection that is about to close
+      'keep-alive',
+      'the connection closes after one request',
+    ],
+    [
+      'Connection: close',
+      ['1.1 200 OK', 'Content-Length: 38', 'Connection: close'],
+      'each',
+      'keep-alive',
+      'each request needs a new connection: the answer says Connection: close',
+    ],
+  ] as const)('finds %s', async (_, head, closes, name, text) => {
+    const hub = await saying(`HTTP/${head.join('\r\n')}\r\n\r\n{"status":"ready","durability":"disk"}`, closes)
+    const { status, of } = await check(hub.url)
+    expect([status, of(name)]).toEqual([1, expect.objectContaining({ level: 'problem', text })])
+    expect(of('HTTP/1.1')).toBeUndefined()
+    expect(of('keep-alive')!.level).toBe(closes === 'none' ? 'ok' : 'problem')
+    hub.close()
+  })
+
+  test('notes that a hub which other machines reach has no TLS', async () => {
+    const hub = await saying('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}', 'none')
+    expect((await check(hub.url.replace('127.0.0.1', '0.0.0.0'))).of('HTTP version')).toMatchObject({
+      level: 'note',
+      text: expect.stringMatching(/^HTTP\/1\.1 without TLS: /),
+      advice: expect.stringContaining('TLS and HTTP/2'),
+    })
+    hub.close()
+  })
+
+  test.skipIf(withoutOpenssl)(
+    `finds nothing wrong with a hub behind TLS with HTTP/2, and notes a lack of HTTP/2${withoutOpenssl && ` (skipped: ${withoutOpenssl})`}`,
+    async () => {
+      const { file, ...pair } = certificate()
+      const listener = handler(createApp({ hub: new Hub(() => memoryLog()), open: true }))
+      const secure = await listening(createSecureServer({ ...pair, allowHTTP1: true }, listener), 'https')
+      const trusting = { NODE_EXTRA_CA_CERTS: file }
+      const { status, stderr, of } = await checkWith(trusting, secure.url)
+      expect([status, stderr, of('HTTP version'), of('keep-alive')]).toEqual([
+        0,
+        '',
+        { check: 'HTTP version', level: 'ok', text: 'HTTP/2 over TLS' },
+        expect.objectContaining({ level: 'ok' }),
+      ])
+      secure.close()
+      const old = await listening(createTlsServer(pair, listener), 'https')
+      expect((await checkWith(trusting, old.url)).of('HTTP version')).toMatchObject({
+        level: 'note',
+        text: expect.stringMatching(/^TLS without HTTP\/2: /),
+        advice: expect.stringContaining('http2 on'),
+      })
+      old.close()
+    },
+  )
 
   test('says which rights its token lacks, and exits with 3 without a hub', async () => {
     const hub = await start({ AUTH_SECRET: 'x'.repeat(32) })

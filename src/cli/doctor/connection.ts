@@ -1,5 +1,6 @@
+import type { Buffer } from 'node:buffer'
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { isLoopback } from '../../config/loopback.ts'
 import { reasonOf } from '../../errors.ts'
@@ -7,6 +8,9 @@ import { type Finding, note, ok, problem } from './finding.ts'
 
 /** Most bytes of an answer's head that are read. */
 const MAX_HEAD = 64 * 1024
+const END_OF_HEAD = '\r\n\r\n'
+/** Tells where the body ends: after so many bytes, or after an empty chunk. */
+const LENGTH = /^(?:content-length:\s*(\d+)|transfer-encoding:)/im
 
 /**
  * Checks the HTTP version, and whether a connection stays open for a second request. It speaks HTTP/1.1 over a socket of its own, because
@@ -75,31 +79,41 @@ async function open(url: string, ALPNProtocols: string[], timeoutMs: number): Pr
   const host = hostname.replace(/^\[|\]$/g, '')
   const isTls = protocol === 'https:'
   const place = { host, port: Number(port) || (isTls ? 443 : 80) }
-  const socket = isTls ? connectTls({ ...place, ALPNProtocols, servername: host }) : connect(place)
+  const name = isIP(host) === 0 ? { servername: host } : {} // an address is no server name (RFC 6066, 3)
+  const socket = isTls ? connectTls({ ...place, ALPNProtocols, ...name }) : connect(place)
   socket.setTimeout(timeoutMs, () => socket.destroy(new Error('no answer in time')))
   await once(socket, isTls ? 'secureConnect' : 'connect')
   return socket
 }
 
-/** Asks for `/health`, and returns the answer's head once its body has arrived. @throws if the connection closes before */
+/**
+ * Asks for `/health`, and returns the answer's head once its body has arrived. A body without a length ends with the connection.
+ *
+ * @throws if the connection closes before
+ */
 async function get(socket: Socket, url: string): Promise<string> {
   const { host, pathname } = new URL(url)
   socket.write(
     `GET ${pathname.replace(/\/$/, '')}/health HTTP/1.1\r\nHost: ${host}\r\nAccept: application/json\r\n\r\n`,
   )
   let text = ''
-  for (;;) {
-    if (socket.destroyed || socket.readableEnded) throw new Error('the connection closed')
-    const [chunk] = (await Promise.race([
-      once(socket, 'data'),
-      once(socket, 'close').then(() => Promise.reject(new Error('the connection closed'))),
-    ])) as [{ toString(encoding: 'latin1'): string }]
-    text += chunk.toString('latin1')
-    const [head, body] = text.split('\r\n\r\n', 2)
-    const length = Number(/^content-length:\s*(\d+)/im.exec(head!)?.[1])
-    const isWhole =
-      body !== undefined &&
-      (length >= 0 ? body.length >= length : /(^|\r\n)0\r\n/.test(`${text.slice(head!.length + 4)}`))
-    if (isWhole || text.length > MAX_HEAD) return head!
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    text += (chunk as Buffer).toString('latin1')
+    if (isWhole(text) || text.length > MAX_HEAD) return headOf(text)
   }
+  if (headOf(text) === text || LENGTH.test(headOf(text))) throw new Error('the connection closed')
+  return headOf(text)
+}
+
+/** Whether an answer has a whole body whose length its head tells. */
+function isWhole(text: string): boolean {
+  const head = headOf(text)
+  const body = text.slice(head.length + END_OF_HEAD.length)
+  const [found, length] = LENGTH.exec(head) ?? []
+  if (found === undefined || head === text) return false
+  return length === undefined ? /(^|\r\n)0\r\n/.test(body) : body.length >= Number(length)
+}
+
+function headOf(text: string): string {
+  return text.split(END_OF_HEAD, 1)[0]!
 }
