@@ -51,14 +51,47 @@ test.each([
   expect(advice).toMatch(/^Help: tidings .*--help\n$/)
 })
 
-test.each(Object.keys(commands))('the examples of %s are command lines that it takes', async (name) => {
+/** What a command line prints on stdout. */
+const printed = async (...args: string[]) => {
+  const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+  expect(await main(args)).toBe(0)
+  const text = write.mock.calls.map(([part]) => `${part}`).join('')
+  write.mockRestore()
+  return text
+}
+
+/** The command lines below `Examples:` in help. */
+const examplesIn = (help: string) => {
+  const [, block = ''] = /^Examples:\n((?: {2}.+\n)+)/m.exec(help) ?? []
+  return block.split('\n').flatMap((line) => line.trim() || [])
+}
+
+/** @throws Failure usage: the command of an example does not take it */
+const parse = async (example: string) => {
+  const [, line] = /\btidings ?([^|<]*)/.exec(example)!
+  const words = [...line!.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c!)
+  const name = Object.hasOwn(commands, words[0] ?? '') ? words.shift()! : 'serve'
   const command = await commands[name]!.load()
-  const options = { ...command.options, ...helpOption }
-  expect(command.examples.length).toBeGreaterThan(0)
-  expect(command.usage.startsWith(name)).toBe(true)
-  for (const example of command.examples) {
-    const [, line] = /\btidings ?([^|<]*)/.exec(example)!
-    const words = [...line!.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c!)
-    expect(() => parseGiven(words.slice(words[0] === name ? 1 : 0), { ...command, options })).not.toThrow()
-  }
+  parseGiven(words, { ...command, options: { ...command.options, ...helpOption } })
+  return name
+}
+
+test.each(Object.keys(commands))(
+  'the help of %s has its usage, its flags, and examples that it takes',
+  async (name) => {
+    const { usage, options, examples } = await commands[name]!.load()
+    const help = await printed(name, '--help')
+    expect(help).toContain(`\n  tidings ${usage}\n`)
+    expect(usage.startsWith(name)).toBe(true)
+    const flags = [...help.matchAll(/^ {2}(?:-\w, )?--([\w-]+)/gm)].map(([, flag]) => flag)
+    expect(flags).toEqual([...Object.keys(options), 'help'])
+    expect(examplesIn(help)).toEqual(examples)
+    expect(examples.length).toBeGreaterThan(0)
+    for (const example of examples) expect(await parse(example)).toBe(name)
+  },
+)
+
+test('the examples of the overview are command lines that their commands take', async () => {
+  const names = await Promise.all(examplesIn(await printed('--help')).map(parse))
+  expect(names).toEqual(['serve', 'send', 'tail'])
 })
