@@ -66,13 +66,22 @@ function secret(): Uint8Array {
   return new TextEncoder().encode(withoutLineEnd(AUTH_SECRET)) // as the hub reads it
 }
 
-/** The errors of the key's parsers could show parts of it. @throws Failure usage */
-async function privateKey(file: string, alg: string) {
+/** @throws Failure usage */
+async function privateKey(file: string, alg: string): Promise<CryptoKey> {
+  const text = contentOf(file)
   try {
-    const text = readFileSync(file, 'utf8')
-    return text.trimStart().startsWith('{') ? await importJWK(JSON.parse(text), alg) : await importPKCS8(text, alg)
+    const key = text.trimStart().startsWith('{') ? await importJWK(JSON.parse(text), alg) : await importPKCS8(text, alg)
+    if ('type' in key && key.type === 'private') return key
+  } catch {
+    // The errors of the parsers could show parts of the key.
+  }
+  throw misuse(`Cannot sign with --key ${file}: expected a private key for ${alg}, PKCS #8 PEM or JWK`)
+}
+
+function contentOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
   } catch (cause) {
-    const why = (cause as NodeJS.ErrnoException).code ?? `expected a private key for ${alg}, PKCS #8 PEM or JWK`
-    throw misuse(`Cannot sign with --key ${file}: ${why}`)
+    throw misuse(`Cannot sign with --key ${file}: ${(cause as NodeJS.ErrnoException).code}`)
   }
 }
