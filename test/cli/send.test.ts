@@ -51,6 +51,17 @@ describe.each(part(['Node'], ['Bun', 'Deno']))('tidings send on %s', (runtime) =
     expect((await fetch(`${hub.url}/topics/${topic('lines')}`).then((a) => a.json())).kept).toBe(500)
   })
 
+  test('--json prints the whole answer of the hub', async () => {
+    const answer = async (args: string[], input: string) => {
+      const { status, stdout } = await cli.run(['send', topic('json'), '--json', ...args], { env, input })
+      expect([status, stdout]).toEqual([0, expect.stringMatching(/^\{.*\}\n$/)])
+      return JSON.parse(stdout)
+    }
+    const id = expect.stringMatching(/^\w{10}-\d+$/)
+    expect(await answer(['a'], '')).toEqual({ id, topic: topic('json'), durability: 'memory' })
+    expect(await answer(['--ndjson'], '{"data":1}\n{"data":2}\n')).toMatchObject({ taken: 2 })
+  })
+
   test('--sse publishes each event, and --close closes the topic behind the last one', async () => {
     const input = 'data: a\n\nevent: x\ndata: b\n\n'
     await cli.run(['send', topic('sse'), '--sse', '--close'], { env, input })
@@ -72,6 +83,18 @@ describe.each(part(['Node'], ['Bun', 'Deno']))('tidings send on %s', (runtime) =
     })
     const cut = await cli.run(['send', topic('cut'), '--ndjson'], { env, input: '{"data":1}\n{"dat' })
     expect([cut.status, cut.stderr]).toEqual([1, expect.stringContaining('Stdin ended inside an item: 1 items')])
+  })
+
+  test('--token-file has the token of who publishes, whatever TIDINGS_TOKEN is', async () => {
+    const AUTH_SECRET = 'x'.repeat(32)
+    const { url } = await start({ AUTH_SECRET })
+    const token = await cli.run(['token', '--publish', 'a'], { env: { AUTH_SECRET } })
+    const file = join(folder(), 'token')
+    writeFileSync(file, token.stdout)
+    const wrong = { TIDINGS_URL: url, TIDINGS_TOKEN: 'other' }
+    const sent = await cli.run(['send', 'a', 'b', '--token-file', file], { env: wrong })
+    expect(sent).toEqual({ status: 0, stdout: expect.stringMatching(/^\w{10}-1\n$/), stderr: '' })
+    expect((await cli.run(['send', 'a', 'b'], { env: wrong })).status).toBe(1)
   })
 
   test('exits with 3 if a later try may succeed', async () => {
