@@ -4,7 +4,7 @@ import { sizeOf } from '../adapters/sqlite/size.ts'
 import { reasonOf } from '../errors.ts'
 import type { Command } from './command.ts'
 import { contentsOf, logOptions, pathOfLog } from './database.ts'
-import { publishFile } from './durable.ts'
+import { publishFile, syncFile } from './durable.ts'
 import { EXIT, type ExitCode, Failure, misuse } from './failure.ts'
 import type { Given } from './given.ts'
 import { cleanlyInterrupted } from './interrupt.ts'
@@ -40,9 +40,13 @@ async function run(given: Given): Promise<ExitCode> {
   const progress = new Progress()
   const { size, mode } = statSync(from)
   const timer = setInterval(() => progress.show(`Copied ${sizeText(sizeOf(part))} of ${sizeText(size)}`), PROGRESS_MS)
-  try {
+  const copy = async () => {
     createLike(mode, part)
-    await cleanlyInterrupted(() => vacuumInto({ from, to: part }), remove)
+    await vacuumInto({ from, to: part })
+    await syncFile(part)
+  }
+  try {
+    await cleanlyInterrupted(copy, remove)
     publishFile(part, to)
   } catch (cause) {
     remove()

@@ -8,7 +8,7 @@ import { refuseSecondName } from '../adapters/sqlite/names.ts'
 import { sizeOf } from '../adapters/sqlite/size.ts'
 import type { Command } from './command.ts'
 import { contentsOf, logOptions, pathOfLog } from './database.ts'
-import { publishFile } from './durable.ts'
+import { publishFile, syncFile } from './durable.ts'
 import { EXIT, type ExitCode, Failure, misuse } from './failure.ts'
 import type { Given } from './given.ts'
 import { cleanlyInterrupted } from './interrupt.ts'
@@ -65,8 +65,10 @@ async function copy(from: string, to: string): Promise<void> {
       yield chunk
     }
   }
-  await pipeline(createReadStream(from), counted, createWriteStream(to, { mode: statSync(from).mode & 0o777 }))
+  const file = createWriteStream(to, { mode: statSync(from).mode & 0o777 })
+  await pipeline(createReadStream(from), counted, file)
   progress.clear()
+  await syncFile(to)
 }
 
 /** Renames a log with all its files, or what is left of them. @returns the new path of the first one; undefined if there is nothing */

@@ -26,6 +26,18 @@ const poll = async (hub: Server, query: string) => {
   return (await answer.json()) as { events: { data: string }[]; gaps?: { reason: string }[] }
 }
 
+/** A log that is so large that copying it takes a while. Its hub has stopped. */
+const largeLog = async () => {
+  const place = folder()
+  const LOG = `sqlite:${place}/hub.db`
+  const hub = await start({ LOG })
+  await hub.kill('SIGTERM')
+  const log = new DatabaseSync(join(place, 'hub.db'))
+  log.exec('CREATE TABLE filler AS SELECT randomblob(50000000)')
+  log.close()
+  return { place, LOG }
+}
+
 describe.each(part(['Node'], ['Bun', 'Deno']))('tidings backup and restore on %s', (runtime) => {
   const cli = new Cli(runtime)
 
@@ -103,14 +115,44 @@ describe.each(part(['Node'], ['Bun', 'Deno']))('tidings backup and restore on %s
     expect(readFileSync(`${kept}-wal`).equals(wal)).toBe(true)
   })
 
-  test('let nobody read a copy who may not read the log, also while it is written', async () => {
+  test('replace an older backup with --force', async () => {
     const place = folder()
     const LOG = `sqlite:${place}/hub.db`
     const hub = await start({ LOG })
-    await hub.kill('SIGTERM')
-    const log = new DatabaseSync(join(place, 'hub.db'))
-    log.exec('CREATE TABLE filler AS SELECT randomblob(50000000)') // so that copying takes a while
-    log.close()
+    const id = await publish(hub, 'newer')
+    writeFileSync(join(place, 'b.db'), 'older')
+    const replaced = await cli.run(['backup', 'b.db', '--force'], { env: { LOG }, cwd: place })
+    expect(replaced).toEqual({ status: 0, stdout: `${id}\n`, stderr: '' })
+    const copy = new DatabaseSync(join(place, 'b.db'), { readOnly: true })
+    expect(copy.prepare("SELECT data FROM entry WHERE topic = 'a'").all()).toEqual([{ data: 'newer' }])
+    copy.close()
+  })
+
+  test.each([
+    ['backup', 'SIGINT', ['copy.db', '--force'], 'copy.db'],
+    ['restore', 'SIGTERM', ['b.db'], 'hub.db'],
+  ] as const)('%s leaves nothing of a copy at %s, and ends by the signal', async (command, signal, args, copied) => {
+    const { place, LOG } = await largeLog()
+    copyFileSync(join(place, 'hub.db'), join(place, 'b.db'))
+    const part = join(place, `${copied}-part`)
+    let ended: unknown = 0
+    // A busy machine may not look before the copy is whole.
+    while (ended === 0) {
+      const running = cli.start([command, join(place, args[0]), ...args.slice(1)], { LOG })
+      const look = setInterval(() => {
+        if (!existsSync(part)) return
+        clearInterval(look)
+        void running.kill(signal)
+      }, 1)
+      ended = await running.stopped
+      clearInterval(look)
+    }
+    const parts = readdirSync(place).filter((name) => name.includes('-part'))
+    expect([ended, parts, existsSync(join(place, 'hub.db'))]).toEqual([signal, [], true])
+  })
+
+  test('let nobody read a copy who may not read the log, also while it is written', async () => {
+    const { place, LOG } = await largeLog()
     chmodSync(join(place, 'hub.db'), 0o600)
     const modeOf = (name: string) => statSync(join(place, name), { throwIfNoEntry: false })?.mode
     const modes = new Set<number>()
