@@ -39,7 +39,9 @@ async function run(given: Given): Promise<ExitCode> {
   remove() // left over by a process that was killed
   const progress = new Progress()
   const { size, mode } = statSync(from)
-  const timer = setInterval(() => progress.show(`Copied ${sizeText(sizeOf(part))} of ${sizeText(size)}`), PROGRESS_MS)
+  const show = () => progress.show(`Copied ${sizeText(sizeOf(part))} of ${sizeText(size)}`)
+  show()
+  const timer = setInterval(show, PROGRESS_MS)
   const copy = async () => {
     createLike(mode, part)
     await vacuumInto({ from, to: part })

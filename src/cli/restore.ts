@@ -66,8 +66,7 @@ async function copy(from: string, to: string): Promise<void> {
     }
   }
   const file = createWriteStream(to, { mode: statSync(from).mode & 0o777 })
-  await pipeline(createReadStream(from), counted, file)
-  progress.clear()
+  await pipeline(createReadStream(from), counted, file).finally(() => progress.clear())
   await syncFile(to)
 }
 
