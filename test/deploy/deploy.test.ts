@@ -30,6 +30,13 @@ interface Workload {
   }
 }
 
+interface Job {
+  readonly 'runs-on': string
+  readonly container?: string
+  readonly strategy?: { readonly matrix: unknown }
+  readonly steps: readonly { readonly run?: string; readonly with?: { readonly 'node-version'?: unknown } }[]
+}
+
 describe('the image', () => {
   test('has settings that are valid, and listens on the port that it exposes', () => {
     const { host, port, open } = closed(imageEnv())
@@ -86,11 +93,29 @@ test('the systemd unit has settings that are valid, runs a program of the packag
   expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)![1]) * 1000).toBeGreaterThan(DRAIN_MS)
 })
 
-test('the workflow runs .ci/run, and the package on every line of Node that engines permits', () => {
-  const workflow = readFileSync(join(root, '.github', 'workflows', 'ci.yml'), 'utf8')
-  expect(workflow).toContain('run: bash .ci/run\n')
-  const lines = [...manifest.engines.node.matchAll(/(?:\^|>=)(\d+)/g)].map(([, major]) => major)
-  expect(workflow).toContain(`node: [${lines.join(', ')}]\n`)
+describe('the workflow', () => {
+  const [workflow] = documentsOf<{ jobs: Record<'linux' | 'macos' | 'package', Job> }>('../workflows/ci.yml')
+  const { linux, macos, package: ofPackage } = workflow!.jobs
+  const lines = [...manifest.engines.node.matchAll(/(?:\^|>=)(\d+)/g)].map(([, major]) => Number(major))
+  const commandsOf = ({ steps }: Job) => steps.flatMap(({ run }) => run ?? [])
+  const nodesOf = ({ steps }: Job) => steps.flatMap((step) => step.with?.['node-version'] ?? [])
+
+  test('runs .ci/run on Linux, and check and tests on macOS, both on the newest Node', () => {
+    expect([linux['runs-on'], linux.container]).toEqual(['ubuntu-latest', `node:${lines.at(-1)}-bookworm`])
+    expect(commandsOf(linux).at(-1)).toBe('bash .ci/run')
+    expect([macos['runs-on'], nodesOf(macos)]).toEqual(['macos-latest', [lines.at(-1)]])
+    expect(commandsOf(macos)).toEqual(['npm ci', 'npm run check', 'npm test'])
+  })
+
+  test('runs the package on Linux and macOS, on every line of Node that engines permits', () => {
+    expect(lines).toEqual([22, 24, 26])
+    expect(ofPackage.strategy!.matrix).toEqual({ os: ['ubuntu-latest', 'macos-latest'], node: lines })
+    expect([ofPackage['runs-on'], ...nodesOf(ofPackage)]).toEqual([
+      expect.stringContaining('{{ matrix.os }}'),
+      expect.stringContaining('{{ matrix.node }}'),
+    ])
+    expect(commandsOf(ofPackage).at(-1)).toBe('NODE_UNDER_TEST="$(command -v node)" npm run test:all -- test/package')
+  })
 })
 
 test('the build has no data, no keys and no modules of the host in its context', () => {
