@@ -177,6 +177,25 @@ describe('a subscription', () => {
   })
 })
 
+test('credentials are those of the browser, for streams and publishes', async () => {
+  const inits: RequestInit[] = []
+  const { fetch, next } = scripted()
+  const client = connect({
+    url: 'http://hub/live',
+    credentials: 'include',
+    fetch: (url, init) => {
+      inits.push(init!)
+      return fetch(url as string, init!)
+    },
+  })
+  onTestFinished(() => client.close())
+  client.subscribe('a')
+  ;(await next()).stream(open())
+  void client.publish({ topic: 'a', data: 1 })
+  ;(await next()).answer(200, { id: 'e-1', duplicate: false })
+  expect(inits.map(({ credentials }) => credentials)).toEqual(['include', 'include'])
+})
+
 describe('a stream that is lost', () => {
   test('waits at random, at most as long as it has lasted, and up to one retry and 30 s in any case', () => {
     const bounds = [0, 2000, 6000, 29_000, 31_000, 3_600_000].map((awayMs) => backoffMs(awayMs, 3000, () => 1))

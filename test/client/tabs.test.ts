@@ -72,6 +72,23 @@ test('a tab whose client has other messages, as before an upgrade of the hub, sh
   await hub.close()
 })
 
+test('two hubs of one origin share nothing, although a tab gives them one name', async () => {
+  const hubs = [new Hub(memoryLog), new Hub(memoryLog)]
+  const shared = `tab ${++tabs}`
+  const heard: string[][] = [[], []]
+  for (const [i, hub] of hubs.entries()) {
+    const answer = answering(hub)
+    const fetch = (url: string, init: RequestInit) => answer(url.replace(`/hub-${i}/`, '/'), init)
+    const client = connect({ url: `http://localhost/hub-${i}/`, shared, fetch })
+    onTestFinished(() => client.close())
+    const subscription = client.subscribe('a', { onEvent: ({ data }) => heard[i]!.push(data) })
+    await expect.poll(() => subscription.state.state).toBe('live')
+  }
+  for (const [i, hub] of hubs.entries()) await hub.publish({ topic: 'a', data: `of hub ${i}` })
+  await expect.poll(() => heard).toEqual([['of hub 0'], ['of hub 1']])
+  for (const hub of hubs) await hub.close()
+})
+
 test('a tab that polls what came before is told how each topic ended', async () => {
   const hub = new Hub(memoryLog)
   const failed = await runs(hub).claim('failed')

@@ -173,7 +173,7 @@ describe.skipIf(withoutRedis)(
       const write = async (log: Log) => {
         await log.runs.claim('ended', claim('t'))
         await log.append([{ topic: 'ended', close: true, run: 't', outcome: 'failed', detail: 'no\nmemory' }])
-        await log.runs.claim('active', claim('t', { leaseMs: 1000, graceMs: 500 }))
+        await log.runs.claim('active', claim('t', { leaseMs: 5000, graceMs: 500 }))
         await log.append([{ topic: 'active', data: '1', run: 't' }])
         await log.runs.stop('asked')
       }
@@ -206,9 +206,7 @@ describe.skipIf(withoutRedis)(
           ])
           const { isStopAsked } = await log.runs.claim('asked', claim('t'))
           expect(isStopAsked).toBe(name !== 'stops')
-          await expect
-            .poll(() => got.at(-1), { timeout: 10_000 })
-            .toMatchObject({ topic: 'active', outcome: 'abandoned' })
+          await expect.poll(() => got.at(-1)).toMatchObject({ topic: 'active', outcome: 'abandoned' })
           expect(ends(await entriesOf(log, 'active'))).toEqual(['abandoned'])
           expect(restarts).toHaveLength(1)
         },

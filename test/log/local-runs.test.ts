@@ -82,6 +82,15 @@ test('a renewal that cannot be stored is an error with a code', async () => {
   })
 })
 
+test('a renewal makes no commit where the process keeps the leases', async () => {
+  const { log, sql } = open()
+  await log.runs.claim('a', { token: 't', leaseMs: 60_000, graceMs: 0 })
+  const commits = () => sql.row('SELECT commits FROM state')
+  const before = commits()
+  for (let i = 0; i < 3; i++) await log.runs.renew('a', 't')
+  expect(commits()).toEqual(before)
+})
+
 test('claims that are refused and stops that change nothing make no commit', async () => {
   const { log, sql } = open({ maxRuns: 2 })
   await log.runs.claim('a', { token: 't', leaseMs: 60_000, graceMs: 0 })

@@ -63,6 +63,10 @@ export function runs({
         const ended = await json(await change(topic, token, { outcome: 'failed', detail: 'no model' }))
         expect(ended).toMatchObject({ outcome: 'failed', detail: 'no model' })
         expect(ended).not.toHaveProperty('leaseEnd')
+        expect(await json(await fetch(`/topics/${topic}`))).toMatchObject({
+          closed: true,
+          run: { fence: 1, outcome: 'failed', detail: 'no model' },
+        })
         await expect.poll(() => reader.ended).toBe(true)
         expect(reader.control('closed')).toEqual([{ topic, outcome: 'failed', detail: 'no model' }])
         const late = await stream(`/event?topic=${topic}`)
@@ -83,7 +87,7 @@ export function runs({
       const { reader } = await stream(`/event?topic=${topic}`)
       const { token } = await claimed(topic, '?lease=1s&grace=100ms')
       await send(topic, token, { data: '1' })
-      await expect.poll(() => reader.ended, { timeout: 5000 }).toBe(true)
+      await expect.poll(() => reader.ended).toBe(true)
       expect(reader.data).toEqual(['1'])
       expect(reader.control('closed')).toEqual([{ topic, outcome: 'abandoned' }])
     })
