@@ -25,17 +25,23 @@ const ATTEMPTS = 10
 /**
  * Makes a pointer name a run.
  *
+ * @param ids the foreign ids of which the topics were made, for those who read the log: a topic may have a hash of its id
  * @returns the position of its entry
  * @throws AppError `run_taken` (the topic is a run, or too many programs set it at the same time), and those of `Runs`
  * @example
  * await point(runs(hub), 'ai/chat-1', 'ai/chat-1/answer-2')
  */
-export async function point(runs: Runs, pointer: string, run: string): Promise<string> {
+export async function point(
+  runs: Runs,
+  pointer: string,
+  run: string,
+  ids: Readonly<Record<string, string>> = {},
+): Promise<string> {
   for (let attempt = 1; ; attempt++) {
     await runs.delete(pointer)
     try {
       const setting = await runs.claim(pointer, { key: KEY, leaseMs: LEASE_MS, graceMs: 0 })
-      const { id } = await setting.end({ data: JSON.stringify({ run }) }).finally(() => setting.release())
+      const { id } = await setting.end({ data: JSON.stringify({ run, ...ids }) }).finally(() => setting.release())
       return id
     } catch (error) {
       if (!isOvertaken(error) || attempt === ATTEMPTS) throw error
@@ -49,7 +55,7 @@ export async function pointed(runs: Runs, pointer: string): Promise<Pointed | un
   let found: Pointed | undefined
   for await (const item of runs.entries(pointer, { signal: AbortSignal.timeout(WAIT_MS) }))
     if (item.kind === 'entry' && item.data !== undefined)
-      found = { ...(JSON.parse(item.data) as { run: string }), id: item.id }
+      found = { run: (JSON.parse(item.data) as { run: string }).run, id: item.id }
   return found
 }
 

@@ -15,6 +15,7 @@ import { AppError, createApp, Hub, memoryLog } from '../../src/index.ts'
 import { type Answer, type ChatAnswers, chatAnswers, tidingsChatTransport } from '../../src/integrations/ai-sdk.ts'
 import { runs } from '../../src/runs/near.ts'
 import type { RunInfo } from '../../src/runs/run.ts'
+import { nextTurn } from '../../src/turn.ts'
 import { answerOf } from './streams.ts'
 
 let hub: Hub
@@ -222,6 +223,10 @@ describe('an answer', () => {
       expect(answer.topic.length).toBeLessThanOrEqual(200)
       expect((await answers.current(chatId))?.topic).toBe(answer.topic)
       expect(await answers.current(`${chatId}!`)).toBeUndefined()
+      const chat = answer.topic.slice(0, answer.topic.lastIndexOf('/'))
+      const items = await Array.fromAsync(hub.entries(chat, { until: 'now' }))
+      const entries = items.flatMap((item) => (item.kind === 'entry' ? [JSON.parse(item.data!)] : []))
+      expect(entries).toEqual([{ run: answer.topic, chat: chatId, answer: 'i'.repeat(300) }])
       await answer.fail('over')
     },
   )
@@ -568,7 +573,14 @@ describe('tidingsChatTransport', () => {
         return answers.shift()!
       }),
     )
-    await vi.runAllTimersAsync()
+    let isOver = false
+    following.finally(() => {
+      isOver = true
+    })
+    while (!isOver) {
+      for (let turn = 0; turn < 50; turn++) await nextTurn() // a body that has arrived is read before its connection counts as silent
+      await vi.advanceTimersToNextTimerAsync()
+    }
     expect((await following).map(({ type }) => type)).toEqual(['start', 'start-step', 'finish-step'])
     expect(pauses).toEqual([0, 125, 2000, 7000, 9000 + 3500, 3_600_000])
   })

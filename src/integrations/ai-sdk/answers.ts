@@ -134,7 +134,7 @@ export function chatAnswers(runs: Runs, options: ChatAnswersOptions = {}): ChatA
           `Cannot begin ${quote(run.topic)} anew: another producer has left a part of it`,
         )
       }
-      const before = await point(runs, chat, run.topic).catch(async (error) => {
+      const before = await point(runs, chat, run.topic, { chat: chatId, answer: id }).catch(async (error) => {
         await giveUp('The answer could not begin')
         throw error
       })
