@@ -142,12 +142,12 @@ export function runSuite(driver: Driver): void {
     describe('R2: nothing of a superseded producer', () => {
       test('after the lease another producer takes over, and the first one is refused from then on', async () => {
         const log = await make()
-        await log.runs.claim('a', { token: 't1', leaseMs: 500, graceMs: 60_000 })
+        await log.runs.claim('a', { token: 't1', leaseMs: 1000, graceMs: 60_000 })
         await log.append([by('t1', '1')])
-        await pause(600)
+        await pause(1100)
         await log.append([by('t1', 'late, but nobody has taken over')])
         await expect(log.runs.claim('a', claim('t2'))).rejects.toEqual(code('run_taken')) // that append was a sign of life
-        await pause(600)
+        await pause(1100)
         expect(await log.runs.claim('a', claim('t2'))).toMatchObject({ fence: 2 })
         await expect(log.append([by('t1', 'x')])).rejects.toEqual(code('run_lost'))
         await expect(log.append([by('t1', '', { close: true })])).rejects.toEqual(code('run_lost'))
@@ -179,7 +179,7 @@ export function runSuite(driver: Driver): void {
 
     describe('R3: every run ends', () => {
       const terminal = async (log: Log) => {
-        await expect.poll(async () => (await stateOf(log))?.outcome, { timeout: 3000 }).toBeDefined()
+        await expect.poll(async () => (await stateOf(log))?.outcome).toBeDefined()
         return (await entriesOf(log)).filter(({ close }) => close)
       }
 
@@ -187,7 +187,7 @@ export function runSuite(driver: Driver): void {
         const log = await make()
         const got: Entry[] = []
         await log.follow((entries) => got.push(...entries))
-        await log.runs.claim('a', { token: 't1', ...SHORT })
+        await log.runs.claim('a', { token: 't1', leaseMs: 1000, graceMs: 80 })
         await log.append([by('t1', '1')])
         expect(await terminal(log)).toEqual([
           { topic: 'a', close: true, outcome: 'abandoned', seq: 2, time: expect.any(Number) },
@@ -206,9 +206,9 @@ export function runSuite(driver: Driver): void {
 
       test('renewals and appends keep a run, and cost no entry', async () => {
         const log = await make()
-        await log.runs.claim('a', { token: 't1', leaseMs: 500, graceMs: 500 })
+        await log.runs.claim('a', { token: 't1', leaseMs: 1200, graceMs: 1200 })
         for (let i = 0; i < 12; i++) {
-          await pause(100)
+          await pause(120)
           if (i % 4 === 0) await log.append([by('t1', `${i}`)])
           else expect(await log.runs.renew('a', 't1')).toMatchObject({ fence: 1 })
         }
@@ -218,16 +218,16 @@ export function runSuite(driver: Driver): void {
 
       test('a duplicate is a sign of life of the producer, but of no earlier one', async () => {
         const log = await make()
-        await log.runs.claim('a', { token: 't1', leaseMs: 800, graceMs: 60_000, key: 'k' })
+        await log.runs.claim('a', { token: 't1', leaseMs: 2000, graceMs: 60_000, key: 'k' })
         await log.append([by('t1', '1', { key: '1' })])
-        await pause(500)
+        await pause(1300)
         await log.append([by('t1', '1', { key: '1' })])
-        await pause(400)
+        await pause(1000)
         await expect(log.runs.claim('a', claim('t2'))).rejects.toEqual(code('run_taken'))
-        await log.runs.claim('a', { token: 't3', leaseMs: 800, graceMs: 60_000, key: 'k' })
-        await pause(500)
+        await log.runs.claim('a', { token: 't3', leaseMs: 2000, graceMs: 60_000, key: 'k' })
+        await pause(1300)
         await log.append([by('t1', '1', { key: '1' })])
-        await pause(400)
+        await pause(1000)
         await log.runs.claim('a', claim('t2'))
       })
 
@@ -264,9 +264,7 @@ export function runSuite(driver: Driver): void {
         for (const [i, topic] of topics.entries())
           await log.runs.claim(topic, { token: `t${i}`, leaseMs: 30 + ((i * 37) % 90), graceMs: (i * 53) % 70 })
         await expect
-          .poll(async () => (await log.runs.get(topics)).filter((run) => run?.outcome === 'abandoned').length, {
-            timeout: 4000,
-          })
+          .poll(async () => (await log.runs.get(topics)).filter((run) => run?.outcome === 'abandoned').length)
           .toBe(40)
         const ends = (await entriesOf(log, 'r/*')).map(({ topic }) => topic)
         expect(new Set(ends).size).toBe(40)
@@ -279,11 +277,11 @@ export function runSuite(driver: Driver): void {
         skip(!driver.survives, 'this log does not outlive its process')
         const home = place()
         const log = await at(home)
-        await log.runs.claim('a', { token: 't1', leaseMs: 1000, graceMs: 100 })
+        await log.runs.claim('a', { token: 't1', leaseMs: 2000, graceMs: 100 })
         await log.append([by('t1', '1')])
         await log.close()
         const again = await at(home)
-        expect(await stateOf(again)).toMatchObject({ fence: 1, leaseMs: 1000, leaseEnd: expect.any(Number) })
+        expect(await stateOf(again)).toMatchObject({ fence: 1, leaseMs: 2000, leaseEnd: expect.any(Number) })
         await expect(again.append([plain('x')])).rejects.toEqual(code('run_taken'))
         await again.append([by('t1', '2')])
         expect(await terminal(again)).toMatchObject([{ outcome: 'abandoned' }])

@@ -85,7 +85,7 @@ export function runs({
     everywhere('whose producer falls silent is closed as abandoned after its lease and grace', async () => {
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
-      const { token } = await claimed(topic, '?lease=1s&grace=100ms')
+      const { token } = await claimed(topic, '?lease=2s&grace=100ms')
       await send(topic, token, { data: '1' })
       await expect.poll(() => reader.ended).toBe(true)
       expect(reader.data).toEqual(['1'])
@@ -146,7 +146,7 @@ export function runs({
       expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0)
       await expectProblem(refused, 409, 'run_taken')
       await send(topic, second.token, { data: '1' })
-      await expect.poll(async () => (await claim(topic)).status, { timeout: 5000 }).toBe(201)
+      await expect.poll(async () => (await claim(topic)).status).toBe(201)
       await expectProblem(await send(topic, second.token, { data: 'x' }), 409, 'run_lost')
     })
 
@@ -215,13 +215,13 @@ export function runs({
       }
       const topic = freshTopic()
       const { reader } = await stream(`/event?topic=${topic}`)
-      const answer = await post(`/send?topic=${topic}&run=1s&grace=0s`, 'data: 1\n\ndata: 2\n\n', EVENTS)
+      const answer = await post(`/send?topic=${topic}&run=2s&grace=0s`, 'data: 1\n\ndata: 2\n\n', EVENTS)
       expect(await json(answer)).toEqual({
         ...{ taken: 2, topic, fence: 1, lastId: expect.any(String), durability: expect.any(String) },
         leaseEnd: expect.any(String),
       })
       expect(reader.ended).toBe(false)
-      await expect.poll(() => reader.ended, { timeout: 5000 }).toBe(true)
+      await expect.poll(() => reader.ended).toBe(true)
       expect(reader.control('closed')).toEqual([{ topic, outcome: 'abandoned' }])
     })
 
@@ -235,7 +235,7 @@ export function runs({
         await write(':\n')
       }
       expect(reader.ended).toBe(false)
-      await expect.poll(() => reader.ended, { timeout: 5000 }).toBe(true)
+      await expect.poll(() => reader.ended).toBe(true)
       expect(reader.control('closed')).toEqual([{ topic, outcome: 'abandoned' }])
       await expectProblem(await answer, 409, 'run_lost')
     })
@@ -312,7 +312,7 @@ export function runs({
           headers: { 'content-type': EVENTS, 'idempotency-key': 'k' },
         })
       const { lastId } = await json(await send())
-      await expect.poll(() => reader.ended, { timeout: 5000 }).toBe(true)
+      await expect.poll(() => reader.ended).toBe(true)
       expect(await expectProblem(await send(), 409, 'topic_closed')).toMatchObject({ taken: 1, lastId })
     })
 
@@ -332,7 +332,7 @@ export function runs({
       await new Promise((resolve) => setTimeout(resolve, 250))
       const last = performance.now()
       await write(':\n')
-      await expect.poll(() => reader.ended, { timeout: 5000 }).toBe(true)
+      await expect.poll(() => reader.ended).toBe(true)
       expect(performance.now() - last).toBeGreaterThan(1450)
       await expectProblem(await answer, 409, 'run_lost')
     })
