@@ -83,7 +83,7 @@ export function createRunView(element, hub) {
 
 const doing = ({ isStopAsked }) => (isStopAsked ? 'The producer was asked to stop' : 'A producer is at work')
 const silent = (end, { graceMs }) =>
-  `The producer has given no sign of life: its lease ended at ${clock.format(end)}. Unless another one claims the topic, it ends at ${clock.format(end + graceMs)}`
+  `The producer has given no sign of life: its lease ended at ${clock.format(end)}. If none comes, the run ends at ${clock.format(end + graceMs)}`
 
 /** The run of a topic. A topic that has none is no error here, as it is at `/runs`, which the browser would log every few seconds. */
 async function runOf(hub, topic) {

@@ -4,8 +4,10 @@ import { openRedis } from '../../src/adapters/redis.ts'
 import { Hub } from '../../src/hub/hub.ts'
 import type { Deliver, Erased, Log } from '../../src/log/log.ts'
 import { memoryLog } from '../../src/log/memory.ts'
+import { Filter } from '../../src/topic.ts'
 import { nextTurn } from '../../src/turn.ts'
 import { isRest } from '../part.ts'
+import { Reader } from '../reader.ts'
 import { runs, seed } from '../seed.ts'
 import { type RedisServer, redisServer, withoutRedis } from '../server/redis.ts'
 import { cleanUp } from '../server/server.ts'
@@ -99,6 +101,28 @@ describe.skipIf(withoutRedis)(`over Redis${withoutRedis && ` (skipped: ${without
   afterAll(async () => {
     await server.kill()
     await cleanUp()
+  })
+
+  test('a topic that another node closes while a reader joins is closed for the reader', async () => {
+    const name = `race-${++hubs}`
+    const wire = await wireTo(server.port, (nth) => (nth === 0 ? 15 : 0))
+    const observed = await openRedis(server.url(name))
+    const log = await openRedis(`redis://127.0.0.1:${wire.port}/${name}`)
+    const hub = new Hub(() => log)
+    try {
+      for (let i = 0; i < 20; i++) {
+        const topic = `t/${i}`
+        const closing = observed.append([{ topic, data: 'last', close: true }])
+        if (i % 2 === 1) await nextTurn()
+        const reader = new Reader().follow((await hub.subscribe(Filter.parse([topic])))!)
+        await closing
+        await expect.poll(() => [i, reader.control('closed').length, reader.ended]).toEqual([i, 1, true])
+      }
+    } finally {
+      await hub.close()
+      await observed.close()
+      wire.close()
+    }
   })
 
   test('the same while one of the two connections to the server is slower than the other', {
